@@ -1,0 +1,1 @@
+"""Adapters to the world: Kafka, Redis, HTTP, files, processes, metrics."""

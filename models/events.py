@@ -1,0 +1,239 @@
+"""What producers send: parsing and validating one record.
+
+Errors::
+
+    ValueError
+    └── InvalidEvent        the record can never be applied; `reason` is stable, the message is for people
+
+Validation is complete here: whatever :func:`parse_event`, :func:`parse_media` or
+:func:`parse_account` returns can be folded without further checks.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+MAX_ID_BYTES: Final = 128
+MAX_VALUE_BYTES: Final = 64 * 1024
+# Event time is accepted from 2010 on; anything older is seconds mistaken for milliseconds.
+MIN_TS_MS: Final = 1_262_304_000_000
+# A producer's clock may run ahead; a day covers every real skew and time-zone mistake.
+MAX_AHEAD_MS: Final = 24 * 3600 * 1000
+
+
+class Action(IntEnum):
+    """What a viewer did. The number is the code stored in a viewer's state."""
+
+    LIKE = 0
+    SAVE = 1
+    SEE_FEWER = 2
+    VIEW = 3
+    LONG_VIEW = 4
+
+
+ACTION_NAMES: Final = ("like", "save", "see_fewer", "view", "long_view")
+
+
+class Relation(StrEnum):
+    """What a viewer decided about an author."""
+
+    FOLLOW = "follow"
+    BLOCK = "block"
+    MUTE = "mute"
+
+
+class InvalidEvent(ValueError):
+    """A record that can never be applied.
+
+    Attributes:
+        reason: a stable word for metrics and dead letters, e.g. ``bad_json``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+T = TypeVar("T")
+Id = Annotated[str, msgspec.Meta(min_length=1)]
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+class MediaEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A like, save, see-fewer or view of one media, as it stands on the wire."""
+
+    event_id: Id
+    viewer_id: Id
+    media_id: Id
+    ts: int
+    author_id: Id | None = None
+    request_id: str | None = None
+    undo: bool = False
+    dwell_ms: int | None = None
+    long: bool = False
+
+
+class FollowEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A follow, block or mute of an author, as it stands on the wire."""
+
+    event_id: Id
+    viewer_id: Id
+    author_id: Id
+    kind: Relation
+    ts: int
+    undo: bool = False
+
+
+class Integrity(msgspec.Struct, frozen=True):
+    """Scores of the integrity classifiers, each in [0, 1]."""
+
+    nsfw: Probability = 0.0
+    spam: Probability = 0.0
+    misinformation: Probability = 0.0
+
+
+class Media(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One media of the catalogue; the newest record of a `media_id` replaces the older ones."""
+
+    media_id: Id
+    author_id: Id
+    created_ts: int
+    integrity: Integrity = Integrity()
+    topics: tuple[str, ...] = ()
+    language: str | None = None
+    image_url: str | None = None
+    image_embedding: tuple[float, ...] | None = None
+    deleted: bool = False
+
+
+class Account(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One account of the catalogue."""
+
+    account_id: Id
+    topics: tuple[str, ...] = ()
+    private: bool = False
+    disabled: bool = False
+    language: str | None = None
+
+
+#: Event topic → the action its records carry. A view becomes LONG_VIEW when `long` is true.
+MEDIA_EVENT_TOPICS: Final[dict[str, Action]] = {
+    "events.like": Action.LIKE,
+    "events.save": Action.SAVE,
+    "events.see_fewer": Action.SEE_FEWER,
+    "events.view": Action.VIEW,
+}
+FOLLOW_TOPIC: Final = "events.follow"
+EVENT_TOPICS: Final = (*MEDIA_EVENT_TOPICS, FOLLOW_TOPIC)
+MEDIA_TOPIC: Final = "catalog.media"
+ACCOUNTS_TOPIC: Final = "catalog.accounts"
+
+_media_event = msgspec.json.Decoder(MediaEvent)
+_follow_event = msgspec.json.Decoder(FollowEvent)
+_media = msgspec.json.Decoder(Media)
+_account = msgspec.json.Decoder(Account)
+
+
+def action_of(topic: str, event: MediaEvent) -> Action:
+    """The action that `event`, read from `topic`, stands for."""
+    action = MEDIA_EVENT_TOPICS[topic]
+    return Action.LONG_VIEW if action is Action.VIEW and event.long else action
+
+
+def parse_event(topic: str, value: bytes | None, now_ms: int) -> MediaEvent | FollowEvent:
+    """Read one record of an event topic.
+
+    Args:
+        topic: one of :data:`EVENT_TOPICS`.
+        value: the record's value as Kafka delivered it.
+        now_ms: wall-clock time, to refuse event times in the future.
+
+    Raises:
+        InvalidEvent: with a reason and a message that names the field and the value.
+    """
+    decoder: msgspec.json.Decoder[MediaEvent] | msgspec.json.Decoder[FollowEvent]
+    if topic == FOLLOW_TOPIC:
+        decoder = _follow_event
+    elif topic in MEDIA_EVENT_TOPICS:
+        decoder = _media_event
+    else:
+        raise InvalidEvent(
+            "unknown_action",
+            f"topic {topic!r} carries no known action; expected one of {', '.join(EVENT_TOPICS)}",
+        )
+    event = _decode(decoder, value)
+    _check_id("event_id", event.event_id)
+    _check_id("viewer_id", event.viewer_id)
+    if isinstance(event, MediaEvent):
+        _check_id("media_id", event.media_id)
+        if event.request_id is not None and len(event.request_id) > MAX_ID_BYTES:
+            raise InvalidEvent("bad_id", f"request_id is longer than {MAX_ID_BYTES} bytes")
+    if event.author_id is not None:
+        _check_id("author_id", event.author_id)
+    _check_ts(event.ts, now_ms)
+    return event
+
+
+def parse_media(value: bytes | None) -> Media:
+    """Read one record of ``catalog.media``.
+
+    Raises:
+        InvalidEvent: as :func:`parse_event` does.
+    """
+    media = _decode(_media, value)
+    _check_id("media_id", media.media_id)
+    _check_id("author_id", media.author_id)
+    # A media may be older than the service; only the mistake of sending seconds is refused.
+    if not 0 <= media.created_ts < 10**14:
+        raise InvalidEvent(
+            "bad_ts", f"created_ts {media.created_ts} is not an epoch time in milliseconds"
+        )
+    return media
+
+
+def parse_account(value: bytes | None) -> Account:
+    """Read one record of ``catalog.accounts``.
+
+    Raises:
+        InvalidEvent: as :func:`parse_event` does.
+    """
+    account = _decode(_account, value)
+    _check_id("account_id", account.account_id)
+    return account
+
+
+def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
+    if value is None:
+        raise InvalidEvent("empty", "the record has no value; send a JSON object")
+    if len(value) > MAX_VALUE_BYTES:
+        raise InvalidEvent(
+            "oversize", f"the value has {len(value)} bytes; at most {MAX_VALUE_BYTES} are accepted"
+        )
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent("bad_field", str(error)) from error
+    except msgspec.DecodeError as error:
+        raise InvalidEvent("bad_json", f"not a JSON object: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidEvent("bad_utf8", f"not UTF-8: {error}") from error
+
+
+def _check_id(name: str, value: str) -> None:
+    # Most ids are short ASCII: measuring bytes only when characters could exceed the limit.
+    if len(value) * 4 > MAX_ID_BYTES and len(value.encode()) > MAX_ID_BYTES:
+        raise InvalidEvent(
+            "bad_id",
+            f"{name} {value[:24]!r}… has {len(value.encode())} bytes; at most {MAX_ID_BYTES}",
+        )
+
+
+def _check_ts(ts: int, now_ms: int) -> None:
+    if ts < MIN_TS_MS:
+        hint = "it looks like seconds; send milliseconds" if ts > 10**8 else "send epoch ms"
+        raise InvalidEvent("bad_ts", f"ts {ts} is before 2010: {hint}")
+    if ts > now_ms + MAX_AHEAD_MS:
+        raise InvalidEvent("bad_ts", f"ts {ts} is {(ts - now_ms) // 3_600_000} hours ahead")

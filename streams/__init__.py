@@ -1,0 +1,1 @@
+"""The agents, the topics that join them, and the commands that start them."""
