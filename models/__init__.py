@@ -1,1 +1,1 @@
-"""Pure domain code: events, folds, embeddings, candidates, ranking. No I/O, no clock, no environment."""
+"""Pure domain code: events, folds, embeddings, candidates, ranking. No I/O and no clock."""

@@ -3,7 +3,7 @@
 Errors::
 
     ValueError
-    └── InvalidEvent        the record can never be applied; `reason` is stable, the message is for people
+    └── InvalidEventError   the record can never be applied; `reason` is a stable word
 
 Validation is complete here: whatever :func:`parse_event`, :func:`parse_media` or
 :func:`parse_account` returns can be folded without further checks.
@@ -45,7 +45,7 @@ class Relation(StrEnum):
     MUTE = "mute"
 
 
-class InvalidEvent(ValueError):
+class InvalidEventError(ValueError):
     """A record that can never be applied.
 
     Attributes:
@@ -152,25 +152,24 @@ def parse_event(topic: str, value: bytes | None, now_ms: int) -> MediaEvent | Fo
         now_ms: wall-clock time, to refuse event times in the future.
 
     Raises:
-        InvalidEvent: with a reason and a message that names the field and the value.
+        InvalidEventError: with a reason and a message that names the field and the value.
     """
-    decoder: msgspec.json.Decoder[MediaEvent] | msgspec.json.Decoder[FollowEvent]
+    event: MediaEvent | FollowEvent
     if topic == FOLLOW_TOPIC:
-        decoder = _follow_event
+        event = _decode(_follow_event, value)
     elif topic in MEDIA_EVENT_TOPICS:
-        decoder = _media_event
+        event = _decode(_media_event, value)
     else:
-        raise InvalidEvent(
+        raise InvalidEventError(
             "unknown_action",
             f"topic {topic!r} carries no known action; expected one of {', '.join(EVENT_TOPICS)}",
         )
-    event = _decode(decoder, value)
     _check_id("event_id", event.event_id)
     _check_id("viewer_id", event.viewer_id)
     if isinstance(event, MediaEvent):
         _check_id("media_id", event.media_id)
         if event.request_id is not None and len(event.request_id) > MAX_ID_BYTES:
-            raise InvalidEvent("bad_id", f"request_id is longer than {MAX_ID_BYTES} bytes")
+            raise InvalidEventError("bad_id", f"request_id is longer than {MAX_ID_BYTES} bytes")
     if event.author_id is not None:
         _check_id("author_id", event.author_id)
     _check_ts(event.ts, now_ms)
@@ -181,14 +180,14 @@ def parse_media(value: bytes | None) -> Media:
     """Read one record of ``catalog.media``.
 
     Raises:
-        InvalidEvent: as :func:`parse_event` does.
+        InvalidEventError: as :func:`parse_event` does.
     """
     media = _decode(_media, value)
     _check_id("media_id", media.media_id)
     _check_id("author_id", media.author_id)
     # A media may be older than the service; only the mistake of sending seconds is refused.
     if not 0 <= media.created_ts < 10**14:
-        raise InvalidEvent(
+        raise InvalidEventError(
             "bad_ts", f"created_ts {media.created_ts} is not an epoch time in milliseconds"
         )
     return media
@@ -198,7 +197,7 @@ def parse_account(value: bytes | None) -> Account:
     """Read one record of ``catalog.accounts``.
 
     Raises:
-        InvalidEvent: as :func:`parse_event` does.
+        InvalidEventError: as :func:`parse_event` does.
     """
     account = _decode(_account, value)
     _check_id("account_id", account.account_id)
@@ -207,25 +206,25 @@ def parse_account(value: bytes | None) -> Account:
 
 def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
     if value is None:
-        raise InvalidEvent("empty", "the record has no value; send a JSON object")
+        raise InvalidEventError("empty", "the record has no value; send a JSON object")
     if len(value) > MAX_VALUE_BYTES:
-        raise InvalidEvent(
+        raise InvalidEventError(
             "oversize", f"the value has {len(value)} bytes; at most {MAX_VALUE_BYTES} are accepted"
         )
     try:
         return decoder.decode(value)
     except msgspec.ValidationError as error:
-        raise InvalidEvent("bad_field", str(error)) from error
+        raise InvalidEventError("bad_field", str(error)) from error
     except msgspec.DecodeError as error:
-        raise InvalidEvent("bad_json", f"not a JSON object: {error}") from error
+        raise InvalidEventError("bad_json", f"not a JSON object: {error}") from error
     except UnicodeDecodeError as error:
-        raise InvalidEvent("bad_utf8", f"not UTF-8: {error}") from error
+        raise InvalidEventError("bad_utf8", f"not UTF-8: {error}") from error
 
 
 def _check_id(name: str, value: str) -> None:
     # Most ids are short ASCII: measuring bytes only when characters could exceed the limit.
     if len(value) * 4 > MAX_ID_BYTES and len(value.encode()) > MAX_ID_BYTES:
-        raise InvalidEvent(
+        raise InvalidEventError(
             "bad_id",
             f"{name} {value[:24]!r}… has {len(value.encode())} bytes; at most {MAX_ID_BYTES}",
         )
@@ -234,6 +233,6 @@ def _check_id(name: str, value: str) -> None:
 def _check_ts(ts: int, now_ms: int) -> None:
     if ts < MIN_TS_MS:
         hint = "it looks like seconds; send milliseconds" if ts > 10**8 else "send epoch ms"
-        raise InvalidEvent("bad_ts", f"ts {ts} is before 2010: {hint}")
+        raise InvalidEventError("bad_ts", f"ts {ts} is before 2010: {hint}")
     if ts > now_ms + MAX_AHEAD_MS:
-        raise InvalidEvent("bad_ts", f"ts {ts} is {(ts - now_ms) // 3_600_000} hours ahead")
+        raise InvalidEventError("bad_ts", f"ts {ts} is {(ts - now_ms) // 3_600_000} hours ahead")

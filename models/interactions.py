@@ -12,6 +12,7 @@ where p numbers the half-life periods since the epoch.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -60,4 +61,4 @@ class Counter(msgspec.Struct, array_like=True):
     def decayed(self, at_ms: int, half_life_ms: int) -> float:
         """The count with each action halved per half-life before `at_ms`."""
         now = at_ms / half_life_ms
-        return sum(w * 2.0 ** (p - now) for p, w in self.weights.items()) / FIXED_POINT
+        return math.fsum(w * 2.0 ** (p - now) for p, w in self.weights.items()) / FIXED_POINT

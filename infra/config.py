@@ -1,0 +1,65 @@
+"""Settings: the only place that reads the environment."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.viewer_state import FoldConfig
+
+Milliseconds = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Settings of every Freshgrid process, one environment variable each (upper case)."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    # Where things are.
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    http_host: str = "127.0.0.1"
+    http_port: int = 8000
+    artifacts_url: str = "artifacts"
+
+    # Kafka.
+    partitions: PositiveInt = 8
+    replication_factor: PositiveInt = 1
+    #: Largest record the topics take. Larger than any valid value, so that an oversize one can
+    #: be read and dead-lettered instead of blocking its producer.
+    max_message_bytes: PositiveInt = 8 * 1024 * 1024
+    #: On the embedded broker a group join waits for half of this, so its profile sets it low.
+    rebalance_timeout_s: float = 20.0
+    session_timeout_s: float = 10.0
+
+    # Viewer state.
+    half_life_ms: Milliseconds = 7 * 24 * 3600 * 1000
+    session_gap_ms: Milliseconds = 30 * 60 * 1000
+    viewer_ttl_s: PositiveInt = 90 * 24 * 3600
+    max_strong: PositiveInt = 200
+    max_views: PositiveInt = 100
+
+    # Parking: events without an author on media the catalogue does not know yet.
+    parking_ttl_s: float = 600.0
+    parking_max_events: PositiveInt = 100_000
+
+    # Grid.
+    grid_size: PositiveInt = 25
+    grid_ttl_s: PositiveInt = 7 * 24 * 3600
+
+    log_level: str = "WARNING"
+
+    def fold_config(self) -> FoldConfig:
+        """The part of the settings that the fold of a viewer's state depends on."""
+        return FoldConfig(
+            half_life_ms=self.half_life_ms, max_strong=self.max_strong, max_views=self.max_views
+        )
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
