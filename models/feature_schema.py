@@ -1,0 +1,193 @@
+"""The declared features and the matrix that carries them.
+
+One list for every consumer: serving assembles it, training learns from it, and
+``FEATURE_VERSION`` ties a trained artifact to the declarations it was trained on.
+:mod:`models.features` fills the matrix and re-exports everything here.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+#: Candidate sources by code. Code 0 is a media that no source retrieved, e.g. a logged exposure
+#: of another surface: its one-hot columns are all zero.
+SOURCES: Final = ("logged", "account_nn", "followed", "popular", "fresh")
+
+ACTION_COLUMNS: Final = ("like", "save", "see_fewer", "view", "long_view")
+RATE_COLUMNS: Final = ("like", "save", "see_fewer", "long_view")
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One declared column.
+
+    Attributes:
+        name: unique name, the column's key everywhere.
+        kind: ``dense`` (float32, roughly in [−1, 5]) or ``sparse`` (int32 bucket id).
+        source: which part of the world the value is read from.
+        meaning: one sentence for people.
+        buckets: number of bucket ids of a sparse feature; id 0 means "unknown".
+    """
+
+    name: str
+    kind: Literal["dense", "sparse"]
+    source: str
+    meaning: str
+    buckets: int = 0
+
+
+def _dense(name: str, source: str, meaning: str) -> Feature:
+    return Feature(name, "dense", source, meaning)
+
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    # Affinity: the viewer's behaviour against the author's vector.
+    _dense(
+        "seed_similarity", "index", "largest cosine of the author to a recent positive's author"
+    ),
+    _dense("short_similarity", "index", "cosine of the author to the mean of the last 5 positives"),
+    _dense("long_similarity", "index", "cosine of the author to the mean of the last 30 positives"),
+    _dense("see_fewer_similarity", "index", "largest cosine to an author the viewer saw fewer of"),
+    _dense("topic_affinity", "viewer", "share of the recent positives with the media's topic"),
+    _dense("topic_aversion", "viewer", "share of the recent see-fewers with the media's topic"),
+    _dense("author_vector_missing", "index", "1 where the author has no vector yet"),
+    _dense("viewer_vector_missing", "index", "1 where no recent positive has a vector"),
+    # Viewer × author history.
+    *(
+        _dense(f"viewer_author_{name}", "viewer", f"log1p of the viewer's decayed {name} count")
+        for name in ACTION_COLUMNS
+    ),
+    _dense("viewer_author_recency", "viewer", "2^(−days/7) since the last positive on the author"),
+    _dense(
+        "viewer_author_aversion", "viewer", "2^(−days/7) since the last see-fewer on the author"
+    ),
+    _dense("follows_author", "viewer", "1 where the viewer follows the author"),
+    # Popularity of the author and of the media, decayed.
+    *(
+        _dense(f"{entity}_{name}s", "popularity", f"log1p of the {entity}'s decayed {name}s, / 3")
+        for entity in ("author", "media")
+        for name in ACTION_COLUMNS
+    ),
+    *(
+        _dense(
+            f"{entity}_{name}_rate",
+            "popularity",
+            f"log of the smoothed {name}s per view against everybody's, / 2",
+        )
+        for entity in ("author", "media")
+        for name in RATE_COLUMNS
+    ),
+    # The media itself.
+    _dense("media_age", "catalog", "log1p of hours since it was posted, / 3"),
+    _dense("media_freshness", "catalog", "2^(−days/7) since it was posted"),
+    _dense("nsfw", "catalog", "integrity score in [0, 1]"),
+    _dense("spam", "catalog", "integrity score in [0, 1]"),
+    _dense("misinformation", "catalog", "integrity score in [0, 1]"),
+    # The viewer alone.
+    *(
+        _dense(f"viewer_{name}s", "viewer", f"log1p of the viewer's decayed {name}s, / 3")
+        for name in ACTION_COLUMNS
+    ),
+    _dense("viewer_like_rate", "viewer", "log of smoothed likes per view against everybody's, / 2"),
+    _dense("viewer_long_view_rate", "viewer", "log of smoothed long views per view, same scale"),
+    _dense("viewer_idle", "viewer", "log1p of hours since the viewer's newest event, / 3"),
+    # Where the candidate came from.
+    *(
+        _dense(f"source_{name}", "candidate", f"1 where {name} retrieved it")
+        for name in SOURCES[1:]
+    ),
+    # Hashed ids.
+    Feature("author_id", "sparse", "catalog", "the author, hashed", 1 << 15),
+    Feature("media_id", "sparse", "catalog", "the media, hashed", 1 << 16),
+    Feature("seed_id", "sparse", "index", "the seed author behind seed_similarity", 1 << 15),
+    Feature("viewer_id", "sparse", "viewer", "the viewer, hashed", 1 << 15),
+    Feature("topic", "sparse", "catalog", "the media's first topic, hashed", 1 << 10),
+    Feature("language", "sparse", "catalog", "the media's language, hashed", 1 << 8),
+    Feature("hour", "sparse", "time", "hour of the day in UTC, from 1", 25),
+)
+
+DENSE_NAMES: Final = tuple(f.name for f in FEATURES if f.kind == "dense")
+SPARSE_NAMES: Final = tuple(f.name for f in FEATURES if f.kind == "sparse")
+SPARSE_BUCKETS: Final = tuple(f.buckets for f in FEATURES if f.kind == "sparse")
+DENSE_INDEX: Final = {name: column for column, name in enumerate(DENSE_NAMES)}
+
+#: What the distilled first pass looks at: cheap, and most of what decides.
+MINIMAL: Final = (
+    "seed_similarity",
+    "short_similarity",
+    "long_similarity",
+    "see_fewer_similarity",
+    "topic_affinity",
+    "viewer_author_like",
+    "viewer_author_long_view",
+    "viewer_author_see_fewer",
+    "author_like_rate",
+    "author_long_view_rate",
+    "media_likes",
+    "media_long_views",
+    "media_like_rate",
+    "media_save_rate",
+    "media_see_fewer_rate",
+    "media_long_view_rate",
+    "media_age",
+    "viewer_like_rate",
+)
+MINIMAL_COLUMNS: Final = tuple(DENSE_INDEX[name] for name in MINIMAL)
+
+#: Changes with any declaration: a model trained on other features is refused, not misread.
+FEATURE_VERSION: Final = blake2b(
+    msgspec.json.encode((FEATURES, MINIMAL)), digest_size=8
+).hexdigest()
+
+
+class FeatureMatrix:
+    """Features of n candidates of one viewer (or rows of a training batch).
+
+    Args:
+        dense_nf: float32, one column per :data:`DENSE_NAMES`, all finite.
+        sparse_ns: int32 bucket ids, one column per :data:`SPARSE_NAMES`.
+    """
+
+    __slots__ = ("dense_nf", "sparse_ns")
+
+    def __init__(self, dense_nf: NDArray[np.float32], sparse_ns: NDArray[np.int32]) -> None:
+        self.dense_nf = dense_nf
+        self.sparse_ns = sparse_ns
+
+    def __len__(self) -> int:
+        return len(self.dense_nf)
+
+    def take(self, rows: NDArray[np.integer]) -> FeatureMatrix:
+        """The matrix of these rows, in this order."""
+        return FeatureMatrix(self.dense_nf[rows], self.sparse_ns[rows])
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """One dense column by name, as a view."""
+        return self.dense_nf[:, DENSE_INDEX[name]]
+
+    @property
+    def minimal_nm(self) -> NDArray[np.float32]:
+        """The columns :data:`MINIMAL` of the first pass."""
+        return self.dense_nf[:, MINIMAL_COLUMNS]
+
+    @classmethod
+    def concatenate(cls, parts: list[FeatureMatrix]) -> FeatureMatrix:
+        """The rows of all parts, in order."""
+        if not parts:
+            return cls.empty()
+        return cls(
+            np.concatenate([part.dense_nf for part in parts]),
+            np.concatenate([part.sparse_ns for part in parts]),
+        )
+
+    @classmethod
+    def empty(cls, n: int = 0) -> FeatureMatrix:
+        """A matrix of n rows of zeros."""
+        return cls(
+            np.zeros((n, len(DENSE_NAMES)), np.float32),
+            np.zeros((n, len(SPARSE_NAMES)), np.int32),
+        )

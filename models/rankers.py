@@ -1,0 +1,46 @@
+"""The port of the ranking passes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.feature_schema import FeatureMatrix
+
+
+class Pass(Protocol):
+    """One ranking pass.
+
+    ``score`` gives scores_n (first and second pass, higher is better) or probabilities_n3
+    (final pass: like, save, see_fewer). Any n is valid, zero included.
+    """
+
+    def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
+        """Score every row of `features`, independently of its neighbours."""
+        ...
+
+
+class Rankers(Protocol):
+    """The three passes of one version, swapped as one."""
+
+    @property
+    def version(self) -> str:
+        """Name of the version for grids, metrics and impressions."""
+        ...
+
+    @property
+    def first(self) -> Pass:
+        """Candidates → first cut."""
+        ...
+
+    @property
+    def second(self) -> Pass:
+        """First cut → second cut."""
+        ...
+
+    @property
+    def final(self) -> Pass:
+        """Second cut → probabilities."""
+        ...
