@@ -1,0 +1,160 @@
+"""Growing columns and stable rows: what the in-memory world is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int32]
+
+#: Row of an id that is not known.
+UNKNOWN: Final = -1
+
+
+def hash_id(name: str) -> int:
+    """A 31-bit hash of an id, equal in every process; feature buckets are cut from it."""
+    return crc32(name.encode()) & 0x7FFFFFFF
+
+
+class Ids:
+    """Ids with stable rows: a row is given once and never reused."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._ids: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, row: int) -> str:
+        return self._ids[row]
+
+    def rows(self, ids: Iterable[str]) -> Rows:
+        """Rows of `ids`, −1 for an unknown one."""
+        get = self._rows.get
+        return np.fromiter((get(name, UNKNOWN) for name in ids), np.int32)
+
+    def row(self, name: str) -> int:
+        """Row of one id, −1 if unknown."""
+        return self._rows.get(name, UNKNOWN)
+
+    def add(self, name: str) -> int:
+        """Row of `name`, a new one if it is not known."""
+        row = self._rows.setdefault(name, len(self._ids))
+        if row == len(self._ids):
+            self._ids.append(name)
+        return row
+
+    def names(self, rows: Sequence[int] | Rows) -> list[str]:
+        """Ids of known rows."""
+        ids = self._ids
+        return [ids[row] for row in np.asarray(rows).tolist()]
+
+
+class Columns:
+    """Arrays of one length that grow together, doubling (so appending is O(1) amortised).
+
+    Each column is an attribute-like entry: ``columns["created_ts"]`` is a view of the rows in
+    use; keep it only until the next ``grow``.
+
+    Args:
+        spec: name → (dtype, fill value of a new row) or (dtype, fill, width) for a matrix.
+    """
+
+    def __init__(self, **spec: tuple[Any, ...]) -> None:
+        self._fill = {name: entry[1] for name, entry in spec.items()}
+        self._arrays: dict[str, NDArray[Any]] = {
+            name: np.full((16, *entry[2:]), entry[1], dtype=entry[0])
+            for name, entry in spec.items()
+        }
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name][: self._length]
+
+    def grow(self, length: int) -> None:
+        """Make at least `length` rows; new ones hold the fill values."""
+        if length <= self._length:
+            return
+        capacity = len(next(iter(self._arrays.values())))
+        if length > capacity:
+            capacity = max(length, 2 * capacity)
+            for name, old in self._arrays.items():
+                new = np.full((capacity, *old.shape[1:]), self._fill[name], dtype=old.dtype)
+                new[: self._length] = old[: self._length]
+                self._arrays[name] = new
+        self._length = length
+
+
+class TopRows:
+    """The rows with the highest keys, exact under live updates without full scans.
+
+    It keeps a pool of the best rows at the last scan and the rows touched since. An untouched
+    row outside the pool has a key of at most the scan's threshold, so the best of pool and
+    touched rows are the best of all while they stay at or above it.
+
+    Args:
+        pool: rows kept by a scan; asking for up to this many is cheap.
+    """
+
+    def __init__(self, pool: int = 4096) -> None:
+        self._pool_size = pool
+        self._pool: Rows = np.empty(0, np.int32)
+        self._touched: list[Rows] = []
+        self._touched_count = 0
+        self._threshold = -np.inf
+        self._scanned = False
+        self._cached: tuple[int, Rows] | None = None
+
+    def touch(self, rows: Rows) -> None:
+        """Tell that the keys of `rows` changed or that the rows are new."""
+        self._touched.append(rows)
+        self._touched_count += len(rows)
+        self._cached = None
+
+    def rescale(self) -> None:
+        """Tell that all keys changed."""
+        self._scanned = False
+        self._cached = None
+
+    def best(self, key_n: NDArray[np.float64], k: int) -> Rows:
+        """Up to k rows with the highest finite keys above 0, best first (equal keys: lower row)."""
+        if self._cached is not None and self._cached[0] >= k:
+            return self._cached[1][:k]
+        if not self._scanned or self._touched_count > self._pool_size or k > self._pool_size:
+            self._scan(key_n, k)
+        rows = self._select(key_n, k)
+        short = len(rows) < k and self._threshold > 0.0
+        if short or (len(rows) > 0 and key_n[rows[-1]] < self._threshold):
+            self._scan(key_n, k)
+            rows = self._select(key_n, k)
+        self._cached = (k, rows)
+        return rows
+
+    def _select(self, key_n: NDArray[np.float64], k: int) -> Rows:
+        rows = np.unique(np.concatenate([self._pool, *self._touched]))
+        key = key_n[rows]
+        order = np.argsort(-key, kind="stable")[:k]
+        best: Rows = rows[order[key[order] > 0.0]]
+        return best
+
+    def _scan(self, key_n: NDArray[np.float64], k: int) -> None:
+        size = max(self._pool_size, k)
+        self._touched, self._touched_count, self._scanned = [], 0, True
+        if len(key_n) <= size:
+            self._pool = np.arange(len(key_n), dtype=np.int32)
+            self._threshold = -np.inf
+            return
+        cut = len(key_n) - size
+        threshold = float(np.partition(key_n, cut)[cut])
+        # Rows equal to the threshold all stay, so that ties are always broken the same way.
+        inside = key_n >= threshold if threshold > 0.0 else key_n > 0.0
+        self._pool = np.flatnonzero(inside).astype(np.int32)
+        self._threshold = threshold
