@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     #: On the embedded broker a group join waits for half of this, so its profile sets it low.
     rebalance_timeout_s: float = 20.0
     session_timeout_s: float = 10.0
+    #: How long the broker may hold a fetch that finds nothing. Apache Kafka answers as soon as a
+    #: record arrives; the embedded broker looks only now and then, so its profile sets it low.
+    fetch_max_wait_ms: PositiveInt = 500
 
     # Viewer state.
     half_life_ms: Milliseconds = 7 * 24 * 3600 * 1000
@@ -44,7 +47,9 @@ class Settings(BaseSettings):
 
     # Parking: events without an author on media the catalogue does not know yet.
     parking_ttl_s: float = 600.0
-    parking_max_events: PositiveInt = 100_000
+    parking_max_media: PositiveInt = 10_000
+    parking_max_events_per_media: PositiveInt = 100
+    catalog_ttl_s: PositiveInt = 365 * 24 * 3600
 
     # Grid.
     grid_size: PositiveInt = 25

@@ -1,0 +1,191 @@
+"""Topics, producers and readers of Kafka outside the consumer groups that Faust runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from infra.config import Settings
+from infra.errors import UnreachableError
+
+SESSIONS_TOPIC: Final = "explore.sessions"
+EMBEDDINGS_TOPIC: Final = "explore.embeddings"
+TOUCHED_TOPIC: Final = "explore.touched"
+IMPRESSIONS_TOPIC: Final = "explore.impressions"
+VERSIONS_TOPIC: Final = "explore.versions"
+DEAD_LETTERS_TOPIC: Final = "explore.dead_letters"
+
+COMPACT: Final = {"cleanup.policy": "compact"}
+DELETE: Final = {"cleanup.policy": "delete"}
+
+TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
+    "events.like": DELETE,
+    "events.save": DELETE,
+    "events.see_fewer": DELETE,
+    "events.view": DELETE,
+    "events.follow": DELETE,
+    "catalog.media": COMPACT,
+    "catalog.accounts": COMPACT,
+    SESSIONS_TOPIC: DELETE,
+    EMBEDDINGS_TOPIC: COMPACT,
+    TOUCHED_TOPIC: DELETE,
+    IMPRESSIONS_TOPIC: DELETE,
+    VERSIONS_TOPIC: COMPACT,
+    DEAD_LETTERS_TOPIC: DELETE,
+}
+
+# A broker on this machine answers in milliseconds, one across a network in well under a second.
+ADMIN_TIMEOUT_MS: Final = 10_000
+
+
+class ClusterInfo(NamedTuple):
+    """What a process learns from the cluster before it starts.
+
+    `log_id` tells whose offsets a state holds: a broker that lost its log comes back with another.
+    """
+
+    log_id: str
+    partitions: dict[str, int]
+
+
+def prepare_cluster(settings: Settings) -> ClusterInfo:
+    """Create the topics that are missing and identify the cluster.
+
+    Raises:
+        UnreachableError: no broker answers at the configured address.
+    """
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            request_timeout_ms=ADMIN_TIMEOUT_MS,
+        )
+    except (KafkaError, OSError, ValueError) as error:
+        raise UnreachableError(
+            f"Kafka does not answer at {settings.kafka_bootstrap_servers} ({error}); "
+            "check KAFKA_BOOTSTRAP_SERVERS or start one with `freshgrid up`"
+        ) from error
+    try:
+        existing = set(admin.list_topics())
+        missing = [
+            NewTopic(
+                name, settings.partitions, settings.replication_factor,
+                topic_configs={**config, "max.message.bytes": str(settings.max_message_bytes)},
+            )
+            for name, config in TOPICS.items()
+            if name not in existing
+        ]  # fmt: skip
+        for topic in missing:
+            try:
+                admin.create_topics([topic])
+            except TopicAlreadyExistsError:
+                continue  # another process of the stack was faster
+        description = admin.describe_topics(list(TOPICS))
+        partitions = {t["name"]: len(t["partitions"]) for t in description}
+        return ClusterInfo(str(admin.describe_cluster()["cluster_id"]), partitions)
+    finally:
+        admin.close()
+
+
+def sync_producer(settings: Settings) -> KafkaProducer:
+    """A producer for commands that are not asynchronous, such as a replay."""
+    try:
+        return KafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            linger_ms=5,
+            batch_size=256 * 1024,
+            max_request_size=settings.max_message_bytes,
+        )
+    except (KafkaError, OSError, ValueError) as error:
+        raise UnreachableError(
+            f"Kafka does not answer at {settings.kafka_bootstrap_servers} ({error}); "
+            "check KAFKA_BOOTSTRAP_SERVERS"
+        ) from error
+
+
+class Message(NamedTuple):
+    """A record to send."""
+
+    topic: str
+    key: str
+    value: bytes
+
+
+class Outbox:
+    """Sends records and knows when the broker has them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            max_request_size=settings.max_message_bytes,
+            max_batch_size=256 * 1024,
+        )
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Send what is buffered, then disconnect."""
+        await self._producer.stop()
+
+    async def send(self, messages: Iterable[Message]) -> None:
+        """Return once the broker has acknowledged every record."""
+        futures = [
+            await self._producer.send(m.topic, m.value, key=m.key.encode()) for m in messages
+        ]
+        for future in futures:
+            await future
+
+
+class Follower:
+    """Reads every partition of some topics from their beginning, outside any group.
+
+    A process that keeps a copy of what the topics say (catalogue, vectors, versions) reads all of
+    it at the start and then whatever is appended: one that starts late ends up like one that ran
+    all along.
+    """
+
+    def __init__(
+        self, settings: Settings, partitions: Mapping[str, int], topics: Sequence[str]
+    ) -> None:
+        self._partitions = [
+            TopicPartition(topic, number) for topic in topics for number in range(partitions[topic])
+        ]
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=settings.fetch_max_wait_ms,
+            max_partition_fetch_bytes=settings.max_message_bytes,
+        )
+        self.caught_up = False
+
+    async def run(
+        self, handle: Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
+    ) -> None:
+        """Hand over batches of one topic until cancelled.
+
+        `caught_up` becomes true once everything that was there at the start has been handled.
+        """
+        await self._consumer.start()
+        try:
+            self._consumer.assign(self._partitions)
+            await self._consumer.seek_to_beginning(*self._partitions)
+            behind = await self._consumer.end_offsets(self._partitions)
+            while True:
+                for partition, end in list(behind.items()):
+                    if await self._consumer.position(partition) >= end:
+                        del behind[partition]
+                self.caught_up = not behind
+                fetched = await self._consumer.getmany(timeout_ms=1000)
+                for partition, records in fetched.items():
+                    await handle(partition.topic, records)
+        finally:
+            await self._consumer.stop()

@@ -1,0 +1,102 @@
+"""Viewer state in this process: for replays without servers, and for tests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+
+from infra.config import Settings
+from infra.stores import ParkedRecord, Parking, Versioned
+from models.viewer_state import ViewerState, decode, encode
+
+
+class MemoryStore:
+    """The same contract as :class:`infra.redis_store.RedisStore`, in dictionaries."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._states: dict[str, bytes] = {}
+        self._revisions: dict[str, int] = {}
+        self._authors: dict[str, str] = {}
+        self._parked: defaultdict[str, list[ParkedRecord]] = defaultdict(list)
+        self._grids: dict[str, bytes] = {}
+
+    async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
+        """States of these viewers, an empty state for a viewer never seen."""
+        return [self._versioned(viewer_id) for viewer_id in viewer_ids]
+
+    def _versioned(self, viewer_id: str) -> Versioned:
+        value = self._states.get(viewer_id)
+        if value is None:
+            return Versioned(b"", ViewerState())
+        return Versioned(self._revisions[viewer_id].to_bytes(8, "big"), decode(value))
+
+    async def commit(
+        self, viewer_ids: Sequence[str], changed: Sequence[Versioned]
+    ) -> list[Versioned | None]:
+        """Write states, each only if its revision is still the stored one."""
+        answers: list[Versioned | None] = []
+        for viewer_id, (revision, state) in zip(viewer_ids, changed, strict=True):
+            current = self._revisions.get(viewer_id, 0)
+            if int.from_bytes(revision, "big") != current:
+                answers.append(self._versioned(viewer_id))
+                continue
+            self._states[viewer_id] = encode(state)
+            self._revisions[viewer_id] = current + 1
+            answers.append(None)
+        return answers
+
+    async def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
+        """Every viewer with state, in no particular order."""
+        for viewer_id, value in list(self._states.items()):
+            yield viewer_id, decode(value)
+
+    async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
+        """Author of each media, None where the catalogue does not know it."""
+        return [self._authors.get(media_id) for media_id in media_ids]
+
+    async def learn_authors(
+        self, media_ids: Sequence[str], author_ids: Sequence[str]
+    ) -> list[list[ParkedRecord]]:
+        """Remember authors; returns, per media, the records that wait for it."""
+        self._authors.update(zip(media_ids, author_ids, strict=True))
+        return [list(self._parked.get(media_id, ())) for media_id in media_ids]
+
+    async def park(self, records: Sequence[ParkedRecord]) -> list[Parking]:
+        """Let records wait for their media, unless the media arrived meanwhile."""
+        answers = []
+        room = len(self._parked) < self._settings.parking_max_media
+        for record in records:
+            author_id = self._authors.get(record.media_id)
+            if author_id is not None:
+                answers.append(Parking(author_id, False))
+                continue
+            waiting = self._parked.get(record.media_id, [])
+            parked = room and len(waiting) < self._settings.parking_max_events_per_media
+            if parked:
+                self._parked[record.media_id].append(record)
+            answers.append(Parking(None, parked))
+        return answers
+
+    async def unpark(self, media_id: str, count: int) -> None:
+        """Forget the `count` oldest records that wait for a media."""
+        del self._parked[media_id][:count]
+        if not self._parked[media_id]:
+            del self._parked[media_id]
+
+    async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:
+        """Records of media that have been waited for since before `before_ms`, per media."""
+        groups = [list(r) for r in self._parked.values() if r[0].first_seen_ms <= before_ms]
+        return groups[:limit]
+
+    async def parked_media(self) -> int:
+        """How many media are being waited for."""
+        return len(self._parked)
+
+    async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
+        """Store ready grids as JSON."""
+        self._grids.update(zip(viewer_ids, grids, strict=True))
+
+    async def grid(self, viewer_id: str) -> bytes | None:
+        """The ready grid of a viewer as JSON."""
+        return self._grids.get(viewer_id)

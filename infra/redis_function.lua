@@ -1,0 +1,33 @@
+#!lua name=freshgrid_1
+
+-- Compare and set. A viewer's value is an 8-byte revision followed by the encoded state; the fold
+-- runs in the caller, and its result is stored only if nobody wrote in between.
+-- keys: viewer   args: revision read (or ''), new value, time to live in seconds
+-- Returns false when written, else the value that is there now ('' when there is none).
+redis.register_function('freshgrid_1_commit', function(keys, args)
+  if redis.call('GETRANGE', keys[1], 0, 7) ~= args[1] then
+    return redis.call('GET', keys[1]) or ''
+  end
+  redis.call('SET', keys[1], args[2], 'EX', args[3])
+  return false
+end)
+
+-- keys: author of a media, list of records waiting for it
+-- args: record, most records per media, time to live in seconds
+-- Returns the author if the media is known, else 1 (parked) or 0 (no room).
+redis.register_function('freshgrid_1_park', function(keys, args)
+  local author = redis.call('GET', keys[1])
+  if author then return author end
+  if redis.call('LLEN', keys[2]) >= tonumber(args[2]) then return 0 end
+  redis.call('RPUSH', keys[2], args[1])
+  redis.call('EXPIRE', keys[2], args[3])
+  return 1
+end)
+
+-- keys: author of a media, list of records waiting for it
+-- args: author, time to live in seconds
+-- Returns the records that wait; the caller removes them once they are safe elsewhere.
+redis.register_function('freshgrid_1_learn', function(keys, args)
+  redis.call('SET', keys[1], args[1], 'EX', args[2])
+  return redis.call('LRANGE', keys[2], 0, -1)
+end)

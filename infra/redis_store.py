@@ -1,0 +1,205 @@
+"""Viewer state in Redis or Valkey, alone or as a cluster.
+
+The fold of a viewer's state exists once, in :mod:`models.viewer_state`. Redis contributes what
+only it can: one Function per viewer and batch that compares the revision the caller folded from
+and stores the result, atomically. Offsets travel inside the state, so a state and the offsets it
+reflects can never disagree. Keys are documented in ``docs/contracts.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from infra.config import Settings
+from infra.stores import ParkedRecord, Parking, Versioned
+from models.viewer_state import ViewerState, decode, encode
+
+FUNCTIONS: Final = Path(__file__).with_name("redis_function.lua")
+# A Redis that restarts is back within seconds; a call waits that long before it fails.
+RETRIES: Final = 8
+SCAN_PAGE: Final = 1000
+
+_parked_encoder = msgspec.msgpack.Encoder()
+_parked_decoder = msgspec.msgpack.Decoder(ParkedRecord)
+
+
+def viewer_key(viewer_id: str) -> str:
+    """Key of a viewer's state. The braces are the hash tag that all keys of a viewer share."""
+    return f"viewer:{{{viewer_id}}}"
+
+
+def grid_key(viewer_id: str) -> str:
+    """Key of a viewer's ready grid."""
+    return f"grid:{{{viewer_id}}}"
+
+
+def _author_key(media_id: str) -> str:
+    return f"author:{{{media_id}}}"
+
+
+def _parked_key(media_id: str) -> str:
+    return f"parked:{{{media_id}}}"
+
+
+def connect(settings: Settings) -> Redis:
+    """A client that rides out a restart of the server."""
+    return Redis.from_url(
+        settings.redis_url,
+        retry=Retry(ExponentialWithJitterBackoff(cap=2.0, base=0.05), RETRIES),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        health_check_interval=30,
+    )
+
+
+class RedisStore:
+    """The store that every Freshgrid process shares."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    async def start(self) -> None:
+        """Load the functions; another process loading the same ones at once is fine."""
+        await self._redis.function_load(FUNCTIONS.read_text(), replace=True)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
+        """States of these viewers, an empty state for a viewer never seen."""
+        pipe = self._redis.pipeline(transaction=False)
+        for viewer_id in viewer_ids:
+            pipe.get(viewer_key(viewer_id))
+        return [_versioned(value) for value in await pipe.execute()]
+
+    async def commit(
+        self, viewer_ids: Sequence[str], changed: Sequence[Versioned]
+    ) -> list[Versioned | None]:
+        """Write states, each only if its revision is still the stored one."""
+        pipe = self._redis.pipeline(transaction=False)
+        ttl = self._settings.viewer_ttl_s
+        for viewer_id, (revision, state) in zip(viewer_ids, changed, strict=True):
+            following = int.from_bytes(revision, "big") + 1
+            value = following.to_bytes(8, "big") + encode(state)
+            pipe.fcall("freshgrid_1_commit", 1, viewer_key(viewer_id), revision, value, ttl)
+        return [None if value is None else _versioned(value) for value in await pipe.execute()]
+
+    async def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
+        """Every viewer with state, in no particular order."""
+        seen: set[bytes] = set()
+        page: list[bytes] = []
+        async for key in self._redis.scan_iter(match="viewer:{*}", count=SCAN_PAGE):
+            # SCAN may return a key twice while the table is being resized.
+            if key not in seen:
+                seen.add(key)
+                page.append(key)
+            if len(page) >= SCAN_PAGE:
+                for item in await self._page(page):
+                    yield item
+                page = []
+        for item in await self._page(page):
+            yield item
+
+    async def _page(self, keys: list[bytes]) -> list[tuple[str, ViewerState]]:
+        viewer_ids = [key[len(b"viewer:{") : -1].decode() for key in keys]
+        states = await self.load(viewer_ids) if viewer_ids else []
+        return [
+            (viewer_id, item.state)
+            for viewer_id, item in zip(viewer_ids, states, strict=True)
+            if item.revision
+        ]
+
+    async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
+        """Author of each media, None where the catalogue does not know it."""
+        pipe = self._redis.pipeline(transaction=False)
+        for media_id in media_ids:
+            pipe.get(_author_key(media_id))
+        return [None if author is None else author.decode() for author in await pipe.execute()]
+
+    async def learn_authors(
+        self, media_ids: Sequence[str], author_ids: Sequence[str]
+    ) -> list[list[ParkedRecord]]:
+        """Remember authors; returns, per media, the records that wait for it."""
+        pipe = self._redis.pipeline(transaction=False)
+        for media_id, author_id in zip(media_ids, author_ids, strict=True):
+            pipe.fcall(
+                "freshgrid_1_learn", 2, _author_key(media_id), _parked_key(media_id),
+                author_id, self._settings.catalog_ttl_s,
+            )  # fmt: skip
+        return [[_parked_decoder.decode(r) for r in records] for records in await pipe.execute()]
+
+    async def park(self, records: Sequence[ParkedRecord]) -> list[Parking]:
+        """Let records wait for their media, unless the media arrived meanwhile."""
+        settings = self._settings
+        room = await self.parked_media() < settings.parking_max_media
+        per_media = settings.parking_max_events_per_media if room else 0
+        # Longer than the waiting time: expiry by the sweep comes first, and dead-letters.
+        ttl = int(settings.parking_ttl_s * 10) + 3600
+        pipe = self._redis.pipeline(transaction=False)
+        for record in records:
+            pipe.fcall(
+                "freshgrid_1_park", 2, _author_key(record.media_id), _parked_key(record.media_id),
+                _parked_encoder.encode(record), per_media, ttl,
+            )  # fmt: skip
+        answers = [
+            Parking(None, bool(a)) if isinstance(a, int) else Parking(a.decode(), False)
+            for a in await pipe.execute()
+        ]
+        waiting = {
+            r.media_id: r.first_seen_ms
+            for r, answer in zip(records, answers, strict=True)
+            if answer.parked
+        }
+        if waiting:
+            await self._redis.zadd("parked", waiting, nx=True)
+        return answers
+
+    async def unpark(self, media_id: str, count: int) -> None:
+        """Forget the `count` oldest records that wait for a media."""
+        await self._redis.ltrim(_parked_key(media_id), count, -1)
+        if not await self._redis.exists(_parked_key(media_id)):
+            await self._redis.zrem("parked", media_id)
+
+    async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:
+        """Records of media that have been waited for since before `before_ms`, per media."""
+        media_ids: list[Any] = await self._redis.zrangebyscore("parked", 0, before_ms, 0, limit)
+        groups = []
+        for media_id in media_ids:
+            records: list[Any] = await self._redis.lrange(_parked_key(media_id.decode()), 0, -1)
+            if records:
+                groups.append([_parked_decoder.decode(r) for r in records])
+            else:
+                await self._redis.zrem("parked", media_id)
+        return groups
+
+    async def parked_media(self) -> int:
+        """How many media are being waited for."""
+        return int(await self._redis.zcard("parked"))
+
+    async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
+        """Store ready grids as JSON."""
+        pipe = self._redis.pipeline(transaction=False)
+        for viewer_id, grid in zip(viewer_ids, grids, strict=True):
+            pipe.set(grid_key(viewer_id), grid, ex=self._settings.grid_ttl_s)
+        await pipe.execute()
+
+    async def grid(self, viewer_id: str) -> bytes | None:
+        """The ready grid of a viewer as JSON."""
+        value: bytes | None = await self._redis.get(grid_key(viewer_id))
+        return value
+
+
+def _versioned(value: bytes | None) -> Versioned:
+    if not value:
+        return Versioned(b"", ViewerState())
+    return Versioned(value[:8], decode(value[8:]))

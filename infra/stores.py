@@ -1,0 +1,96 @@
+"""The port to viewer state: what ingest, ranking and replay need from a store.
+
+Adapters: :class:`infra.redis_store.RedisStore` and :class:`infra.memory_store.MemoryStore`; both
+pass the contract suite in ``tests/contract``. Every call takes a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
+
+from models.viewer_state import ViewerState
+
+
+class Versioned(NamedTuple):
+    """A viewer's state with the revision it was read at (empty when there is no state yet)."""
+
+    revision: bytes
+    state: ViewerState
+
+
+class ParkedRecord(NamedTuple):
+    """A record that waits for its media, as it was read from Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    media_id: str
+    value: bytes
+    first_seen_ms: int
+
+
+class Parking(NamedTuple):
+    """What became of one record handed to :meth:`Store.park`.
+
+    Either the author was known after all, or the record waits, or there was no room.
+    """
+
+    author_id: str | None
+    parked: bool
+
+
+class Store(Protocol):
+    """Viewer state, authors of media, parked records and ready grids."""
+
+    async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
+        """States of these viewers, an empty state for a viewer never seen."""
+        ...
+
+    async def commit(
+        self, viewer_ids: Sequence[str], changed: Sequence[Versioned]
+    ) -> list[Versioned | None]:
+        """Write states, each only if its revision is still the stored one.
+
+        Returns:
+            For each viewer None when it was written, else the state that another writer stored.
+        """
+        ...
+
+    def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
+        """Every viewer with state, in no particular order."""
+        ...
+
+    async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
+        """Author of each media, None where the catalogue does not know it."""
+        ...
+
+    async def learn_authors(
+        self, media_ids: Sequence[str], author_ids: Sequence[str]
+    ) -> list[list[ParkedRecord]]:
+        """Remember authors; returns, per media, the records that wait for it."""
+        ...
+
+    async def park(self, records: Sequence[ParkedRecord]) -> list[Parking]:
+        """Let records wait for their media, unless the media arrived meanwhile."""
+        ...
+
+    async def unpark(self, media_id: str, count: int) -> None:
+        """Forget the `count` oldest records that wait for a media."""
+        ...
+
+    async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:
+        """Records of media that have been waited for since before `before_ms`, per media."""
+        ...
+
+    async def parked_media(self) -> int:
+        """How many media are being waited for."""
+        ...
+
+    async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
+        """Store ready grids as JSON."""
+        ...
+
+    async def grid(self, viewer_id: str) -> bytes | None:
+        """The ready grid of a viewer as JSON."""
+        ...
