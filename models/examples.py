@@ -1,0 +1,94 @@
+"""Training data of the rankers, columnar: labelled exposures and whole candidate sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.feature_schema import FeatureMatrix
+
+#: Columns of the labels. Long views only help the final pass's trunk to learn.
+LABELS: Final = ("like", "save", "see_fewer", "long_view")
+
+
+class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Exposures with what came of them, features as they stood before the exposure.
+
+    Attributes:
+        features: n rows.
+        labels_nh: float32 0 or 1, columns :data:`LABELS`.
+        weights_n: float32, 1 / probability that the row was kept: 1 for positives, 1 / r for
+            negatives sampled with keep rate r. Weighted sums estimate sums over all exposures.
+        groups_n: int64, equal for exposures of one viewer.
+        ts_n: int64, event time in ms.
+    """
+
+    features: FeatureMatrix
+    labels_nh: NDArray[np.float32]
+    weights_n: NDArray[np.float32]
+    groups_n: NDArray[np.int64]
+    ts_n: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ts_n)
+
+    def label(self, name: str) -> NDArray[np.float32]:
+        """One label column by name."""
+        return self.labels_nh[:, LABELS.index(name)]
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Self:
+        """These rows, in this order."""
+        return type(self)(
+            features=self.features.take(rows),
+            labels_nh=self.labels_nh[rows],
+            weights_n=self.weights_n[rows],
+            groups_n=self.groups_n[rows],
+            ts_n=self.ts_n[rows],
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No examples."""
+        return cls(
+            features=FeatureMatrix.empty(),
+            labels_nh=np.zeros((0, len(LABELS)), np.float32),
+            weights_n=np.zeros(0, np.float32),
+            groups_n=np.zeros(0, np.int64),
+            ts_n=np.zeros(0, np.int64),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Examples]) -> Self:
+        """The rows of all parts, in order."""
+        if not parts:
+            return cls.empty()
+        return cls(
+            features=FeatureMatrix.concatenate([part.features for part in parts]),
+            labels_nh=np.concatenate([part.labels_nh for part in parts]),
+            weights_n=np.concatenate([part.weights_n for part in parts]),
+            groups_n=np.concatenate([part.groups_n for part in parts]),
+            ts_n=np.concatenate([part.ts_n for part in parts]),
+        )
+
+
+class CandidateSets(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """All candidates that the query found for some viewers: what the first pass has to sort.
+
+    Attributes:
+        features: n rows.
+        groups_n: int64, equal for the candidates of one viewer.
+    """
+
+    features: FeatureMatrix
+    groups_n: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.groups_n)
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Self:
+        """These rows, in this order."""
+        return type(self)(features=self.features.take(rows), groups_n=self.groups_n[rows])

@@ -1,0 +1,293 @@
+"""The building blocks of the ranking passes, in NumPy: what the serving process runs.
+
+Training (:mod:`models.training`) uses torch; the trained weights arrive here as plain float32
+arrays, so that a ranking worker needs neither torch nor its start-up time. Both give the same
+numbers to within 1e-5.
+
+Errors::
+
+    ValueError
+    └── ModelError                  these arrays are no usable model
+        └── FeatureVersionError     the model was trained on another set of features
+
+Missing and broken features: a NaN counts as "unknown" and becomes the mean seen in training; an
+infinity or an outlier counts as ``CLIP`` standard deviations. A score is therefore always finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, FeatureMatrix
+
+Float = NDArray[np.float32]
+#: Weights by name, as an artifact stores them.
+Arrays = Mapping[str, NDArray[Any]]
+Meta = Mapping[str, Any]
+
+#: Standard deviations at which a feature is cut, so that no outlier dominates a score.
+CLIP: Final = 6.0
+
+
+class ModelError(ValueError):
+    """Arrays that are no usable model: missing, of a wrong shape or not finite."""
+
+
+class FeatureVersionError(ModelError):
+    """The model was trained on another version of the feature assembly."""
+
+
+def check_feature_version(meta: Meta, what: str) -> None:
+    """Refuse a model that reads its inputs differently from the running feature assembly.
+
+    Raises:
+        FeatureVersionError: `meta` names no or another feature version.
+    """
+    version = meta.get("feature_version")
+    if version != FEATURE_VERSION:
+        raise FeatureVersionError(
+            f"{what}: trained on feature version {version!r}, this build has {FEATURE_VERSION!r}; "
+            "train it again or roll back to a build with that version"
+        )
+
+
+def take_array(arrays: Arrays, name: str, ndim: int, what: str) -> Float:
+    """One weight as contiguous float32.
+
+    Raises:
+        ModelError: it is missing, has another number of dimensions or is not finite.
+    """
+    array = arrays.get(name)
+    if array is None:
+        raise ModelError(f"{what}: array {name!r} is missing; got {sorted(arrays)[:8]}")
+    if array.ndim != ndim:
+        raise ModelError(f"{what}: array {name!r} has shape {array.shape}; expected {ndim} axes")
+    weights = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(weights).all():
+        raise ModelError(f"{what}: array {name!r} holds NaN or infinity; training diverged")
+    return weights
+
+
+def sigmoid(logits: Float) -> Float:
+    """1 / (1 + e^−x) without overflow."""
+    probabilities = np.clip(logits, -30.0, 30.0)
+    np.negative(probabilities, out=probabilities)
+    np.exp(probabilities, out=probabilities)
+    probabilities += 1.0
+    np.reciprocal(probabilities, out=probabilities)
+    return probabilities
+
+
+class Standardizer:
+    """Shifts and scales each dense feature to the mean and deviation seen in training.
+
+    Args:
+        mean_f: mean of each feature.
+        scale_f: 1 / standard deviation of each feature; 0 switches a constant feature off.
+    """
+
+    def __init__(self, mean_f: Float, scale_f: Float) -> None:
+        self.mean_f = mean_f
+        self.scale_f = scale_f
+
+    @classmethod
+    def fit(cls, dense_nf: Float) -> Standardizer:
+        """Means and deviations of the finite values of `dense_nf`."""
+        finite_nf = np.isfinite(dense_nf)
+        count_f = np.maximum(finite_nf.sum(axis=0), 1)
+        values_nf = np.where(finite_nf, dense_nf, 0.0).astype(np.float64)
+        mean_f = values_nf.sum(axis=0) / count_f
+        centred_nf = np.where(finite_nf, values_nf - mean_f, 0.0)
+        deviation_f = np.sqrt((centred_nf**2).sum(axis=0) / count_f)
+        useful_f = deviation_f > 1e-6 * np.maximum(np.abs(mean_f), 1.0)
+        scale_f = np.where(useful_f, 1.0 / np.where(useful_f, deviation_f, 1.0), 0.0)
+        return cls(mean_f.astype(np.float32), scale_f.astype(np.float32))
+
+    def __call__(self, dense_nf: Float) -> Float:
+        """Standardised, always finite copy of `dense_nf`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            z_nf = dense_nf - self.mean_f
+            z_nf *= self.scale_f
+        np.clip(z_nf, -CLIP, CLIP, out=z_nf)
+        unknown_nf = np.isnan(z_nf)
+        if unknown_nf.any():
+            z_nf[unknown_nf] = 0.0
+        return z_nf
+
+
+class Mlp:
+    """Linear layers with a ReLU between them; the last layer is linear.
+
+    Args:
+        layers: (weights_io, bias_o) of each layer.
+
+    Raises:
+        ModelError: consecutive layers do not fit.
+    """
+
+    def __init__(self, layers: Sequence[tuple[Float, Float]]) -> None:
+        if not layers:
+            raise ModelError("a network needs at least one layer")
+        width = layers[0][0].shape[0]
+        for number, (weights_io, bias_o) in enumerate(layers):
+            if weights_io.shape != (width, bias_o.size):
+                raise ModelError(
+                    f"layer {number} has weights {weights_io.shape} and {bias_o.size} biases; "
+                    f"expected {width} inputs"
+                )
+            width = bias_o.size
+        self.layers = tuple(layers)
+
+    @property
+    def inputs(self) -> int:
+        """Number of input columns."""
+        return int(self.layers[0][0].shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """Number of output columns."""
+        return int(self.layers[-1][1].size)
+
+    def __call__(self, x_ni: Float) -> Float:
+        """Outputs of the last layer, (n, o)."""
+        for weights_io, bias_o in self.layers[:-1]:
+            x_ni = x_ni @ weights_io
+            x_ni += bias_o
+            np.maximum(x_ni, 0.0, out=x_ni)
+        weights_io, bias_o = self.layers[-1]
+        out_no: Float = x_ni @ weights_io
+        out_no += bias_o
+        return out_no
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The weights by name."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for number, (weights_io, bias_o) in enumerate(self.layers):
+            arrays[f"layer{number}.weights"] = weights_io
+            arrays[f"layer{number}.bias"] = bias_o
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, what: str) -> Mlp:
+        """Rebuild from :meth:`to_arrays`.
+
+        Raises:
+            ModelError: a weight is missing, misshapen or not finite.
+        """
+        count = sum(name.endswith(".weights") for name in arrays)
+        return cls(
+            [
+                (
+                    take_array(arrays, f"layer{number}.weights", 2, what),
+                    take_array(arrays, f"layer{number}.bias", 1, what),
+                )
+                for number in range(count)
+            ]
+        )
+
+
+class Embeddings:
+    """One table of learnt vectors for all sparse columns.
+
+    A hashed id addresses row ``id mod size`` of its column's part of the table. Vectors start at
+    zero in training, so an id never seen in training adds nothing.
+
+    Args:
+        table_rd: the parts of all columns, one after the other.
+        sizes_s: rows of each column's part.
+
+    Raises:
+        ModelError: the sizes do not add up to the table.
+    """
+
+    def __init__(self, table_rd: Float, sizes_s: NDArray[np.int64]) -> None:
+        if (sizes_s < 1).any() or int(sizes_s.sum()) != table_rd.shape[0]:
+            raise ModelError(
+                f"embedding table has {table_rd.shape[0]} rows; its columns claim {sizes_s}"
+            )
+        self.table_rd = table_rd
+        self.sizes_s = sizes_s
+        self.offsets_s = np.cumsum(sizes_s) - sizes_s
+
+    def rows(self, sparse_ns: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Table rows of the ids, (n, s)."""
+        rows_ns: NDArray[np.int64] = np.remainder(sparse_ns, self.sizes_s)
+        rows_ns += self.offsets_s
+        return rows_ns
+
+    def __call__(self, sparse_ns: NDArray[np.integer[Any]]) -> Float:
+        """Concatenated vectors of each row's ids, (n, s·d)."""
+        n, s = sparse_ns.shape
+        vectors_nsd: Float = self.table_rd.take(self.rows(sparse_ns), axis=0)
+        return vectors_nsd.reshape(n, s * self.table_rd.shape[1])
+
+
+class DensePass:
+    """A network over dense features that gives one score a candidate: first and second pass.
+
+    Args:
+        standardizer: of the columns this pass reads.
+        mlp: with one output.
+
+    Raises:
+        ModelError: the parts do not fit each other or the pass.
+    """
+
+    #: For error messages.
+    name: ClassVar[str] = "dense pass"
+    #: Dense columns this pass reads, in order.
+    columns: ClassVar[tuple[int, ...]] = tuple(range(len(DENSE_NAMES)))
+
+    def __init__(self, standardizer: Standardizer, mlp: Mlp) -> None:
+        width = len(self.columns)
+        if standardizer.mean_f.shape != (width,) or standardizer.scale_f.shape != (width,):
+            raise ModelError(
+                f"{self.name}: statistics of {standardizer.mean_f.size} features; expected {width}"
+            )
+        if mlp.inputs != width or mlp.outputs != 1:
+            raise ModelError(
+                f"{self.name}: network {mlp.inputs} → {mlp.outputs}; expected {width} → 1"
+            )
+        self.standardizer = standardizer
+        self.mlp = mlp
+
+    @classmethod
+    def select(cls, features: FeatureMatrix) -> Float:
+        """The columns this pass reads, (n, f)."""
+        if len(cls.columns) == features.dense_nf.shape[1]:
+            return features.dense_nf
+        return features.dense_nf[:, cls.columns]
+
+    def score(self, features: FeatureMatrix) -> Float:
+        """Scores (n,), higher is better; each row independent of its neighbours."""
+        return self.mlp(self.standardizer(self.select(features)))[:, 0]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The weights by name; :meth:`from_arrays` reads them."""
+        return {
+            "mean": self.standardizer.mean_f,
+            "scale": self.standardizer.scale_f,
+            **self.mlp.to_arrays(),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, meta: Meta) -> Self:
+        """Rebuild from :meth:`to_arrays`.
+
+        Args:
+            arrays: the weights by name.
+            meta: with ``feature_version``.
+
+        Raises:
+            FeatureVersionError: trained on other features.
+            ModelError: a weight is missing, misshapen or not finite.
+        """
+        check_feature_version(meta, cls.name)
+        standardizer = Standardizer(
+            take_array(arrays, "mean", 1, cls.name), take_array(arrays, "scale", 1, cls.name)
+        )
+        return cls(standardizer, Mlp.from_arrays(arrays, cls.name))

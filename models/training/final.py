@@ -1,0 +1,168 @@
+"""Training of the final pass: a multi-task multi-label network in torch.
+
+Rows are weighted by 1 / keep probability, so the loss estimates that over all exposures and the
+probabilities need no further correction for sampled negatives. (The shift by ln r that corrects a
+uniformly sampled binary label is not exact here: a row kept for its save is still a negative of
+the like head.)
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.examples import LABELS, Examples
+from models.feature_schema import SPARSE_BUCKETS, FeatureMatrix
+from models.final_pass import HEADS, FinalPass
+from models.networks import Embeddings, Float, Mlp, Standardizer
+from models.training.calibration import platt
+from models.training.loop import TrainingDataError, export, fit, stack
+
+#: The loss of a head is averaged over all rows; its base rate starts at least at this.
+MIN_RATE = 1e-5
+
+
+class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes and schedule of the final pass.
+
+    Attributes:
+        embedding_dim: width of the learnt vector of each sparse column.
+        embedding_rows: rows of a column at most; larger columns share rows by hash.
+        trunk: widths of the shared layers.
+        tower: hidden width of each head.
+        head_weights: weight of each label's loss, in the order of `LABELS`.
+        embedding_dropout: share of rows that train without their learnt vectors, so that the
+            network also knows what to do with ids it has never seen.
+    """
+
+    embedding_dim: int = 8
+    embedding_rows: int = 16384
+    trunk: tuple[int, ...] = (96, 48)
+    tower: int = 16
+    head_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 0.3)
+    embedding_dropout: float = 0.3
+    epochs: int = 2
+    batch: int = 512
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+
+
+class FinalNetwork(nn.Module):
+    """The torch twin of :class:`models.final_pass.FinalPass`, with the auxiliary heads."""
+
+    def __init__(self, config: FinalConfig, dense: int, rates_h: Float) -> None:
+        super().__init__()
+        self.config = config
+        self.sizes_s = np.minimum(np.array(SPARSE_BUCKETS, np.int64), config.embedding_rows)
+        self.table = nn.Embedding(int(self.sizes_s.sum()), config.embedding_dim)
+        nn.init.zeros_(self.table.weight)
+        heads = len(rates_h)
+        inputs = dense + len(self.sizes_s) * config.embedding_dim
+        self.trunk = stack((inputs, *config.trunk))
+        self.towers = nn.Linear(config.trunk[-1], heads * config.tower)
+        self.out_ht = nn.Parameter(torch.randn(heads, config.tower) / config.tower**0.5)
+        # Starting at the base rates spares the first epoch from learning that likes are rare.
+        self.bias_h = nn.Parameter(torch.from_numpy(np.log(rates_h / (1 - rates_h))))
+
+    def forward(self, dense_nf: Tensor, rows_ns: Tensor) -> Tensor:
+        """Log-odds (n, heads); `dense_nf` standardised, `rows_ns` rows of the table."""
+        vectors_ne = self.table(rows_ns).flatten(1)
+        if self.training and self.config.embedding_dropout > 0:
+            kept_n1 = torch.rand(len(dense_nf), 1) >= self.config.embedding_dropout
+            vectors_ne = vectors_ne * kept_n1
+        hidden_nd = torch.relu(self.trunk(torch.cat((dense_nf, vectors_ne), dim=1)))
+        tower_nht = torch.relu(self.towers(hidden_nd)).view(-1, *self.out_ht.shape)
+        logits_nh: Tensor = (tower_nht * self.out_ht).sum(dim=2) + self.bias_h
+        return logits_nh
+
+
+def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> FinalPass:
+    """Fit on `train`, calibrate each head on `calibrate` (later rows than `train`).
+
+    Call inside :func:`models.training.loop.reproducible`.
+
+    Raises:
+        TrainingDataError: no training rows.
+        TrainingDivergedError: the loss is not finite.
+    """
+    if not len(train):
+        raise TrainingDataError("final pass: no training examples; observe more events first")
+    standardizer = Standardizer.fit(train.features.dense_nf)
+    weights_n = train.weights_n / train.weights_n.mean()
+    rates_h = np.clip(
+        (train.labels_nh * weights_n[:, None]).mean(axis=0), MIN_RATE, 1 - MIN_RATE
+    ).astype(np.float32)
+    network = FinalNetwork(config, train.features.dense_nf.shape[1], rates_h)
+    rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
+
+    dense_nf = torch.from_numpy(standardizer(train.features.dense_nf))
+    rows_ns = torch.from_numpy(rows(train.features.sparse_ns))
+    labels_nh = torch.from_numpy(train.labels_nh)
+    weights_nh = torch.from_numpy(weights_n[:, None] * np.array(config.head_weights, np.float32))
+
+    def loss_of(batch: Tensor) -> Tensor:
+        logits_nh = network(dense_nf[batch], rows_ns[batch])
+        loss_nh = nn.functional.binary_cross_entropy_with_logits(
+            logits_nh, labels_nh[batch], weights_nh[batch], reduction="none"
+        )
+        return loss_nh.sum() / len(batch)
+
+    fit(
+        network,
+        loss_of,
+        len(train),
+        what="final pass",
+        epochs=config.epochs,
+        batch=config.batch,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+    raw = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
+    if not len(calibrate):
+        return raw
+    logits_nh = raw.logits(calibrate.features)
+    return freeze(
+        network,
+        standardizer,
+        [
+            platt(logits_nh[:, h], calibrate.labels_nh[:, LABELS.index(head)], calibrate.weights_n)
+            for h, head in enumerate(HEADS)
+        ],
+    )
+
+
+def freeze(
+    network: FinalNetwork, standardizer: Standardizer, platt_h: list[tuple[float, float]]
+) -> FinalPass:
+    """The network as NumPy weights, the served heads only, calibration folded in."""
+    heads, tower = len(HEADS), network.config.tower
+    kept = heads * tower
+    last_kh = np.zeros((kept, heads), np.float32)
+    last_h = np.zeros(heads, np.float32)
+    for h, (slope, shift) in enumerate(platt_h):
+        last_kh[h * tower : (h + 1) * tower, h] = slope * network.out_ht[h].detach().numpy()
+        last_h[h] = slope * float(network.bias_h[h].detach()) + shift
+    trunk = export(network.trunk).layers
+    towers_dk, towers_k = export(network.towers).layers[0]
+    towers = np.ascontiguousarray(towers_dk[:, :kept]), towers_k[:kept].copy()
+    return FinalPass(
+        standardizer,
+        Embeddings(network.table.weight.detach().numpy().copy(), network.sizes_s),
+        Mlp([*trunk, towers, (last_kh, last_h)]),
+    )
+
+
+def torch_probabilities(
+    network: FinalNetwork, standardizer: Standardizer, features: FeatureMatrix
+) -> Float:
+    """Uncalibrated probabilities of the served heads as torch computes them, to check NumPy by."""
+    rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
+    with torch.no_grad():
+        logits_nh = network(
+            torch.from_numpy(standardizer(features.dense_nf)),
+            torch.from_numpy(rows(features.sparse_ns)),
+        )
+    probabilities: Float = torch.sigmoid(logits_nh[:, : len(HEADS)]).numpy()
+    return probabilities

@@ -1,0 +1,19 @@
+"""Training of the second pass: PSelect plus a listwise loss, on all dense features."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.examples import CandidateSets
+from models.networks import Float
+from models.second_pass import SecondPass
+from models.training.distillation import DistillationConfig, distil
+
+SECOND: Final = DistillationConfig(hidden=(48, 24), pselect=2.0)
+
+
+def train_second(
+    sets: CandidateSets, teacher_n: Float, config: DistillationConfig = SECOND
+) -> SecondPass:
+    """Train the second pass to find the final pass's best; see :func:`distil` for errors."""
+    return distil(SecondPass, sets, teacher_n, config)
