@@ -195,8 +195,8 @@ class RedisStore:
 
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
-        value: bytes | None = await self._redis.get(grid_key(viewer_id))
-        return value
+        value: Any = await self._redis.get(grid_key(viewer_id))
+        return None if value is None else bytes(value)
 
 
 def _versioned(value: bytes | None) -> Versioned:

@@ -87,12 +87,12 @@ class ViewerState(msgspec.Struct, array_like=True):
         return max(self.strong[-1].ts if self.strong else 0, self.views[-1].ts if self.views else 0)
 
 
-_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ViewerState)
 
 
 def encode(state: ViewerState) -> bytes:
-    """The state as MessagePack, equal bytes for equal states."""
+    """The state as MessagePack."""
     return _encoder.encode(state)
 
 
@@ -218,12 +218,18 @@ def digest(viewer_id: str, state: ViewerState) -> int:
 
     Digests of viewers add up modulo 2^256 (:func:`combine`), so no order of viewers matters.
     """
-    applied, log_id = state.applied, state.log_id
-    state.applied, state.log_id = {}, ""
-    try:
-        body = encode(state)
-    finally:
-        state.applied, state.log_id = applied, log_id
+    authors = [
+        (
+            author,
+            [(a, c.count, c.last_ts, sorted(c.weights.items())) for a, c in sorted(cs.items())],
+        )
+        for author, cs in sorted(state.authors.items())
+    ]
+    relations = [(author, sorted(r.items())) for author, r in sorted(state.relations.items())]
+    suppressed, seen = sorted(state.suppressed.items()), sorted(state.seen.items())
+    body = _encoder.encode(
+        (state.schema, state.strong, state.views, authors, suppressed, relations, seen)
+    )
     name = viewer_id.encode()
     header = len(name).to_bytes(2, "big") + name
     return int.from_bytes(blake2b(header + body, digest_size=32).digest(), "big")

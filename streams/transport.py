@@ -99,7 +99,7 @@ class ChunkSchema(faust.Schema[Any, Any]):
         return decode
 
 
-class BatchedConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchedConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, with the fetch wait that the transport was given."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -126,7 +126,7 @@ class BatchedConsumer(driver.Consumer):
         """Yield ``(partition, message)`` with a :class:`Chunk` as the message's value."""
         if self._rewind:
             if not self.flow_active:
-                await self.wait(self.can_resume_flow)
+                await self.can_resume_flow.wait()
             self._rewind = False
             await self.perform_seek()
         seeks = self._seeks
@@ -154,12 +154,21 @@ class BatchedConsumer(driver.Consumer):
 
     def _chunk_message(self, tp: TP, chunk: Chunk, generation_id: int) -> ConsumerMessage:
         last = chunk.records[-1]
-        timestamp = last.timestamp / 1000.0
+        value: Any = chunk
         # The stream drops a message silently unless it carries the current generation.
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, timestamp, 0, (), None, chunk, None, 0, 0, tp,
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            0,
+            None,
+            None,
+            value,
+            None,
+            tp=tp,
             generation_id=generation_id,
-        )  # fmt: skip
+        )
 
     def _new_offset(self, tp: TP) -> int | None:
         # Faust's own lists of acknowledged offsets would grow for ever: they are not used.
@@ -188,7 +197,7 @@ class BatchedConsumer(driver.Consumer):
         self.ledger.forget(revoked)
 
 
-class BatchedTransport(driver.Transport):  # type: ignore[misc]
+class BatchedTransport(driver.Transport):
     """Kafka by aiokafka, in chunks.
 
     Attributes:

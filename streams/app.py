@@ -1,0 +1,163 @@
+"""Composition root: settings → adapters → agents, one function a role.
+
+``python -m streams.app worker|learner|ranker`` runs one role until it is asked to stop and prints
+``ready`` once it does its work. Each role imports only what it needs: workers and rankers never
+load torch or gensim.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import faust
+
+from infra.config import Settings, settings
+from infra.kafka import ClusterInfo, Outbox, prepare_cluster
+from infra.redis_store import RedisStore, connect
+from streams.transport import BatchedTransport
+
+ROLES: Final = ("worker", "learner", "ranker")
+#: Chunks waiting per agent. Each holds up to one fetch of a partition, so a few are plenty, and
+#: back-pressure reaches the broker early.
+BUFFERED_CHUNKS: Final = 8
+#: Offsets are committed this often; a crash repeats at most this much, and repeats are harmless.
+COMMIT_INTERVAL_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+def faust_app(role: str, config: Settings) -> faust.App:
+    """A Faust application on the batched transport; its consumer group is ``freshgrid-{role}``."""
+    BatchedTransport.fetch_max_wait_ms = config.fetch_max_wait_ms
+    servers = config.kafka_bootstrap_servers.split(",")
+    return faust.App(
+        f"freshgrid-{role}",
+        broker=";".join(f"batched://{server.strip()}" for server in servers),
+        web_enabled=False,
+        autodiscover=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        stream_buffer_maxsize=BUFFERED_CHUNKS,
+        stream_wait_empty=False,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_session_timeout=config.session_timeout_s,
+        broker_heartbeat_interval=config.session_timeout_s / 4,
+        broker_rebalance_timeout=config.rebalance_timeout_s,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=config.max_message_bytes,
+        producer_max_request_size=config.max_message_bytes,
+    )
+
+
+@asynccontextmanager
+async def running(app: faust.App) -> AsyncIterator[asyncio.Future[None]]:
+    """The app started and holding its partitions; the future ends when the app crashes."""
+    assigned = asyncio.Event()
+
+    @app.on_partitions_assigned.connect
+    async def on_assigned(*_: object, **__: object) -> None:
+        assigned.set()
+
+    await app.start()
+    stopped = asyncio.ensure_future(app.wait_until_stopped())
+    try:
+        waiting = asyncio.ensure_future(assigned.wait())
+        await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        yield stopped
+    finally:
+        stopped.cancel()
+        await app.stop()
+
+
+@asynccontextmanager
+async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
+    """Ingest: events, catalogue and sessions."""
+    from streams.ingest import Ingest
+    from streams.sessions import Sessions
+    from streams.topology import add_worker
+
+    async with AsyncExitStack() as stack:
+        redis = connect(config)
+        store = RedisStore(redis, config)
+        stack.push_async_callback(store.close)
+        await store.start()
+        outbox = Outbox(config)
+        await outbox.start()
+        stack.push_async_callback(outbox.stop)
+        app = faust_app("worker", config)
+        add_worker(
+            app,
+            config,
+            Ingest(store, outbox, config.fold_config(), cluster.log_id),
+            Sessions(redis, store, outbox, config.session_gap_ms),
+        )
+        yield await stack.enter_async_context(running(app))
+
+
+def _role(name: str) -> Callable[..., contextlib.AbstractAsyncContextManager[Awaitable[None]]]:
+    if name == "worker":
+        return worker
+    if name == "learner":
+        from streams.learner import learner
+
+        return learner
+    from streams.ranker import ranker
+
+    return ranker
+
+
+async def _serve(role: str, config: Settings) -> int:
+    """Run a role until SIGTERM or SIGINT (0), or until it fails (1)."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    cluster = await asyncio.to_thread(prepare_cluster, config)
+    async with _role(role)(config, cluster) as failed:
+        print("ready", flush=True)
+        asking = asyncio.ensure_future(asked.wait())
+        failing = asyncio.ensure_future(failed)
+        await asyncio.wait((asking, failing), return_when=asyncio.FIRST_COMPLETED)
+        asking.cancel()
+        if asked.is_set():
+            failing.cancel()
+            return 0
+        failing.cancel()
+        logger.error("%s stopped by itself: %s", role, _cause(failing))
+        return 1
+
+
+def _cause(future: asyncio.Future[None]) -> str:
+    if future.done() and not future.cancelled() and future.exception() is not None:
+        return repr(future.exception())
+    return "an agent failed; the log above says why"
+
+
+def run(role: str) -> int:
+    """Run one role in this process; returns the exit code."""
+    from infra.telemetry import configure_logging
+
+    config = settings()
+    configure_logging(config.log_level)
+    return asyncio.run(_serve(role, config))
+
+
+def main() -> None:
+    """Entry point of ``python -m streams.app ROLE``."""
+    if len(sys.argv) != 2 or sys.argv[1] not in ROLES:
+        print(f"usage: python -m streams.app {'|'.join(ROLES)}", file=sys.stderr)
+        raise SystemExit(2)
+    raise SystemExit(run(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

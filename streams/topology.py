@@ -1,0 +1,88 @@
+"""Table of contents: which agent turns which topic into what.
+
+::
+
+    events.like, .save, .see_fewer, .view, .follow ─▶ ingest   ─▶ Redis, explore.touched
+    catalog.media, catalog.accounts                ─▶ catalog  ─▶ Redis, waiting events back
+    explore.touched                                ─▶ sessions ─▶ explore.sessions
+    explore.sessions                               ─▶ learner  ─▶ explore.embeddings, .versions
+    explore.touched                                ─▶ ranking  ─▶ grid:{viewer}
+    (whatever none of them can apply)                          ─▶ explore.dead_letters
+
+An agent receives chunks (:mod:`streams.transport`) and finishes each one itself, after everything
+the chunk caused is stored and acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+import msgspec
+
+from infra.config import Settings
+from infra.kafka import TOUCHED_TOPIC
+from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from streams.clock import now_ms
+from streams.ingest import Ingest
+from streams.ranking import Ranking
+from streams.sessions import Sessions, Touched
+from streams.transport import Chunk, ChunkSchema
+
+#: How often open sessions and parked events are looked through.
+SWEEP_INTERVAL_S = 1.0
+
+_touched = msgspec.json.Decoder(Touched)
+
+Handler = Callable[[Chunk], Awaitable[None]]
+
+
+def add_worker(app: faust.App, settings: Settings, ingest: Ingest, sessions: Sessions) -> None:
+    """The agents of an ingest worker."""
+
+    async def events(chunk: Chunk) -> None:
+        await ingest.events(chunk.tp.topic, chunk.tp.partition, chunk.records, now_ms())
+        chunk.finish()
+
+    async def catalog(chunk: Chunk) -> None:
+        apply = ingest.media if chunk.tp.topic == MEDIA_TOPIC else ingest.accounts
+        await apply(chunk.tp.topic, chunk.tp.partition, chunk.records, now_ms())
+        chunk.finish()
+
+    async def touched(chunk: Chunk) -> None:
+        await sessions.touched(touches(chunk), now_ms())
+        chunk.finish()
+
+    _agent(app, "ingest", EVENT_TOPICS, events)
+    _agent(app, "catalog", (MEDIA_TOPIC, ACCOUNTS_TOPIC), catalog)
+    _agent(app, "sessions", (TOUCHED_TOPIC,), touched)
+
+    @app.timer(SWEEP_INTERVAL_S)
+    async def sweep() -> None:
+        await sessions.sweep(now_ms())
+        await ingest.expire_parked(now_ms(), int(settings.parking_ttl_s * 1000))
+
+
+def add_ranking(app: faust.App, ranking: Ranking) -> None:
+    """The agent of a ranking worker; it finishes a chunk when its last viewer has a grid."""
+
+    async def touched(chunk: Chunk) -> None:
+        ranking.touch(touches(chunk), chunk.finish)
+
+    _agent(app, "ranking", (TOUCHED_TOPIC,), touched)
+
+
+def touches(chunk: Chunk) -> list[Touched]:
+    """The records of a chunk of ``explore.touched``."""
+    return [_touched.decode(r.value) for r in chunk.records if r.value is not None]
+
+
+def _agent(app: faust.App, name: str, topics: tuple[str, ...], handle: Handler) -> None:
+    channel = app.topic(*topics, schema=ChunkSchema())
+
+    async def consume(stream: Any) -> None:
+        async for chunk in stream:
+            await handle(chunk)
+
+    app.agent(channel, name=f"freshgrid.{name}")(consume)
