@@ -67,6 +67,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: how errors and the log file call it.
         env: added to this process's environment.
+        default_env: the same, but what this process's environment says goes first.
         probe: called with the child's process id until it returns true; None for a child that
             prints the line ``ready`` on its stdout.
         start_timeout_s: after this the child counts as failed.
@@ -75,6 +76,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = {}
+    default_env: Mapping[str, str] = {}
     probe: Callable[[int], bool] | None = None
     start_timeout_s: float = 120.0
 
@@ -129,7 +131,7 @@ class Child:
             self._process = subprocess.Popen(
                 argv,
                 # Passed on, not read: settings are read in infra.config alone.
-                env={**os.environ, **spec.env},
+                env={**spec.default_env, **os.environ, **spec.env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if spec.probe is None else log,
                 stderr=log,

@@ -82,6 +82,23 @@ def test_output_goes_to_the_log_and_only_the_ready_line_counts(
     assert sorted(log.read_text().split("\n")) == ["", "blue", "later", "not ready", "trouble"]
 
 
+def test_the_environment_goes_before_defaults_and_settings_before_both(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLOUR", "blue")
+    monkeypatch.setenv("SHAPE", "round")
+    code = f"import os; print(*(os.environ[n] for n in ('COLOUR', 'SHAPE', 'SIZE'))); {READY}"
+    supervisor.start(
+        python(
+            *("one", code + FOREVER),
+            env={"COLOUR": "red"},
+            default_env={"COLOUR": "green", "SHAPE": "square", "SIZE": "small"},
+        )
+    )
+    supervisor.wait_ready()
+    assert (tmp_path / "one.log").read_text() == "red round small\n"
+
+
 def test_a_talkative_child_never_blocks_on_its_stdout(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:

