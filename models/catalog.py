@@ -50,8 +50,7 @@ class Catalog:
             fresh_key=(np.float64, -np.inf),
         )
         self._a = Columns(
-            private=(np.bool_, False),
-            disabled=(np.bool_, False),
+            hidden=(np.bool_, False),
             topic=(np.int32, 0),
             hash=(np.int32, 0),
             newest=(np.int32, UNKNOWN),
@@ -149,8 +148,7 @@ class Catalog:
     @property
     def hidden_account_a(self) -> NDArray[np.bool_]:
         """Whether each account is private or disabled: nothing of it is recommended."""
-        hidden: NDArray[np.bool_] = self._a["private"] | self._a["disabled"]
-        return hidden
+        return self._a["hidden"]
 
     # Ids and rows.
 
@@ -169,6 +167,10 @@ class Catalog:
     def author_ids(self, rows: Rows) -> list[str]:
         """Ids of account rows."""
         return self._accounts.names(rows)
+
+    def account_id(self, row: int) -> str:
+        """Id of one account row."""
+        return self._accounts[row]
 
     def topic_name(self, code: int) -> str:
         """Name of a topic code, empty for 0."""
@@ -253,8 +255,7 @@ class Catalog:
         records = list(newest.values())
         rows = self.intern_accounts(list(newest))
         if len(rows):
-            self._a["private"][rows] = [record.private for record in records]
-            self._a["disabled"][rows] = [record.disabled for record in records]
+            self._a["hidden"][rows] = [record.private or record.disabled for record in records]
             self._a["topic"][rows] = self._codes(
                 self._topics, self._topic_hash, [r.topics[0] if r.topics else "" for r in records]
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 from zlib import crc32
 
@@ -49,10 +49,10 @@ class Ids:
             self._ids.append(name)
         return row
 
-    def names(self, rows: Sequence[int] | Rows) -> list[str]:
+    def names(self, rows: Rows) -> list[str]:
         """Ids of known rows."""
         ids = self._ids
-        return [ids[row] for row in np.asarray(rows).tolist()]
+        return [ids[row] for row in rows.tolist()]
 
 
 class Columns:

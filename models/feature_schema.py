@@ -51,11 +51,13 @@ FEATURES: Final[tuple[Feature, ...]] = (
     ),
     _dense("short_similarity", "index", "cosine of the author to the mean of the last 5 positives"),
     _dense("long_similarity", "index", "cosine of the author to the mean of the last 30 positives"),
-    _dense("see_fewer_similarity", "index", "largest cosine to an author the viewer saw fewer of"),
+    _dense(
+        "see_fewer_similarity", "index", "largest decayed cosine to an author of a recent see-fewer"
+    ),
     _dense("topic_affinity", "viewer", "share of the recent positives with the media's topic"),
     _dense("topic_aversion", "viewer", "share of the recent see-fewers with the media's topic"),
     _dense("author_vector_missing", "index", "1 where the author has no vector yet"),
-    _dense("viewer_vector_missing", "index", "1 where no recent positive has a vector"),
+    _dense("viewer_vector_missing", "index", "1 where no recent positive author has a vector"),
     # Viewer × author history.
     *(
         _dense(f"viewer_author_{name}", "viewer", f"log1p of the viewer's decayed {name} count")

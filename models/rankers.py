@@ -44,3 +44,73 @@ class Rankers(Protocol):
     def final(self) -> Pass:
         """Second cut → probabilities."""
         ...
+
+
+class PriorRankers:
+    """Passes without training: popularity rates moved by similarity, in log-odds.
+
+    They serve until a trained version exists, so that a grid always comes. The coefficients are
+    plain judgement; only their signs and rough sizes matter.
+    """
+
+    def __init__(self) -> None:
+        self.version = "prior"
+        self.first: Pass = _PriorScore()
+        self.second: Pass = self.first
+        self.final: Pass = _PriorProbabilities()
+
+
+class _PriorScore:
+    """Rank by the sum of the three log-odds' contributions to value."""
+
+    def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
+        like_n, save_n, see_fewer_n = _log_odds(features)
+        score_n: NDArray[np.float32] = like_n + 0.5 * save_n - 0.5 * see_fewer_n
+        return score_n
+
+
+class _PriorProbabilities:
+    def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
+        odds_n3 = np.stack(_log_odds(features), axis=1)
+        return (1.0 / (1.0 + np.exp(-odds_n3))).astype(np.float32)
+
+
+def _log_odds(
+    features: FeatureMatrix,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    column = features.column
+    see_fewer_similarity = column("see_fewer_similarity")
+    affinity = (
+        1.5 * column("seed_similarity")
+        + 1.0 * column("short_similarity")
+        + 0.5 * column("long_similarity")
+        + 1.0 * column("topic_affinity")
+        + 0.5 * column("viewer_author_like")
+        + 0.3 * column("media_freshness")
+        - 4.0 * see_fewer_similarity
+    )
+    # Rates are halved logs of a ratio: twice the column is the log-odds they speak for.
+    like = (
+        np.float32(-4.0)
+        + affinity
+        + 1.5 * column("media_like_rate")
+        + 0.5 * column("author_like_rate")
+        + 0.5 * column("media_likes")
+        + column("viewer_like_rate")
+    )
+    save = (
+        np.float32(-4.7)
+        + affinity
+        + 1.5 * column("media_save_rate")
+        + 0.5 * column("author_save_rate")
+        + 0.5 * column("media_saves")
+    )
+    see_fewer = (
+        np.float32(-6.0)
+        - 0.5 * affinity
+        + 3.0 * see_fewer_similarity
+        + 1.0 * column("topic_aversion")
+        + 1.5 * column("media_see_fewer_rate")
+        + 1.0 * column("viewer_author_aversion")
+    )
+    return like, save, see_fewer

@@ -1,0 +1,77 @@
+"""One embedding space of accounts, addressed by the catalogue's account rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.account_index import AccountIndex
+from models.columns import UNKNOWN, Columns, Rows
+
+
+class AccountSpace:
+    """An :class:`AccountIndex` and the mapping between its rows and account rows.
+
+    Args:
+        name: names the fit whose vectors can be compared with each other.
+        dimension: length of every vector.
+    """
+
+    def __init__(self, name: str, dimension: int) -> None:
+        self.name = name
+        self.dimension = dimension
+        self.index = AccountIndex(dimension)
+        self._of_account = Columns(row=(np.int32, UNKNOWN))
+        self._of_row = Columns(account=(np.int32, UNKNOWN))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def upsert(
+        self, ids: Sequence[str], account_rows: Rows, vectors_nd: NDArray[np.float32]
+    ) -> None:
+        """Add or change vectors; `account_rows` are the rows of `ids`.
+
+        Raises:
+            AccountIndexError: as :meth:`AccountIndex.upsert` does.
+        """
+        try:
+            self.index.upsert(ids, vectors_nd)
+        finally:
+            # Also when some were rejected: all others were applied.
+            rows = self.index.row_of(ids)
+            found = rows != UNKNOWN
+            account_rows, rows = account_rows[found], rows[found]
+            if len(rows):
+                self._of_account.grow(int(account_rows.max()) + 1)
+                self._of_account["row"][account_rows] = rows
+                self._of_row.grow(int(rows.max()) + 1)
+                self._of_row["account"][rows] = account_rows
+
+    def remove(self, ids: Sequence[str], account_rows: Rows) -> None:
+        """Forget the vectors of accounts; ids without one are ignored."""
+        self.index.remove(ids)
+        known = account_rows[(account_rows >= 0) & (account_rows < len(self._of_account))]
+        self._of_account["row"][known] = UNKNOWN
+
+    def vectors_of(self, account_rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Unit vectors_nd of accounts (zeros where there is none) and whether each has one."""
+        of_account = self._of_account["row"]
+        inside = (account_rows >= 0) & (account_rows < len(of_account))
+        rows = np.full(len(account_rows), UNKNOWN, np.int32)
+        rows[inside] = of_account[account_rows[inside]]
+        known_n = rows != UNKNOWN
+        vectors_nd = np.zeros((len(rows), self.dimension), np.float32)
+        if known_n.any():
+            vectors_nd[known_n] = self.index.vectors_of(rows[known_n])
+        return vectors_nd, known_n
+
+    def nearest(
+        self, vectors_qd: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Account rows_qk and cosines_qk nearest to each vector, best first, −1 padded."""
+        rows_qk, cosines_qk = self.index.search(vectors_qd, k)
+        accounts_qk = np.where(rows_qk >= 0, self._of_row["account"][rows_qk], UNKNOWN)
+        return accounts_qk.astype(np.int32), cosines_qk

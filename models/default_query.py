@@ -1,0 +1,147 @@
+"""The default query: which 500 media a viewer's grid is chosen from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from models.candidates import (
+    Accounts,
+    Candidates,
+    account_nn,
+    authors_of,
+    blend,
+    concatenate,
+    dedupe,
+    diversify_by,
+    engaged,
+    exclude_deleted,
+    exclude_followed,
+    exclude_media,
+    exclude_own_accounts,
+    exclude_seen,
+    exclude_suppressed,
+    filter_integrity,
+    followed,
+    fresh,
+    liked,
+    popular,
+    posted_media,
+    saved,
+)
+from models.columns import Rows
+from models.viewer_context import ViewerContext
+from models.world import World
+
+#: Names the query in grids and impressions.
+QUERY_VERSION: Final = "default-1"
+#: A global source is asked for this many times what is wanted, then again where filters took more.
+_OVER_FETCH: Final = 2
+
+
+class QueryConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes and shares of the default query.
+
+    Attributes:
+        size: candidates wanted.
+        seeds: most seed accounts, newest likes and saves first.
+        neighbours: accounts near each seed.
+        posts: newest posts of each account.
+        near_share, popular_share, fresh_share: shares of the blend.
+        nsfw, spam, misinformation: highest integrity scores let through.
+        followed: whether posts of followed accounts may appear (they are the home feed's).
+    """
+
+    size: int = 500
+    seeds: int = 40
+    neighbours: int = 40
+    posts: int = 10
+    near_share: float = 0.6
+    popular_share: float = 0.25
+    fresh_share: float = 0.15
+    nsfw: float = 0.2
+    spam: float = 0.2
+    misinformation: float = 0.2
+    followed: bool = False
+
+
+def default_query(
+    viewer: ViewerContext, world: World, config: QueryConfig, now_ms: int, served: Rows
+) -> tuple[Candidates, Counter[str]]:
+    """Candidates of one grid and how many media each filter dropped.
+
+    Near the accounts the viewer engaged with, popular, and fresh; for a viewer without history
+    popular across topics, and fresh.
+
+    Args:
+        served: media rows already shown, e.g. on earlier pages.
+    """
+    dropped: Counter[str] = Counter()
+    seeds = seed_accounts(viewer, config.seeds)
+
+    def allowed(found: Candidates) -> Candidates:
+        steps: list[tuple[str, Callable[[Candidates], Candidates]]] = [
+            ("deleted", lambda c: exclude_deleted(c, world)),
+            (
+                "integrity",
+                lambda c: filter_integrity(
+                    c, world, config.nsfw, config.spam, config.misinformation
+                ),
+            ),
+            ("served", lambda c: exclude_media(c, world, served)),
+            ("seen", lambda c: exclude_seen(c, viewer, world)),
+            ("suppressed", lambda c: exclude_suppressed(c, viewer, world)),
+            ("own_accounts", lambda c: exclude_own_accounts(c, viewer, world, seeds)),
+        ]
+        if not config.followed:
+            steps.append(("followed", lambda c: exclude_followed(c, viewer, world)))
+        for name, step in steps:
+            before = len(found)
+            found = step(found)
+            dropped[name] += before - len(found)
+        return found
+
+    def fill(source: Callable[[int], Candidates], wanted: int) -> Candidates:
+        asked = _OVER_FETCH * wanted + len(served) + len(viewer.seen)
+        while True:
+            before = dropped.copy()
+            found = source(asked)
+            kept = allowed(found)
+            if len(kept) >= wanted or len(found) < asked:
+                return kept
+            # A wider fetch meets the same media again: count its drops once.
+            dropped.clear()
+            dropped.update(before)
+            asked *= 4
+
+    near = allowed(posted_media(account_nn(seeds, world, config.neighbours), world, config.posts))
+    near = diversify_by(dedupe(near), dedupe(near).seed_n)
+    # Global sources are asked for the whole size: they stand in where the others run short.
+    everybody = fill(lambda k: popular(world, now_ms, k), config.size)
+    newest = fill(lambda k: fresh(world, k), config.size)
+    if not len(seeds):
+        everybody = diversify_by(everybody, world.catalog.topic_n[everybody.media_n])
+    blended = blend(
+        [
+            (near.ranked(), config.near_share),
+            (everybody.ranked(), config.popular_share),
+            (newest.ranked(), config.fresh_share),
+        ],
+        config.size,
+    )
+    return blended, +dropped
+
+
+def seed_accounts(viewer: ViewerContext, most: int) -> Accounts:
+    """The accounts a query starts from: liked and saved, then viewed long, then followed."""
+    acted = authors_of(
+        concatenate([liked(viewer, most), saved(viewer, most), engaged(viewer, most)])
+    )
+    rows = np.concatenate([acted.account_n, followed(viewer, most).account_n])
+    _, first = np.unique(rows, return_index=True)
+    rows = rows[np.sort(first)[:most]]
+    return Accounts(rows, rows, np.ones(len(rows), np.float32))

@@ -1,0 +1,132 @@
+"""The whole pipeline: candidates → first pass → second pass → final pass → value → diversity."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.columns import Rows
+from models.default_query import QUERY_VERSION, QueryConfig, default_query
+from models.diversity import DiversityConfig, diversify
+from models.features import FEATURE_VERSION, assemble
+from models.grid import Grid
+from models.value import value
+from models.viewer_context import ViewerContext
+from models.world import World
+
+_NO_ROWS: Final = np.empty(0, np.int32)
+#: Worse than any real score, and far enough from the end of float32 to subtract from.
+_LAST: Final = -1e30
+#: Added to topic codes so that they never meet a seed's account row.
+_TOPIC_GROUP: Final = 1 << 40
+
+
+class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes of the funnel and the rules around it.
+
+    Attributes:
+        first, second: media kept by the first and the second pass.
+        size: items of a grid.
+        see_fewer_strength: likelihood of a further see-fewer, given one on the same author now;
+            less for similar authors and with time.
+        demote_from: from this likeness to see-fewered authors on, a media passes the first pass
+            only if nothing else is left.
+    """
+
+    query: QueryConfig = QueryConfig()
+    first: int = 150
+    second: int = 50
+    size: int = 25
+    diversity: DiversityConfig = DiversityConfig()
+    see_fewer_strength: float = 0.8
+    demote_from: float = 0.6
+
+
+def explore(
+    viewer: ViewerContext,
+    world: World,
+    config: ExploreConfig,
+    now_ms: int,
+    exclude_media_rows: Rows = _NO_ROWS,
+) -> Grid:
+    """Compute a grid. Fewer items than asked when there is little to show, never an error.
+
+    Args:
+        exclude_media_rows: media already served, e.g. on earlier pages; unknown rows are ignored.
+    """
+    served = exclude_media_rows[exclude_media_rows >= 0]
+    rankers, weights = world.rankers, world.weights
+    candidates, dropped = default_query(viewer, world, config.query, now_ms, served)
+    features = assemble(viewer, candidates, world, now_ms)
+    media_n, author_n = candidates.media_n, world.catalog.author_n[candidates.media_n]
+    likeness_n = features.column("see_fewer_similarity")
+
+    first_n = demote(rankers.first.score(features), likeness_n >= config.demote_from)
+    kept = top(first_n, media_n, config.first)
+    first_rank = np.arange(len(kept))
+
+    second_n = demote(
+        rankers.second.score(features.take(kept)), likeness_n[kept] >= config.demote_from
+    )
+    best = top(second_n, media_n[kept], config.second)
+    kept, first_rank, second_n = kept[best], first_rank[best], second_n[best]
+
+    probabilities_n3 = np.nan_to_num(rankers.final.score(features.take(kept)), nan=0.0)
+    plain_n = value(probabilities_n3, weights)
+    value_n = value(
+        expect_see_fewer(probabilities_n3, config.see_fewer_strength * likeness_n[kept]), weights
+    )
+    seed_n, topic_n = candidates.seed_n[kept], world.catalog.topic_n[media_n[kept]]
+    # Without a seed the topic stands in for it, so a cold start is spread over topics.
+    group_n = np.where(seed_n >= 0, seed_n, np.where(topic_n > 0, topic_n + _TOPIC_GROUP, -1))
+    shown = diversify(value_n, author_n[kept], group_n, config.size, config.diversity)
+    rows = kept[shown]
+
+    return Grid(
+        viewer_id=viewer.viewer_id,
+        candidates=candidates.take(rows),
+        features=features.take(rows),
+        author_n=author_n[rows],
+        candidate_rank_n=rows,
+        first_score_n=first_n[rows],
+        first_rank_n=first_rank[shown],
+        second_score_n=second_n[shown],
+        second_rank_n=shown,
+        probabilities_n3=probabilities_n3[shown],
+        value_n=value_n[shown],
+        penalty_n=(plain_n - value_n)[shown],
+        candidate_count=len(candidates),
+        generated_at_ms=now_ms,
+        reflects_ts=viewer.reflects_ts,
+        dropped=dict(dropped),
+        versions={**world.versions(), "features": FEATURE_VERSION, "query": QUERY_VERSION},
+    )
+
+
+def top(score_n: NDArray[np.floating], media_n: Rows, k: int) -> NDArray[np.int64]:
+    """Positions of the k highest scores, best first; equal scores by media row, NaN last.
+
+    The order of the input decides nothing.
+    """
+    return np.lexsort((media_n, -np.nan_to_num(score_n, nan=_LAST)))[:k]
+
+
+def demote(score_n: NDArray[np.floating], behind_n: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """The scores with some rows moved behind all others, their order kept."""
+    if not behind_n.any():
+        return score_n
+    finite = np.nan_to_num(score_n, nan=_LAST)
+    moved_n: NDArray[np.floating] = np.where(behind_n, finite - (np.ptp(finite) + 1.0), finite)
+    return moved_n
+
+
+def expect_see_fewer(
+    probabilities_n3: NDArray[np.floating], likelihood_n: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """The probabilities, with an independent `likelihood_n` of a see-fewer added to the model's."""
+    adjusted_n3 = np.array(probabilities_n3, np.float64)
+    adjusted_n3[:, 2] = 1.0 - (1.0 - adjusted_n3[:, 2]) * (1.0 - np.clip(likelihood_n, 0.0, 1.0))
+    return adjusted_n3

@@ -1,0 +1,61 @@
+"""The value of showing a media: predicted actions, weighed by what they are worth."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+#: Probabilities are kept this far from 0 and 1 before a logarithm.
+_EPSILON: Final = 1e-6
+
+
+class InvalidWeightsError(ValueError):
+    """A weight is negative or not a number."""
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True):
+    """What a like, a save and a see-fewer are worth; a see-fewer counts against.
+
+    The formula is set by ``form``::
+
+        linear      w_like·P(like) + w_save·P(save) − w_see_fewer·P(see_fewer)
+        log_linear  w_like·log P(like) + w_save·log P(save) + w_see_fewer·log(1 − P(see_fewer))
+
+    Raises:
+        InvalidWeightsError: a weight is negative, infinite or NaN.
+    """
+
+    like: float = 1.0
+    save: float = 2.0
+    see_fewer: float = 5.0
+    form: Literal["linear", "log_linear"] = "linear"
+
+    def __post_init__(self) -> None:
+        for name in ("like", "save", "see_fewer"):
+            weight = getattr(self, name)
+            if not (math.isfinite(weight) and weight >= 0.0):
+                raise InvalidWeightsError(
+                    f"weight {name} is {weight}; give a finite number of at least 0 "
+                    "(a see-fewer is subtracted by the formula)"
+                )
+
+
+def value(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+    """Value of each row of P(like), P(save), P(see_fewer)."""
+    return terms(probabilities_n3, weights).sum(axis=1)  # type: ignore[no-any-return]
+
+
+def terms(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+    """The three signed terms_n3 that :func:`value` adds up, for explanations."""
+    p_n3 = np.asarray(probabilities_n3, np.float64)
+    weight_3 = np.array([weights.like, weights.save, weights.see_fewer])
+    if weights.form == "linear":
+        return p_n3 * (weight_3 * (1.0, 1.0, -1.0))
+    p_n3 = p_n3.copy()
+    p_n3[:, 2] = 1.0 - p_n3[:, 2]
+    logs: NDArray[np.float64] = weight_3 * np.log(np.clip(p_n3, _EPSILON, 1.0))
+    return logs

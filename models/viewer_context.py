@@ -1,0 +1,169 @@
+"""One viewer's state as columns of rows: what candidates and features read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.columns import UNKNOWN, Rows, hash_id
+from models.events import Action, Relation
+from models.interactions import FIXED_POINT
+from models.viewer_state import (
+    FoldConfig,
+    ViewerState,
+    entries,
+    related_authors,
+    seen_media,
+    suppressed_media,
+)
+from models.world import World
+
+#: What counts as a positive for vectors and similarities.
+POSITIVE = (Action.LIKE, Action.SAVE, Action.LONG_VIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerContext:
+    """A viewer at a moment, in rows of one world's catalogue.
+
+    Attributes:
+        reflects_ts: event time in ms of the newest thing known, 0 for a new viewer.
+        media_e, author_e, action_e, ts_e: the actions not undone, newest first (rows −1 unknown).
+        suppressed: media rows the viewer wants fewer of.
+        seen: media rows viewed or acted on.
+        followed, blocked: author rows; blocked includes muted ones.
+        own_author: author row of the viewer, −1 if the viewer posts nothing.
+        counter_authors: author rows with counters, ascending.
+        counters_c5: decayed count per action for each of `counter_authors`.
+        last_positive_c, last_see_fewer_c: their newest event times in ms, 0 for never.
+        totals_5: decayed count per action over all authors.
+    """
+
+    viewer_id: str
+    viewer_hash: int
+    reflects_ts: int
+    media_e: Rows
+    author_e: Rows
+    action_e: NDArray[np.int8]
+    ts_e: NDArray[np.int64]
+    suppressed: Rows
+    seen: Rows
+    followed: Rows
+    blocked: Rows
+    own_author: int
+    counter_authors: Rows
+    counters_c5: NDArray[np.float64]
+    last_positive_c: NDArray[np.int64]
+    last_see_fewer_c: NDArray[np.int64]
+    totals_5: NDArray[np.float64]
+
+    @classmethod
+    def from_state(
+        cls,
+        viewer_id: str,
+        state: ViewerState,
+        world: World,
+        now_ms: int,
+        fold: FoldConfig | None = None,
+    ) -> ViewerContext:
+        """The view of `state` at `now_ms`; an empty state is a viewer without history.
+
+        Args:
+            fold: the settings the state was folded with (its half-life is needed for reading).
+        """
+        catalog = world.catalog
+        done = entries(state)
+        done.reverse()
+        n = len(done)
+        related = state.relations.values()
+        half_life_ms = (fold or FoldConfig()).half_life_ms
+        counters = _counters(state, world, now_ms, half_life_ms)
+        return cls(
+            viewer_id=viewer_id,
+            viewer_hash=hash_id(viewer_id),
+            reflects_ts=max(
+                [state.newest_ts(), *(r[0] for registers in related for r in registers.values())]
+            ),
+            media_e=catalog.media_rows([e.media_id for e in done]),
+            author_e=catalog.author_rows([e.author_id for e in done]),
+            action_e=np.fromiter((e.action for e in done), np.int8, n),
+            ts_e=np.fromiter((e.ts for e in done), np.int64, n),
+            suppressed=_known(catalog.media_rows(list(suppressed_media(state)))),
+            seen=_known(catalog.media_rows(list(seen_media(state)))),
+            followed=_authors(world, related_authors(state, Relation.FOLLOW)),
+            blocked=_authors(world, related_authors(state, Relation.BLOCK, Relation.MUTE)),
+            own_author=int(catalog.author_rows([viewer_id])[0]),
+            counter_authors=counters[0],
+            counters_c5=counters[1],
+            last_positive_c=counters[2],
+            last_see_fewer_c=counters[3],
+            totals_5=counters[4],
+        )
+
+    def events_of(self, actions: Iterable[Action], most: int) -> NDArray[np.int64]:
+        """Positions of the newest `most` events with one of `actions` and a known author."""
+        wanted = np.zeros(len(Action), np.bool_)
+        wanted[list(actions)] = True
+        return np.flatnonzero(wanted[self.action_e] & (self.author_e != UNKNOWN))[:most]
+
+    def positives(self, most: int) -> NDArray[np.int64]:
+        """Positions of the newest likes, saves and long views."""
+        return self.events_of(POSITIVE, most)
+
+    def see_fewers(self, most: int) -> NDArray[np.int64]:
+        """Positions of the newest see-fewers."""
+        return self.events_of((Action.SEE_FEWER,), most)
+
+    def counter_positions(self, author_n: Rows) -> NDArray[np.int64]:
+        """Position in `counter_authors` of each author, −1 for none."""
+        if not len(self.counter_authors):
+            return np.full(len(author_n), UNKNOWN, np.int64)
+        at = np.searchsorted(self.counter_authors, author_n)
+        at[at == len(self.counter_authors)] = 0
+        return np.where(self.counter_authors[at] == author_n, at, UNKNOWN)
+
+
+def _known(rows: Rows) -> Rows:
+    known: Rows = np.sort(rows[rows != UNKNOWN])
+    return known
+
+
+def _authors(world: World, ids: set[str]) -> Rows:
+    return _known(world.catalog.author_rows(list(ids)))
+
+
+def _counters(
+    state: ViewerState, world: World, now_ms: int, half_life_ms: int
+) -> tuple[Rows, NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    n, actions = len(state.authors), len(Action)
+    cells: list[int] = []
+    periods: list[int] = []
+    weights: list[int] = []
+    last = np.zeros((n, actions), np.int64)
+    for at, counters in enumerate(state.authors.values()):
+        for action, counter in counters.items():
+            if counter.count > 0:  # Not if every action was undone.
+                last[at, action] = counter.last_ts
+            for period, weight in counter.weights.items():
+                cells.append(at * actions + action)
+                periods.append(period)
+                weights.append(weight)
+    # The same sum as Counter.decayed, for all counters at once.
+    decayed = np.array(weights, np.float64) * np.exp2(
+        np.array(periods, np.float64) - now_ms / half_life_ms
+    )
+    flat = np.bincount(np.array(cells, np.intp), decayed / FIXED_POINT, n * actions)
+    counts = np.maximum(flat, 0.0).reshape(n, actions)
+    rows = world.catalog.author_rows(list(state.authors))
+    order = np.argsort(rows, kind="stable")
+    order = order[rows[order] != UNKNOWN]
+    return (
+        rows[order],
+        counts[order],
+        last[order][:, POSITIVE].max(axis=1, initial=0),
+        last[order, Action.SEE_FEWER],
+        counts.sum(axis=0),
+    )
