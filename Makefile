@@ -1,0 +1,55 @@
+# Everything a person or CI runs. Needs Python 3.11 or newer, pip, make; `make` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) ## Create .venv and install everything into it
+
+demo: $(STAMP) ## Real events through the whole stack to a grid (ARGS="--once" ends then)
+	@$(BIN)/freshgrid demo $(ARGS)
+
+test: $(STAMP) ## Run the tests (ARGS="-k name" for some)
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP) ## Style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
+	@$(BIN)/freshgrid bench $(if $(NAME),$(NAME) --json,--list) $(ARGS)
+
+clean: ## Remove .venv, caches and artifacts
+	rm -rf $(VENV) artifacts dist .*_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A Python without the parts for venv's own pip (Debian splits them off) lends the new one its pip.
+# uv installs in seconds what pip installs in minutes; where it cannot be had, pip does it.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Freshgrid needs Python 3.11 or newer, and $(PYTHON) is" \
+			"$$($(PYTHON) -V 2>&1 || true); name another one: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || \
+		$(PYTHON) -m venv --clear --without-pip $(VENV)
+	@set -e; \
+	if $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		pip="$(BIN)/python -m pip"; \
+	else \
+		pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+	fi; \
+	$$pip install --quiet --disable-pip-version-check uv || \
+		echo "uv cannot be had; installing with pip, which takes longer" >&2; \
+	{ test -x $(BIN)/uv && $(BIN)/uv pip install --python $(BIN)/python -e '.[dev]'; } || \
+		$$pip install --disable-pip-version-check -e '.[dev]'
+	@touch $@
