@@ -1,0 +1,160 @@
+"""The fold commutes: any order, any duplicates, the same state."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.events import Action, FollowEvent, MediaEvent, Relation
+from models.viewer_state import (
+    FoldConfig,
+    ViewerState,
+    combine,
+    decode,
+    digest,
+    encode,
+    entries,
+    fold_follow_event,
+    fold_media_event,
+    related_authors,
+    seen_media,
+    sessions,
+    suppressed_media,
+)
+
+HOUR = 3_600_000
+CONFIG = FoldConfig(half_life_ms=24 * HOUR)
+AUTHOR_OF = {f"m{i}": f"a{i % 3}" for i in range(6)}
+
+media_events = st.builds(
+    lambda action, number, media, ts, undo: (
+        action,
+        MediaEvent(
+            event_id=f"{'u' if undo else 'e'}{number}",
+            viewer_id="v",
+            media_id=media,
+            ts=1_700_000_000_000 + ts,
+            undo=undo,
+        ),
+    ),
+    action=st.sampled_from(list(Action)),
+    number=st.integers(0, 10**6),
+    media=st.sampled_from(sorted(AUTHOR_OF)),
+    ts=st.integers(0, 40 * 24 * HOUR),
+    undo=st.booleans(),
+)
+follow_events = st.builds(
+    lambda number, author, kind, ts, undo: (
+        None,
+        FollowEvent(
+            event_id=f"f{number}", viewer_id="v", author_id=author, kind=kind,
+            ts=1_700_000_000_000 + ts, undo=undo,
+        ),
+    ),
+    number=st.integers(0, 10**6),
+    author=st.sampled_from(["a0", "a1"]),
+    kind=st.sampled_from(list(Relation)),
+    ts=st.integers(0, 1000),
+    undo=st.booleans(),
+)  # fmt: skip
+histories = st.lists(
+    st.one_of(media_events, follow_events), max_size=40, unique_by=lambda item: item[1].event_id
+)
+
+
+def fold(history, config=CONFIG):
+    state = ViewerState()
+    for action, event in history:
+        if action is None:
+            fold_follow_event(state, event, config)
+        else:
+            fold_media_event(state, action, event, AUTHOR_OF[event.media_id], config)
+    return state
+
+
+@given(history=histories, seed=st.integers(0, 10**6))
+def test_any_order_with_any_duplicates_gives_the_same_state(history, seed):
+    rng = random.Random(seed)
+    shuffled = history + [item for item in history if rng.random() < 0.5]
+    rng.shuffle(shuffled)
+    assert digest("v", fold(shuffled)) == digest("v", fold(history))
+
+
+@given(history=histories, seed=st.integers(0, 10**6), cap=st.integers(1, 12))
+def test_caps_keep_the_newest_whatever_the_order(history, seed, cap):
+    config = FoldConfig(half_life_ms=24 * HOUR, max_strong=cap, max_views=cap)
+    plain = [item for item in history if item[0] is not None and not item[1].undo]
+    shuffled = random.Random(seed).sample(plain, len(plain))
+    assert digest("v", fold(shuffled, config)) == digest("v", fold(plain, config))
+    assert len(fold(plain, config).strong) <= cap
+
+
+@given(history=histories)
+def test_counts_equal_what_is_not_undone(history):
+    state = fold(history)
+    counted = {
+        (author, action): counter.count
+        for author, counters in state.authors.items()
+        for action, counter in counters.items()
+        if counter.count
+    }
+    expected: dict[tuple[str, int], int] = {}
+    for entry in entries(state):
+        key = (entry.author_id, entry.action)
+        expected[key] = expected.get(key, 0) + 1
+    assert counted == expected
+
+
+@given(history=histories)
+def test_undoing_everything_leaves_nothing(history):
+    actions = [item for item in history if item[0] is not None and not item[1].undo]
+    undos = [
+        (action, MediaEvent(event_id=e.event_id, viewer_id="v", media_id=e.media_id,
+                            ts=e.ts, undo=True))
+        for action, e in actions
+    ]  # fmt: skip
+    state = fold(undos + actions)
+    assert entries(state) == []
+    assert all(c.count == 0 and not c.weights for cs in state.authors.values() for c in cs.values())
+    assert suppressed_media(state) == set()
+
+
+@given(history=histories)
+def test_encoding_round_trips(history):
+    state = fold(history)
+    assert digest("v", decode(encode(state))) == digest("v", state)
+
+
+@given(history=histories)
+def test_sessions_cut_exactly_at_the_gap(history):
+    gap = 30 * 60 * 1000
+    cut = sessions(fold(history), gap)
+    assert [e for s in cut for e in s] == entries(fold(history))
+    for session in cut:
+        assert all(b.ts - a.ts < gap for a, b in itertools.pairwise(session))
+    assert all(b[0].ts - a[-1].ts >= gap for a, b in itertools.pairwise(cut))
+
+
+@given(history=histories)
+def test_relations_and_suppressions_follow_the_newest_event(history):
+    state = fold(history)
+    for author in ("a0", "a1"):
+        for kind in Relation:
+            events = [
+                e for a, e in history if a is None and (e.author_id, e.kind) == (author, kind)
+            ]
+            newest = max(((e.ts, e.undo) for e in events), default=(0, True))
+            ties = {e.undo for e in events if e.ts == newest[0]}
+            if len(ties) < 2:
+                assert (author in related_authors(state, kind)) == (not newest[1])
+    seen = {e.media_id for a, e in history if a is not None and not e.undo}
+    assert seen_media(state) == seen
+
+
+@given(states=st.lists(st.tuples(st.uuids().map(str), histories), max_size=5))
+def test_the_hash_of_all_viewers_ignores_their_order(states):
+    digests = [digest(name, fold(history)) for name, history in states]
+    assert combine(digests) == combine(reversed(digests))
