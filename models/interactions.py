@@ -40,10 +40,9 @@ class Counter(msgspec.Struct, array_like=True):
         if ts <= self.last_ts:
             return
         self.last_ts = ts
-        if len(self.weights) > 1:
-            oldest = ts // half_life_ms - KEPT_PERIODS
-            for period in [p for p in self.weights if p <= oldest]:
-                del self.weights[period]
+        oldest = ts // half_life_ms - KEPT_PERIODS
+        for period in [p for p in self.weights if p <= oldest]:
+            del self.weights[period]
 
     def add(self, ts: int, half_life_ms: int, sign: int = 1) -> None:
         """Count an action at `ts` (`sign` 1) or take it back (`sign` −1); call `touch` before."""
