@@ -1,0 +1,271 @@
+"""Versioned artifacts (embeddings, index, rankers) as checked folders on any fsspec URL.
+
+Layout::
+
+    {url}/{kind}/{version}/manifest.json      written last: a version without it does not exist
+    {url}/{kind}/{version}/{name}.npy         one array each, never pickled
+
+The version is a hash of the content, so writing the same thing twice changes nothing, and a
+manifest that lies about a file, a file that was cut, or a manifest that was edited is noticed.
+
+Errors::
+
+    RuntimeError
+    └── ArtifactError            the message names the file, what is wrong and what to do
+        └── ArtifactMissingError the version does not exist
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import secrets
+import time
+from collections.abc import Collection, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+import fsspec
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+MANIFEST: Final = "manifest.json"
+SCHEMA: Final = 1
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class ArtifactError(RuntimeError):
+    """An artifact that cannot be written, or must not be loaded."""
+
+
+class ArtifactMissingError(ArtifactError):
+    """A version that does not exist, or was never finished."""
+
+
+class ArrayFile(msgspec.Struct, frozen=True):
+    """What the manifest says about one ``.npy`` file; `blake2b` is of the whole file."""
+
+    bytes: int
+    blake2b: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Description of one version. All but `created_ns` and `version` goes into the version."""
+
+    schema: int = SCHEMA
+    kind: str
+    version: str = ""
+    created_ns: int = 0
+    files: dict[str, ArrayFile]
+    meta: dict[str, Any]
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One loaded version."""
+
+    kind: str
+    version: str
+    arrays: dict[str, NDArray[Any]]
+    meta: dict[str, Any]
+
+
+class ArtifactStore:
+    """Artifacts below one fsspec URL: a folder, ``s3://bucket/path``, ``memory://…``.
+
+    Args:
+        url: where the artifacts are; made when the first one is written.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._fs, root = fsspec.core.url_to_fs(url)
+        self._root = root.rstrip("/")
+
+    def put(self, kind: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> str:
+        """Write one version and return its name; writing the same content again is free.
+
+        Args:
+            kind: what it is, e.g. ``ig2vec``.
+            arrays: name → array of numbers, booleans or fixed-size strings.
+            meta: anything JSON can hold.
+
+        Raises:
+            ArtifactError: a name is not a plain file name, an array holds Python objects, or
+                `meta` is not JSON.
+        """
+        _check_name("kind", kind)
+        data = {_check_name("array", name): _npy(name, array) for name, array in arrays.items()}
+        files = {
+            name: ArrayFile(
+                len(data[name]), _digest(data[name]), array.dtype.str, tuple(array.shape)
+            )
+            for name, array in arrays.items()
+        }
+        try:
+            plain_meta = msgspec.json.decode(msgspec.json.encode(dict(meta)), type=dict[str, Any])
+        except (TypeError, ValueError) as error:
+            raise ArtifactError(f"meta of {kind!r} is not JSON: {error}") from error
+        manifest = Manifest(kind=kind, files=files, meta=plain_meta)
+        version = _version(manifest)
+        if self._is_whole(kind, version):
+            return version
+
+        folder = self._path(kind, version)
+        self._fs.makedirs(folder, exist_ok=True)
+        for name, content in data.items():
+            self._write(f"{folder}/{name}.npy", content)
+        manifest = msgspec.structs.replace(manifest, version=version, created_ns=time.time_ns())
+        self._write(f"{folder}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest)))
+        return version
+
+    def get(self, kind: str, version: str) -> Artifact:
+        """Load one version, every byte of it verified.
+
+        Raises:
+            ArtifactMissingError: there is no such version.
+            ArtifactError: a file is missing, cut or altered.
+        """
+        manifest = self.manifest(kind, version)
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, file in manifest.files.items():
+            path = f"{self._path(kind, version)}/{name}.npy"
+            data = self._read(path)
+            if len(data) != file.bytes:
+                raise _damaged(path, f"has {len(data)} bytes, the manifest says {file.bytes}")
+            if _digest(data) != file.blake2b:
+                raise _damaged(path, "does not have the checksum the manifest says")
+            try:
+                array = np.load(io.BytesIO(data), allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                raise _damaged(path, f"is no array: {error}") from error
+            if array.dtype.str != file.dtype or array.shape != file.shape:
+                raise _damaged(path, f"holds {array.dtype.str} {array.shape}, not as promised")
+            arrays[name] = array
+        return Artifact(kind=kind, version=version, arrays=arrays, meta=manifest.meta)
+
+    def manifest(self, kind: str, version: str) -> Manifest:
+        """The verified manifest of one version, without loading its arrays.
+
+        Raises:
+            ArtifactMissingError: there is no such version.
+            ArtifactError: the manifest was altered.
+        """
+        _check_name("kind", kind)
+        _check_name("version", version)
+        path = f"{self._path(kind, version)}/{MANIFEST}"
+        try:
+            data = self._fs.cat_file(path)
+        except FileNotFoundError as error:
+            raise ArtifactMissingError(
+                f"{kind} version {version!r} does not exist in {self.url}; "
+                f"known: {', '.join(self.list(kind)[-5:]) or 'none'}"
+            ) from error
+        try:
+            manifest = msgspec.json.decode(data, type=Manifest)
+        except msgspec.DecodeError as error:
+            raise _damaged(path, f"is no manifest: {error}") from error
+        if manifest.schema != SCHEMA:
+            raise ArtifactError(
+                f"{path} has schema {manifest.schema}, this program reads {SCHEMA}: use the "
+                "program that wrote it, or train again"
+            )
+        if manifest.version != version or manifest.kind != kind or _version(manifest) != version:
+            raise _damaged(path, "does not describe this version")
+        return manifest
+
+    def list(self, kind: str) -> list[str]:
+        """The finished versions of `kind`, oldest first; damaged manifests are left out."""
+        _check_name("kind", kind)
+        self._fs.invalidate_cache()
+        folder = f"{self._root}/{kind}"
+        try:
+            names = [path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(folder, False)]
+        except FileNotFoundError:
+            return []
+        found: list[tuple[int, str]] = []
+        for name in names:
+            path = f"{folder}/{name}/{MANIFEST}"
+            if _NAME.fullmatch(name) and self._fs.exists(path):
+                try:
+                    found.append((self.manifest(kind, name).created_ns, name))
+                except ArtifactError:
+                    continue
+        return [name for _, name in sorted(found)]
+
+    def prune(self, kind: str, keep: int, protect: Collection[str] = ()) -> tuple[str, ...]:
+        """Delete all but the newest `keep` versions and those in `protect`; returns the deleted.
+
+        Raises:
+            ValueError: `keep` is negative.
+        """
+        if keep < 0:
+            raise ValueError(f"keep {keep} is negative; give the number of versions to keep")
+        versions = self.list(kind)
+        old = [v for v in versions[: max(0, len(versions) - keep)] if v not in protect]
+        for version in old:
+            folder = self._path(kind, version)
+            # Without its manifest a version is gone, whatever happens to the rest.
+            self._fs.rm_file(f"{folder}/{MANIFEST}")
+            self._fs.rm(folder, recursive=True)
+        return tuple(old)
+
+    def _path(self, kind: str, version: str) -> str:
+        return f"{self._root}/{kind}/{version}"
+
+    def _is_whole(self, kind: str, version: str) -> bool:
+        if not self._fs.exists(f"{self._path(kind, version)}/{MANIFEST}"):
+            return False
+        try:
+            self.get(kind, version)
+        except ArtifactError:
+            return False
+        return True
+
+    def _read(self, path: str) -> bytes:
+        try:
+            data: bytes = self._fs.cat_file(path)
+        except FileNotFoundError as error:
+            raise _damaged(path, "is missing") from error
+        return data
+
+    def _write(self, path: str, data: bytes) -> None:
+        # A reader sees the old file, none, or the whole new one.
+        part = f"{path}.{secrets.token_hex(4)}.part"
+        self._fs.pipe_file(part, data)
+        self._fs.mv(part, path)
+
+
+def _version(manifest: Manifest) -> str:
+    content = (manifest.schema, manifest.kind, manifest.files, manifest.meta)
+    return blake2b(msgspec.json.encode(content, order="deterministic"), digest_size=12).hexdigest()
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=32).hexdigest()
+
+
+def _npy(name: str, array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        np.save(buffer, np.asarray(array, order="C"), allow_pickle=False)
+    except ValueError as error:
+        raise ArtifactError(
+            f"array {name!r} of dtype {array.dtype} would need pickle; use numbers or fixed-size "
+            "strings"
+        ) from error
+    return buffer.getvalue()
+
+
+def _check_name(what: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ArtifactError(
+            f"{what} name {name!r} is not plain; use letters, digits, '_', '-' and '.'"
+        )
+    return name
+
+
+def _damaged(path: str, what: str) -> ArtifactError:
+    return ArtifactError(f"{path} {what}: keep the last good version live and write this one again")
