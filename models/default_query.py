@@ -16,7 +16,6 @@ from models.candidates import (
     authors_of,
     blend,
     concatenate,
-    dedupe,
     diversify_by,
     engaged,
     exclude_deleted,
@@ -49,7 +48,8 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         size: candidates wanted.
         seeds: most seed accounts, newest likes and saves first.
-        neighbours: accounts near each seed.
+        accounts: accounts near the seeds wanted in all; each seed gives its part of them.
+        neighbours: fewest and most accounts near each seed, however many seeds there are.
         posts: newest posts of each account.
         near_share, popular_share, fresh_share: shares of the blend.
         nsfw, spam, misinformation: highest integrity scores let through.
@@ -58,7 +58,8 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     size: int = 500
     seeds: int = 40
-    neighbours: int = 40
+    accounts: int = 800
+    neighbours: tuple[int, int] = (20, 200)
     posts: int = 10
     near_share: float = 0.6
     popular_share: float = 0.25
@@ -118,8 +119,10 @@ def default_query(
             dropped.update(before)
             asked *= 4
 
-    near = allowed(posted_media(account_nn(seeds, world, config.neighbours), world, config.posts))
-    near = diversify_by(dedupe(near), dedupe(near).seed_n)
+    fewest, most = config.neighbours
+    each = min(max(config.accounts // max(len(seeds), 1), fewest), most)
+    near = allowed(posted_media(account_nn(seeds, world, each), world, config.posts))
+    near = diversify_by(near, near.seed_n)
     # Global sources are asked for the whole size: they stand in where the others run short.
     everybody = fill(lambda k: popular(world, now_ms, k), config.size)
     newest = fill(lambda k: fresh(world, k), config.size)
@@ -137,11 +140,16 @@ def default_query(
 
 
 def seed_accounts(viewer: ViewerContext, most: int) -> Accounts:
-    """The accounts a query starts from: liked and saved, then viewed long, then followed."""
+    """The accounts a query starts from: liked and saved, then viewed long, then followed.
+
+    An account the viewer blocked or lately saw fewer of leads nowhere.
+    """
     acted = authors_of(
         concatenate([liked(viewer, most), saved(viewer, most), engaged(viewer, most)])
     )
     rows = np.concatenate([acted.account_n, followed(viewer, most).account_n])
     _, first = np.unique(rows, return_index=True)
-    rows = rows[np.sort(first)[:most]]
+    rows = rows[np.sort(first)]
+    unwanted = np.append(viewer.blocked, viewer.author_e[viewer.see_fewers(most)])
+    rows = rows[~np.isin(rows, unwanted)][:most]
     return Accounts(rows, rows, np.ones(len(rows), np.float32))

@@ -21,7 +21,7 @@ _NO_ROWS: Final = np.empty(0, np.int32)
 #: Worse than any real score, and far enough from the end of float32 to subtract from.
 _LAST: Final = -1e30
 #: Added to topic codes so that they never meet a seed's account row.
-_TOPIC_GROUP: Final = 1 << 40
+_TOPIC_GROUP: Final = np.int64(1 << 40)
 
 
 class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +74,9 @@ def explore(
     best = top(second_n, media_n[kept], config.second)
     kept, first_rank, second_n = kept[best], first_rank[best], second_n[best]
 
-    probabilities_n3 = np.nan_to_num(rankers.final.score(features.take(kept)), nan=0.0)
+    predicted_n3 = rankers.final.score(features.take(kept))
+    # A pass that diverged must not take the grid with it.
+    probabilities_n3 = np.clip(np.nan_to_num(predicted_n3, nan=0.0), 0.0, 1.0)
     plain_n = value(probabilities_n3, weights)
     value_n = value(
         expect_see_fewer(probabilities_n3, config.see_fewer_strength * likeness_n[kept]), weights
@@ -111,16 +113,21 @@ def top(score_n: NDArray[np.floating], media_n: Rows, k: int) -> NDArray[np.int6
 
     The order of the input decides nothing.
     """
-    return np.lexsort((media_n, -np.nan_to_num(score_n, nan=_LAST)))[:k]
+    return np.lexsort((media_n, -_finite(score_n)))[:k]
 
 
 def demote(score_n: NDArray[np.floating], behind_n: NDArray[np.bool_]) -> NDArray[np.floating]:
     """The scores with some rows moved behind all others, their order kept."""
     if not behind_n.any():
         return score_n
-    finite = np.nan_to_num(score_n, nan=_LAST)
+    finite = _finite(score_n)
     moved_n: NDArray[np.floating] = np.where(behind_n, finite - (np.ptp(finite) + 1.0), finite)
     return moved_n
+
+
+def _finite(score_n: NDArray[np.floating]) -> NDArray[np.floating]:
+    finite_n: NDArray[np.floating] = np.clip(np.nan_to_num(score_n, nan=_LAST), _LAST, -_LAST)
+    return finite_n
 
 
 def expect_see_fewer(
