@@ -18,8 +18,6 @@ from models.viewer_context import ViewerContext
 from models.world import World
 
 _NO_ROWS: Final = np.empty(0, np.int32)
-#: Worse than any real score, and far enough from the end of float32 to subtract from.
-_LAST: Final = -1e30
 #: Added to topic codes so that they never meet a seed's account row.
 _TOPIC_GROUP: Final = np.int64(1 << 40)
 
@@ -64,14 +62,14 @@ def explore(
     media_n, author_n = candidates.media_n, world.catalog.author_n[candidates.media_n]
     likeness_n = features.column("see_fewer_similarity")
 
-    first_n = demote(rankers.first.score(features), likeness_n >= config.demote_from)
-    kept = top(first_n, media_n, config.first)
+    behind_n = likeness_n >= config.demote_from
+
+    first_n = rankers.first.score(features)
+    kept = top(first_n, media_n, config.first, behind_n)
     first_rank = np.arange(len(kept))
 
-    second_n = demote(
-        rankers.second.score(features.take(kept)), likeness_n[kept] >= config.demote_from
-    )
-    best = top(second_n, media_n[kept], config.second)
+    second_n = rankers.second.score(features.take(kept))
+    best = top(second_n, media_n[kept], config.second, behind_n[kept])
     kept, first_rank, second_n = kept[best], first_rank[best], second_n[best]
 
     predicted_n3 = rankers.final.score(features.take(kept))
@@ -108,26 +106,18 @@ def explore(
     )
 
 
-def top(score_n: NDArray[np.floating], media_n: Rows, k: int) -> NDArray[np.int64]:
-    """Positions of the k highest scores, best first; equal scores by media row, NaN last.
+def top(
+    score_n: NDArray[np.floating], media_n: Rows, k: int, behind_n: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Positions of the k highest scores, best first; the order of the input decides nothing.
 
-    The order of the input decides nothing.
+    Args:
+        score_n: NaN is lower than everything.
+        media_n: breaks ties.
+        k: most positions.
+        behind_n: rows that come after all others, whatever their score.
     """
-    return np.lexsort((media_n, -_finite(score_n)))[:k]
-
-
-def demote(score_n: NDArray[np.floating], behind_n: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """The scores with some rows moved behind all others, their order kept."""
-    if not behind_n.any():
-        return score_n
-    finite = _finite(score_n)
-    moved_n: NDArray[np.floating] = np.where(behind_n, finite - (np.ptp(finite) + 1.0), finite)
-    return moved_n
-
-
-def _finite(score_n: NDArray[np.floating]) -> NDArray[np.floating]:
-    finite_n: NDArray[np.floating] = np.clip(np.nan_to_num(score_n, nan=_LAST), _LAST, -_LAST)
-    return finite_n
+    return np.lexsort((media_n, -np.nan_to_num(score_n, nan=-np.inf), behind_n))[:k]
 
 
 def expect_see_fewer(

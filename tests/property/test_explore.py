@@ -1,0 +1,215 @@
+"""Grids of random worlds: what no grid may ever do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.candidates import Candidates
+from models.default_query import QueryConfig, default_query, seed_accounts
+from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
+from models.explore import ExploreConfig, explore, top
+from models.features import DENSE_NAMES, SPARSE_BUCKETS, SPARSE_NAMES, assemble
+from models.grid import from_json, to_json
+from models.viewer_context import ViewerContext
+from models.viewer_state import (
+    FoldConfig,
+    ViewerState,
+    fold_follow_event,
+    fold_media_event,
+    related_authors,
+    seen_media,
+    suppressed_media,
+)
+from models.world import World
+
+NOW = 1_700_000_000_000
+DAY = 86_400_000
+DIMENSION = 4
+NAN, INF = float("nan"), float("inf")
+
+
+@dataclass
+class Case:
+    world: World
+    state: ViewerState
+    media: dict[str, Media]
+    accounts: dict[str, Account]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """A world and a viewer from a few drawn sizes and one seed: cheap to draw, still varied."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    media_count = draw(st.sampled_from([0, 1, 5, 40, 150]))
+    account_count = draw(st.sampled_from([1, 4, 30]))
+    world = World()
+    accounts = [
+        Account(f"a{i}", private=rng.random() < 0.1, disabled=rng.random() < 0.1)
+        for i in range(account_count)
+    ]
+    media = [
+        Media(
+            f"m{i}",
+            f"a{rng.integers(account_count)}",
+            NOW - int(rng.integers(0, 90 * DAY)),
+            Integrity(*(rng.random(3) * 0.3).tolist()),
+            topics=(f"t{rng.integers(3)}",) if rng.random() < 0.7 else (),
+            deleted=rng.random() < 0.1,
+        )
+        for i in range(media_count)
+    ]
+    world.apply_accounts(accounts)
+    world.apply_media(media)
+    with_vector = [a.account_id for a in accounts if rng.random() < 0.8]
+    vectors = rng.normal(size=(len(with_vector), DIMENSION)).astype(np.float32)
+    world.apply_embeddings("space", with_vector, vectors)
+
+    state, fold = ViewerState(), FoldConfig(max_strong=20, max_views=20)
+    events: list[tuple[Action, MediaEvent]] = []
+    for i in range(draw(st.sampled_from([0, 1, 10, 80]))):
+        # Some on media and authors that the catalogue never heard of.
+        row = int(rng.integers(media_count + 2))
+        author = media[row].author_id if row < media_count else f"a{rng.integers(99)}"
+        event = MediaEvent(
+            f"e{i}",
+            "viewer",
+            f"m{row}",
+            NOW - int(rng.integers(0, 400 * DAY)),
+            author,
+            undo=rng.random() < 0.15,
+        )
+        action = Action(int(rng.integers(len(Action))))
+        fold_media_event(state, action, event, author, fold)
+        events.append((action, event))
+    for i in range(draw(st.sampled_from([0, 0, 3]))):
+        kind = list(Relation)[int(rng.integers(3))]
+        fold_follow_event(state, FollowEvent(f"f{i}", "viewer", f"a{i}", kind, NOW - i), fold)
+    world.apply_events(events)
+    return Case(
+        world,
+        state,
+        {one.media_id: one for one in media},
+        {one.account_id: one for one in accounts},
+    )
+
+
+def context(case: Case) -> ViewerContext:
+    return ViewerContext.from_state("viewer", case.state, case.world, NOW)
+
+
+SMALL = ExploreConfig(query=QueryConfig(size=30), first=20, second=12, size=8)
+
+
+@settings(max_examples=150)
+@given(case=cases())
+def test_a_grid_holds_only_what_may_be_shown_and_nothing_twice(case: Case) -> None:
+    viewer = context(case)
+    grid = explore(viewer, case.world, SMALL, NOW)
+    document = grid.document(case.world)
+    shown = [item.media_id for item in document.items]
+    assert len(shown) == len(set(shown)) <= SMALL.size
+    assert [item.position for item in document.items] == list(range(len(shown)))
+    assert from_json(to_json(document)) == document
+    assert not set(shown) & (seen_media(case.state) | suppressed_media(case.state))
+    unwanted = related_authors(case.state, Relation.BLOCK, Relation.MUTE, Relation.FOLLOW)
+    seeds = case.world.catalog.author_ids(seed_accounts(viewer, 40).account_n)
+    for item in document.items:
+        media, author = case.media[item.media_id], case.accounts[item.author_id]
+        assert not media.deleted
+        assert (
+            max(media.integrity.nsfw, media.integrity.spam, media.integrity.misinformation) < 0.21
+        )
+        assert media.author_id == item.author_id
+        assert not (author.private or author.disabled)
+        assert item.author_id not in unwanted
+        assert item.author_id not in seeds
+        assert np.isfinite(item.value)
+        assert item.seed is None or item.seed in seeds
+
+
+@settings(max_examples=100)
+@given(case=cases())
+def test_a_grid_is_full_when_enough_may_be_shown(case: Case) -> None:
+    # What the query finds when it asks for everything, against what it finds for one grid.
+    viewer, none = context(case), np.empty(0, np.int32)
+    everything, _ = default_query(viewer, case.world, QueryConfig(size=10_000), NOW, none)
+    found, dropped = default_query(viewer, case.world, SMALL.query, NOW, none)
+    assert len(found) == min(len(everything), SMALL.query.size)
+    assert all(count > 0 for count in dropped.values())
+    assert len(explore(viewer, case.world, SMALL, NOW)) == min(len(everything), SMALL.size)
+
+
+@settings(max_examples=60)
+@given(case=cases())
+def test_pages_never_repeat_until_nothing_is_left(case: Case) -> None:
+    viewer, served = context(case), np.empty(0, np.int32)
+    everything, _ = default_query(viewer, case.world, QueryConfig(size=10_000), NOW, served)
+    while len(page := explore(viewer, case.world, SMALL, NOW, served).media_n):
+        assert not set(page.tolist()) & set(served.tolist())
+        served = np.append(served, page)
+    assert set(everything.media_n.tolist()) == set(served.tolist())
+
+
+@settings(max_examples=100)
+@given(case=cases(), seed=st.integers(0, 99))
+def test_features_are_finite_scaled_and_do_not_depend_on_their_neighbours(
+    case: Case, seed: int
+) -> None:
+    viewer = context(case)
+    rows = np.arange(len(case.media), dtype=np.int32)
+    features = assemble(viewer, Candidates.of(rows), case.world, NOW)
+    assert features.dense_nf.shape == (len(rows), len(DENSE_NAMES))
+    assert features.dense_nf.dtype == np.float32
+    assert np.isfinite(features.dense_nf).all()
+    assert ((features.dense_nf >= -1.0) & (features.dense_nf <= 5.0)).all()
+    assert features.sparse_ns.shape == (len(rows), len(SPARSE_NAMES))
+    assert ((features.sparse_ns >= 0) & (features.sparse_ns < np.array(SPARSE_BUCKETS))).all()
+    order = np.random.default_rng(seed).permutation(len(rows))
+    shuffled = assemble(viewer, Candidates.of(rows[order]), case.world, NOW)
+    np.testing.assert_allclose(shuffled.dense_nf, features.dense_nf[order], atol=1e-6)
+    np.testing.assert_array_equal(shuffled.sparse_ns, features.sparse_ns[order])
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.one_of(st.integers(-3, 3), st.sampled_from([NAN, INF, -INF])), st.booleans()),
+        max_size=20,
+    ),
+    k=st.integers(0, 25),
+    seed=st.integers(0, 99),
+)
+def test_top_is_the_true_top_whatever_the_order(
+    rows: list[tuple[float, bool]], k: int, seed: int
+) -> None:
+    media_n = np.random.default_rng(seed).permutation(len(rows)).astype(np.int32)
+    score_n = np.array([score for score, _ in rows], np.float64)
+    behind_n = np.array([behind for _, behind in rows], np.bool_)
+    expected = sorted(
+        (behind, score != score, 0.0 if score != score else -score, media)
+        for (score, behind), media in zip(rows, media_n.tolist(), strict=True)
+    )
+    found = top(score_n, media_n, k, behind_n)
+    assert [media for *_, media in expected[:k]] == media_n[found].tolist()
+
+
+@pytest.mark.parametrize("events", [1, 10_000])
+def test_viewers_of_any_length_get_a_full_grid(events: int) -> None:
+    world, state, fold = World(), ViewerState(), FoldConfig()
+    world.apply_media([Media(f"m{i}", f"a{i % 700}", NOW - i * 60_000) for i in range(3000)])
+    rng = np.random.default_rng(1)
+    ids = [f"a{i}" for i in range(700)]
+    world.apply_embeddings("s", ids, rng.normal(size=(700, 8)).astype(np.float32))
+    for i in range(events):
+        row = int(rng.integers(3000))
+        event = MediaEvent(f"e{i}", "v", f"m{row}", NOW - (events - i) * 1000)
+        fold_media_event(state, Action(i % 5), event, f"a{row % 700}", fold)
+    viewer = ViewerContext.from_state("v", state, world, NOW)
+    grid = explore(viewer, world, ExploreConfig(), NOW)
+    assert len(grid) == 25
+    assert grid.candidate_count == 500
+    assert "account_nn" in {item.source for item in grid.document(world).items}
