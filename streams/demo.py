@@ -58,12 +58,13 @@ def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) ->
     viewer_id, likes = pick_viewer(FIXTURE)
     with starting_stack(settings, http_port=http_port) as stack:
         endpoints = stack.endpoints
-        with narrator.phase("start worker, learner and ranker"):
-            stack.wait_ready("worker")
+        narrator.say(f"✓ Kafka at {endpoints.kafka}, Redis at {endpoints.redis}")
+        # The log takes events from now on, though workers still start.
         with narrator.progress("replay real events through Kafka") as on_progress:
-            _replay(stack.settings, on_progress)
-        with narrator.phase("fold, learn account embeddings, train the rankers"):
+            _replay(stack, on_progress)
+        with narrator.phase("start worker, learner and ranker"):
             stack.wait_ready()
+        with narrator.phase("fold, learn account embeddings, train the rankers"):
             status = _wait_trained(stack)
         narrator.say(
             f"{status['viewers_touched']} viewers, {status['media']} media, "
@@ -202,11 +203,17 @@ class Narrator:
         self.say(f"✓ {name}  {time.monotonic() - started:.1f} s")
 
 
-def _replay(settings: Settings, on_progress: Callable[[int, int], None]) -> None:
+def _replay(stack: Stack, on_progress: Callable[[int, int], None]) -> None:
     # Imported while the children start.
+    from infra.kafka import prepare_cluster
     from streams.replay import replay_to_kafka
 
-    replay_to_kafka([FIXTURE], settings, shift_to_now=True, on_progress=on_progress)
+    def advance(done: int, total: int) -> None:
+        stack.check()
+        on_progress(done, total)
+
+    prepare_cluster(stack.settings)
+    replay_to_kafka([FIXTURE], stack.settings, shift_to_now=True, on_progress=advance)
 
 
 def _wait_trained(stack: Stack) -> dict[str, Any]:

@@ -23,9 +23,15 @@ START_TIMEOUT_S: Final = 180.0
 ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
-#: Tansu lets a group join wait for half the rebalance timeout, so it is set low. Few partitions
-#: are enough for one worker, and every one costs each fetch.
-EMBEDDED_KAFKA: Final = {"PARTITIONS": "4", "REBALANCE_TIMEOUT_S": "2"}
+#: The embedded broker is not Apache Kafka: a group join waits for half the session timeout, and a
+#: fetch that finds nothing waits out its time even when a record arrives (10 ms cost a consumer
+#: about 2 % of a core). One worker needs few partitions, and every one costs each fetch.
+EMBEDDED_KAFKA: Final[dict[str, object]] = {
+    "partitions": 4,
+    "session_timeout_s": 3.0,
+    "rebalance_timeout_s": 3.0,
+    "fetch_max_wait_ms": 10,
+}
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -92,44 +98,40 @@ def starting_stack(
     check_port(host, port, "HTTP_PORT or --port")
     named = settings.model_fields_set
     with run_folder() as folder, Supervisor(folder) as supervisor:
-        kafka, redis, artifacts = (
-            settings.kafka_bootstrap_servers,
-            settings.redis_url,
-            settings.artifacts_url,
-        )
+        ours: dict[str, object] = {"http_host": host, "http_port": port}
         if "kafka_bootstrap_servers" in named:
-            kafka_hello(kafka)
+            kafka_hello(settings.kafka_bootstrap_servers)
         else:
-            kafka = start_kafka(supervisor)
-        if "redis_url" in named:
-            redis_hello(redis)
-        else:
-            redis = start_redis(supervisor)
-        if "artifacts_url" not in named and "kafka_bootstrap_servers" not in named:
+            ours["kafka_bootstrap_servers"] = start_kafka(supervisor)
             # Versions are announced in Kafka: artifacts of a log that is gone are of no use.
-            artifacts = str(folder / "artifacts")
-        elif "://" not in artifacts:
-            artifacts = str(Path(artifacts).resolve())
-        endpoints = Endpoints(kafka, redis, f"http://{host}:{port}", artifacts)
-        places = {
-            "kafka_bootstrap_servers": kafka,
-            "redis_url": redis,
-            "http_host": host,
-            "http_port": port,
-            "artifacts_url": artifacts,
-        }
-        env = {name.upper(): str(place) for name, place in places.items()}
-        default_env = ONE_THREAD | ({} if "kafka_bootstrap_servers" in named else EMBEDDED_KAFKA)
+            profile = EMBEDDED_KAFKA | {"artifacts_url": str(folder / "artifacts")}
+            ours |= {name: value for name, value in profile.items() if name not in named}
+        if "redis_url" in named:
+            redis_hello(settings.redis_url)
+        else:
+            ours["redis_url"] = start_redis(supervisor)
+        settings = settings.model_copy(update=ours)
+        env = {name.upper(): str(value) for name, value in ours.items()}
         supervisor.start(
             *(
                 ChildSpec(
                     name=role,
                     argv=argv_of(role),
                     env=env,
-                    default_env=default_env,
+                    default_env=ONE_THREAD,
                     start_timeout_s=START_TIMEOUT_S,
                 )
                 for role in ROLES
             )
         )
-        yield Stack(endpoints, settings.model_copy(update=places), supervisor)
+        endpoints = Endpoints(
+            kafka=settings.kafka_bootstrap_servers,
+            redis=settings.redis_url,
+            http=f"http://{host}:{port}",
+            artifacts=_absolute(settings.artifacts_url),
+        )
+        yield Stack(endpoints, settings, supervisor)
+
+
+def _absolute(artifacts_url: str) -> str:
+    return artifacts_url if "://" in artifacts_url else str(Path(artifacts_url).resolve())

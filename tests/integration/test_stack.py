@@ -55,18 +55,22 @@ def test_every_role_is_given_the_same_running_servers(tmp_path: Path) -> None:
             assert stack.endpoints.http.endswith(f":{env['HTTP_PORT']}")
             assert (env["PARTITIONS"], env["OMP_NUM_THREADS"]) == ("4", "1")
         assert stack.settings.redis_url == stack.endpoints.redis
+        assert stack.settings.partitions == 4
     for role in ROLES:
         with pytest.raises(ProcessLookupError):
             os.kill(int(given(tmp_path, role)["pid"]), 0)
     assert kafka_cluster_id(host, int(port)) is None
 
 
-def test_servers_that_are_named_are_used(tmp_path: Path) -> None:
+def test_servers_that_are_named_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with embedded_redis() as url:
-        settings = Settings(redis_url=url, artifacts_url="s3://bucket/freshgrid")
+        monkeypatch.setenv("REDIS_URL", url)
+        monkeypatch.setenv("ARTIFACTS_URL", "s3://bucket/freshgrid")
+        settings = Settings()
         with starting_stack(settings, http_port=0, argv_of=stand_in(tmp_path)) as stack:
             stack.wait_ready()
             assert stack.endpoints.redis == url
+            assert given(tmp_path, "worker")["REDIS_URL"] == url
             assert stack.endpoints.artifacts == "s3://bucket/freshgrid"
         with redis.Redis.from_url(url) as client:
             assert client.ping()
