@@ -1,0 +1,57 @@
+"""Sessions become sentences of accounts."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.events import Action
+from models.sentences import SentenceConfig, sentence, sentences
+
+LIKE, SAVE, FEWER, VIEW, LONG = (
+    Action.LIKE,
+    Action.SAVE,
+    Action.SEE_FEWER,
+    Action.VIEW,
+    Action.LONG_VIEW,
+)
+
+
+def test_likes_saves_and_long_views_are_words_in_order() -> None:
+    session = [("a", LONG), ("b", VIEW), ("c", LIKE), ("d", FEWER), ("a", SAVE)]
+    assert sentence(session) == ["a", "c", "a", "a"]
+
+
+def test_runs_collapse_by_setting_and_the_strongest_action_counts() -> None:
+    session = [("a", LONG), ("a", SAVE), ("a", LIKE), ("b", LIKE), ("a", LIKE)]
+    assert sentence(session) == ["a", "a", "b", "a"]
+    assert sentence(session, SentenceConfig(save_weight=1)) == ["a", "b", "a"]
+    apart = SentenceConfig(collapse_runs=False)
+    assert sentence(session, apart) == ["a", "a", "a", "a", "b", "a"]
+
+
+def test_what_comes_between_does_not_break_a_run() -> None:
+    assert sentence([("a", LIKE), ("c", VIEW), ("a", LIKE), ("b", LIKE)]) == ["a", "b"]
+
+
+def test_an_account_to_see_fewer_of_is_no_word() -> None:
+    assert sentence([("a", LIKE), ("b", LIKE), ("c", LONG), ("a", FEWER)]) == ["b", "c"]
+    assert sentence([("a", LIKE), ("b", LIKE), ("a", FEWER)]) == []
+
+
+def test_sessions_about_one_account_say_nothing() -> None:
+    assert sentence([("a", SAVE), ("a", SAVE)]) == []
+    assert sentence([]) == []
+    assert sentence([("a", LIKE)], SentenceConfig(min_accounts=1)) == ["a"]
+    made = sentences([[("a", LIKE)], [("a", LIKE), ("b", LIKE)], []])
+    assert list(made) == [["a", "b"]]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(list(Action)))), st.integers(1, 3)
+)
+def test_every_wanted_account_and_no_other(session: list[tuple[str, int]], weight: int) -> None:
+    unwanted = {a for a, action in session if action == FEWER}
+    wanted = {a for a, action in session if action in (LIKE, SAVE, LONG)} - unwanted
+    words = sentence(session, SentenceConfig(save_weight=weight))
+    assert set(words) == (wanted if len(wanted) >= 2 else set())
