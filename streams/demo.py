@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -22,6 +22,9 @@ from rich.table import Table
 from infra.config import Settings
 from infra.errors import FreshgridError, UnreachableError
 from streams.stack import Endpoints, Stack, starting_stack
+
+if TYPE_CHECKING:
+    from models.grid import GridDocument, GridItem
 
 FIXTURE: Final = Path(__file__).parents[1] / "tests" / "fixtures" / "kuairand.jsonl.gz"
 #: A viewer with this many likes is as good as one with more: the grid is full of their seeds.
@@ -38,8 +41,6 @@ HTTP_TIMEOUT_S: Final = 10.0
 PLAIN_STEPS: Final = 4
 #: Wide enough for the table of a grid where the width of the output is unknown.
 PLAIN_WIDTH: Final = 120
-
-Grid = dict[str, Any]
 
 
 class DemoError(FreshgridError):
@@ -74,10 +75,10 @@ def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) ->
         with narrator.phase(f"grid of viewer {viewer_id} ({likes} likes)"):
             before = asyncio.run(_first_grid(stack, viewer_id))
         narrator.grid(f"Explore grid of viewer {viewer_id}", before)
-        liked = before["items"][0]
+        liked = before.items[0]
         after, fresh_ms = asyncio.run(_like_and_watch(endpoints, viewer_id, liked))
         narrator.grid(
-            f"The same grid after a like of {liked['media_id']} by {liked['author_id']}",
+            f"The same grid after a like of {liked.media_id} by {liked.author_id}",
             after,
             before,
         )
@@ -108,13 +109,13 @@ def pick_viewer(fixture: Path) -> tuple[str, int]:
     return viewer_id, likes[viewer_id]
 
 
-def moves(before: Grid, after: Grid) -> list[str]:
+def moves(before: GridDocument, after: GridDocument) -> list[str]:
     """How each item of the new grid stands to the old one: new, ↑n, ↓n or nothing."""
-    places = {item["media_id"]: place for place, item in enumerate(before["items"])}
+    places = {item.media_id: place for place, item in enumerate(before.items)}
     marks = []
-    for place, item in enumerate(after["items"]):
-        up = places.get(item["media_id"], place) - place
-        known = item["media_id"] in places
+    for place, item in enumerate(after.items):
+        up = places.get(item.media_id, place) - place
+        known = item.media_id in places
         marks.append("new" if not known else f"↑{up}" if up > 0 else f"↓{-up}" if up else "")
     return marks
 
@@ -177,7 +178,7 @@ class Narrator:
             yield tell
         self._done(f"{name}: {total_seen}", started)
 
-    def grid(self, title: str, grid: Grid, before: Grid | None = None) -> None:
+    def grid(self, title: str, grid: GridDocument, before: GridDocument | None = None) -> None:
         """A grid as a table; with `before` also what is new and what moved."""
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         marks = moves(before, grid) if before else []
@@ -187,12 +188,13 @@ class Narrator:
             table.add_column(name)
         for name in ("P(like)", "P(save)", "P(see fewer)", "value"):
             table.add_column(name, justify="right")
-        for place, item in enumerate(grid["items"]):
+        for place, item in enumerate(grid.items):
+            p = item.probabilities
             table.add_row(
                 str(place + 1),
                 *(marks[place : place + 1]),
-                *(str(item[name] or "–") for name in ("media_id", "author_id", "source", "seed")),
-                *(f"{item[name]:.4f}" for name in ("p_like", "p_save", "p_see_fewer", "value")),
+                *(item.media_id, item.author_id, item.source, item.seed or "–"),
+                *(f"{number:.4f}" for number in (p.like, p.save, p.see_fewer, item.value)),
                 style="green" if marks and marks[place] == "new" else None,
             )
         self.console.print()
@@ -238,13 +240,15 @@ def _get(url: str) -> Any:
         raise UnreachableError(f"the HTTP API does not answer at {url}: {error}") from error
 
 
-async def _first_grid(stack: Stack, viewer_id: str) -> Grid:
+async def _first_grid(stack: Stack, viewer_id: str) -> GridDocument:
     # A request has the grid made if nothing touched the viewer since the rankers are live.
     _get(f"{stack.endpoints.http}/v1/explore/{viewer_id}")
     return await _grid_reflecting(stack.endpoints.redis, viewer_id, 0)
 
 
-async def _like_and_watch(endpoints: Endpoints, viewer_id: str, liked: Any) -> tuple[Grid, float]:
+async def _like_and_watch(
+    endpoints: Endpoints, viewer_id: str, liked: GridItem
+) -> tuple[GridDocument, float]:
     """Send a like; returns the grid that reflects it and the ms from produce to readable."""
     from aiokafka import AIOKafkaProducer
 
@@ -257,8 +261,8 @@ async def _like_and_watch(endpoints: Endpoints, viewer_id: str, liked: Any) -> t
         value = {
             "event_id": uuid.uuid4().hex,
             "viewer_id": viewer_id,
-            "media_id": liked["media_id"],
-            "author_id": liked["author_id"],
+            "media_id": liked.media_id,
+            "author_id": liked.author_id,
             "ts": ts,
         }
         started = time.perf_counter()
@@ -269,20 +273,22 @@ async def _like_and_watch(endpoints: Endpoints, viewer_id: str, liked: Any) -> t
         await producer.stop()
 
 
-async def _grid_reflecting(redis_url: str, viewer_id: str, ts: int) -> Grid:
+async def _grid_reflecting(redis_url: str, viewer_id: str, ts: int) -> GridDocument:
     """Poll Redis for the viewer's grid until it reflects events up to `ts`."""
     from redis.asyncio import Redis
+
+    from models.grid import from_json
 
     key = f"grid:{{{viewer_id}}}"
     deadline = time.monotonic() + GRID_TIMEOUT_S
     async with Redis.from_url(redis_url) as client:
-        known: bytes | str | None = None
+        known: object = None
         while time.monotonic() < deadline:
             found = await client.get(key)
-            if found is not None and found != known:
+            if isinstance(found, bytes) and found != known:
                 known = found
-                grid: Grid = msgspec.json.decode(found)
-                if grid["reflects_ts"] >= ts and grid["items"]:
+                grid = from_json(found)
+                if grid.reflects_ts >= ts and grid.items:
                     return grid
             await asyncio.sleep(GRID_POLL_S)
     raise DemoError(

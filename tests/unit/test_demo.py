@@ -4,25 +4,24 @@ import asyncio
 import gzip
 import io
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console
 
 from infra.embedded import embedded_redis
+from models.grid import GridDocument, GridItem, Probabilities, Stages, to_json
 from streams import demo
 from streams.demo import FIXTURE, DemoError, Narrator, moves, pick_viewer
 
 
-def item(media_id: str, **fields: Any) -> dict[str, Any]:
-    scores = dict.fromkeys(("p_like", "p_save", "p_see_fewer", "value"), 0.25)
-    names = {"author_id": "a1", "source": "account_nn", "seed": None}
-    return {"media_id": media_id, **names, **scores, **fields}
-
-
-def grid(*media_ids: str, reflects_ts: int = 0) -> dict[str, Any]:
-    return {"items": [item(media_id) for media_id in media_ids], "reflects_ts": reflects_ts}
+def grid(*media_ids: str, reflects_ts: int = 0) -> GridDocument:
+    stages = Stages(0, 0, 0.0, 0, 0.0, 0, 0.0)
+    items = [
+        GridItem(n, media_id, "a1", 0.25, Probabilities(0.25, 0.25, 0.25), "popular", None, stages)
+        for n, media_id in enumerate(media_ids)
+    ]
+    return GridDocument("v1", items, 0, reflects_ts, len(items), {}, {})
 
 
 def printed(terminal: bool) -> tuple[Narrator, io.StringIO]:
@@ -101,12 +100,12 @@ async def test_only_a_grid_that_reflects_the_like_ends_the_wait(
     with embedded_redis() as url:
         async with Redis.from_url(url) as client:
             key = "grid:{v1}"
-            await client.set(key, msgspec.json.encode(grid("old", reflects_ts=99)))
+            await client.set(key, to_json(grid("old", reflects_ts=99)))
             waiting = asyncio.create_task(demo._grid_reflecting(url, "v1", 100))
             done, _ = await asyncio.wait([waiting], timeout=0.05)
             assert not done
-            await client.set(key, msgspec.json.encode(grid("new", reflects_ts=100)))
-            assert (await waiting)["items"][0]["media_id"] == "new"
+            await client.set(key, to_json(grid("new", reflects_ts=100)))
+            assert (await waiting).items[0].media_id == "new"
 
         monkeypatch.setattr(demo, "GRID_TIMEOUT_S", 0.05)
         with pytest.raises(DemoError, match=r"no grid of viewer v2 .* grid:\{v2\}"):
