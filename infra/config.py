@@ -54,6 +54,16 @@ class Settings(BaseSettings):
     # Grid.
     grid_size: PositiveInt = 25
     grid_ttl_s: PositiveInt = 7 * 24 * 3600
+    pages_ttl_s: PositiveInt = 30 * 60
+
+    # Learning.
+    #: The first fit of ig2vec waits for this many sessions of two accounts or more.
+    bootstrap_sessions: PositiveInt = 500
+    #: Training of the rankers waits for this many new likes, saves and see-fewers.
+    train_every_positives: PositiveInt = 1000
+    bootstrap_positives: PositiveInt = 300
+    keep_examples: PositiveInt = 300_000
+    training_threads: PositiveInt = 1
 
     log_level: str = "WARNING"
 

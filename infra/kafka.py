@@ -134,6 +134,10 @@ class Outbox:
         """Send what is buffered, then disconnect."""
         await self._producer.stop()
 
+    async def post(self, message: Message) -> None:
+        """Send without waiting for the broker: for what may be lost in a crash."""
+        await self._producer.send(message.topic, message.value, key=message.key.encode())
+
     async def send(self, messages: Iterable[Message]) -> None:
         """Return once the broker has acknowledged every record."""
         futures = [
@@ -143,12 +147,20 @@ class Outbox:
             await future
 
 
+Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
+Polled = Callable[[], Awaitable[None]]
+
+
 class Follower:
     """Reads every partition of some topics from their beginning, outside any group.
 
     A process that keeps a copy of what the topics say (catalogue, vectors, versions) reads all of
     it at the start and then whatever is appended: one that starts late ends up like one that ran
     all along.
+
+    Attributes:
+        caught_up: everything that was there at the start has been handled.
+        lag: records that the broker has and this reader was not given yet.
     """
 
     def __init__(
@@ -166,13 +178,13 @@ class Follower:
             max_partition_fetch_bytes=settings.max_message_bytes,
         )
         self.caught_up = False
+        self.lag = 0
 
-    async def run(
-        self, handle: Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
-    ) -> None:
-        """Hand over batches of one topic until cancelled.
+    async def run(self, handle: Handle, polled: Polled | None = None) -> None:
+        """Hand over batches of one topic until cancelled; the catalogue before the events.
 
-        `caught_up` becomes true once everything that was there at the start has been handled.
+        `polled` is called after each look at the broker, at least once a second.
+
         """
         await self._consumer.start()
         try:
@@ -185,7 +197,13 @@ class Follower:
                         del behind[partition]
                 self.caught_up = not behind
                 fetched = await self._consumer.getmany(timeout_ms=1000)
-                for partition, records in fetched.items():
-                    await handle(partition.topic, records)
+                for partition in sorted(fetched):
+                    await handle(partition.topic, fetched[partition])
+                self.lag = 0
+                for partition in self._partitions:
+                    end = self._consumer.highwater(partition) or 0
+                    self.lag += max(end - await self._consumer.position(partition), 0)
+                if polled is not None:
+                    await polled()
         finally:
             await self._consumer.stop()

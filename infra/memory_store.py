@@ -20,6 +20,7 @@ class MemoryStore:
         self._authors: dict[str, str] = {}
         self._parked: defaultdict[str, list[ParkedRecord]] = defaultdict(list)
         self._grids: dict[str, bytes] = {}
+        self._pages: defaultdict[tuple[str, str], list[bytes]] = defaultdict(list)
 
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
         """States of these viewers, an empty state for a viewer never seen."""
@@ -100,3 +101,14 @@ class MemoryStore:
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
         return self._grids.get(viewer_id)
+
+    async def pages(self, viewer_id: str, series: str) -> list[bytes]:
+        """The pages of a series already served to a viewer, in order."""
+        return list(self._pages[viewer_id, series])
+
+    async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
+        """Add page `number` (from 0) unless it stands already; returns the one that stands."""
+        pages = self._pages[viewer_id, series]
+        if len(pages) == number:
+            pages.append(page)
+        return pages[number]

@@ -31,3 +31,13 @@ redis.register_function('freshgrid_1_learn', function(keys, args)
   redis.call('SET', keys[1], args[1], 'EX', args[2])
   return redis.call('LRANGE', keys[2], 0, -1)
 end)
+
+-- keys: pages of one series   args: page number from 0, page, time to live in seconds
+-- Returns the page that stands at that number: the first one given wins.
+redis.register_function('freshgrid_1_add_page', function(keys, args)
+  if redis.call('LLEN', keys[1]) == tonumber(args[1]) then
+    redis.call('RPUSH', keys[1], args[2])
+    redis.call('EXPIRE', keys[1], args[3])
+  end
+  return redis.call('LINDEX', keys[1], args[1])
+end)

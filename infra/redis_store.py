@@ -42,6 +42,10 @@ def grid_key(viewer_id: str) -> str:
     return f"grid:{{{viewer_id}}}"
 
 
+def _pages_key(viewer_id: str, series: str) -> str:
+    return f"pages:{{{viewer_id}}}:{series}"
+
+
 def _author_key(media_id: str) -> str:
     return f"author:{{{media_id}}}"
 
@@ -197,6 +201,19 @@ class RedisStore:
         """The ready grid of a viewer as JSON."""
         value: Any = await self._redis.get(grid_key(viewer_id))
         return None if value is None else bytes(value)
+
+    async def pages(self, viewer_id: str, series: str) -> list[bytes]:
+        """The pages of a series already served to a viewer, in order."""
+        pages: list[Any] = await self._redis.lrange(_pages_key(viewer_id, series), 0, -1)
+        return pages
+
+    async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
+        """Add page `number` (from 0) unless it stands already; returns the one that stands."""
+        standing: Any = await self._redis.fcall(
+            "freshgrid_1_add_page", 1, _pages_key(viewer_id, series),
+            number, page, self._settings.pages_ttl_s,
+        )  # fmt: skip
+        return bytes(standing)
 
 
 def _versioned(value: bytes | None) -> Versioned:

@@ -94,3 +94,11 @@ class Store(Protocol):
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
         ...
+
+    async def pages(self, viewer_id: str, series: str) -> list[bytes]:
+        """The pages of a series already served to a viewer, in order."""
+        ...
+
+    async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
+        """Add page `number` (from 0) unless it stands already; returns the one that stands."""
+        ...

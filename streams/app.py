@@ -12,9 +12,9 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import faust
 
@@ -29,6 +29,10 @@ ROLES: Final = ("worker", "learner", "ranker")
 BUFFERED_CHUNKS: Final = 8
 #: Offsets are committed this often; a crash repeats at most this much, and repeats are harmless.
 COMMIT_INTERVAL_S: Final = 1.0
+
+Role = Callable[
+    [Settings, ClusterInfo], contextlib.AbstractAsyncContextManager[asyncio.Future[None]]
+]
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +83,36 @@ async def running(app: faust.App) -> AsyncIterator[asyncio.Future[None]]:
 
 
 @asynccontextmanager
+async def background(
+    *parts: asyncio.Future[None] | Coroutine[Any, Any, None],
+) -> AsyncIterator[asyncio.Future[None]]:
+    """Run parts that should never end side by side; the future ends when any of them does."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    any_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(done: asyncio.Future[None]) -> None:
+        if any_failed.done() or done.cancelled():
+            return
+        error = done.exception()
+        if error is None:
+            any_failed.set_result(None)
+        else:
+            any_failed.set_exception(error)
+
+    for future in tasks:
+        future.add_done_callback(end)
+    try:
+        yield any_failed
+    finally:
+        # A future that was handed over belongs to whoever made it.
+        own = [task for task, part in zip(tasks, parts, strict=True) if task is not part]
+        for task in own:
+            task.cancel()
+        await asyncio.gather(*own, return_exceptions=True)
+        any_failed.cancel()
+
+
+@asynccontextmanager
 async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Ingest: events, catalogue and sessions."""
     from streams.ingest import Ingest
@@ -103,7 +137,7 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         yield await stack.enter_async_context(running(app))
 
 
-def _role(name: str) -> Callable[..., contextlib.AbstractAsyncContextManager[Awaitable[None]]]:
+def _role(name: str) -> Role:
     if name == "worker":
         return worker
     if name == "learner":

@@ -41,9 +41,20 @@ _json = msgspec.json.Encoder()
 class Record(Protocol):
     """A Kafka record, or a line of a fixture."""
 
-    offset: int
-    key: bytes | None
-    value: bytes | None
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+        ...
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
+        ...
 
 
 class Sender(Protocol):

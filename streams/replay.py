@@ -9,8 +9,9 @@ from __future__ import annotations
 import gzip
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -80,7 +81,7 @@ def read_fixture(path: Path) -> Iterator[Line]:
         raise FixtureError(f"cannot read fixture {path}: {error}") from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> gzip.GzipFile | BufferedReader:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 

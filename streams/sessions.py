@@ -11,6 +11,7 @@ between sending and forgetting sends a session twice; its id (viewer and first e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -85,7 +86,7 @@ class Sessions:
         if not self._newest_ts:
             return 0
         stream_ms = self._newest_ts + max(now_ms - self._newest_at_ms, 0)
-        due = await self._redis.zrange(
+        due: list[Any] = await self._redis.zrange(
             OPEN_SESSIONS, 0, stream_ms - self._gap_ms,
             byscore=True, offset=0, num=SWEEP_LIMIT, withscores=True,
         )  # fmt: skip

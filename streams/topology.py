@@ -15,14 +15,14 @@ the chunk caused is stored and acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 import faust
 import msgspec
 
 from infra.config import Settings
-from infra.kafka import TOUCHED_TOPIC
+from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from streams.clock import now_ms
 from streams.ingest import Ingest
@@ -32,6 +32,15 @@ from streams.transport import Chunk, ChunkSchema
 
 #: How often open sessions and parked events are looked through.
 SWEEP_INTERVAL_S = 1.0
+
+
+class SessionSink(Protocol):
+    """Takes closed sessions. A port, because the learner's embeddings need gensim."""
+
+    def closed(self, values: Sequence[bytes], finish: Callable[[], None]) -> None:
+        """Take in records of ``explore.sessions``; calls `finish` when they are learned."""
+        ...
+
 
 _touched = msgspec.json.Decoder(Touched)
 
@@ -58,19 +67,29 @@ def add_worker(app: faust.App, settings: Settings, ingest: Ingest, sessions: Ses
     _agent(app, "catalog", (MEDIA_TOPIC, ACCOUNTS_TOPIC), catalog)
     _agent(app, "sessions", (TOUCHED_TOPIC,), touched)
 
-    @app.timer(SWEEP_INTERVAL_S)
     async def sweep() -> None:
         await sessions.sweep(now_ms())
         await ingest.expire_parked(now_ms(), int(settings.parking_ttl_s * 1000))
 
+    app.timer(SWEEP_INTERVAL_S)(sweep)
+
 
 def add_ranking(app: faust.App, ranking: Ranking) -> None:
-    """The agent of a ranking worker; it finishes a chunk when its last viewer has a grid."""
+    """The agent of a ranking worker; a chunk is finished when its last viewer has a grid."""
 
     async def touched(chunk: Chunk) -> None:
         ranking.touch(touches(chunk), chunk.finish)
 
     _agent(app, "ranking", (TOUCHED_TOPIC,), touched)
+
+
+def add_embeddings(app: faust.App, embeddings: SessionSink) -> None:
+    """The agent of a learner."""
+
+    async def closed(chunk: Chunk) -> None:
+        embeddings.closed([r.value for r in chunk.records if r.value is not None], chunk.finish)
+
+    _agent(app, "embeddings", (SESSIONS_TOPIC,), closed)
 
 
 def touches(chunk: Chunk) -> list[Touched]:

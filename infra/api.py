@@ -1,0 +1,83 @@
+"""The HTTP API: one read per grid."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Protocol
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Path, Query, Response
+
+from infra.config import Settings
+
+JSON = "application/json"
+
+ViewerId = Annotated[str, Path(min_length=1, max_length=128, description="The viewer's id.")]
+CursorText = Annotated[
+    str | None,
+    Query(max_length=1024, description="`next` of the page before; none for the first page."),
+]
+
+
+class Reader(Protocol):
+    """What the API needs from the ranking worker."""
+
+    async def page(self, viewer_id: str, cursor: str | None) -> bytes:
+        """One page as JSON; ValueError says what is wrong with the cursor."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """How the ranking worker is doing."""
+        ...
+
+
+def create_api(reader: Reader) -> FastAPI:
+    """The API over one ranking worker."""
+    api = FastAPI(title="Freshgrid", version="1", docs_url="/docs", redoc_url=None)
+
+    @api.get("/v1/explore/{viewer_id}")
+    async def explore(viewer_id: ViewerId, cursor: CursorText = None) -> Response:
+        """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
+        try:
+            body = await reader.page(viewer_id, cursor)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
+        return Response(body, media_type=JSON)
+
+    @api.get("/v1/status")
+    async def status() -> dict[str, Any]:
+        """Versions that are live, and whether the worker has read all there is."""
+        return reader.status()
+
+    @api.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Alive."""
+        return {"status": "ok"}
+
+    return api
+
+
+@asynccontextmanager
+async def serving(api: FastAPI, settings: Settings) -> AsyncIterator[asyncio.Future[None]]:
+    """Serve until left; given once requests are answered, with the future of its end."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            api,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+        )
+    )
+    # Not `serve`: it would take over the signals, which are the composition root's business.
+    ended = asyncio.ensure_future(server._serve())
+    try:
+        while not server.started and not ended.done():
+            await asyncio.sleep(0.005)
+        yield ended
+    finally:
+        server.should_exit = True
+        await ended

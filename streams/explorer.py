@@ -1,0 +1,115 @@
+"""Viewer state → grids, first pages and next ones.
+
+The first page is the ready grid. Next pages are ranked anew without anything that the series
+showed before, and stored: asking for the same cursor again gives the same page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from infra.config import Settings
+from infra.stores import Store
+from models.explore import ExploreConfig, explore
+from models.grid import GridDocument, from_json, to_json
+from models.viewer_context import ViewerContext
+from models.viewer_state import ViewerState
+from models.world import World
+from streams.clock import now_ms
+
+#: A viewer who scrolls further than this starts a new series.
+MAX_PAGES: Final = 100
+
+logger = logging.getLogger(__name__)
+
+
+class CursorError(ValueError):
+    """A cursor that this service did not give, or whose series has expired."""
+
+
+class Cursor(msgspec.Struct, array_like=True):
+    """Which page of which series comes next."""
+
+    viewer_id: str
+    series: str
+    number: int
+
+    def text(self) -> str:
+        """The cursor as it travels."""
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str, viewer_id: str) -> Cursor:
+        """The cursor that :meth:`text` wrote.
+
+        Raises:
+            CursorError: it is another viewer's, or no cursor at all.
+        """
+        try:
+            raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            cursor = msgspec.json.decode(raw, type=cls)
+        except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+            raise CursorError(
+                f"cursor {text[:40]!r} was not given by this service; start without a cursor"
+            ) from error
+        if cursor.viewer_id != viewer_id or not 1 <= cursor.number <= MAX_PAGES:
+            raise CursorError(
+                f"cursor {text[:40]!r} does not belong to viewer {viewer_id!r}; "
+                "start without a cursor"
+            )
+        return cursor
+
+
+class Explorer:
+    """Makes grids from the world in memory."""
+
+    def __init__(self, settings: Settings, world: World, store: Store) -> None:
+        self._settings = settings
+        self._world = world
+        self._store = store
+        self._config = ExploreConfig(size=settings.grid_size)
+
+    def make(self, viewer_id: str, state: ViewerState, now: int) -> bytes:
+        """The first page as JSON."""
+        return to_json(self._grid(viewer_id, state, now, []))
+
+    def is_current(self, grid: bytes) -> bool:
+        """Whether a stored grid was made by what is live now."""
+        try:
+            versions = from_json(grid).versions
+        except msgspec.DecodeError:
+            return False  # written by an older release
+        return all(versions.get(name) == live for name, live in self._world.versions().items())
+
+    async def next_page(self, cursor: Cursor) -> bytes:
+        """The page that a cursor stands for, the same one every time.
+
+        Raises:
+            CursorError: the series has expired.
+        """
+        pages = await self._store.pages(cursor.viewer_id, cursor.series)
+        if len(pages) > cursor.number:
+            return pages[cursor.number]
+        if len(pages) < cursor.number:
+            raise CursorError(
+                f"the pages before this one expired after {self._settings.pages_ttl_s} s; "
+                "start without a cursor"
+            )
+        shown = [item.media_id for page in pages for item in from_json(page).items]
+        [(_, state)] = await self._store.load([cursor.viewer_id])
+        page = to_json(self._grid(cursor.viewer_id, state, now_ms(), shown))
+        return await self._store.add_page(cursor.viewer_id, cursor.series, cursor.number, page)
+
+    def _grid(self, viewer_id: str, state: ViewerState, now: int, shown: list[str]) -> GridDocument:
+        world = self._world
+        viewer = ViewerContext.from_state(
+            viewer_id, state, world, now, self._settings.fold_config()
+        )
+        rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
+        return explore(viewer, world, self._config, now, rows).document(world)

@@ -1,0 +1,100 @@
+"""What the HTTP API asks for: pages of a grid, and how the ranking worker is doing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from infra.config import Settings
+from infra.kafka import Follower
+from infra.stores import Store
+from models.grid import GridDocument, from_json
+from models.world import World
+from streams.explorer import MAX_PAGES, Cursor, Explorer
+from streams.ranking import Ranking
+
+Impression = Callable[[str, bytes], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+
+class Page(msgspec.Struct):
+    """A page as the API answers it: a grid and the cursor of the page after it."""
+
+    grid: GridDocument
+    next: str | None
+
+
+_json = msgspec.json.Encoder()
+
+
+class Lookup:
+    """Answers requests from stored grids; makes one when there is none or it is outdated."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        store: Store,
+        explorer: Explorer,
+        ranking: Ranking,
+        follower: Follower,
+        impression: Impression,
+    ) -> None:
+        self._settings = settings
+        self._world = world
+        self._store = store
+        self._explorer = explorer
+        self._ranking = ranking
+        self._follower = follower
+        self._impression = impression
+
+    async def page(self, viewer_id: str, cursor: str | None) -> bytes:
+        """One page as JSON, logged as an impression.
+
+        Raises:
+            CursorError: the cursor is not one of this viewer, or its series has expired.
+        """
+        if cursor is None:
+            grid, at = await self._first(viewer_id)
+        else:
+            at = Cursor.parse(cursor, viewer_id)
+            grid = await self._explorer.next_page(at)
+        document = from_json(grid)
+        following = None
+        if document.items and at.number < MAX_PAGES:
+            following = Cursor(viewer_id, at.series, at.number + 1).text()
+        answer = {**msgspec.to_builtins(document), "next": following}
+        body = _json.encode(answer)
+        await self._impression(viewer_id, body)
+        return body
+
+    async def _first(self, viewer_id: str) -> tuple[bytes, Cursor]:
+        """The ready grid, kept as page 0 of its series."""
+        grid = await self._store.grid(viewer_id)
+        if grid is None or not self._explorer.is_current(grid):
+            [grid] = await self._ranking.make_now([viewer_id])
+        series = str(from_json(grid).generated_at_ms)
+        grid = await self._store.add_page(viewer_id, series, 0, grid)
+        return grid, Cursor(viewer_id, series, 0)
+
+    def status(self) -> dict[str, Any]:
+        """How the ranking worker is doing."""
+        world = self._world
+        versions = world.versions()
+        space = world.space
+        return {
+            "caught_up": self._follower.caught_up and self._follower.lag == 0,
+            "waiting_viewers": self._ranking.waiting,
+            "viewers_touched": self._ranking.ranked,
+            "media": world.catalog.live_media_count,
+            "accounts": 0 if space is None else len(space),
+            "index_version": 0 if space is None else space.index.version,
+            "versions": {
+                "ig2vec": versions["ig2vec"] or None,
+                "rankers": None if versions["rankers"] == "prior" else versions["rankers"],
+            },
+        }

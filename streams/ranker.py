@@ -1,0 +1,97 @@
+"""The ranking worker: the world in memory, fresh grids for touched viewers, and the HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from infra.api import create_api, serving
+from infra.artifacts import ArtifactError, ArtifactStore
+from infra.config import Settings
+from infra.kafka import IMPRESSIONS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Message, Outbox
+from infra.redis_store import RedisStore, connect
+from models.networks import ModelError
+from models.ranker_bundle import RankerBundle
+from models.world import World
+from streams.app import background, faust_app, running
+from streams.explorer import Explorer
+from streams.index_refresh import refresh_index
+from streams.lookup import Lookup
+from streams.ranking import Ranking
+from streams.topology import add_ranking
+from streams.world_feed import FEED_TOPICS, Record, WorldFeed, versions
+
+RANKERS: str = "rankers"
+
+logger = logging.getLogger(__name__)
+
+
+class LiveRankers:
+    """Follows ``explore.versions`` and swaps the rankers of the world."""
+
+    def __init__(self, world: World, artifacts: ArtifactStore, ranking: Ranking) -> None:
+        self._world = world
+        self._artifacts = artifacts
+        self._ranking = ranking
+
+    async def apply(self, records: Sequence[Record]) -> None:
+        """Load the newest version told of; a damaged one is refused and the live one stays."""
+        told = [v for v in versions(records) if v.kind == RANKERS]
+        if not told:
+            return
+        try:
+            artifact = await asyncio.to_thread(self._artifacts.get, RANKERS, told[-1].version)
+            self._world.rankers = RankerBundle.from_arrays(artifact.arrays, artifact.meta)
+        except (ArtifactError, ModelError) as error:
+            logger.error("rankers %s refused, the live ones stay: %s", told[-1].version, error)
+            return
+        self._ranking.refresh()
+
+
+@asynccontextmanager
+async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
+    """Rank and serve until left; the future ends when a part of it fails."""
+    async with AsyncExitStack() as stack:
+        store = RedisStore(connect(config), config)
+        stack.push_async_callback(store.close)
+        await store.start()
+        outbox = Outbox(config)
+        await outbox.start()
+        stack.push_async_callback(outbox.stop)
+
+        world = World()
+        feed = WorldFeed(world)
+        explorer = Explorer(config, world, store)
+        ranking = Ranking(store, explorer)
+        live = LiveRankers(world, ArtifactStore(config.artifacts_url), ranking)
+        follower = Follower(config, cluster.partitions, (*FEED_TOPICS, VERSIONS_TOPIC))
+
+        async def handle(topic: str, records: Sequence[Record]) -> None:
+            if topic == VERSIONS_TOPIC:
+                await live.apply(records)
+            else:
+                feed.apply(topic, records)
+
+        async def impression(viewer_id: str, grid: bytes) -> None:
+            await outbox.post(Message(IMPRESSIONS_TOPIC, viewer_id, grid))
+
+        lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
+        app = faust_app("ranking", config)
+        add_ranking(app, ranking)
+        following = asyncio.ensure_future(follower.run(handle))
+        stack.push_async_callback(_cancelled, following)
+        # Grids made before the catalogue has been read would be poor ones.
+        while not follower.caught_up and not following.done():
+            await asyncio.sleep(0.01)
+        failed = await stack.enter_async_context(running(app))
+        served = await stack.enter_async_context(serving(create_api(lookup), config))
+        yield await stack.enter_async_context(
+            background(failed, served, following, ranking.run(), refresh_index(world))
+        )
+
+
+async def _cancelled(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

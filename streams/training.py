@@ -1,0 +1,132 @@
+"""Exposures and what came of them → trained rankers, announced when they are ready.
+
+The learner keeps a world of its own, in which the example builder stands where each exposure
+happened. Training runs in a thread; the rankers it gives are stored as one artifact and announced
+on ``explore.versions``, where the ranking workers pick them up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from infra.artifacts import ArtifactStore
+from infra.config import Settings
+from models.distillation_sets import candidate_sets
+from models.events import FOLLOW_TOPIC, FollowEvent, InvalidEventError, parse_event
+from models.example_builder import ExampleBuilder, ExampleConfig, Observed
+from models.examples import LABELS, CandidateSets, Examples
+from models.ranker_bundle import RankerBundle
+from models.training.loop import TrainingDataError, TrainingDivergedError
+from models.training.rankers import TrainingConfig, train_rankers
+from models.viewer_state import ViewerState
+from models.world import World
+from streams.clock import now_ms
+from streams.ingest import Sender
+from streams.world_feed import Record, Version, media_events, version_message
+
+KIND: Final = "rankers"
+#: Viewers whose candidates the earlier passes are distilled on.
+DISTILLATION_VIEWERS: Final = 120
+#: Events are sorted by time before they are observed: partitions are read unevenly. They wait for
+#: the reader to reach the end of all partitions, or until there are this many.
+MAX_UNSORTED: Final = 500_000
+
+_STRONG: Final = [LABELS.index(name) for name in ("like", "save", "see_fewer")]
+logger = logging.getLogger(__name__)
+
+
+class Training:
+    """Collects examples and trains when enough is new."""
+
+    def __init__(
+        self, settings: Settings, world: World, artifacts: ArtifactStore, sender: Sender
+    ) -> None:
+        self._settings = settings
+        self._artifacts = artifacts
+        self._sender = sender
+        self._builder = ExampleBuilder(world, ExampleConfig(fold=settings.fold_config()))
+        self._world = world
+        self._unsorted: list[Observed] = []
+        self._examples = Examples.empty()
+        self._new_positives = 0
+        self._trained = False
+        self._training: asyncio.Task[None] | None = None
+
+    def events(self, topic: str, records: Sequence[Record]) -> None:
+        """Take in records of an event topic."""
+        if topic == FOLLOW_TOPIC:
+            self._unsorted.extend(_follows(records))
+        else:
+            self._unsorted.extend(media_events(topic, records))
+
+    async def polled(self, lag: int) -> None:
+        """Observe what has arrived once nothing more is on its way; train if enough is new."""
+        if self._unsorted and (lag == 0 or len(self._unsorted) > MAX_UNSORTED):
+            events, self._unsorted = self._unsorted, []
+            events.sort(key=lambda item: item[1].ts)
+            for start in range(0, len(events), 2000):
+                self._builder.observe(events[start : start + 2000], now_ms())
+                await asyncio.sleep(0)
+            self._collect()
+        idle = self._training is None or self._training.done()
+        needed = (
+            self._settings.train_every_positives
+            if self._trained
+            else self._settings.bootstrap_positives
+        )
+        if idle and lag == 0 and self._new_positives >= needed and self._world.space is not None:
+            if self._training is not None:
+                self._training.result()  # a failure of the last training ends the learner
+            self._new_positives = 0
+            self._training = asyncio.create_task(self._train())
+
+    def _collect(self) -> None:
+        fresh = self._builder.take()
+        if not len(fresh):
+            return
+        self._new_positives += int((fresh.labels_nh[:, _STRONG].max(axis=1) > 0).sum())
+        merged = Examples.concatenate([self._examples, fresh])
+        keep = self._settings.keep_examples
+        if len(merged) > keep:
+            merged = merged.take(np.argsort(merged.ts_n, kind="stable")[-keep:])
+        self._examples = merged
+
+    def _candidate_sets(self) -> CandidateSets:
+        viewers = list(self._builder.viewers())[-DISTILLATION_VIEWERS:]
+        # Viewers without history must be served well, too.
+        viewers += [(f"new-{number}", ViewerState()) for number in range(len(viewers) // 10 + 1)]
+        return candidate_sets(viewers, self._world, now_ms(), fold=self._settings.fold_config())
+
+    async def _train(self) -> None:
+        config = TrainingConfig(threads=self._settings.training_threads)
+        examples, sets = self._examples, self._candidate_sets()
+        try:
+            bundle = await asyncio.to_thread(train_rankers, examples, sets, config)
+        except (TrainingDataError, TrainingDivergedError) as error:
+            logger.warning("rankers not trained, the live ones stay: %s", error)
+            return
+        await self._publish(bundle)
+
+    async def _publish(self, bundle: RankerBundle) -> None:
+        arrays, meta = bundle.to_arrays()
+        version = await asyncio.to_thread(self._artifacts.put, KIND, arrays, meta)
+        announced = Version(KIND, version, now_ms(), dict(meta["metrics"]))
+        await self._sender.send([version_message(announced)])
+        self._trained = True
+
+
+def _follows(records: Sequence[Record]) -> list[Observed]:
+    follows: list[Observed] = []
+    for record in records:
+        try:
+            event = parse_event(FOLLOW_TOPIC, record.value, now_ms())
+        except InvalidEventError:
+            continue
+        if isinstance(event, FollowEvent):
+            follows.append((None, event))
+    return follows

@@ -1,0 +1,155 @@
+"""Topics → the world in memory: catalogue, popularity and account vectors.
+
+Rankers and the learner read these topics whole, each for itself. What cannot be parsed is skipped
+here: the ingest worker dead-letters it.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Message
+from models.account_index import AccountIndexError
+from models.events import (
+    ACCOUNTS_TOPIC,
+    MEDIA_EVENT_TOPICS,
+    MEDIA_TOPIC,
+    Action,
+    InvalidEventError,
+    MediaEvent,
+    action_of,
+    parse_account,
+    parse_event,
+    parse_media,
+)
+from models.world import World
+from streams.clock import now_ms
+
+logger = logging.getLogger(__name__)
+
+FEED_TOPICS: Final = (MEDIA_TOPIC, ACCOUNTS_TOPIC, *MEDIA_EVENT_TOPICS, EMBEDDINGS_TOPIC)
+
+
+class Record(Protocol):
+    """What is read of a Kafka record."""
+
+    key: bytes | None
+    value: bytes | None
+
+
+class Embedding(msgspec.Struct):
+    """A changed account vector, as ``explore.embeddings`` carries it.
+
+    Attributes:
+        space: the fit whose vectors can be compared with each other.
+        vector: little-endian float32, base64.
+    """
+
+    account_id: str
+    space: str
+    vector: str
+
+
+class Version(msgspec.Struct):
+    """The live version of an artifact, as ``explore.versions`` carries it."""
+
+    kind: str
+    version: str
+    announced_ms: int
+    metrics: dict[str, float] = {}
+
+
+_embedding = msgspec.json.Decoder(Embedding)
+_version = msgspec.json.Decoder(Version)
+_json = msgspec.json.Encoder()
+
+
+def embedding_messages(
+    space: str, ids: Sequence[str], vectors_nd: NDArray[np.float32]
+) -> Iterator[Message]:
+    """The records that tell of changed vectors."""
+    for account_id, vector_d in zip(ids, vectors_nd.astype("<f4"), strict=True):
+        text = base64.b64encode(vector_d.tobytes()).decode()
+        value = _json.encode(Embedding(account_id, space, text))
+        yield Message(EMBEDDINGS_TOPIC, account_id, value)
+
+
+def version_message(version: Version) -> Message:
+    """The record that tells of a new live version."""
+    return Message(VERSIONS_TOPIC, version.kind, _json.encode(version))
+
+
+def versions(records: Sequence[Record]) -> list[Version]:
+    """The versions that records of ``explore.versions`` tell of, oldest first."""
+    return [_version.decode(r.value) for r in records if r.value is not None]
+
+
+class WorldFeed:
+    """Applies batches of records to a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def apply(self, topic: str, records: Sequence[Record]) -> None:
+        """Apply records of one of :data:`FEED_TOPICS`."""
+        if topic == MEDIA_TOPIC:
+            media = []
+            removed = []
+            for record in records:
+                if record.value is None:
+                    removed.append((record.key or b"").decode("utf-8", "replace"))
+                    continue
+                try:
+                    media.append(parse_media(record.value))
+                except InvalidEventError:
+                    continue
+            self.world.apply_media(media)
+            self.world.catalog.delete_media(removed)
+        elif topic == ACCOUNTS_TOPIC:
+            accounts = []
+            for record in records:
+                try:
+                    accounts.append(parse_account(record.value))
+                except InvalidEventError:
+                    continue
+            self.world.apply_accounts(accounts)
+        elif topic == EMBEDDINGS_TOPIC:
+            self._embeddings(records)
+        else:
+            self.world.apply_events(list(media_events(topic, records)))
+
+    def _embeddings(self, records: Sequence[Record]) -> None:
+        removed = [(r.key or b"").decode() for r in records if r.value is None]
+        if removed:
+            self.world.remove_embeddings(removed)
+        # The newest vector of an account within the batch is the only one that counts.
+        spaces: dict[str, dict[str, NDArray[np.float32]]] = {}
+        for record in records:
+            if record.value is not None:
+                told = _embedding.decode(record.value)
+                vector_d = np.frombuffer(base64.b64decode(told.vector), "<f4")
+                spaces.setdefault(told.space, {})[told.account_id] = vector_d
+        for space, vectors in spaces.items():
+            try:
+                self.world.apply_embeddings(space, list(vectors), np.stack(list(vectors.values())))
+            except AccountIndexError as error:
+                logger.warning("vectors of space %s refused: %s", space, error)
+
+
+def media_events(topic: str, records: Sequence[Record]) -> Iterator[tuple[Action, MediaEvent]]:
+    """The valid events among records of a topic of :data:`MEDIA_EVENT_TOPICS`."""
+    now = now_ms()
+    for record in records:
+        try:
+            event = parse_event(topic, record.value, now)
+        except InvalidEventError:
+            continue
+        if isinstance(event, MediaEvent):
+            yield action_of(topic, event), event
