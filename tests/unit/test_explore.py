@@ -1,0 +1,354 @@
+"""What one event does to the next grid, and what the world takes in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.account_index import RejectedVectorsError
+from models.candidates import Candidates
+from models.default_query import QueryConfig
+from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Relation
+from models.explore import ExploreConfig, expect_see_fewer, explore
+from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
+from models.features import DENSE_NAMES, SPARSE_NAMES, assemble
+from models.grid import GridDocument
+from models.rankers import PriorRankers
+from models.value import Weights
+from models.viewer_context import ViewerContext
+from models.viewer_state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
+from models.world import World
+
+NOW = 1_700_000_000_000
+DAY = 86_400_000
+FOLD = FoldConfig()
+BIRDS, BOATS = range(20), range(20, 40)
+
+
+@pytest.fixture
+def world() -> World:
+    """Forty authors, half of birds and half of boats, five posts each; boats are more popular."""
+    world, rng = World(), np.random.default_rng(7)
+    world.apply_media(
+        [
+            Media(
+                f"m{i}-{post}",
+                f"a{i}",
+                NOW - post * DAY - i,
+                topics=("birds" if i in BIRDS else "boats",),
+            )
+            for i in range(40)
+            for post in range(5)
+        ]
+    )
+    towards = np.array([[1.0, 0.0] if i in BIRDS else [0.0, 1.0] for i in range(40)])
+    vectors = np.hstack([towards, 0.2 * rng.normal(size=(40, 6))]).astype(np.float32)
+    world.apply_embeddings("one", [f"a{i}" for i in range(40)], vectors)
+    world.apply_events(
+        [
+            (Action.LIKE, MediaEvent(f"e{i}", f"v{i}", f"m{20 + i % 20}-{i % 5}", NOW - i * 1000))
+            for i in range(300)
+        ]
+    )
+    return world
+
+
+def act(
+    state: ViewerState, action: Action, media_id: str, ts: int = NOW - 1000, undo: bool = False
+) -> None:
+    author = media_id.split("-")[0].replace("m", "a")
+    event = MediaEvent(f"{action}{media_id}{ts}{undo}", "v", media_id, ts, undo=undo)
+    fold_media_event(state, action, event, author, FOLD)
+
+
+def grid_of(world: World, state: ViewerState, now: int = NOW, **config: object) -> GridDocument:
+    viewer = ViewerContext.from_state("v", state, world, now, FOLD)
+    return explore(viewer, world, ExploreConfig(**config), now).document(world)  # type: ignore[arg-type]
+
+
+def share_of(document: GridDocument, authors: range) -> float:
+    names = {f"a{i}" for i in authors}
+    return sum(item.author_id in names for item in document.items) / len(document.items)
+
+
+def test_an_empty_world_gives_an_empty_grid() -> None:
+    document = grid_of(World(), ViewerState())
+    assert document.items == []
+    assert document.candidates == 0
+
+
+def test_a_cold_start_is_popular_fresh_and_spread(world: World) -> None:
+    document = grid_of(world, ViewerState(), size=10)
+    assert len(document.items) == 10
+    assert document.reflects_ts == 0
+    assert {item.source for item in document.items} <= {"popular", "fresh"}
+    assert len({item.author_id for item in document.items}) == 10
+
+
+def test_the_first_like_moves_the_next_grid(world: World) -> None:
+    state = ViewerState()
+    before = grid_of(world, state)
+    act(state, Action.LIKE, "m3-0")
+    after = grid_of(world, state)
+    assert share_of(before, BIRDS) < 0.5 < share_of(after, BIRDS)
+    assert after.reflects_ts == NOW - 1000
+    first = after.items[0]
+    assert (first.source, first.seed) == ("account_nn", "a3")
+    assert "a3" not in {item.author_id for item in after.items}
+
+
+def test_taking_the_like_back_restores_the_grid(world: World) -> None:
+    state = ViewerState()
+    before = grid_of(world, state)
+    act(state, Action.LIKE, "m3-0", NOW - 2000)
+    act(state, Action.LIKE, "m3-0", NOW - 1000, undo=True)
+    after = grid_of(world, state)
+    assert share_of(after, BIRDS) == pytest.approx(share_of(before, BIRDS), abs=0.1)
+    assert not {item.seed for item in after.items} - {None}
+
+
+def test_see_fewer_drops_the_media_and_lowers_author_and_neighbours(world: World) -> None:
+    state = ViewerState()
+    act(state, Action.LIKE, "m3-0", NOW - 9000)
+    before = grid_of(world, state)
+    target = before.items[0]
+    assert share_of(before, BIRDS) > 0.5
+    act(state, Action.SEE_FEWER, target.media_id)
+    after = grid_of(world, state)
+    assert target.media_id not in {item.media_id for item in after.items}
+    assert target.author_id not in {item.author_id for item in after.items}
+    # All birds are neighbours: what is left of them pays a penalty on value.
+    assert share_of(after, BIRDS) < share_of(before, BIRDS) / 2
+    act(state, Action.SEE_FEWER, target.media_id, NOW - 500, undo=True)
+    restored = grid_of(world, state)
+    assert share_of(restored, BIRDS) == share_of(before, BIRDS)
+    assert all(item.stages.penalty == 0.0 for item in restored.items)
+
+
+class Constant:
+    """A ranker that gives every row the same number."""
+
+    version = "constant"
+
+    class _Pass:
+        def __init__(self, number: float, *width: int) -> None:
+            self.number, self.width = number, width
+
+        def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
+            return np.full((len(features), *self.width), self.number, np.float32)
+
+    def __init__(self, number: float) -> None:
+        self.first = self.second = self._Pass(number)
+        self.final = self._Pass(number, 3)
+
+
+@pytest.mark.parametrize(("days", "likelihood"), [(0, 0.8), (30, 0.4), (90, 0.1)])
+def test_the_penalty_of_a_see_fewer_decays(world: World, days: int, likelihood: float) -> None:
+    world.rankers, state = Constant(0.1), ViewerState()
+    act(state, Action.SEE_FEWER, "m25-0", NOW)
+    config = {"demote_from": 2.0, "size": 200, "first": 200, "second": 200}
+    document = grid_of(world, state, NOW + days * DAY, **config)
+    of_author = [item.stages.penalty for item in document.items if item.author_id == "a25"]
+    assert of_author == pytest.approx([5.0 * 0.9 * likelihood] * 4, rel=1e-5)
+    assert min(document.items, key=lambda item: item.value).author_id == "a25"
+
+
+def test_a_see_fewered_author_is_shown_when_nothing_else_is_left() -> None:
+    world, state = World(), ViewerState()
+    world.apply_media([Media(f"m1-{i}", "a1", NOW - i) for i in range(3)])
+    act(state, Action.SEE_FEWER, "m1-0")
+    document = grid_of(world, state)
+    assert sorted(item.media_id for item in document.items) == ["m1-1", "m1-2"]
+    assert all(item.stages.penalty > 0 for item in document.items)
+
+
+def test_a_block_holds_at_once_and_can_be_undone(world: World) -> None:
+    state = ViewerState()
+    author = grid_of(world, state).items[0].author_id
+    for ts, undo, shown in ((NOW - 2, False, False), (NOW - 1, True, True)):
+        fold_follow_event(state, FollowEvent("f", "v", author, Relation.BLOCK, ts, undo), FOLD)
+        document = grid_of(world, state)
+        assert (author in {item.author_id for item in document.items}) is shown
+        assert document.reflects_ts == ts
+
+
+def test_a_deleted_media_leaves_and_a_new_post_may_enter(world: World) -> None:
+    state = ViewerState()
+    act(state, Action.LIKE, "m3-0")
+    first = grid_of(world, state).items[0]
+    world.apply_media([Media(first.media_id, first.author_id, NOW, deleted=True)])
+    world.apply_media([Media("new", first.author_id, NOW, topics=("birds",))])
+    shown = {item.media_id: item for item in grid_of(world, state, size=50).items}
+    assert first.media_id not in shown
+    assert shown["new"].seed == "a3"
+
+
+def test_weights_decide_what_value_means(world: World) -> None:
+    document = grid_of(world, ViewerState())
+    p = document.items[0].probabilities
+    assert document.items[0].value == pytest.approx(p.like + 2 * p.save - 5 * p.see_fewer)
+    world.weights = Weights(like=0.0, save=1.0, see_fewer=0.0)
+    other = grid_of(world, ViewerState()).items[0]
+    assert other.value == pytest.approx(other.probabilities.save)
+
+
+def test_a_diverged_ranker_still_gives_a_grid_of_finite_values(world: World) -> None:
+    world.rankers = Constant(float("nan"))
+    document = grid_of(world, ViewerState())
+    assert len(document.items) == 25
+    assert all(np.isfinite(item.value) for item in document.items)
+    assert document.versions["rankers"] == "constant"
+
+
+def test_prior_rankers_take_no_rows_one_row_and_do_not_mix_rows(world: World) -> None:
+    viewer = ViewerContext.from_state("v", ViewerState(), world, NOW)
+    features = assemble(viewer, Candidates.of(np.arange(50, dtype=np.int32)), world, NOW)
+    rankers = PriorRankers()
+    for one_pass in (rankers.first, rankers.second, rankers.final):
+        everything = one_pass.score(features)
+        assert len(one_pass.score(FeatureMatrix.empty())) == 0
+        np.testing.assert_allclose(one_pass.score(features.take(np.array([7])))[0], everything[7])
+    assert rankers.final.score(features).shape == (50, 3)
+    assert ((everything > 0) & (everything < 1)).all()
+
+
+def test_the_see_fewer_penalty_is_an_independent_chance() -> None:
+    found = expect_see_fewer(np.array([[0.1, 0.2, 0.5], [0.1, 0.2, 0.0]]), np.array([0.5, 7.0]))
+    np.testing.assert_allclose(found, [[0.1, 0.2, 0.75], [0.1, 0.2, 1.0]])
+
+
+def test_the_query_asks_again_when_filters_take_much() -> None:
+    world = World()
+    world.apply_media([Media(f"s{i}", "a", NOW - i, Integrity(spam=0.9)) for i in range(200)])
+    world.apply_media([Media(f"m{i}", "b", NOW - DAY - i) for i in range(10)])
+    document = grid_of(world, ViewerState(), query=QueryConfig(size=8))
+    assert sorted(item.media_id for item in document.items) == [f"m{i}" for i in range(8)]
+    assert document.dropped == {"integrity": 200}
+
+
+def test_feature_declarations_are_consistent() -> None:
+    names = [feature.name for feature in FEATURES]
+    assert len(names) == len(set(names))
+    assert set(MINIMAL) <= set(DENSE_NAMES)
+    assert all((f.buckets > 1) == (f.kind == "sparse") for f in FEATURES)
+    assert all(f.meaning and f.source for f in FEATURES)
+
+
+def test_features_hold_what_they_declare(world: World) -> None:
+    state = ViewerState()
+    act(state, Action.LIKE, "m3-0", NOW - 7 * DAY)
+    act(state, Action.SEE_FEWER, "m25-0", NOW - 30 * DAY)
+    fold_follow_event(state, FollowEvent("f", "v", "a5", Relation.FOLLOW, NOW - 1), FOLD)
+    viewer = ViewerContext.from_state("v", state, world, NOW, FOLD)
+    media = ["m3-1", "m25-1", "m5-0", "m7-2"]
+    rows = world.catalog.media_rows(media)
+    features = assemble(viewer, Candidates.of(rows, "fresh"), world, NOW)
+
+    def column(name: str) -> list[float]:
+        return features.column(name).tolist()
+
+    vectors, _ = world.vectors_of(world.catalog.author_n[rows])
+    assert column("seed_similarity") == pytest.approx([max(0, v @ vectors[0]) for v in vectors])
+    assert column("short_similarity") == pytest.approx([v @ vectors[0] for v in vectors])
+    assert column("see_fewer_similarity") == pytest.approx(
+        [max(0, v @ vectors[1]) * 0.5 for v in vectors], abs=1e-6
+    )
+    assert column("viewer_author_like") == pytest.approx([np.log1p(0.5), 0, 0, 0], abs=1e-3)
+    assert column("viewer_author_recency") == pytest.approx([0.5, 0, 0, 0])
+    assert column("viewer_author_aversion")[0] == 0.0
+    assert column("viewer_author_aversion")[1] == pytest.approx(2 ** (-30 / 7))
+    assert column("follows_author") == [0, 0, 1, 0]
+    assert column("topic_affinity") == [1, 0, 1, 1]
+    assert column("topic_aversion") == [0, 1, 0, 0]
+    assert column("source_fresh") == [1, 1, 1, 1]
+    assert column("source_popular") == [0, 0, 0, 0]
+    assert column("media_age")[3] == pytest.approx(np.log1p(48 + 7 / 3_600_000) / 3)
+    sparse = {name: features.sparse_ns[:, i].tolist() for i, name in enumerate(SPARSE_NAMES)}
+    assert len(set(sparse["seed_id"])) <= 2
+    assert sparse["seed_id"][0] == sparse["author_id"][0] == sparse["seed_id"][2]
+    assert sparse["topic"][0] == sparse["topic"][2] != sparse["topic"][1]
+    assert sparse["language"] == [0, 0, 0, 0]
+    assert sparse["hour"] == [1 + NOW // 3_600_000 % 24] * 4
+
+
+def test_features_do_not_depend_on_the_order_the_world_was_built_in(world: World) -> None:
+    """A process that started later numbers its rows differently and must see the same."""
+    state = ViewerState()
+    act(state, Action.SAVE, "m3-0")
+    other = World()
+    ids = [f"a{i}" for i in range(39, -1, -1)]
+    vectors, _ = world.vectors_of(world.catalog.author_rows(ids))
+    other.apply_embeddings("one", ids, vectors)
+    catalog = world.catalog
+    for row in range(catalog.media_count - 1, -1, -1):
+        (name,) = catalog.media_ids(np.array([row], np.int32))
+        other.apply_media(
+            [
+                Media(
+                    name,
+                    str(catalog.author_of(name)),
+                    int(catalog.created_ts_n[row]),
+                    topics=(catalog.topic_name(int(catalog.topic_n[row])),),
+                )
+            ]
+        )
+    media = ["m3-1", "m25-1", "m5-0"]
+    found = []
+    for one in (world, other):
+        one.popularity = World().popularity
+        viewer = ViewerContext.from_state("v", state, one, NOW, FOLD)
+        rows = one.catalog.media_rows(media)
+        found.append(assemble(viewer, Candidates.of(rows), one, NOW))
+    np.testing.assert_allclose(found[0].dense_nf, found[1].dense_nf, atol=1e-6)
+    np.testing.assert_array_equal(found[0].sparse_ns, found[1].sparse_ns)
+
+
+def test_events_count_for_media_and_author_and_undo_takes_them_back() -> None:
+    world = World()
+    world.apply_media([Media("m", "a", NOW)])
+    like = MediaEvent("1", "v", "m", NOW, "someone-else")
+    world.apply_events([(Action.LIKE, like), (Action.LIKE, MediaEvent("2", "v", "x", NOW, "b"))])
+    rows = world.catalog.author_rows(["a", "b", "someone-else"])
+    assert rows[2] == -1
+    assert world.popularity.decayed_authors(rows[:2], NOW)[:, Action.LIKE].tolist() == [1, 1]
+    world.apply_events([(Action.LIKE, MediaEvent("3", "v", "m", NOW, undo=True))])
+    assert world.popularity.decayed_authors(rows[:1], NOW)[0, Action.LIKE] == 0.0
+    assert world.popularity.decayed_total(NOW)[Action.LIKE] == 1.0
+
+
+def test_another_space_takes_over_when_it_covers_enough() -> None:
+    world, ids = World(), [f"a{i}" for i in range(10)]
+    world.apply_embeddings("old", ids, np.eye(10, dtype=np.float32))
+    world.apply_embeddings("new", ids[:7], np.ones((7, 3), np.float32))
+    assert world.versions()["ig2vec"] == "old"
+    world.apply_embeddings("old", ids[:1], np.ones((1, 10), np.float32))
+    world.apply_embeddings("new", ids[7:8], np.ones((1, 3), np.float32))
+    assert world.versions()["ig2vec"] == "new"
+    vectors, known = world.vectors_of(world.catalog.author_rows(ids))
+    assert known.tolist() == [True] * 8 + [False] * 2
+    assert vectors.shape == (10, 3)
+    assert not vectors[8:].any()
+
+
+def test_a_removed_account_is_nobodys_neighbour(world: World) -> None:
+    state = ViewerState()
+    act(state, Action.LIKE, "m3-0")
+    assert world.space is not None
+    gone = [f"a{i}" for i in range(4, 20)]
+    world.remove_embeddings([*gone, "never-seen"])
+    seeds, known = world.vectors_of(world.catalog.author_rows(["a3", "a4"]))
+    assert known.tolist() == [True, False]
+    near, _ = world.space.nearest(seeds[:1], 40)
+    names = set(world.catalog.author_ids(near[near >= 0]))
+    assert not names & set(gone)
+    assert len(names) == 24
+
+
+def test_a_rejected_vector_does_not_hold_up_its_batch() -> None:
+    world = World()
+    with pytest.raises(RejectedVectorsError):
+        world.apply_embeddings("s", ["bad", "good"], np.array([[0, 0], [0, 2]], np.float32))
+    vectors, known = world.vectors_of(world.catalog.author_rows(["bad", "good"]))
+    assert known.tolist() == [False, True]
+    assert vectors[1].tolist() == [0.0, 1.0]
