@@ -115,20 +115,26 @@ class TopRows:
 
     def touch(self, rows: Rows) -> None:
         """Tell that the keys of `rows` changed or that the rows are new."""
+        self._cached = None
+        if not self._scanned:
+            return
         self._touched.append(rows)
         self._touched_count += len(rows)
-        self._cached = None
+        if self._touched_count > self._pool_size:
+            # Cheaper to look at everything once, when somebody asks.
+            self.rescale()
 
     def rescale(self) -> None:
-        """Tell that all keys changed."""
+        """Tell that all keys changed: the next question scans."""
         self._scanned = False
+        self._touched, self._touched_count = [], 0
         self._cached = None
 
     def best(self, key_n: NDArray[np.float64], k: int) -> Rows:
         """Up to k rows with the highest finite keys above 0, best first (equal keys: lower row)."""
         if self._cached is not None and self._cached[0] >= k:
             return self._cached[1][:k]
-        if not self._scanned or self._touched_count > self._pool_size or k > self._pool_size:
+        if not self._scanned or k > self._pool_size:
             self._scan(key_n, k)
         rows = self._select(key_n, k)
         short = len(rows) < k and self._threshold > 0.0

@@ -140,15 +140,25 @@ def test_filters(world: World, viewer: ViewerContext) -> None:
     world.apply_accounts([Account("b", private=True)])
     world.apply_media([Media("a2", "a", NOW, Integrity(misinformation=0.5))])
     found = exclude_deleted(everything(world), world)
-    assert set(media_of(world, found)) == set(
-        ["a0", "a2", "c0", "c1", "c2", "d0", "d1", "d2", "e0", "e1", "e2"]
-    )
+    assert set(media_of(world, found)) == {
+        "a0",
+        "a2",
+        "c0",
+        "c1",
+        "c2",
+        "d0",
+        "d1",
+        "d2",
+        "e0",
+        "e1",
+        "e2",
+    }
     found = filter_integrity(found, world)
     assert "a2" not in media_of(world, found)
     found = exclude_seen(found, viewer, world)
-    assert set(media_of(world, found)) == set(["c1", "c2", "d1", "d2", "e1", "e2"])
+    assert set(media_of(world, found)) == {"c1", "c2", "d1", "d2", "e1", "e2"}
     muted = exclude_suppressed(found, viewer, world)
-    assert set(media_of(world, muted)) == set(["d1", "d2", "e1", "e2"])
+    assert set(media_of(world, muted)) == {"d1", "d2", "e1", "e2"}
     assert set(media_of(world, exclude_followed(muted, viewer, world))) == {"e1", "e2"}
     served = world.catalog.media_rows(["e2", "d1"])
     assert set(media_of(world, exclude_media(muted, world, served))) == {"d2", "e1"}
