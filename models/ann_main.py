@@ -52,10 +52,11 @@ class AnnMain:
         self._lists = 0
         self._probed = 0
         flat = faiss.IndexFlatIP(dimension)
-        if self.size < config.flat_below:
+        if self.size < max(config.flat_below, 1):
             self._index = flat
         else:
-            self._lists = max(1, round(config.lists_per_root * self.size**0.5))
+            # k-means needs a vector for every list.
+            self._lists = min(self.size, max(1, round(config.lists_per_root * self.size**0.5)))
             self._probed = min(
                 self._lists, max(config.min_probed, round(config.probed_share * self._lists))
             )
