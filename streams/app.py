@@ -155,7 +155,7 @@ async def _serve(role: str, config: Settings) -> int:
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    cluster = await asyncio.to_thread(prepare_cluster, config)
+    cluster = await prepare_cluster(config)
     async with _role(role)(config, cluster) as failed:
         print("ready", flush=True)
         asking = asyncio.ensure_future(asked.wait())

@@ -214,7 +214,7 @@ def _replay(stack: Stack, on_progress: Callable[[int, int], None]) -> None:
         stack.check()
         on_progress(done, total)
 
-    prepare_cluster(stack.settings)
+    asyncio.run(prepare_cluster(stack.settings))
     replay_to_kafka([FIXTURE], stack.settings, shift_to_now=True, on_progress=advance)
 
 

@@ -21,8 +21,6 @@ from models.events import FOLLOW_TOPIC, FollowEvent, InvalidEventError, parse_ev
 from models.example_builder import ExampleBuilder, ExampleConfig, Observed
 from models.examples import LABELS, CandidateSets, Examples
 from models.ranker_bundle import RankerBundle
-from models.training.loop import TrainingDataError, TrainingDivergedError
-from models.training.rankers import TrainingConfig, train_rankers
 from models.viewer_state import ViewerState
 from models.world import World
 from streams.clock import now_ms
@@ -103,11 +101,10 @@ class Training:
         return candidate_sets(viewers, self._world, now_ms(), fold=self._settings.fold_config())
 
     async def _train(self) -> None:
-        config = TrainingConfig(threads=self._settings.training_threads)
         examples, sets = self._examples, self._candidate_sets()
         try:
-            bundle = await asyncio.to_thread(train_rankers, examples, sets, config)
-        except (TrainingDataError, TrainingDivergedError) as error:
+            bundle = await asyncio.to_thread(_train, examples, sets, self._settings)
+        except (ValueError, ArithmeticError) as error:
             logger.warning("rankers not trained, the live ones stay: %s", error)
             return
         await self._publish(bundle)
@@ -118,6 +115,14 @@ class Training:
         announced = Version(KIND, version, now_ms(), dict(meta["metrics"]))
         await self._sender.send([version_message(announced)])
         self._trained = True
+
+
+def _train(examples: Examples, sets: CandidateSets, settings: Settings) -> RankerBundle:
+    # Imported here, in the thread that trains: torch takes seconds to import, and the learner can
+    # read and learn embeddings meanwhile.
+    from models.training.rankers import TrainingConfig, train_rankers
+
+    return train_rankers(examples, sets, TrainingConfig(threads=settings.training_threads))
 
 
 def _follows(records: Sequence[Record]) -> list[Observed]:
