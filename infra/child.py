@@ -45,7 +45,7 @@ _LAUNCHER: Final = (
     "os.execvp(sys.argv[2],sys.argv[2:])"
 )
 _WATCHDOG: Final = """
-import os, signal, sys
+import os, shutil, signal, sys
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
 groups = set()
@@ -57,6 +57,8 @@ for group in groups:
         os.killpg(group, signal.SIGKILL)
     except OSError:
         pass
+if groups and len(sys.argv) > 1:
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -82,11 +84,15 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watchdog:
-    """A process that kills the process groups it was told of when this process is gone."""
+    """A process that kills the process groups it was told of when this process is gone.
 
-    def __init__(self) -> None:
+    Args:
+        folder: removed after that, unless no group was left.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _WATCHDOG],
+            [sys.executable, "-I", "-S", "-c", _WATCHDOG, *([str(folder)] if folder else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

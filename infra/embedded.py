@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.errors import ChildError, EmbeddedError
-from infra.supervisor import ChildSpec, Supervisor, check_port, free_port, run_folder
+from infra.supervisor import ChildSpec, Supervisor, check_port, free_port
 
 HOST: Final = "127.0.0.1"
 #: Both are up within 100 ms; a machine under heavy load may need longer.
@@ -45,7 +45,7 @@ def embedded_kafka(port: int | None = None) -> Iterator[str]:
         EmbeddedError: there is no broker for this platform, or it does not start.
         PortInUseError: the given `port` is taken.
     """
-    with run_folder() as folder, Supervisor(folder) as supervisor:
+    with Supervisor() as supervisor:
         yield start_kafka(supervisor, port)
 
 
@@ -57,7 +57,7 @@ def embedded_redis(port: int | None = None, aof_dir: Path | None = None) -> Iter
         EmbeddedError: there is no server for this platform, or it does not start.
         PortInUseError: the given `port` is taken.
     """
-    with run_folder() as folder, Supervisor(folder) as supervisor:
+    with Supervisor() as supervisor:
         yield start_redis(supervisor, port, aof_dir)
 
 

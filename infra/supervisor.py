@@ -20,9 +20,9 @@ from types import FrameType, TracebackType
 from typing import Final, Self
 
 from infra.child import STOP_TIMEOUT_S, Child, ChildSpec, Watchdog
-from infra.errors import ChildError, FreshgridError, PortInUseError
+from infra.errors import ChildError, PortInUseError
 
-__all__ = ["ChildSpec", "Supervisor", "check_port", "free_port", "run_folder", "stop_signals"]
+__all__ = ["ChildSpec", "Supervisor", "check_port", "free_port", "stop_signals"]
 
 #: How often children that start are looked at: well below what a person notices.
 STARTING_POLL_S: Final = 0.02
@@ -36,20 +36,25 @@ class Supervisor:
 
     Children started later are stopped earlier, so clients end before the servers they use::
 
-        with Supervisor(run_dir) as supervisor:
+        with Supervisor() as supervisor:
             supervisor.start(server)
             supervisor.wait_ready()
             supervisor.start(worker, api)
             supervisor.wait_ready()
             supervisor.wait()
+
+    Attributes:
+        run_dir: folder of the logs, and for what children keep while they run. Unless it is
+            given it is a temporary one, and all that stays of it are the logs when a child failed.
     """
 
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
+    def __init__(self, run_dir: Path | None = None) -> None:
+        self._temporary = run_dir is None
+        self.run_dir = run_dir or Path(tempfile.mkdtemp(prefix="freshgrid-"))
         self._batches: list[list[Child]] = []
 
     def __enter__(self) -> Self:
-        self._watchdog = Watchdog()
+        self._watchdog = Watchdog(self.run_dir if self._temporary else None)
         return self
 
     def __exit__(
@@ -63,6 +68,11 @@ class Supervisor:
                 self.stop()
             finally:
                 self._watchdog.close()
+                if self._temporary:
+                    failed = isinstance(error, ChildError) or (
+                        error is not None and isinstance(error.__cause__, ChildError)
+                    )
+                    _remove(self.run_dir, keep_logs=failed)
 
     def start(self, *specs: ChildSpec) -> None:
         """Launch children side by side without waiting for them."""
@@ -117,21 +127,6 @@ class Supervisor:
     def _all(self) -> Iterator[Child]:
         for batch in self._batches:
             yield from batch
-
-
-@contextlib.contextmanager
-def run_folder() -> Iterator[Path]:
-    """A temporary folder for logs and data; it stays when a child failed, for its log."""
-    folder = Path(tempfile.mkdtemp(prefix="freshgrid-"))
-    keep = False
-    try:
-        yield folder
-    except FreshgridError as error:
-        keep = isinstance(error.__cause__ or error, ChildError)
-        raise
-    finally:
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -202,3 +197,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _remove(folder: Path, *, keep_logs: bool) -> None:
+    if not keep_logs:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix != ".log" or not path.stat().st_size:
+            path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import msgspec
 from infra.config import Settings
 from infra.doctor import kafka_hello, redis_hello
 from infra.embedded import start_kafka, start_redis
-from infra.supervisor import ChildSpec, Supervisor, check_port, free_port, run_folder
+from infra.supervisor import ChildSpec, Supervisor, check_port, free_port
 
 ROLES: Final = ("worker", "learner", "ranker")
 #: The learner imports torch and gensim, which takes a while on a cold disk.
@@ -97,14 +97,14 @@ def starting_stack(
     port = port or free_port()
     check_port(host, port, "HTTP_PORT or --port")
     named = settings.model_fields_set
-    with run_folder() as folder, Supervisor(folder) as supervisor:
+    with Supervisor() as supervisor:
         ours: dict[str, object] = {"http_host": host, "http_port": port}
         if "kafka_bootstrap_servers" in named:
             kafka_hello(settings.kafka_bootstrap_servers)
         else:
             ours["kafka_bootstrap_servers"] = start_kafka(supervisor)
             # Versions are announced in Kafka: artifacts of a log that is gone are of no use.
-            profile = EMBEDDED_KAFKA | {"artifacts_url": str(folder / "artifacts")}
+            profile = EMBEDDED_KAFKA | {"artifacts_url": str(supervisor.run_dir / "artifacts")}
             ours |= {name: value for name, value in profile.items() if name not in named}
         if "redis_url" in named:
             redis_hello(settings.redis_url)

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from infra import child
 from infra.errors import ChildError, PortInUseError
-from infra.supervisor import ChildSpec, Supervisor, check_port, free_port, run_folder, stop_signals
+from infra.supervisor import ChildSpec, Supervisor, check_port, free_port, stop_signals
 
 FOREVER = "import time; time.sleep(600)"
 READY = "print('ready', flush=True);"
@@ -191,7 +192,7 @@ def test_children_started_later_end_earlier(tmp_path: Path) -> None:
 PROGRAM = f"""
 import sys
 from pathlib import Path
-from infra.supervisor import ChildSpec, Supervisor, run_folder, stop_signals
+from infra.supervisor import ChildSpec, Supervisor, stop_signals
 import infra.supervisor
 infra.supervisor.STOP_TIMEOUT_S = 0.2
 folder = Path(sys.argv[1])
@@ -199,15 +200,15 @@ code = {STUBBORN!r} + {PARENT!r} + {READY!r} + {FOREVER!r}
 spec = ChildSpec(name="stubborn", argv=(sys.executable, "-c", code, str(folder / "descendant")))
 with stop_signals():
     try:
-        with run_folder() as logs, Supervisor(logs) as supervisor:
+        with Supervisor() as supervisor:
             supervisor.start(spec)
             supervisor.wait_ready()
             (folder / "child").write_text(str(next(supervisor._all()).pid))
-            (folder / "logs").write_text(str(logs))
+            (folder / "logs").write_text(str(supervisor.run_dir))
             print("up", flush=True)
             supervisor.wait()
     except KeyboardInterrupt:
-        sys.exit(0 if not logs.exists() else 5)
+        sys.exit(0 if not supervisor.run_dir.exists() else 5)
 """
 
 
@@ -240,6 +241,7 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
         program.kill()
     assert eventually(lambda: not alive(pid_in(tmp_path / "child")))
     assert eventually(lambda: not alive(pid_in(tmp_path / "descendant")))
+    assert eventually(lambda: not Path((tmp_path / "logs").read_text()).exists())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own guarantee is Linux only")
@@ -254,15 +256,27 @@ def test_the_kernel_ends_children_even_without_the_watchdog(tmp_path: Path) -> N
     os.kill(pid_in(tmp_path / "descendant"), signal.SIGKILL)
 
 
-def test_the_run_folder_stays_only_for_the_log_of_a_failed_child() -> None:
-    with run_folder() as clean:
-        assert clean.is_dir()
-    with pytest.raises(RuntimeError), run_folder() as broken:
+def test_a_temporary_run_folder_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Supervisor() as supervisor:
+        supervisor.start(python("one", READY + FOREVER))
+        supervisor.wait_ready()
+    with pytest.raises(RuntimeError), Supervisor():
         raise RuntimeError
-    with pytest.raises(ChildError), run_folder() as failed:
-        raise ChildError("one", "died")
-    assert (clean.exists(), broken.exists(), failed.exists()) == (False, False, True)
-    failed.rmdir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_logs_stay_when_a_child_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ChildError) as caught, Supervisor() as supervisor:
+        (supervisor.run_dir / "data").mkdir()
+        supervisor.start(python("silent", FOREVER), python("breaker", "raise SystemExit('broke')"))
+        supervisor.wait_ready()
+    (log,) = supervisor.run_dir.iterdir()
+    assert str(caught.value).endswith(f"broke (log: {log})")
+    assert log.read_text() == "broke\n"
 
 
 def test_a_taken_port_names_port_and_setting() -> None:
