@@ -61,9 +61,9 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True):
     accounts: int = 800
     neighbours: tuple[int, int] = (20, 200)
     posts: int = 10
-    near_share: float = 0.6
-    popular_share: float = 0.25
-    fresh_share: float = 0.15
+    near_share: float = 0.5
+    popular_share: float = 0.4
+    fresh_share: float = 0.1
     nsfw: float = 0.2
     spam: float = 0.2
     misinformation: float = 0.2

@@ -26,7 +26,7 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes of the funnel and the rules around it.
 
     Attributes:
-        first, second: media kept by the first and the second pass.
+        first, second: media kept by the first and the second pass; more where `size` needs it.
         size: items of a grid.
         see_fewer_strength: likelihood of a further see-fewer, given one on the same author now;
             less for similar authors and with time.
@@ -65,11 +65,11 @@ def explore(
     behind_n = likeness_n >= config.demote_from
 
     first_n = rankers.first.score(features)
-    kept = top(first_n, media_n, config.first, behind_n)
+    kept = top(first_n, media_n, max(config.first, config.second, config.size), behind_n)
     first_rank = np.arange(len(kept))
 
     second_n = rankers.second.score(features.take(kept))
-    best = top(second_n, media_n[kept], config.second, behind_n[kept])
+    best = top(second_n, media_n[kept], max(config.second, config.size), behind_n[kept])
     kept, first_rank, second_n = kept[best], first_rank[best], second_n[best]
 
     predicted_n3 = rankers.final.score(features.take(kept))

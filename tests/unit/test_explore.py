@@ -86,6 +86,10 @@ def test_a_cold_start_is_popular_fresh_and_spread(world: World) -> None:
     assert len({item.author_id for item in document.items}) == 10
 
 
+def test_a_large_grid_widens_the_passes(world: World) -> None:
+    assert len(grid_of(world, ViewerState(), first=3, second=2, size=60).items) == 60
+
+
 def test_the_first_like_moves_the_next_grid(world: World) -> None:
     state = ViewerState()
     before = grid_of(world, state)
