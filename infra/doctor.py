@@ -6,15 +6,18 @@ import asyncio
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
+from urllib.request import ProxyHandler, build_opener
 
 import msgspec
 
 from infra.config import Settings
 from infra.embedded import kafka_binary, redis_binary
-from infra.errors import FreshgridError, UnreachableError
+from infra.errors import FreshgridError, PortInUseError, UnreachableError
 from infra.supervisor import check_port
 
 #: A server that needs longer to say hello is as good as not there.
@@ -124,7 +127,16 @@ def _version(package: str) -> str:
 
 
 def _port(settings: Settings) -> str:
-    check_port(settings.http_host, settings.http_port, "HTTP_PORT")
+    url = f"http://{settings.http_host}:{settings.http_port}"
+    try:
+        check_port(settings.http_host, settings.http_port, "HTTP_PORT")
+    except PortInUseError:
+        # A proxy of the environment has no business with an address of this machine.
+        opener = build_opener(ProxyHandler({}))
+        hello = f"{url}/healthz"
+        with suppress(OSError, HTTPException), opener.open(hello, timeout=HELLO_TIMEOUT_S):
+            return f"Freshgrid answers at {url}"
+        raise
     return f"port {settings.http_port} on {settings.http_host} is free"
 
 

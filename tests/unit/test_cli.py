@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -68,6 +70,28 @@ def test_doctor_is_content_with_embedded_servers() -> None:
     done = freshgrid("doctor")
     assert done.returncode == 0, done.stdout
     assert "FAIL" not in done.stdout
+
+
+def test_doctor_tells_its_own_api_from_a_stranger_on_the_port() -> None:
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Api) as api:
+        Thread(target=api.serve_forever, daemon=True).start()
+        done = freshgrid("doctor", HTTP_PORT=str(api.server_port))
+        assert f"Freshgrid answers at http://127.0.0.1:{api.server_port}" in done.stdout
+        api.shutdown()
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        stranger.listen()
+        Thread(target=lambda: stranger.accept()[0].close(), daemon=True).start()
+        done = freshgrid("doctor", HTTP_PORT=str(stranger.getsockname()[1]))
+    assert done.returncode == 1
+    assert "FAIL http" in done.stdout
 
 
 def test_doctor_names_a_server_out_of_reach_and_fails() -> None:
