@@ -138,3 +138,13 @@ def test_the_approximate_main_finds_nearly_all_true_neighbours() -> None:
     true_qk = np.argsort(-exact_qn, axis=1)[:, :50]
     recall = np.mean([len(set(f) & set(t)) / 50 for f, t in zip(found_qk, true_qk, strict=True)])
     assert recall >= 0.95
+
+
+def test_an_older_main_after_a_newer_one_loses_nobody(index: AccountIndex) -> None:
+    older = index.build_main()
+    index.upsert(["c"], np.array([[-1, 0]]))
+    index.swap(index.build_main())
+    index.swap(older)
+    rows_qk, _ = index.search(np.array([[-1, 0]]), 3)
+    assert index.ids_of(rows_qk[0]) == ["c", "b", "a"]
+    assert (index.main_size, index.delta_size) == (2, 1)
