@@ -1,0 +1,321 @@
+"""Training: parity with NumPy, determinism, sampled negatives, calibration, divergence."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from models.examples import LABELS, CandidateSets, Examples
+from models.feature_schema import DENSE_NAMES, SPARSE_BUCKETS, FeatureMatrix
+from models.final_pass import HEADS
+from models.first_pass import FirstPass
+from models.metrics import auc, calibration_error, survivors
+from models.networks import Embeddings, Standardizer
+from models.second_pass import SecondPass
+from models.training.calibration import logistic, platt
+from models.training.distillation import FIRST, DistillationConfig, distil, padded
+from models.training.final import (
+    FinalConfig,
+    FinalNetwork,
+    freeze,
+    torch_probabilities,
+    train_final,
+)
+from models.training.loop import (
+    TrainingDataError,
+    TrainingDivergedError,
+    export,
+    reproducible,
+    stack,
+)
+from models.training.rankers import TrainingConfig, split_by_time, train_rankers
+from models.training.second import SECOND
+
+SMALL = TrainingConfig(
+    cuts=(30, 15, 5),
+    final=FinalConfig(
+        embedding_rows=64, trunk=(32, 16), tower=8, epochs=4, batch=128, learning_rate=1e-2
+    ),
+    second=msgspec.structs.replace(SECOND, hidden=(8,), top=5),
+    first=msgspec.structs.replace(FIRST, hidden=(8,), top=5),
+)
+
+
+def matrix(rng: np.random.Generator, n: int) -> FeatureMatrix:
+    sparse_ns = np.stack([rng.integers(0, size, n) for size in SPARSE_BUCKETS], axis=1)
+    return FeatureMatrix(
+        rng.normal(size=(n, len(DENSE_NAMES))).astype(np.float32), sparse_ns.astype(np.int32)
+    )
+
+
+def exposures(n: int, seed: int = 0) -> Examples:
+    """Exposures whose labels follow three of the dense features."""
+    rng = np.random.default_rng(seed)
+    features = matrix(rng, n)
+    logits_nh = features.dense_nf[:, :4] * 1.5 + np.array([-2.0, -3.0, -3.0, -1.0])
+    labels_nh = rng.random((n, len(LABELS))) < 1 / (1 + np.exp(-logits_nh))
+    return Examples(
+        features=features,
+        labels_nh=labels_nh.astype(np.float32),
+        weights_n=np.ones(n, np.float32),
+        groups_n=rng.integers(0, 50, n),
+        ts_n=np.arange(n, dtype=np.int64),
+    )
+
+
+def sampled(examples: Examples, rate: float, seed: int = 0) -> Examples:
+    positive_n = examples.labels_nh[:, : len(HEADS)].any(axis=1)
+    kept_n = positive_n | (np.random.default_rng(seed).random(len(examples)) < rate)
+    weights_n = np.where(positive_n, 1.0, 1.0 / rate).astype(np.float32)
+    return msgspec.structs.replace(examples, weights_n=weights_n).take(np.flatnonzero(kept_n))
+
+
+def sets(groups: int = 24, size: int = 60, seed: int = 5) -> CandidateSets:
+    rng = np.random.default_rng(seed)
+    return CandidateSets(
+        features=matrix(rng, groups * size), groups_n=np.repeat(np.arange(groups), size)
+    )
+
+
+def randomised_network(config: FinalConfig) -> FinalNetwork:
+    network = FinalNetwork(config, len(DENSE_NAMES), np.full(len(LABELS), 0.1, np.float32))
+    torch.nn.init.normal_(network.table.weight)
+    return network.eval()
+
+
+def test_numpy_equals_torch() -> None:
+    with reproducible(3, 1):
+        network = randomised_network(FinalConfig(embedding_rows=100))
+    features = matrix(np.random.default_rng(1), 500)
+    standardizer = Standardizer.fit(features.dense_nf)
+    frozen = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
+    expected_nh = torch_probabilities(network, standardizer, features)
+    np.testing.assert_allclose(frozen.score(features), expected_nh, rtol=0, atol=1e-5)
+    assert (expected_nh.std(axis=0) > 1e-3).all()
+
+
+@pytest.mark.parametrize("kind", [FirstPass, SecondPass])
+def test_numpy_equals_torch_in_the_dense_passes(kind: type[FirstPass | SecondPass]) -> None:
+    features = matrix(np.random.default_rng(1), 500)
+    columns_nf = kind.select(features)
+    standardizer = Standardizer.fit(columns_nf)
+    with reproducible(3, 1), torch.no_grad():
+        network = stack((columns_nf.shape[1], 16, 8, 1))
+        expected_n = network(torch.from_numpy(standardizer(columns_nf)))[:, 0].numpy()
+    scores_n = kind(standardizer, export(network)).score(features)
+    np.testing.assert_allclose(scores_n, expected_n, rtol=0, atol=1e-5)
+
+
+def test_calibration_is_folded_into_the_weights() -> None:
+    with reproducible(3, 1):
+        network = randomised_network(FinalConfig(embedding_rows=100))
+    features = matrix(np.random.default_rng(1), 50)
+    standardizer = Standardizer.fit(features.dense_nf)
+    raw_nh = freeze(network, standardizer, [(1.0, 0.0)] * 3).logits(features)
+    shifted = freeze(network, standardizer, [(0.5, 1.0), (1.0, -2.0), (2.0, 0.0)])
+    np.testing.assert_allclose(
+        shifted.logits(features), raw_nh * [0.5, 1.0, 2.0] + [1.0, -2.0, 0.0], atol=1e-4
+    )
+
+
+def test_ids_never_trained_add_nothing() -> None:
+    with reproducible(1, 1):
+        final = train_final(exposures(300), Examples.empty(), SMALL.final)
+    table_rd = final.embeddings.table_rd
+    used_r = np.zeros(len(table_rd), np.bool_)
+    used_r[final.embeddings.rows(exposures(300).features.sparse_ns)] = True
+    assert used_r.any() and not used_r.all()
+    assert not table_rd[~used_r].any()
+    assert table_rd[used_r].any()
+
+
+def test_whole_run_learns_and_is_reproducible() -> None:
+    examples = sampled(exposures(5000), 0.5)
+    rankers = train_rankers(examples, sets(), SMALL)
+    metrics = rankers.metrics
+    assert metrics["auc_like"] > metrics["auc_counters"] + 0.1
+    assert metrics["auc_save"] > 0.6 and metrics["auc_see_fewer"] > 0.6
+    assert metrics["ne_like"] < 0.95
+    assert metrics["calibration_error_like"] < 0.05
+    # By chance a quarter (15 of 60) would survive the second pass.
+    assert metrics["survive_pass2"] > 0.6
+    assert 0.0 < metrics["survive_funnel"] <= metrics["survive_pass1"]
+    assert rankers.trained_ts == int(examples.ts_n.max())
+    json.dumps(rankers.to_arrays()[1], allow_nan=False)
+
+    again = train_rankers(examples, sets(), SMALL)
+    assert again.version == rankers.version
+
+
+def test_training_leaves_torch_as_it_was() -> None:
+    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+    with reproducible(1, threads + 1):
+        torch.rand(3)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_sampled_negatives_are_corrected() -> None:
+    everything = exposures(8_000, seed=1)
+    sample = sampled(everything, 0.2)
+    assert len(sample) < 0.55 * len(everything)
+    unseen = exposures(12_000, seed=2)
+    with reproducible(1, 1):
+        corrected = train_final(sample, Examples.empty(), SMALL.final)
+        uncorrected = train_final(
+            msgspec.structs.replace(sample, weights_n=np.ones(len(sample), np.float32)),
+            Examples.empty(),
+            SMALL.final,
+        )
+    base_h = unseen.labels_nh[:, : len(HEADS)].mean(axis=0)
+    np.testing.assert_allclose(corrected.score(unseen.features).mean(axis=0), base_h, rtol=0.15)
+    assert (uncorrected.score(unseen.features).mean(axis=0) > 1.4 * base_h).all()
+
+
+def test_a_weighted_sample_estimates_the_metrics_of_everything() -> None:
+    everything = exposures(40_000, seed=3)
+    sample = sampled(everything, 0.2)
+    for metric in (auc, calibration_error):
+        whole = metric(
+            everything.label("like"), 1 / (1 + np.exp(-everything.features.dense_nf[:, 0]))
+        )
+        part = metric(
+            sample.label("like"),
+            1 / (1 + np.exp(-sample.features.dense_nf[:, 0])),
+            sample.weights_n,
+        )
+        assert part == pytest.approx(whole, rel=0.03)
+
+
+def test_platt_undoes_a_distortion() -> None:
+    rng = np.random.default_rng(0)
+    truth_n = rng.normal(-2, 1.5, 50_000)
+    labels_n = (rng.random(50_000) < 1 / (1 + np.exp(-truth_n))).astype(np.float32)
+    slope, shift = platt((truth_n / 2 - 1).astype(np.float32), labels_n, np.ones(50_000))
+    assert slope == pytest.approx(2.0, abs=0.1)
+    assert shift == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("positives", [0, 1, 3])
+def test_platt_hardly_moves_on_few_positives(positives: int) -> None:
+    logits_n = np.linspace(-8, -4, 400).astype(np.float32)
+    labels_n = np.zeros(400, np.float32)
+    labels_n[:positives] = 1.0
+    slope, shift = platt(logits_n, labels_n, np.ones(400))
+    assert 0.1 <= slope <= 1.5 and abs(shift) < 1.0
+
+
+def test_platt_without_rows() -> None:
+    nothing = np.zeros(0, np.float32)
+    assert platt(nothing, nothing, nothing) == (1.0, 0.0)
+
+
+def test_platt_never_flips_a_head() -> None:
+    logits_n = np.linspace(-4, 4, 2000)
+    assert platt(logits_n, (logits_n < 0).astype(float), np.ones(2000))[0] > 0
+
+
+def test_logistic_finds_the_weights() -> None:
+    rng = np.random.default_rng(0)
+    x_nf = rng.normal(size=(20_000, 2))
+    labels_n = rng.random(20_000) < 1 / (1 + np.exp(-(x_nf @ [1.0, -2.0] - 1.0)))
+    found_f = logistic(x_nf, labels_n.astype(float), np.ones(20_000))
+    np.testing.assert_allclose(found_f, [1.0, -2.0, -1.0], atol=0.1)
+
+
+@pytest.mark.parametrize("losses", [{"listwise": 1.0}, {"listwise": 0.0, "pselect": 1.0}])
+def test_each_distillation_loss_alone_finds_the_teachers_best(losses: dict[str, float]) -> None:
+    learn, held = sets(), sets(seed=6)
+    config = DistillationConfig(hidden=(8,), top=5, **losses)
+    with reproducible(1, 1):
+        student = distil(SecondPass, learn, learn.features.dense_nf[:, 3], config)
+    kept = survivors(
+        held.features.dense_nf[:, 3], student.score(held.features), held.groups_n, top=5, keep=10
+    )
+    # By chance a sixth (10 of 60) would be.
+    assert kept > 0.7
+
+
+def test_candidate_sets_of_different_sizes() -> None:
+    rows_gk = padded(np.array([4, 2, 4, 4, 9]))
+    np.testing.assert_array_equal(rows_gk, [[1, -1, -1], [0, 2, 3], [4, -1, -1]])
+    uneven = sets().take(np.flatnonzero(np.arange(24 * 60) % 7 < 24 * 60 - np.arange(24 * 60)))
+    uneven = uneven.take(np.arange(1000))
+    with reproducible(1, 1):
+        first = distil(FirstPass, uneven, uneven.features.dense_nf[:, 0], SMALL.first)
+    assert np.isfinite(first.score(uneven.features)).all()
+
+
+def test_a_diverging_run_is_refused() -> None:
+    wild = msgspec.structs.replace(SMALL.final, learning_rate=1e30)
+    with reproducible(1, 1), pytest.raises(TrainingDivergedError, match=r"learning rate 1e\+30"):
+        train_final(exposures(600), Examples.empty(), wild)
+
+
+def test_broken_weights_of_rows_are_refused() -> None:
+    examples = exposures(600)
+    examples.weights_n[17] = np.nan
+    with reproducible(1, 1), pytest.raises(TrainingDivergedError, match="final pass: loss is nan"):
+        train_final(examples, Examples.empty(), SMALL.final)
+
+
+def test_broken_teacher_is_refused() -> None:
+    candidates = sets()
+    wild = msgspec.structs.replace(SMALL.first, learning_rate=1e30)
+    with reproducible(1, 1), pytest.raises(TrainingDivergedError, match="first pass"):
+        distil(FirstPass, candidates, candidates.features.dense_nf[:, 0], wild)
+
+
+def test_nothing_to_learn_from_is_refused() -> None:
+    with pytest.raises(TrainingDataError, match="0 examples are too few"):
+        train_rankers(Examples.empty(), sets(), SMALL)
+    unlabelled = exposures(500)
+    unlabelled.labels_nh[:] = 0.0
+    with pytest.raises(TrainingDataError, match="none of 350 training examples"):
+        train_rankers(unlabelled, sets(), SMALL)
+    with pytest.raises(TrainingDataError, match="no candidate sets"):
+        train_rankers(exposures(500), sets().take(np.arange(0)), SMALL)
+
+
+def test_split_keeps_time_order() -> None:
+    examples = exposures(100).take(np.random.default_rng(0).permutation(100))
+    train, calibrate, test = split_by_time(examples, SMALL)
+    assert (len(train), len(calibrate), len(test)) == (70, 15, 15)
+    assert train.ts_n.max() < calibrate.ts_n.min() and calibrate.ts_n.max() < test.ts_n.min()
+
+
+def test_embedding_rows_of_training_and_serving_agree() -> None:
+    with reproducible(1, 1):
+        network = randomised_network(FinalConfig(embedding_rows=10))
+    sizes_s = np.minimum(SPARSE_BUCKETS, 10)
+    np.testing.assert_array_equal(network.sizes_s, sizes_s)
+    table_rd = network.table.weight.detach().numpy()
+    assert Embeddings(table_rd, network.sizes_s).rows(
+        np.full((1, len(sizes_s)), 10**6, np.int32)
+    ).max() < len(table_rd)
+
+
+def test_serving_imports_no_torch() -> None:
+    code = (
+        "import sys, models.ranker_bundle, models.metrics, models.example_builder, "
+        "models.distillation_sets; print('torch' in sys.modules, 'gensim' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_missing_label_gives_nan_metrics_only() -> None:
+    examples = exposures(800)
+    examples.labels_nh[:, LABELS.index("see_fewer")] = 0.0
+    rankers = train_rankers(examples, sets(), SMALL)
+    assert math.isnan(rankers.metrics["auc_see_fewer"])
+    assert rankers.final.score(examples.features)[:, 2].max() < 0.05
