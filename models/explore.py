@@ -28,6 +28,9 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         first, second: media kept by the first and the second pass; more where `size` needs it.
         size: items of a grid.
+        personal_share: smallest share, in every pass and in the grid, of media found through the
+            viewer's own accounts, while there are any. Rankers lean to the popular; a first like
+            must show all the same.
         see_fewer_strength: likelihood of a further see-fewer, given one on the same author now;
             less for similar authors and with time.
         demote_from: from this likeness to see-fewered authors on, a media passes the first pass
@@ -39,6 +42,7 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
     second: int = 50
     size: int = 25
     diversity: DiversityConfig = DiversityConfig()
+    personal_share: float = 0.3
     see_fewer_strength: float = 0.8
     demote_from: float = 0.6
 
@@ -63,13 +67,17 @@ def explore(
     likeness_n = features.column("see_fewer_similarity")
 
     behind_n = likeness_n >= config.demote_from
+    personal_n = (candidates.seed_n >= 0) & (likeness_n < config.demote_from / 2)
+    share = config.personal_share
 
     first_n = rankers.first.score(features)
-    kept = top(first_n, media_n, max(config.first, config.second, config.size), behind_n)
+    ranked = top(first_n, media_n, behind_n)
+    kept = cut(ranked, max(config.first, config.second, config.size), personal_n, share)
     first_rank = np.arange(len(kept))
 
     second_n = rankers.second.score(features.take(kept))
-    best = top(second_n, media_n[kept], max(config.second, config.size), behind_n[kept])
+    ranked = top(second_n, media_n[kept], behind_n[kept])
+    best = cut(ranked, max(config.second, config.size), personal_n[kept], share)
     kept, first_rank, second_n = kept[best], first_rank[best], second_n[best]
 
     predicted_n3 = rankers.final.score(features.take(kept))
@@ -82,7 +90,8 @@ def explore(
     seed_n, topic_n = candidates.seed_n[kept], world.catalog.topic_n[media_n[kept]]
     # Without a seed the topic stands in for it, so a cold start is spread over topics.
     group_n = np.where(seed_n >= 0, seed_n, np.where(topic_n > 0, topic_n + _TOPIC_GROUP, -1))
-    shown = diversify(value_n, author_n[kept], group_n, config.size, config.diversity)
+    ranked = diversify(value_n, author_n[kept], group_n, len(kept), config.diversity)
+    shown = cut(ranked, config.size, personal_n[kept], share)
     rows = kept[shown]
 
     return Grid(
@@ -107,17 +116,32 @@ def explore(
 
 
 def top(
-    score_n: NDArray[np.floating], media_n: Rows, k: int, behind_n: NDArray[np.bool_]
+    score_n: NDArray[np.floating], media_n: Rows, behind_n: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Positions of the k highest scores, best first; the order of the input decides nothing.
+    """Positions from the highest score to the lowest; the order of the input decides nothing.
 
     Args:
         score_n: NaN is lower than everything.
         media_n: breaks ties.
-        k: most positions.
         behind_n: rows that come after all others, whatever their score.
     """
-    return np.lexsort((media_n, -np.nan_to_num(score_n, nan=-np.inf), behind_n))[:k]
+    return np.lexsort((media_n, -np.nan_to_num(score_n, nan=-np.inf), behind_n))
+
+
+def cut(
+    ranked: NDArray[np.int64], k: int, personal_n: NDArray[np.bool_], share: float
+) -> NDArray[np.int64]:
+    """The first k of `ranked`, except that at least `share` of k are personal where there are any.
+
+    The best personal ones take the places of the last others; the order stays.
+    """
+    if len(ranked) <= k:
+        return ranked
+    kept_n = np.zeros(len(ranked), np.bool_)
+    kept_n[ranked[personal_n[ranked]][: int(share * k)]] = True
+    others = ranked[~kept_n[ranked]]
+    kept_n[others[: k - int(kept_n.sum())]] = True
+    return ranked[kept_n[ranked]]
 
 
 def expect_see_fewer(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.candidates import Candidates
 from models.default_query import QueryConfig, default_query, seed_accounts
 from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
-from models.explore import ExploreConfig, explore, top
+from models.explore import ExploreConfig, cut, explore, top
 from models.features import DENSE_NAMES, SPARSE_BUCKETS, SPARSE_NAMES, assemble
 from models.grid import from_json, to_json
 from models.viewer_context import ViewerContext
@@ -180,12 +180,9 @@ def test_features_are_finite_scaled_and_do_not_depend_on_their_neighbours(
         st.tuples(st.one_of(st.integers(-3, 3), st.sampled_from([NAN, INF, -INF])), st.booleans()),
         max_size=20,
     ),
-    k=st.integers(0, 25),
     seed=st.integers(0, 99),
 )
-def test_top_is_the_true_top_whatever_the_order(
-    rows: list[tuple[float, bool]], k: int, seed: int
-) -> None:
+def test_top_is_the_true_top_whatever_the_order(rows: list[tuple[float, bool]], seed: int) -> None:
     media_n = np.random.default_rng(seed).permutation(len(rows)).astype(np.int32)
     score_n = np.array([score for score, _ in rows], np.float64)
     behind_n = np.array([behind for _, behind in rows], np.bool_)
@@ -193,8 +190,35 @@ def test_top_is_the_true_top_whatever_the_order(
         (behind, score != score, 0.0 if score != score else -score, media)
         for (score, behind), media in zip(rows, media_n.tolist(), strict=True)
     )
-    found = top(score_n, media_n, k, behind_n)
-    assert [media for *_, media in expected[:k]] == media_n[found].tolist()
+    found = top(score_n, media_n, behind_n)
+    assert [media for *_, media in expected] == media_n[found].tolist()
+
+
+@given(
+    personal=st.lists(st.booleans(), max_size=15),
+    k=st.integers(0, 16),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+def test_a_cut_keeps_the_order_and_the_personal_share(
+    personal: list[bool], k: int, share: float, seed: int
+) -> None:
+    personal_n = np.array(personal, np.bool_)
+    ranked = np.random.default_rng(seed).permutation(len(personal))
+    kept = cut(ranked, k, personal_n, share)
+    assert len(kept) == min(k, len(ranked))
+    places = [ranked.tolist().index(row) for row in kept]
+    assert places == sorted(places)
+    assert personal_n[kept].sum() >= min(int(share * k), personal_n.sum())
+    # What was left out was worse than everything of its kind that was kept.
+    for kind in (False, True):
+        inside = [place for place, row in zip(places, kept, strict=True) if personal_n[row] == kind]
+        outside = [
+            place
+            for place, row in enumerate(ranked)
+            if personal_n[row] == kind and place not in places
+        ]
+        assert not inside or not outside or max(inside) < min(outside)
 
 
 @pytest.mark.parametrize("events", [1, 10_000])

@@ -102,6 +102,36 @@ def test_the_first_like_moves_the_next_grid(world: World) -> None:
     assert "a3" not in {item.author_id for item in after.items}
 
 
+class ByLikes:
+    """A ranker that sees nothing but popularity."""
+
+    version = "by-likes"
+
+    class _Pass:
+        def __init__(self, *width: int) -> None:
+            self.width = width
+
+        def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
+            likes = features.column("media_likes")
+            return np.broadcast_to(
+                likes.reshape(-1, *(1,) * len(self.width)), (len(likes), *self.width)
+            )
+
+    first = second = _Pass()
+    final = _Pass(3)
+
+
+def test_the_first_like_shows_even_where_rankers_see_only_popularity(world: World) -> None:
+    world.rankers, state = ByLikes(), ViewerState()
+    act(state, Action.LIKE, "m3-0")
+    funnel = {"query": QueryConfig(neighbours=(10, 10)), "first": 60, "second": 40, "size": 20}
+    document = grid_of(world, state, **funnel)
+    assert sum(item.seed == "a3" for item in document.items) == 6
+    assert [item.position for item in document.items] == list(range(20))
+    off = grid_of(world, state, **funnel, personal_share=0.0)
+    assert sum(item.seed == "a3" for item in off.items) < 6
+
+
 def test_taking_the_like_back_restores_the_grid(world: World) -> None:
     state = ViewerState()
     before = grid_of(world, state)
