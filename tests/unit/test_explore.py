@@ -124,6 +124,7 @@ class ByLikes:
 
 def test_the_first_like_shows_even_where_rankers_see_only_popularity(world: World) -> None:
     world.rankers, state = ByLikes(), ViewerState()
+    world.weights = Weights(like=1.0, save=0.0, see_fewer=0.0)
     act(state, Action.LIKE, "m3-0")
     funnel = {
         "query": QueryConfig(neighbours=(10, 10)),
