@@ -48,6 +48,11 @@ def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
     return condition()
 
 
+def gone(pid: int) -> bool:
+    """A killed process that is not our child may take a moment to disappear."""
+    return eventually(lambda: not alive(pid))
+
+
 def pid_in(path: Path) -> int:
     assert eventually(lambda: path.exists() and path.read_text().isdigit())
     return int(path.read_text())
@@ -131,7 +136,7 @@ def test_one_death_names_child_code_and_last_log_line_and_ends_the_others(tmp_pa
     assert str(caught.value) == (
         f"breaker ended with exit code 1: it broke (log: {tmp_path / 'breaker.log'})"
     )
-    assert not alive(pid_in(tmp_path / "pid"))
+    assert gone(pid_in(tmp_path / "pid"))
 
 
 def test_a_silent_death_is_told_too(supervisor: Supervisor) -> None:
@@ -169,7 +174,7 @@ def test_a_child_and_its_descendants_that_ignore_term_are_killed(
         supervisor.start(python("stubborn", code, str(tmp_path / "pid")))
         supervisor.wait_ready()
         descendant = pid_in(tmp_path / "pid")
-    assert not alive(descendant)
+    assert gone(descendant)
 
 
 def test_children_started_later_end_earlier(tmp_path: Path) -> None:
@@ -233,14 +238,14 @@ def test_a_stop_signal_ends_everything(tmp_path: Path, number: signal.Signals) -
         program.send_signal(number)  # an impatient second one must not cut the cleaning short
         assert program.wait(10) == 0
     assert not alive(pid_in(tmp_path / "child"))
-    assert not alive(pid_in(tmp_path / "descendant"))
+    assert gone(pid_in(tmp_path / "descendant"))
 
 
 def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     with start_program(tmp_path) as program:
         program.kill()
-    assert eventually(lambda: not alive(pid_in(tmp_path / "child")))
-    assert eventually(lambda: not alive(pid_in(tmp_path / "descendant")))
+    assert gone(pid_in(tmp_path / "child"))
+    assert gone(pid_in(tmp_path / "descendant"))
     assert eventually(lambda: not Path((tmp_path / "logs").read_text()).exists())
 
 
@@ -252,7 +257,7 @@ def test_the_kernel_ends_children_even_without_the_watchdog(tmp_path: Path) -> N
         (watchdog,) = (int(pid) for pid in children if int(pid) != patient)
         os.kill(watchdog, signal.SIGKILL)
         program.kill()
-    assert eventually(lambda: not alive(patient))
+    assert gone(patient)
     os.kill(pid_in(tmp_path / "descendant"), signal.SIGKILL)
 
 
