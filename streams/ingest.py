@@ -65,7 +65,7 @@ class Sender(Protocol):
         ...
 
 
-class DeadLetter(msgspec.Struct, omit_defaults=True):
+class DeadLetter(msgspec.Struct):
     """A record that could not be applied, as ``explore.dead_letters`` carries it."""
 
     topic: str
@@ -252,7 +252,15 @@ class Ingest:
                 "send it there, or name author_id in the event",
             )
             await self._sender.send(
-                _letter(r.topic, r.partition, r.offset, None, r.value, error, r.first_seen_ms)
+                _letter(
+                    r.topic,
+                    r.partition,
+                    r.offset,
+                    _viewer_key(r.value),
+                    r.value,
+                    error,
+                    r.first_seen_ms,
+                )
                 for r in records
             )
             await self._store.unpark(media_id, len(records))
@@ -264,6 +272,11 @@ def _media_id(item: Located) -> str:
     return item.event.media_id if isinstance(item.event, MediaEvent) else ""
 
 
+def _viewer_key(value: bytes) -> bytes:
+    """The key that a valid event was sent with."""
+    return str(msgspec.json.decode(value)["viewer_id"]).encode()
+
+
 def _dead_letter(
     topic: str, partition: int, record: Record, error: InvalidEventError, now_ms: int
 ) -> Message:
@@ -271,7 +284,8 @@ def _dead_letter(
 
 
 def _dead_letter_of(item: Located, error: InvalidEventError, now_ms: int) -> Message:
-    return _letter(item.topic, item.partition, item.offset, None, item.value, error, now_ms)
+    key = item.event.viewer_id.encode()
+    return _letter(item.topic, item.partition, item.offset, key, item.value, error, now_ms)
 
 
 def _letter(

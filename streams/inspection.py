@@ -1,0 +1,75 @@
+"""Everything stored about one viewer, for people and scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from infra.config import Settings
+from infra.stores import Store
+from models.events import ACTION_NAMES, Action, Relation
+from models.interactions import Counter
+from models.viewer_state import (
+    Entry,
+    related_authors,
+    sessions,
+    suppressed_media,
+)
+
+
+async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> dict[str, Any]:
+    """What ``freshgrid inspect viewer`` prints; a viewer never seen has empty parts.
+
+    ``decayed`` counts are as of ``as_of_ts``, the viewer's newest event.
+    """
+    [(_, state)] = await store.load([viewer_id])
+    grid = await store.grid(viewer_id)
+    as_of = state.newest_ts()
+    return {
+        "viewer_id": viewer_id,
+        "as_of_ts": as_of,
+        "sessions": [
+            [_entry(entry) for entry in session]
+            for session in sessions(state, settings.session_gap_ms)
+        ],
+        "authors": {
+            author_id: _author(counters, as_of, settings.half_life_ms)
+            for author_id, counters in sorted(state.authors.items())
+        },
+        "suppressed": {
+            "media": sorted(suppressed_media(state)),
+            "authors": sorted(related_authors(state, Relation.BLOCK, Relation.MUTE)),
+        },
+        "followed": sorted(related_authors(state, Relation.FOLLOW)),
+        "grid": None if grid is None else msgspec.json.decode(grid),
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    action = "view" if entry.action == Action.LONG_VIEW else ACTION_NAMES[entry.action]
+    described: dict[str, Any] = {
+        "media_id": entry.media_id,
+        "author_id": entry.author_id,
+        "action": action,
+        "ts": entry.ts,
+    }
+    if entry.action == Action.LONG_VIEW:
+        described["long"] = True
+    return described
+
+
+def _author(counters: dict[int, Counter], as_of: int, half_life_ms: int) -> dict[str, Any]:
+    none = Counter()
+    counts = {name: counters.get(code, none).count for code, name in enumerate(ACTION_NAMES)}
+    # A long view is a view.
+    counts["view"] += counts["long_view"]
+    return {
+        **counts,
+        "last_ts": max((counter.last_ts for counter in counters.values()), default=0),
+        "last": {ACTION_NAMES[code]: c.last_ts for code, c in sorted(counters.items())},
+        "decayed": {
+            ACTION_NAMES[code]: round(counter.decayed(as_of, half_life_ms), 6)
+            for code, counter in sorted(counters.items())
+        },
+    }

@@ -1,0 +1,159 @@
+"""What every store must do, run on every store there is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from infra.config import Settings
+from infra.embedded import embedded_redis
+from infra.memory_store import MemoryStore
+from infra.redis_store import RedisStore, connect
+from infra.stores import ParkedRecord, Store, Versioned
+from models.events import Action, MediaEvent
+from models.viewer_state import FoldConfig, digest, fold_media_event
+
+TS = 1_700_000_000_000
+
+
+@pytest.fixture(scope="module")
+def redis_url():
+    with embedded_redis() as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore(Settings(parking_max_events_per_media=3))
+        return
+    settings = Settings(
+        redis_url=request.getfixturevalue("redis_url"), parking_max_events_per_media=3
+    )
+    redis = connect(settings)
+    await redis.flushall()
+    redis_store = RedisStore(redis, settings)
+    await redis_store.start()
+    yield redis_store
+    await redis_store.close()
+
+
+def liked(versioned: Versioned, event_id: str) -> Versioned:
+    event = MediaEvent(event_id=event_id, viewer_id="v", media_id=f"m-{event_id}", ts=TS)
+    fold_media_event(versioned.state, Action.LIKE, event, "a", FoldConfig())
+    return versioned
+
+
+def parked(media_id: str, offset: int, first_seen_ms: int = 1) -> ParkedRecord:
+    return ParkedRecord("events.like", 0, offset, media_id, b'{"viewer_id": "v"}', first_seen_ms)
+
+
+async def test_an_unknown_viewer_has_an_empty_state(store: Store) -> None:
+    [versioned] = await store.load(["nobody"])
+    assert versioned.revision == b""
+    assert versioned.state.strong == []
+    assert [item async for item in store.scan()] == []
+
+
+async def test_what_is_committed_is_loaded(store: Store) -> None:
+    names = ["v", "ünï {code}", "x" * 128]
+    changed = [liked(v, f"e{i}") for i, v in enumerate(await store.load(names))]
+    assert await store.commit(names, changed) == [None] * 3
+    loaded = await store.load(names)
+    for name, before, after in zip(names, changed, loaded, strict=True):
+        assert digest(name, after.state) == digest(name, before.state)
+    assert {name async for name, _ in store.scan()} == set(names)
+
+
+async def test_a_commit_from_an_older_revision_gets_the_newer_state_instead(store: Store) -> None:
+    [first], [second] = await store.load(["v"]), await store.load(["v"])
+    assert await store.commit(["v"], [liked(first, "e1")]) == [None]
+    [newer] = await store.commit(["v"], [liked(second, "e2")])
+    assert newer is not None
+    assert [e.media_id for e in newer.state.strong] == ["m-e1"]
+    assert await store.commit(["v"], [liked(newer, "e2")]) == [None]
+    [final] = await store.load(["v"])
+    assert {e.media_id for e in final.state.strong} == {"m-e1", "m-e2"}
+
+
+async def test_concurrent_writers_lose_nothing(store: Store) -> None:
+    async def write(event_id: str) -> None:
+        [current] = await store.load(["v"])
+        while True:
+            [newer] = await store.commit(["v"], [liked(current, event_id)])
+            if newer is None:
+                return
+            current = newer
+
+    await asyncio.gather(*(write(f"e{i}") for i in range(20)))
+    [final] = await store.load(["v"])
+    assert len(final.state.strong) == 20
+    assert final.state.authors["a"][Action.LIKE].count == 20
+
+
+async def test_records_wait_for_their_media_and_come_back_once(store: Store) -> None:
+    answers = await store.park([parked("m1", 1), parked("m1", 2), parked("m2", 3)])
+    assert [answer.parked for answer in answers] == [True] * 3
+    assert await store.parked_media() == 2
+    [waiting] = await store.learn_authors(["m1"], ["a1"])
+    assert [record.offset for record in waiting] == [1, 2]
+    await store.unpark("m1", len(waiting))
+    assert await store.learn_authors(["m1"], ["a1"]) == [[]]
+    assert await store.parked_media() == 1
+    assert await store.authors_of(["m1", "m2"]) == ["a1", None]
+
+
+async def test_parking_a_record_whose_media_arrived_meanwhile_tells_its_author(
+    store: Store,
+) -> None:
+    await store.learn_authors(["m1"], ["a1"])
+    [answer] = await store.park([parked("m1", 1)])
+    assert answer == ("a1", False)
+    assert await store.parked_media() == 0
+
+
+async def test_parking_is_bounded(store: Store) -> None:
+    answers = await store.park([parked("m1", offset) for offset in range(5)])
+    assert [answer.parked for answer in answers] == [True, True, True, False, False]
+
+
+async def test_what_waits_too_long_is_found(store: Store) -> None:
+    await store.park([parked("old", 1, first_seen_ms=100), parked("new", 2, first_seen_ms=200)])
+    [[record]] = await store.parked_since(150, 10)
+    assert (record.media_id, record.offset) == ("old", 1)
+    await store.unpark("old", 1)
+    assert await store.parked_since(150, 10) == []
+
+
+async def test_grids_are_kept(store: Store) -> None:
+    assert await store.grid("v") is None
+    await store.save_grids(["v", "w"], [b"{}", b'{"items": []}'])
+    assert await store.grid("w") == b'{"items": []}'
+
+
+async def test_a_page_stands_once_it_was_given(store: Store) -> None:
+    assert await store.add_page("v", "s", 0, b"first") == b"first"
+    assert await store.add_page("v", "s", 0, b"other") == b"first"
+    assert await store.add_page("v", "s", 1, b"second") == b"second"
+    assert await store.pages("v", "s") == [b"first", b"second"]
+    assert await store.pages("v", "another") == []
+
+
+async def test_every_key_of_redis_has_a_time_to_live(redis_url: str) -> None:
+    settings = Settings(redis_url=redis_url)
+    redis = connect(settings)
+    await redis.flushall()
+    store = RedisStore(redis, settings)
+    await store.start()
+    await store.commit(["v"], [liked((await store.load(["v"]))[0], "e1")])
+    await store.learn_authors(["m1"], ["a1"])
+    await store.park([parked("m2", 1)])
+    await store.save_grids(["v"], [b"{}"])
+    await store.add_page("v", "s", 0, b"{}")
+    keys = await redis.keys("*")
+    assert len(keys) == 6
+    # The index of parked media is emptied by the sweep, and its size is capped.
+    assert [key for key in keys if await redis.ttl(key) < 0] == [b"parked"]
+    await store.close()

@@ -1,0 +1,189 @@
+"""Events through the real broker: bad ones become dead letters, the others are applied."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from infra.redis_store import RedisStore, connect
+from models.events import Action
+from streams.replay import replay_offline, replay_to_kafka, state_hash
+
+YEAR_MS = 365 * 24 * 3_600_000
+TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
+
+BAD = {
+    "not UTF-8": (b'{"event_id": "\xff\xfe"}', "bad_utf8"),
+    "broken JSON": (b'{"event_id": "e1", ', "bad_json"),
+    "no object": (b"[1, 2]", "bad_field"),
+    "no value": (None, "empty"),
+    "a field is missing": ({"media_id": ...}, "bad_field"),
+    "a field has the wrong type": ({"media_id": 7}, "bad_field"),
+    "an id is empty": ({"media_id": ""}, "bad_field"),
+    "an id is too long": ({"media_id": "m" * 129}, "bad_id"),
+    "ts in seconds": ({"ts": 1_760_000_000}, "bad_ts"),
+    "ts is negative": ({"ts": -5}, "bad_ts"),
+    "ts a year ahead": ({"ts_offset": YEAR_MS}, "bad_ts"),
+    "5 MB": ({"padding": "x" * 5_000_000}, "oversize"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_ends_as_one_dead_letter_between_applied_events(pipeline, name):
+    bad, reason = BAD[name]
+    viewer = pipeline.new_viewer()
+    if isinstance(bad, dict):
+        event = pipeline.event(viewer, "bad", author_id="a")
+        event = {**event, **bad}
+        event["ts"] += event.pop("ts_offset", 0)
+        value = json.dumps({k: v for k, v in event.items() if v is not ...}).encode()
+    else:
+        value = bad
+    pipeline.send("events.like", pipeline.event(viewer, "before", author_id="a"), viewer)
+    offset = pipeline.send("events.like", value, viewer)
+    pipeline.send("events.like", pipeline.event(viewer, "after", author_id="a"), viewer)
+    pipeline.wait(lambda: pipeline.liked(viewer) == ["before", "after"])
+    letters = [d for d in pipeline.dead_letters() if d.get("key") == viewer]
+    assert [(d["topic"], d["offset"], d["error"]) for d in letters] == [
+        ("events.like", offset, reason)
+    ]
+    original = base64.b64decode(letters[0]["value_base64"])
+    assert (value or b"").startswith(original)
+    assert letters[0]["size"] == len(value or b"")
+    assert letters[0].get("truncated", False) == (len(value or b"") != len(original))
+
+
+def test_an_unknown_action_is_a_dead_letter(pipeline):
+    viewer = pipeline.new_viewer()
+    follow = pipeline.event(viewer, "", author_id="a", kind="poke")
+    offset = pipeline.send("events.follow", follow, viewer)
+    pipeline.send("events.follow", {**follow, "event_id": "f2", "kind": "block"}, viewer)
+    pipeline.wait(lambda: pipeline.state(viewer).relations)
+    letters = [d for d in pipeline.dead_letters() if d.get("key") == viewer]
+    assert [(d["offset"], d["error"]) for d in letters] == [(offset, "bad_field")]
+    assert "kind" in letters[0]["message"]
+
+
+def test_every_action_is_folded(pipeline):
+    viewer = pipeline.new_viewer()
+    for topic in ("events.like", "events.save", "events.see_fewer", "events.view"):
+        pipeline.send(topic, pipeline.event(viewer, "m", author_id="a", long=True), viewer)
+    pipeline.wait(lambda: len(pipeline.state(viewer).authors.get("a", {})) == 4)
+    state = pipeline.state(viewer)
+    assert {code: c.count for code, c in state.authors["a"].items()} == {
+        Action.LIKE: 1,
+        Action.SAVE: 1,
+        Action.SEE_FEWER: 1,
+        Action.LONG_VIEW: 1,
+    }
+    assert list(state.suppressed) == ["m"]
+
+
+def test_a_like_without_author_waits_for_its_media(pipeline):
+    viewer = pipeline.new_viewer()
+    pipeline.send("events.like", pipeline.event(viewer, f"late-{viewer}"), viewer)
+    pipeline.send("events.like", pipeline.event(viewer, "other", author_id="named"), viewer)
+    # One that names its author is applied at once, whatever the catalogue knows.
+    pipeline.wait(lambda: pipeline.liked(viewer) == ["other"])
+    media = {"media_id": f"late-{viewer}", "author_id": "found", "created_ts": 1}
+    pipeline.send("catalog.media", media, media["media_id"])
+    pipeline.wait(lambda: set(pipeline.liked(viewer)) == {f"late-{viewer}", "other"})
+    assert pipeline.state(viewer).authors["found"][Action.LIKE].count == 1
+
+
+def test_a_like_whose_media_never_comes_is_dead_lettered(pipeline):
+    viewer = pipeline.new_viewer()
+    pipeline.send("events.like", pipeline.event(viewer, f"never-{viewer}"), viewer)
+
+    def letters():
+        return [d for d in pipeline.dead_letters() if f"never-{viewer}" in d["message"]]
+
+    [letter] = pipeline.wait(letters)
+    assert letter["error"] == "unknown_media"
+    assert json.loads(base64.b64decode(letter["value_base64"]))["viewer_id"] == viewer
+    assert pipeline.liked(viewer) == []
+
+
+def test_a_bad_catalogue_record_is_a_dead_letter_and_the_next_is_learned(pipeline):
+    viewer = pipeline.new_viewer()
+    pipeline.send("catalog.media", {"media_id": viewer, "author_id": ""}, viewer)
+    pipeline.send("catalog.media", {"media_id": viewer, "author_id": "a", "created_ts": 1}, viewer)
+    pipeline.send("events.like", pipeline.event(viewer, viewer), viewer)
+    pipeline.wait(lambda: pipeline.liked(viewer) == [viewer])
+    assert [d["topic"] for d in pipeline.dead_letters() if d.get("key") == viewer] == [
+        "catalog.media"
+    ]
+
+
+def test_a_producers_retry_changes_nothing(pipeline):
+    viewer = pipeline.new_viewer()
+    event = pipeline.event(viewer, "m", author_id="a")
+    for _ in range(3):
+        pipeline.send("events.save", event, viewer)
+    pipeline.send("events.save", pipeline.event(viewer, "end", author_id="b"), viewer)
+    pipeline.wait(lambda: "end" in pipeline.liked(viewer))
+    assert pipeline.state(viewer).authors["a"][Action.SAVE].count == 1
+
+
+def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(pipeline):
+    viewers = [pipeline.new_viewer() for _ in range(5)]
+    for round_number in range(3):
+        for number in range(40):
+            for viewer in viewers:
+                media = f"m{round_number}-{number}"
+                event = pipeline.event(viewer, media, author_id="a")
+                pipeline.producer.send(
+                    "events.like", key=viewer.encode(), value=json.dumps(event).encode()
+                )
+        pipeline.producer.flush()
+        # Killed while it works: what is applied is not committed yet, or the other way round.
+        pipeline.wait(lambda: pipeline.liked(viewers[0]))
+        assert pipeline.stop_worker(signal.SIGKILL) == -signal.SIGKILL
+        pipeline.start_worker()
+    for viewer in viewers:
+        pipeline.wait(lambda viewer=viewer: len(pipeline.liked(viewer)) == 120)
+        assert pipeline.state(viewer).authors["a"][Action.LIKE].count == 120
+
+
+def test_a_fixture_gives_the_same_hash_offline_and_through_kafka(pipeline):
+    async def offline() -> tuple[str, int]:
+        report = await replay_offline([TINY], pipeline.settings)
+        return await state_hash(report.store)
+
+    expected = asyncio.run(offline())
+    assert asyncio.run(offline()) == expected
+
+    async def flush() -> None:
+        redis = connect(pipeline.settings)
+        await redis.flushdb()
+        await redis.aclose()
+
+    async def online() -> tuple[str, int]:
+        store = RedisStore(connect(pipeline.settings), pipeline.settings)
+        found = await state_hash(store)
+        await store.close()
+        return found
+
+    asyncio.run(flush())
+    replay_to_kafka([TINY], pipeline.settings)
+    pipeline.wait(lambda: asyncio.run(online()) == expected)
+    # Once more: the same events by other offsets change nothing.
+    replay_to_kafka([TINY], pipeline.settings)
+    sentinel = pipeline.new_viewer()
+    for partition_key in ("a", "b", "c", "d", "e", "f", "g", "h"):
+        viewer = f"{sentinel}-{partition_key}"
+        pipeline.send("events.view", pipeline.event(viewer, "m", author_id="a"), viewer)
+    pipeline.wait(lambda: all(pipeline.state(f"{sentinel}-{key}").views for key in "abcdefgh"))
+    asyncio.run(_forget(pipeline.settings, [f"{sentinel}-{key}" for key in "abcdefgh"]))
+    pipeline.wait(lambda: asyncio.run(online()) == expected)
+
+
+async def _forget(settings, viewers):
+    redis = connect(settings)
+    await redis.delete(*(f"viewer:{{{viewer}}}" for viewer in viewers))
+    await redis.aclose()
