@@ -18,6 +18,8 @@ from models.viewer_context import ViewerContext
 from models.world import World
 
 _NO_ROWS: Final = np.empty(0, np.int32)
+#: Larger than any score that means something, and still a float32.
+_LARGE: Final = 1e30
 #: Added to topic codes so that they never meet a seed's account row.
 _TOPIC_GROUP: Final = np.int64(1 << 40)
 
@@ -70,18 +72,17 @@ def explore(
     personal_n = (candidates.seed_n >= 0) & (likeness_n < config.demote_from / 2)
     share = config.personal_share
 
-    first_n = rankers.first.score(features)
+    first_n = finite(rankers.first.score(features))
     ranked = top(first_n, media_n, behind_n)
     kept = cut(ranked, max(config.first, config.second, config.size), personal_n, share)
     first_rank = np.arange(len(kept))
 
-    second_n = rankers.second.score(features.take(kept))
+    second_n = finite(rankers.second.score(features.take(kept)))
     ranked = top(second_n, media_n[kept], behind_n[kept])
     best = cut(ranked, max(config.second, config.size), personal_n[kept], share)
     kept, first_rank, second_n = kept[best], first_rank[best], second_n[best]
 
     predicted_n3 = rankers.final.score(features.take(kept))
-    # A pass that diverged must not take the grid with it.
     probabilities_n3 = np.clip(np.nan_to_num(predicted_n3, nan=0.0), 0.0, 1.0)
     plain_n = value(probabilities_n3, weights)
     value_n = value(
@@ -115,17 +116,25 @@ def explore(
     )
 
 
+def finite(score_n: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The scores with NaN and infinities replaced: a pass that diverged must not take the grid."""
+    found_n: NDArray[np.floating] = np.nan_to_num(
+        score_n, nan=-_LARGE, posinf=_LARGE, neginf=-_LARGE
+    )
+    return found_n
+
+
 def top(
     score_n: NDArray[np.floating], media_n: Rows, behind_n: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Positions from the highest score to the lowest; the order of the input decides nothing.
 
     Args:
-        score_n: NaN is lower than everything.
+        score_n: without NaN.
         media_n: breaks ties.
         behind_n: rows that come after all others, whatever their score.
     """
-    return np.lexsort((media_n, -np.nan_to_num(score_n, nan=-np.inf), behind_n))
+    return np.lexsort((media_n, -score_n, behind_n))
 
 
 def cut(

@@ -14,7 +14,7 @@ from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Rel
 from models.explore import ExploreConfig, expect_see_fewer, explore
 from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
 from models.features import DENSE_NAMES, SPARSE_NAMES, assemble
-from models.grid import GridDocument
+from models.grid import GridDocument, from_json, to_json
 from models.rankers import PriorRankers
 from models.value import Weights
 from models.viewer_context import ViewerContext
@@ -239,6 +239,7 @@ def test_a_diverged_ranker_still_gives_a_grid_of_finite_values(world: World) -> 
     assert len(document.items) == 25
     assert all(np.isfinite(item.value) for item in document.items)
     assert document.versions["rankers"] == "constant"
+    assert from_json(to_json(document)) == document
 
 
 def test_prior_rankers_take_no_rows_one_row_and_do_not_mix_rows(world: World) -> None:
