@@ -8,20 +8,22 @@ the like head.)
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.examples import LABELS, Examples
-from models.feature_schema import SPARSE_BUCKETS, FeatureMatrix
+from models.feature_schema import SPARSE_BUCKETS
 from models.final_pass import HEADS, FinalPass
 from models.networks import Embeddings, Float, Mlp, Standardizer
 from models.training.calibration import platt
 from models.training.loop import TrainingDataError, export, fit, stack
 
-#: The loss of a head is averaged over all rows; its base rate starts at least at this.
-MIN_RATE = 1e-5
+#: Base rate that a head without any positive starts from.
+MIN_RATE: Final = 1e-5
 
 
 class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,17 +158,3 @@ def freeze(
         Embeddings(network.table.weight.detach().numpy().copy(), network.sizes_s),
         Mlp([*trunk, towers, (last_kh, last_h)]),
     )
-
-
-def torch_probabilities(
-    network: FinalNetwork, standardizer: Standardizer, features: FeatureMatrix
-) -> Float:
-    """Uncalibrated probabilities of the served heads as torch computes them, to check NumPy by."""
-    rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
-    with torch.no_grad():
-        logits_nh = network(
-            torch.from_numpy(standardizer(features.dense_nf)),
-            torch.from_numpy(rows(features.sparse_ns)),
-        )
-    probabilities: Float = torch.sigmoid(logits_nh[:, : len(HEADS)]).numpy()
-    return probabilities

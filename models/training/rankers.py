@@ -163,8 +163,9 @@ def final_metrics(
 
     Per head: ``auc_*``, ``logloss_*``, ``ne_*`` (normalised entropy), ``calibration_error_*``,
     ``calibration_ratio_*`` and ``positives_*`` (in the rows the AUC is measured on). ``ndcg_25``
-    orders each viewer's exposures by the like head. Baselines: ``auc_popularity``,
-    ``auc_counters``, ``auc_logistic``. NaN where a label did not occur.
+    orders each viewer's kept exposures by the like head; dropped negatives flatter it, so compare
+    it at equal keep rates only. Baselines: ``auc_popularity``, ``auc_counters``,
+    ``auc_logistic``. NaN where a label did not occur.
     """
     unseen = Examples.concatenate([calibrate, test])
     unseen_nh, test_nh = final.score(unseen.features), final.score(test.features)

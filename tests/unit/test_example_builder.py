@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +15,17 @@ from hypothesis import strategies as st
 from models.candidates import Candidates
 from models.default_query import QueryConfig
 from models.distillation_sets import candidate_sets
-from models.events import Action, FollowEvent, Media, MediaEvent, Relation
+from models.events import (
+    EVENT_TOPICS,
+    Action,
+    FollowEvent,
+    Media,
+    MediaEvent,
+    Relation,
+    action_of,
+    parse_event,
+    parse_media,
+)
 from models.example_builder import ExampleBuilder, ExampleConfig, Observed
 from models.examples import LABELS, Examples
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
@@ -202,6 +215,31 @@ def test_no_events_no_examples() -> None:
     assert len(examples) == 0
     assert examples.labels_nh.shape == (0, len(LABELS))
     assert len(Examples.concatenate([examples, examples])) == 0
+
+
+def test_real_events_give_one_example_per_exposure() -> None:
+    fixture = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
+    media: list[Media] = []
+    events: list[Observed] = []
+    for line in fixture.read_bytes().splitlines():
+        topic = msgspec.json.decode(line)["topic"]
+        if topic == "catalog.media":
+            media.append(parse_media(line))
+        elif topic in EVENT_TOPICS:
+            parsed = parse_event(topic, line, NOW)
+            follow = isinstance(parsed, FollowEvent)
+            events.append((None if follow else action_of(topic, parsed), parsed))
+    made = World()
+    made.apply_media(media)
+    builder = ExampleBuilder(made, ALL)
+    builder.observe(events, NOW)
+    builder.flush()
+    examples = builder.take()
+    count = Counter(action for action, _ in events)
+    assert len(examples) == count[Action.VIEW] + count[Action.LONG_VIEW] > 100
+    assert examples.label("like").sum() == count[Action.LIKE] > 0
+    assert examples.label("long_view").sum() == count[Action.LONG_VIEW] > 0
+    assert np.isfinite(examples.features.dense_nf).all()
 
 
 def test_candidate_sets_hold_what_the_query_finds() -> None:

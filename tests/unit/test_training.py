@@ -25,7 +25,6 @@ from models.training.final import (
     FinalConfig,
     FinalNetwork,
     freeze,
-    torch_probabilities,
     train_final,
 )
 from models.training.loop import (
@@ -96,7 +95,14 @@ def test_numpy_equals_torch() -> None:
     features = matrix(np.random.default_rng(1), 500)
     standardizer = Standardizer.fit(features.dense_nf)
     frozen = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
-    expected_nh = torch_probabilities(network, standardizer, features)
+    rows_ns = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows(
+        features.sparse_ns
+    )
+    with torch.no_grad():
+        logits_nh = network(
+            torch.from_numpy(standardizer(features.dense_nf)), torch.from_numpy(rows_ns)
+        )
+    expected_nh = torch.sigmoid(logits_nh[:, : len(HEADS)]).numpy()
     np.testing.assert_allclose(frozen.score(features), expected_nh, rtol=0, atol=1e-5)
     assert (expected_nh.std(axis=0) > 1e-3).all()
 
