@@ -31,6 +31,7 @@ from models.candidates import (
     popular,
     posted_media,
     saved,
+    take,
 )
 from models.columns import Rows
 from models.viewer_context import ViewerContext
@@ -38,8 +39,9 @@ from models.world import World
 
 #: Names the query in grids and impressions.
 QUERY_VERSION: Final = "default-1"
-#: A global source is asked for this many times what is wanted, then again where filters took more.
-_OVER_FETCH: Final = 2
+#: A global source is asked for this many times what is wanted (beside what the viewer knows
+#: already), and for four times as much again where filters took more.
+_OVER_FETCH: Final = 1.25
 
 
 class QueryConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,13 +109,13 @@ def default_query(
         return found
 
     def fill(source: Callable[[int], Candidates], wanted: int) -> Candidates:
-        asked = _OVER_FETCH * wanted + len(served) + len(viewer.seen)
+        asked = int(_OVER_FETCH * wanted) + len(served) + len(viewer.seen)
         while True:
             before = dropped.copy()
             found = source(asked)
             kept = allowed(found)
             if len(kept) >= wanted or len(found) < asked:
-                return kept
+                return take(kept, wanted)
             # A wider fetch meets the same media again: count its drops once.
             dropped.clear()
             dropped.update(before)
@@ -122,7 +124,7 @@ def default_query(
     fewest, most = config.neighbours
     each = min(max(config.accounts // max(len(seeds), 1), fewest), most)
     near = allowed(posted_media(account_nn(seeds, world, each), world, config.posts))
-    near = diversify_by(near, near.seed_n)
+    near = take(diversify_by(near, near.seed_n), config.size)
     # Global sources are asked for the whole size: they stand in where the others run short.
     everybody = fill(lambda k: popular(world, now_ms, k), config.size)
     newest = fill(lambda k: fresh(world, k), config.size)
