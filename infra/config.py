@@ -31,8 +31,8 @@ class Settings(BaseSettings):
     #: Largest record the topics take. Larger than any valid value, so that an oversize one can
     #: be read and dead-lettered instead of blocking its producer.
     max_message_bytes: PositiveInt = 8 * 1024 * 1024
-    #: On the embedded broker a group join waits for half of this, so its profile sets it low.
     rebalance_timeout_s: float = 20.0
+    #: On the embedded broker a group join waits for half of this, so its profile sets it low.
     session_timeout_s: float = 10.0
     #: How long the broker may hold a fetch that finds nothing. Apache Kafka answers as soon as a
     #: record arrives; the embedded broker looks only now and then, so its profile sets it low.

@@ -19,6 +19,7 @@ from typing import Any, Final
 import faust
 
 from infra.config import Settings, settings
+from infra.errors import FreshgridError
 from infra.kafka import ClusterInfo, Outbox, prepare_cluster
 from infra.redis_store import RedisStore, connect
 from streams.transport import BatchedTransport
@@ -190,7 +191,12 @@ def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1] not in ROLES:
         print(f"usage: python -m streams.app {'|'.join(ROLES)}", file=sys.stderr)
         raise SystemExit(2)
-    raise SystemExit(run(sys.argv[1]))
+    try:
+        code = run(sys.argv[1])
+    except FreshgridError as error:
+        print(f"freshgrid {sys.argv[1]}: {error}", file=sys.stderr)
+        code = error.exit_code
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Closed sessions → account vectors, learned while the stream runs.
 
 The first fit waits until enough sessions have closed and no more are coming in (a stream that is
-being replayed is read to its end first). From then on every few seconds the sessions that closed
-since are learned incrementally, and only vectors that changed are sent on.
+being replayed is read to its end first), and whenever the number of sessions has doubled everything
+is fitted anew. A fit takes each viewer's sessions together as one sentence: where viewers come
+seldom, single sessions hold too few accounts to learn from
+(``docs/decisions/0005-first-fit-of-ig2vec.md``). Between fits the sessions that closed are learned
+incrementally every few seconds, and only vectors that changed are sent on.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,7 +24,7 @@ from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from models.events import ACTION_NAMES
 from models.ig2vec import Ig2Vec, Ig2VecError
-from models.sentences import sentence
+from models.sentences import sentence, sentences
 from streams.clock import now_ms
 from streams.ingest import Sender
 from streams.ranking import Finish
@@ -30,12 +34,18 @@ from streams.world_feed import Version, embedding_messages, version_message
 KIND: Final = "ig2vec"
 #: Sessions that closed are learned this often: a compromise of freshness and batch efficiency.
 UPDATE_INTERVAL_S: Final = 2.0
-#: The first fit begins when no session came in for this long …
-QUIET_S: Final = 1.0
-#: … or when this many wait, on a stream that is never quiet.
-BOOTSTRAP_AT_MOST: Final = 20_000
+#: A fit begins when no session came in for this long …
+QUIET_S: Final = 2.0
+#: … or when this many times the needed sessions wait, on a stream that is never quiet.
+NEVER_QUIET: Final = 4
+#: A fit takes this much of each viewer's history, and this many viewers, the newest of both.
+MAX_STEPS: Final = 500
+MAX_VIEWERS: Final = 200_000
 #: A copy of the model is kept every so many updates; a restart goes on from the last copy.
 SAVE_EVERY: Final = 20
+
+#: (author_id, action code)
+Step = tuple[str, int]
 
 _CODES: Final = {name: code for code, name in enumerate(ACTION_NAMES)}
 _session = msgspec.json.Decoder(ClosedSession)
@@ -51,6 +61,10 @@ class Embeddings:
         self._settings = settings
         self._artifacts = artifacts
         self._sender = sender
+        # Newest steps of recently active viewers, what a fit learns from; least recent first.
+        self._histories: OrderedDict[str, deque[Step]] = OrderedDict()
+        self._sessions = 0
+        self._sessions_at_fit = 0
         self._waiting: list[list[str]] = []
         self._unfinished: list[Finish] = []
         self._arrived_s = time.monotonic()
@@ -66,48 +80,55 @@ class Embeddings:
         """
         self._unfinished.append(finish)
         for value in values:
-            steps = _session.decode(value).steps
-            words = sentence((author, _CODES[action]) for author, action, _ in steps)
-            if words:
+            session = _session.decode(value)
+            steps = [(author, _CODES[action]) for author, action, _ in session.steps]
+            history = self._histories.setdefault(session.viewer_id, deque(maxlen=MAX_STEPS))
+            history.extend(steps)
+            self._histories.move_to_end(session.viewer_id)
+            self._sessions += 1
+            if self.model is not None and (words := sentence(steps)):
                 self._waiting.append(words)
+        while len(self._histories) > MAX_VIEWERS:
+            self._histories.popitem(last=False)
         self._arrived_s = time.monotonic()
 
     async def run(self) -> None:
-        """Fit once there is enough, then update, until cancelled."""
+        """Fit once there is enough and whenever it has doubled; else update. Never ends."""
         while True:
-            await asyncio.sleep(QUIET_S / 4 if self.model is None else UPDATE_INTERVAL_S)
-            if self.model is None:
-                await self._bootstrap()
-            elif self._unfinished:
+            await asyncio.sleep(UPDATE_INTERVAL_S)
+            if self._is_fit_due():
+                await self._fit()
+            elif self.model is not None and self._unfinished:
                 await self._update(self.model)
 
-    async def _bootstrap(self) -> None:
+    def _is_fit_due(self) -> bool:
         quiet = time.monotonic() - self._arrived_s >= QUIET_S
-        enough = len(self._waiting) >= self._settings.bootstrap_sessions
-        if not (enough and quiet) and len(self._waiting) < BOOTSTRAP_AT_MOST:
-            return
-        sentences, finishes = self._take()
+        fresh = self._sessions - self._sessions_at_fit
+        enough = max(self._settings.bootstrap_sessions, self._sessions_at_fit)
+        return fresh >= enough and (quiet or fresh >= NEVER_QUIET * enough)
+
+    async def _fit(self) -> None:
+        corpus = list(sentences(self._histories.values()))
+        finishes, self._unfinished = self._unfinished, []
+        self._waiting.clear()  # part of the histories
+        self._sessions_at_fit = sessions = self._sessions
         try:
-            model = await asyncio.to_thread(Ig2Vec.fit, sentences)
+            model = await asyncio.to_thread(Ig2Vec.fit, corpus)
         except Ig2VecError as error:
             logger.warning("no account vectors yet: %s", error)
-            self._waiting, self._unfinished = sentences + self._waiting, finishes + self._unfinished
+            self._unfinished = finishes + self._unfinished
             return
         self.model = model
-        await self._save(model, {"sessions": len(sentences), "accounts": len(model)})
+        await self._save(model, {"sessions": sessions, "accounts": len(model)})
         await self._tell(model, None, finishes)
 
     async def _update(self, model: Ig2Vec) -> None:
-        sentences, finishes = self._take()
-        changed = await asyncio.to_thread(model.update, sentences)
+        corpus, self._waiting = self._waiting, []
+        finishes, self._unfinished = self._unfinished, []
+        changed = await asyncio.to_thread(model.update, corpus)
         await self._tell(model, changed, finishes)
         if changed and model.updates % SAVE_EVERY == 0:
-            await self._save(model, {"sessions": len(sentences), "accounts": len(model)})
-
-    def _take(self) -> tuple[list[list[str]], list[Finish]]:
-        taken = self._waiting, self._unfinished
-        self._waiting, self._unfinished = [], []
-        return taken
+            await self._save(model, {"sessions": len(corpus), "accounts": len(model)})
 
     async def _tell(self, model: Ig2Vec, changed: list[str] | None, finishes: list[Finish]) -> None:
         ids, vectors_nd = model.vectors(changed)

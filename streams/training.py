@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -33,6 +34,8 @@ DISTILLATION_VIEWERS: Final = 120
 #: Events are sorted by time before they are observed: partitions are read unevenly. They wait for
 #: the reader to reach the end of all partitions, or until there are this many.
 MAX_UNSORTED: Final = 500_000
+#: The first training begins when no event came in for this long.
+QUIET_S: Final = 2.0
 
 _STRONG: Final = [LABELS.index(name) for name in ("like", "save", "see_fewer")]
 logger = logging.getLogger(__name__)
@@ -52,11 +55,13 @@ class Training:
         self._unsorted: list[Observed] = []
         self._examples = Examples.empty()
         self._new_positives = 0
+        self._arrived_s = time.monotonic()
         self._trained = False
         self._training: asyncio.Task[None] | None = None
 
     def events(self, topic: str, records: Sequence[Record]) -> None:
         """Take in records of an event topic."""
+        self._arrived_s = time.monotonic()
         if topic == FOLLOW_TOPIC:
             self._unsorted.extend(_follows(records))
         else:
@@ -71,17 +76,24 @@ class Training:
                 self._builder.observe(events[start : start + 2000], now_ms())
                 await asyncio.sleep(0)
             self._collect()
-        idle = self._training is None or self._training.done()
-        needed = (
-            self._settings.train_every_positives
-            if self._trained
-            else self._settings.bootstrap_positives
-        )
-        if idle and lag == 0 and self._new_positives >= needed and self._world.space is not None:
-            if self._training is not None:
-                self._training.result()  # a failure of the last training ends the learner
+        if self._training is not None and self._training.done():
+            self._training.result()  # a failure of the last training ends the learner
+            self._training = None
+        if self._training is None and lag == 0 and self._is_due():
             self._new_positives = 0
             self._training = asyncio.create_task(self._train())
+
+    def _is_due(self) -> bool:
+        if self._world.space is None:
+            return False
+        if self._trained:
+            return self._new_positives >= self._settings.train_every_positives
+        # The first training reads a replay to its end first, but does not wait for ever.
+        waited = time.monotonic() - self._arrived_s >= QUIET_S
+        bound = self._settings.train_every_positives * 10
+        return self._new_positives >= bound or (
+            waited and self._new_positives >= self._settings.bootstrap_positives
+        )
 
     def _collect(self) -> None:
         fresh = self._builder.take()
