@@ -99,6 +99,27 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
         await admin.close()
 
 
+async def group_lag(settings: Settings, group: str, topics: Sequence[str]) -> int:
+    """Records of `topics` that a consumer group has not committed yet."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        await consumer.start()
+        described = await admin.describe_topics(list(topics))
+        ends = await consumer.end_offsets(
+            [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
+        )
+        committed = await admin.list_consumer_group_offsets(group)
+        return sum(
+            end - max(committed[partition].offset if partition in committed else 0, 0)
+            for partition, end in ends.items()
+        )
+    finally:
+        await consumer.stop()
+        await admin.close()
+
+
 def sync_producer(settings: Settings) -> KafkaProducer:
     """A producer for commands that are not asynchronous, such as a replay.
 

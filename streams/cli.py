@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +32,13 @@ Port = Annotated[
     int | None,
     typer.Option(min=0, max=65535, help="Port of the HTTP API; 0 for any free one. [HTTP_PORT]"),
 ]
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, on the last line of stdout.")
+]
+inspect = typer.Typer(no_args_is_help=True, help="Look at what is stored.")
+app.add_typer(inspect, name="inspect")
 
 
 @app.command()
@@ -90,6 +98,73 @@ def serve() -> None:
 
 
 @app.command()
+def replay(
+    files: Annotated[
+        list[Path], typer.Argument(help="Event fixtures, JSON lines; .gz is fine.", exists=True)
+    ],
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline/--kafka",
+            help="Fold in this process without any server, or send to Kafka (the default).",
+        ),
+    ] = False,
+    state_hash: Annotated[
+        bool,
+        typer.Option("--state-hash", help="Print one hash of all viewer state, alone on stdout."),
+    ] = False,
+    shift_to_now: Annotated[
+        bool,
+        typer.Option("--shift-to-now", help="Move all times so that the newest event is now."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Play event fixtures through Kafka, or through the same folding code without a server."""
+    from streams.replay_command import replay_files
+
+    report = replay_files(
+        load_settings(), files, offline=offline, hashed=state_hash, shift_to_now=shift_to_now
+    )
+    if state_hash and not json:
+        print(f"{report['records']} records, {report['viewers']} viewers", file=sys.stderr)
+        print(report["state_hash"])
+    else:
+        show(report, as_json=json)
+
+
+@inspect.command("viewer")
+def inspect_viewer(
+    viewer_id: Annotated[str, typer.Argument(help="The viewer's id.")], json: Json = False
+) -> None:
+    """Sessions, viewer–author features, suppressions and the current grid of one viewer."""
+    import asyncio
+
+    from streams.inspection import inspect_stored_viewer
+
+    show(asyncio.run(inspect_stored_viewer(load_settings(), viewer_id)), as_json=json)
+
+
+@app.command()
+def bench(
+    name: Annotated[str | None, typer.Argument(help="Which benchmark; see --list.")] = None,
+    list_names: Annotated[bool, typer.Option("--list", help="Name the benchmarks.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure, and print the figures; --json ends with one JSON line."""
+    from streams.bench import BENCHES, run_bench
+
+    if list_names:
+        for known, about in BENCHES.items():
+            print(f"{known:<12} {about}")
+        return
+    if name not in BENCHES:
+        raise SettingsError(
+            f"there is no benchmark {name or ''!r}; the benchmarks are {', '.join(BENCHES)}"
+        )
+    show(run_bench(name, load_settings()), as_json=json)
+
+
+@app.command()
 def doctor() -> None:
     """Check Python, packages, Kafka, Redis, the HTTP port and the artifacts folder."""
     from infra.doctor import findings
@@ -100,6 +175,18 @@ def doctor() -> None:
         healthy &= finding.ok
     if not healthy:
         raise typer.Exit(1)
+
+
+def show(report: dict[str, Any], *, as_json: bool) -> None:
+    """Print a result for a script or for a person."""
+    import msgspec
+
+    if as_json:
+        print(msgspec.json.encode(report).decode(), flush=True)
+    else:
+        from rich.pretty import pprint
+
+        pprint(report, expand_all=False)
 
 
 def load_settings() -> Settings:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from infra.config import Settings
+from infra.errors import UnreachableError
+from infra.redis_store import RedisStore, connect
 from infra.stores import Store
 from models.events import ACTION_NAMES, Action, Relation
 from models.interactions import Counter
@@ -16,6 +19,23 @@ from models.viewer_state import (
     sessions,
     suppressed_media,
 )
+
+
+async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str, Any]:
+    """:func:`inspect_viewer` on the Redis of the settings.
+
+    Raises:
+        UnreachableError: Redis does not answer.
+    """
+    store = RedisStore(connect(settings), settings)
+    try:
+        return await inspect_viewer(store, viewer_id, settings)
+    except RedisError as error:
+        raise UnreachableError(
+            f"Redis does not answer at {settings.redis_url} ({error}); check REDIS_URL"
+        ) from error
+    finally:
+        await store.close()
 
 
 async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> dict[str, Any]:

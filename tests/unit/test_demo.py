@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -11,8 +12,9 @@ from rich.console import Console
 
 from infra.embedded import embedded_redis
 from models.grid import GridDocument, GridItem, Probabilities, Stages, to_json
-from streams import demo
-from streams.demo import FIXTURE, DemoError, Narrator, moves, pick_viewer
+from streams import scenario
+from streams.demo import Narrator, moves
+from streams.scenario import MANY_LIKES, LiveViewer, ScenarioError, pick_viewers
 
 
 def grid(*media_ids: str, reflects_ts: int = 0) -> GridDocument:
@@ -33,28 +35,26 @@ def test_moves_tell_new_up_down_and_unmoved() -> None:
     assert moves(grid("a", "b", "c", "d"), grid("c", "b", "e", "a")) == ["↑2", "", "new", "↓3"]
 
 
-def test_the_viewer_of_the_bundled_events_has_several_likes() -> None:
-    viewer_id, likes = pick_viewer(FIXTURE)
-    assert likes >= demo.MANY_LIKES
-    assert pick_viewer(FIXTURE) == (viewer_id, likes)
-
-
-def test_more_than_many_likes_are_no_better_than_many(tmp_path: Path) -> None:
-    counts = {"v1": demo.MANY_LIKES + 5, "v2": demo.MANY_LIKES, "v3": demo.MANY_LIKES - 1}
+def test_viewers_with_many_likes_are_picked_by_their_views(tmp_path: Path) -> None:
+    counts = {"v1": (MANY_LIKES, 20), "v2": (MANY_LIKES + 5, 30), "v3": (MANY_LIKES - 1, 90)}
     lines = [
         {"topic": topic, "viewer_id": viewer}
-        for viewer, count in counts.items()
-        for topic in ("events.like", "events.view")
+        for viewer, (likes, views) in counts.items()
+        for topic, count in (("events.like", likes), ("events.view", views))
         for _ in range(count)
     ]
     fixture = tmp_path / "events.jsonl.gz"
     fixture.write_bytes(gzip.compress(b"\n".join(map(msgspec.json.encode, lines))))
-    assert pick_viewer(fixture) == ("v2", demo.MANY_LIKES)
+    assert pick_viewers(fixture) == [("v2", MANY_LIKES + 5), ("v1", MANY_LIKES)]
+
+
+def test_the_bundled_events_have_viewers_to_show() -> None:
+    assert len(pick_viewers()) > 10
 
 
 def test_a_missing_fixture_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match=r"no\.jsonl\.gz.*No such file"):
-        pick_viewer(tmp_path / "no.jsonl.gz")
+    with pytest.raises(ScenarioError, match=r"no\.jsonl\.gz.*No such file"):
+        pick_viewers(tmp_path / "no.jsonl.gz")
 
 
 def test_without_a_terminal_progress_is_a_few_plain_lines() -> None:
@@ -79,8 +79,8 @@ def test_on_a_terminal_progress_is_a_bar() -> None:
 
 def test_a_failed_phase_is_not_called_done() -> None:
     narrator, out = printed(terminal=False)
-    with pytest.raises(DemoError), narrator.phase("train"):
-        raise DemoError("no")
+    with pytest.raises(ScenarioError), narrator.phase("train"):
+        raise ScenarioError("no")
     assert "✓" not in out.getvalue()
 
 
@@ -99,14 +99,15 @@ async def test_only_a_grid_that_reflects_the_like_ends_the_wait(
 
     with embedded_redis() as url:
         async with Redis.from_url(url) as client:
+            live = LiveViewer(cast(Any, None), client)  # nothing is sent here
             key = "grid:{v1}"
             await client.set(key, to_json(grid("old", reflects_ts=99)))
-            waiting = asyncio.create_task(demo._grid_reflecting(url, "v1", 100))
+            waiting = asyncio.create_task(live.grid_reflecting("v1", 100))
             done, _ = await asyncio.wait([waiting], timeout=0.05)
             assert not done
             await client.set(key, to_json(grid("new", reflects_ts=100)))
             assert (await waiting).items[0].media_id == "new"
 
-        monkeypatch.setattr(demo, "GRID_TIMEOUT_S", 0.05)
-        with pytest.raises(DemoError, match=r"no grid of viewer v2 .* grid:\{v2\}"):
-            await demo._grid_reflecting(url, "v2", 0)
+            monkeypatch.setattr(scenario, "GRID_TIMEOUT_S", 0.05)
+            with pytest.raises(ScenarioError, match=r"no grid of viewer v2 .* grid:\{v2\}"):
+                await live.grid_reflecting("v2", 0)
