@@ -71,17 +71,21 @@ class Training:
         """Observe what has arrived once nothing more is on its way; train if enough is new."""
         if self._unsorted and (lag == 0 or len(self._unsorted) > MAX_UNSORTED):
             events, self._unsorted = self._unsorted, []
-            events.sort(key=lambda item: item[1].ts)
-            for start in range(0, len(events), 2000):
-                self._builder.observe(events[start : start + 2000], now_ms())
-                await asyncio.sleep(0)
-            self._collect()
+            # In a thread, so that sessions and heartbeats go on meanwhile. The reader waits here,
+            # so nothing else touches the world.
+            await asyncio.to_thread(self._observe, events)
         if self._training is not None and self._training.done():
             self._training.result()  # a failure of the last training ends the learner
             self._training = None
         if self._training is None and lag == 0 and self._is_due():
             self._new_positives = 0
-            self._training = asyncio.create_task(self._train())
+            sets = await asyncio.to_thread(self._candidate_sets)
+            self._training = asyncio.create_task(self._train(self._examples, sets))
+
+    def _observe(self, events: list[Observed]) -> None:
+        events.sort(key=lambda item: item[1].ts)
+        self._builder.observe(events, now_ms())
+        self._collect()
 
     def _is_due(self) -> bool:
         if self._world.space is None:
@@ -112,8 +116,7 @@ class Training:
         viewers += [(f"new-{number}", ViewerState()) for number in range(len(viewers) // 10 + 1)]
         return candidate_sets(viewers, self._world, now_ms(), fold=self._settings.fold_config())
 
-    async def _train(self) -> None:
-        examples, sets = self._examples, self._candidate_sets()
+    async def _train(self, examples: Examples, sets: CandidateSets) -> None:
         try:
             bundle = await asyncio.to_thread(_train, examples, sets, self._settings)
         except (ValueError, ArithmeticError) as error:
