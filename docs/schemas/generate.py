@@ -1,0 +1,88 @@
+"""Write the JSON Schemas in this folder from the types that the code reads and writes.
+
+``python docs/schemas/generate.py`` writes them; a unit test says when they are out of date.
+"""
+
+from __future__ import annotations
+
+import json
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
+from models.grid import GridDocument
+from streams.ingest import DeadLetter
+from streams.sessions import ClosedSession, Touched
+from streams.world_feed import Embedding, Version
+
+FOLDER: Final = Path(__file__).parent
+
+#: What the HTTP API answers and what an impression logs: a grid and where it goes on.
+Page: Final = msgspec.defstruct(
+    "Page",
+    [("next", str | None)],
+    bases=(GridDocument,),
+    namespace={"__doc__": "A page of a viewer's grid; `next` is the cursor of the page after it."},
+    frozen=True,
+    kw_only=True,
+)
+
+#: File name → what it describes.
+TYPES: Final[dict[str, type]] = {
+    "media_event": MediaEvent,
+    "follow_event": FollowEvent,
+    "media": Media,
+    "account": Account,
+    "touched": Touched,
+    "session": ClosedSession,
+    "embedding": Embedding,
+    "version": Version,
+    "dead_letter": DeadLetter,
+    "grid": GridDocument,
+    "page": Page,
+}
+
+_IDS: Final = ("event_id", "viewer_id", "media_id", "author_id", "account_id", "request_id")
+#: Checks beyond the types (``models/events.py``), for what producers send. The limit of an id is
+#: in bytes of UTF-8, which JSON Schema cannot say: as many characters is the closest it comes.
+_LIMITS: Final[dict[str, dict[str, Any]]] = {
+    **{name: {"maxLength": MAX_ID_BYTES} for name in _IDS},
+    "ts": {"minimum": MIN_TS_MS},
+    "created_ts": {"minimum": 0, "exclusiveMaximum": 10**14},
+}
+_PRODUCED: Final = (MediaEvent, FollowEvent, Media, Account)
+
+
+def schema(described: type) -> dict[str, Any]:
+    """The JSON Schema of one type."""
+    found = msgspec.json.schema(described)
+    for definition in found["$defs"].values():
+        # Python 3.13 removes the indentation of docstrings itself, older ones do not.
+        definition["description"] = cleandoc(definition["description"])
+    if described in _PRODUCED:
+        for name, field in found["$defs"][described.__name__]["properties"].items():
+            for branch in field.get("anyOf", [field]):
+                if branch.get("type") != "null":
+                    branch.update(_LIMITS.get(name, {}))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+def texts() -> dict[str, str]:
+    """File name → content of every schema."""
+    return {
+        f"{name}.schema.json": json.dumps(schema(described), indent=2) + "\n"
+        for name, described in TYPES.items()
+    }
+
+
+def main() -> None:
+    """Write every schema."""
+    for name, text in texts().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
