@@ -41,3 +41,22 @@ redis.register_function('freshgrid_1_add_page', function(keys, args)
   end
   return redis.call('LINDEX', keys[1], args[1])
 end)
+
+-- keys: schedule (sorted set)   args: now, end of the lease, most members
+-- Returns members that are due; nobody else gets them before the lease ends or they are put back.
+redis.register_function('freshgrid_1_lease', function(keys, args)
+  local due = redis.call('ZRANGEBYSCORE', keys[1], '-inf', args[1], 'LIMIT', 0, args[3])
+  for _, member in ipairs(due) do redis.call('ZADD', keys[1], args[2], member) end
+  return due
+end)
+
+-- keys: schedule (sorted set)   args: end of the lease, member, when it is due again ('' for never)
+-- A member that was scheduled anew since it was leased stays as it is.
+redis.register_function('freshgrid_1_release', function(keys, args)
+  if tonumber(redis.call('ZSCORE', keys[1], args[2]) or '-1') ~= tonumber(args[1]) then return end
+  if args[3] == '' then
+    redis.call('ZREM', keys[1], args[2])
+  else
+    redis.call('ZADD', keys[1], args[3], args[2])
+  end
+end)

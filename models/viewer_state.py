@@ -70,6 +70,7 @@ class ViewerState(msgspec.Struct, array_like=True):
         seen: media that fell out of the lanes → newest ts.
         applied: topic code → next offset to apply; valid only for the log `log_id`.
         log_id: identity of the Kafka cluster whose offsets `applied` holds.
+        sessions_sent: end of the newest session that was sent on as closed.
     """
 
     schema: int = SCHEMA
@@ -81,6 +82,7 @@ class ViewerState(msgspec.Struct, array_like=True):
     seen: dict[str, int] = {}
     applied: dict[int, int] = {}
     log_id: str = ""
+    sessions_sent: int = 0
 
     def newest_ts(self) -> int:
         """Event time of the newest entry in ms, 0 for a viewer without events."""

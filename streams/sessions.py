@@ -4,27 +4,39 @@ A session closes when `gap_ms` pass in event time without an event of its viewer
 time is the newest event time seen, and it goes on with the wall clock while nothing arrives: a
 replay of old events closes sessions as it goes, and an idle stream closes its last ones too.
 
-The end of each open session stands in Redis, so another worker goes on where one stopped. A crash
-between sending and forgetting sends a session twice; its id (viewer and first event) tells.
+Topics and partitions are read unevenly, so a viewer's older events may still be on their way when
+the stream's time is far ahead. A viewer is therefore looked at only after nothing of hers arrived
+for `SETTLE_MS`. An event that comes later still is folded, but its session is not sent again.
+
+The schedule stands in Redis and viewers are leased from it, so any number of workers share it and
+one goes on where another stopped. The end of the last session sent stands in the viewer's state.
+A crash between sending and storing that sends a session twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
 
 from infra.kafka import SESSIONS_TOPIC, Message
-from infra.stores import Store
+from infra.stores import Store, Versioned
 from models.events import ACTION_NAMES
 from models.viewer_state import Entry, sessions
 from streams.ingest import Sender
 
-OPEN_SESSIONS = "sessions:open"
-#: Sessions closed per sweep; more than a busy worker closes between two sweeps.
-SWEEP_LIMIT = 2000
+#: Viewers by the wall-clock time at which to look at them next.
+SCHEDULE: Final = "sessions:due"
+#: Newest event time of the stream, and the wall-clock time at which it was seen.
+STREAM_CLOCK: Final = "sessions:clock"
+CLOCK_TTL_S: Final = 7 * 24 * 3600
+SETTLE_MS: Final = 3000
+#: A worker that leased viewers and died is replaced after this.
+LEASE_MS: Final = 30_000
+#: Viewers looked at per sweep; more than a busy worker closes sessions of between two sweeps.
+SWEEP_LIMIT: Final = 1000
 
 
 class Touched(msgspec.Struct):
@@ -59,82 +71,69 @@ class Sessions:
         self._sender = sender
         self._gap_ms = gap_ms
         self._newest_ts = 0
-        self._newest_at_ms = 0
 
     async def touched(self, touches: Sequence[Touched], now_ms: int) -> None:
-        """Note that viewers did something; closes the sessions that a later event ended."""
-        newest: dict[str, int] = {}
-        for touch in touches:
-            newest[touch.viewer_id] = max(touch.ts, newest.get(touch.viewer_id, 0))
-        if not newest:
+        """Note that viewers did something."""
+        if not touches:
             return
-        if max(newest.values()) > self._newest_ts:
-            self._newest_ts, self._newest_at_ms = max(newest.values()), now_ms
-        viewer_ids = list(newest)
-        previous = await self._redis.zmscore(OPEN_SESSIONS, viewer_ids)
-        ended = {
-            viewer_id: int(last)
-            for viewer_id, last in zip(viewer_ids, previous, strict=True)
-            if last is not None and newest[viewer_id] - int(last) >= self._gap_ms
-        }
-        await self._send(ended)
-        # GT: a late event does not move the end of a session back.
-        await self._redis.zadd(OPEN_SESSIONS, newest, gt=True)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zadd(SCHEDULE, dict.fromkeys((t.viewer_id for t in touches), now_ms + SETTLE_MS))
+        newest_ts = max(touch.ts for touch in touches)
+        if newest_ts > self._newest_ts:
+            self._newest_ts = newest_ts
+            pipe.set(STREAM_CLOCK, f"{newest_ts}:{now_ms}", ex=CLOCK_TTL_S)
+        await pipe.execute()
 
     async def sweep(self, now_ms: int) -> int:
-        """Close the sessions that time has ended; returns how many."""
-        if not self._newest_ts:
-            return 0
-        stream_ms = self._newest_ts + max(now_ms - self._newest_at_ms, 0)
-        due: list[Any] = await self._redis.zrange(
-            OPEN_SESSIONS, 0, stream_ms - self._gap_ms,
-            byscore=True, offset=0, num=SWEEP_LIMIT, withscores=True,
-        )  # fmt: skip
-        ended = {member.decode(): int(score) for member, score in due}
-        if ended:
-            await self._send(ended)
-            # A viewer who came back meanwhile has a newer end: only what was sent is removed.
-            pipe = self._redis.pipeline(transaction=False)
-            for viewer_id, ts in ended.items():
-                pipe.eval(_REMOVE_IF_UNCHANGED, 1, OPEN_SESSIONS, viewer_id, ts)
-            await pipe.execute()
-        return len(ended)
-
-    async def _send(self, ended: dict[str, int]) -> None:
-        if not ended:
-            return
-        viewer_ids = list(ended)
-        states = await self._store.load(viewer_ids)
-        await self._sender.send(
-            Message(SESSIONS_TOPIC, viewer_id, _json.encode(_closed(viewer_id, entries)))
-            for viewer_id, versioned in zip(viewer_ids, states, strict=True)
-            if (
-                entries := _ending_at(
-                    sessions(versioned.state, self._gap_ms), ended[viewer_id], self._gap_ms
-                )
-            )
+        """Send the sessions that have closed; returns how many."""
+        clock: Any = await self._redis.get(STREAM_CLOCK)
+        lease_end = now_ms + LEASE_MS
+        due: Any = await self._redis.fcall(
+            "freshgrid_1_lease", 1, SCHEDULE, now_ms, lease_end, SWEEP_LIMIT
         )
+        if clock is None or not due:
+            return 0
+        newest_ts, seen_ms = map(int, clock.decode().split(":"))
+        stream_ms = newest_ts + max(now_ms - seen_ms, 0)
+        viewer_ids = [member.decode() for member in due]
+        messages: list[Message] = []
+        changed: list[tuple[str, Versioned]] = []
+        pipe = self._redis.pipeline(transaction=False)
+        for viewer_id, versioned in zip(
+            viewer_ids, await self._store.load(viewer_ids), strict=True
+        ):
+            closed, open_ends = self._cut(versioned, stream_ms)
+            for session in closed:
+                messages.append(_message(viewer_id, session))
+            if closed:
+                versioned.state.sessions_sent = closed[-1][-1].ts
+                changed.append((viewer_id, versioned))
+            # Event time goes on as the wall clock does.
+            again = now_ms + max(open_ends - stream_ms, SETTLE_MS) if open_ends else ""
+            pipe.fcall("freshgrid_1_release", 1, SCHEDULE, lease_end, viewer_id, again)
+        await self._sender.send(messages)
+        # A viewer who was written meanwhile was touched, too, and will be looked at again.
+        await self._store.commit([v for v, _ in changed], [s for _, s in changed])
+        await pipe.execute()
+        return len(messages)
+
+    def _cut(self, versioned: Versioned, stream_ms: int) -> tuple[list[list[Entry]], int]:
+        """Sessions that closed and were not sent, and when the open one will close (0 for none)."""
+        closed: list[list[Entry]] = []
+        for session in sessions(versioned.state, self._gap_ms):
+            ends_ms = session[-1].ts + self._gap_ms
+            if ends_ms > stream_ms:
+                return closed, ends_ms
+            if session[-1].ts > versioned.state.sessions_sent:
+                closed.append(session)
+        return closed, 0
 
 
-_REMOVE_IF_UNCHANGED = """
-if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '-1') == tonumber(ARGV[2]) then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-end
-"""
-
-
-def _ending_at(cut: Iterable[list[Entry]], ts: int, gap_ms: int) -> list[Entry]:
-    """The session that was open at `ts`: a late event may have moved its end a little."""
-    for session in cut:
-        if session[0].ts <= ts < session[-1].ts + gap_ms:
-            return session
-    return []
-
-
-def _closed(viewer_id: str, entries: list[Entry]) -> ClosedSession:
-    return ClosedSession(
+def _message(viewer_id: str, entries: list[Entry]) -> Message:
+    session = ClosedSession(
         viewer_id=viewer_id,
         started_ts=entries[0].ts,
         ended_ts=entries[-1].ts,
         steps=[(e.author_id, ACTION_NAMES[e.action], e.ts) for e in entries],
     )
+    return Message(SESSIONS_TOPIC, viewer_id, _json.encode(session))
