@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
@@ -41,6 +44,11 @@ TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
     VERSIONS_TOPIC: COMPACT,
     DEAD_LETTERS_TOPIC: DELETE,
 }
+
+#: Batches that :func:`send_in_batches` builds, and how many it leaves unacknowledged.
+BATCH_BYTES: Final = 256 * 1024
+MAX_UNDER_WAY: Final = 16
+TELL_EVERY: Final = 1000
 
 # A broker on this machine answers in milliseconds, one across a network in well under a second.
 ADMIN_TIMEOUT_MS: Final = 10_000
@@ -125,7 +133,7 @@ async def group_lag(settings: Settings, group: str, topics: Sequence[str]) -> in
 
 
 def sync_producer(settings: Settings) -> KafkaProducer:
-    """A producer for commands that are not asynchronous, such as a replay.
+    """A producer for commands that send a record or two and are not asynchronous.
 
     Raises:
         UnreachableError: no broker answers at the configured address.
@@ -137,8 +145,6 @@ def sync_producer(settings: Settings) -> KafkaProducer:
     try:
         return Producer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
-            linger_ms=5,
-            batch_size=256 * 1024,
             max_request_size=settings.max_message_bytes,
         )
     except (ProducerError, OSError, ValueError) as error:
@@ -185,6 +191,70 @@ class Outbox:
         ]
         for future in futures:
             await future
+
+
+async def send_in_batches(
+    settings: Settings, messages: Iterable[Message], on_sent: Callable[[int], None] | None = None
+) -> None:
+    """Send very many records: whole batches, built here, at about ten times the usual rate.
+
+    Each partition gets its records in the given order, in the partition that Kafka's own clients
+    choose for the key.
+
+    Args:
+        on_sent: called now and then with the number of records sent so far.
+    """
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        max_request_size=settings.max_message_bytes,
+        max_batch_size=BATCH_BYTES,
+    )
+    await producer.start()
+    try:
+        partitioner = DefaultPartitioner()
+        partitions: dict[str, list[int]] = {}
+        chosen: dict[tuple[str, str], int] = {}
+        batches: dict[tuple[str, int], BatchBuilder] = {}
+        under_way: set[asyncio.Future[Any]] = set()
+
+        async def send(place: tuple[str, int], batch: BatchBuilder) -> None:
+            topic, partition = place
+            under_way.add(await producer.send_batch(batch, topic, partition=partition))
+            if len(under_way) >= MAX_UNDER_WAY:
+                done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                under_way.difference_update(done)
+                for future in done:
+                    future.result()
+
+        for sent, (topic, key, value) in enumerate(messages, start=1):
+            partition = chosen.get((topic, key))
+            if partition is None:
+                if topic not in partitions:
+                    partitions[topic] = sorted(await producer.partitions_for(topic))
+                everyone = partitions[topic]
+                partition = partitioner(key.encode(), everyone, everyone)
+                chosen[topic, key] = partition
+            place = (topic, partition)
+            batch = batches.get(place)
+            if batch is None:
+                batch = batches[place] = producer.create_batch()
+            if batch.append(key=key.encode(), value=value, timestamp=None) is None:
+                await send(place, batch)
+                batch = batches[place] = producer.create_batch()
+                if batch.append(key=key.encode(), value=value, timestamp=None) is None:
+                    # Larger than a batch: on its own, as large as the topic takes.
+                    await producer.send_and_wait(
+                        topic, value, key=key.encode(), partition=partition
+                    )
+            if on_sent is not None and sent % TELL_EVERY == 0:
+                on_sent(sent)
+                await asyncio.sleep(0)
+        for place, batch in batches.items():
+            if batch.record_count():
+                await send(place, batch)
+        await asyncio.gather(*under_way)
+    finally:
+        await producer.stop()
 
 
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]

@@ -132,6 +132,33 @@ def replay(
         show(report, as_json=json)
 
 
+@app.command()
+def send(
+    action: Annotated[str, typer.Argument(help="like, save, see_fewer, view, follow, block, mute")],
+    viewer: Annotated[str, typer.Option(help="Who does it.")],
+    media: Annotated[str | None, typer.Option(help="To which media.")] = None,
+    author: Annotated[
+        str | None, typer.Option(help="Its author, if the catalogue does not know; whom to follow.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the action back.")] = False,
+    json: Json = False,
+) -> None:
+    """Send one event, as a producer would."""
+    from streams.send_command import send_event
+
+    relation = action in ("follow", "block", "mute")
+    sent = send_event(
+        load_settings(),
+        "events.follow" if relation else f"events.{action}",
+        viewer,
+        media_id=media,
+        author_id=author,
+        kind=action if relation else None,
+        undo=undo,
+    )
+    show(sent, as_json=json)
+
+
 @inspect.command("viewer")
 def inspect_viewer(
     viewer_id: Annotated[str, typer.Argument(help="The viewer's id.")], json: Json = False

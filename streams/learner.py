@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 from infra.artifacts import ArtifactStore
@@ -27,6 +28,9 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         await outbox.start()
         stack.push_async_callback(outbox.stop)
         artifacts = ArtifactStore(config.artifacts_url)
+        # Takes seconds, most of which pass while the consumer group forms.
+        importing = asyncio.ensure_future(asyncio.to_thread(import_module, "torch"))
+        stack.push_async_callback(asyncio.gather, importing)
         live = await _live_versions(config, cluster)
         embeddings = Embeddings(config, artifacts, outbox, live.get(KIND))
 

@@ -6,8 +6,9 @@ A fixture holds one JSON object a line (``.gz`` is fine): the record as it goes 
 
 from __future__ import annotations
 
+import asyncio
 import gzip
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import DEAD_LETTERS_TOPIC, Message, sync_producer
+from infra.kafka import DEAD_LETTERS_TOPIC, Message, send_in_batches
 from infra.memory_store import MemoryStore
 from infra.stores import Store
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
@@ -33,7 +34,6 @@ KEY_FIELD: Final = {
 }
 #: Records folded at once, as one fetch of a partition would bring them.
 CHUNK: Final = 1000
-PROGRESS_EVERY: Final = 1000
 
 Progress = Callable[[int, int], None]
 
@@ -119,20 +119,16 @@ def replay_to_kafka(
         shift = now_ms() - newest_ts
         lines = [_shifted(line, shift) for line in lines]
         newest_ts += shift
-    counts = dict.fromkeys(REPLAYABLE, 0)
-    producer = sync_producer(config)
-    try:
-        for sent, line in enumerate(lines, start=1):
-            producer.send(line.topic, key=line.key, value=line.value)
-            counts[line.topic] += 1
-            if on_progress is not None and sent % PROGRESS_EVERY == 0:
-                on_progress(sent, len(lines))
-        producer.flush()
-    finally:
-        producer.close()
-    if on_progress is not None:
-        on_progress(len(lines), len(lines))
-    return ReplayReport({topic: n for topic, n in counts.items() if n}, newest_ts)
+    counts = Counter(line.topic for line in lines)
+    messages = (Message(line.topic, line.key.decode(), line.value) for line in lines)
+
+    def tell(sent: int) -> None:
+        if on_progress is not None:
+            on_progress(sent, len(lines))
+
+    asyncio.run(send_in_batches(config, messages, tell))
+    tell(len(lines))
+    return ReplayReport(dict(counts), newest_ts)
 
 
 def _ts(line: Line) -> int:

@@ -103,8 +103,7 @@ class Sessions:
             viewer_ids, await self._store.load(viewer_ids), strict=True
         ):
             closed, open_ends = self._cut(versioned, stream_ms)
-            for session in closed:
-                messages.append(_message(viewer_id, session))
+            messages.extend(_message(viewer_id, session) for session in closed)
             if closed:
                 versioned.state.sessions_sent = closed[-1][-1].ts
                 changed.append((viewer_id, versioned))

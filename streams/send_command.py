@@ -1,0 +1,56 @@
+"""``freshgrid send``: one event by hand."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+import msgspec
+
+from infra.config import Settings
+from infra.errors import FreshgridError, UnreachableError
+from infra.kafka import sync_producer
+from models.events import InvalidEventError, parse_event
+from streams.clock import now_ms
+
+#: A broker that takes longer to acknowledge one record is not there.
+ACKNOWLEDGED_TIMEOUT_S: Final = 15.0
+
+
+class RefusedEventError(FreshgridError):
+    """The event would be dead-lettered."""
+
+    exit_code = 2
+
+
+def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) -> dict[str, Any]:
+    """Send one event that happens now; returns it and where it stands in the log.
+
+    Raises:
+        RefusedEventError: the event is not valid.
+        UnreachableError: no broker takes it.
+    """
+    event = {
+        "event_id": uuid.uuid4().hex,
+        "viewer_id": viewer_id,
+        "ts": now_ms(),
+        **{name: value for name, value in fields.items() if value},
+    }
+    value = msgspec.json.encode(event)
+    try:
+        parse_event(topic, value, now_ms())
+    except InvalidEventError as error:
+        raise RefusedEventError(str(error)) from error
+    producer = sync_producer(settings)
+    from kafka.errors import KafkaError
+
+    try:
+        future = producer.send(topic, key=viewer_id.encode(), value=value)
+        sent = future.get(ACKNOWLEDGED_TIMEOUT_S)
+    except KafkaError as error:
+        raise UnreachableError(
+            f"Kafka at {settings.kafka_bootstrap_servers} does not take the event: {error}"
+        ) from error
+    finally:
+        producer.close()
+    return {"topic": topic, "partition": sent.partition, "offset": sent.offset, "event": event}
