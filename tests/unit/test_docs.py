@@ -1,0 +1,146 @@
+"""The documentation names what the code has, its links resolve and its example runs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.config import Settings
+from infra.kafka import TOPICS
+from models.events import (
+    ACTION_NAMES,
+    EVENT_TOPICS,
+    FollowEvent,
+    MediaEvent,
+    Relation,
+    action_of,
+)
+from models.grid import GridDocument, GridItem, Stages
+from models.interactions import Counter
+from models.viewer_state import (
+    Entry,
+    FoldConfig,
+    ViewerState,
+    encode,
+    entries,
+    fold_follow_event,
+    fold_media_event,
+    related_authors,
+    suppressed_media,
+)
+from streams.ingest import TOPIC_CODES, DeadLetter
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CONTRACTS = (ROOT / "docs" / "contracts.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+T = 1_652_500_000_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        found = (page.parent / name).resolve() if name else page
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in _anchors(found.read_text()), target
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    return {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    }
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)`", OPERATIONS, flags=re.MULTILINE))
+    defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    assert rows == {
+        name: f"{default:g}" if isinstance(default, float) else str(default)
+        for name, default in defaults.items()
+    }
+
+
+def test_every_topic_is_documented() -> None:
+    named = set(re.findall(r"`((?:events|catalog|explore)\.\w+)`", CONTRACTS))
+    assert named == set(TOPICS)
+
+
+@pytest.mark.parametrize("array", [ViewerState, Entry, Counter])
+def test_arrays_are_documented_field_by_field(array: Any) -> None:
+    rows = "\n".join(re.findall(r"^\| (\d+ \| `\w+`) \|", CONTRACTS, flags=re.MULTILINE))
+    assert "\n".join(f"{i} | `{f}`" for i, f in enumerate(array.__struct_fields__)) in rows
+
+
+@pytest.mark.parametrize("described", [GridDocument, GridItem, Stages, DeadLetter])
+def test_fields_of_documents_are_named(described: Any) -> None:
+    named = set(re.findall(r'[`"](\w+)[`"]', CONTRACTS))
+    assert set(described.__struct_fields__) <= named
+
+
+def test_codes_are_as_documented() -> None:
+    codes = ", ".join(f"{code} {name}" for code, name in enumerate(ACTION_NAMES))
+    assert f"code: {codes}" in CONTRACTS
+    assert list(TOPIC_CODES.values()) == list(range(len(EVENT_TOPICS)))
+    assert "index 0 like, 1 save, 2 see_fewer, 3 view,\n4 follow" in CONTRACTS
+
+
+def test_reasons_of_dead_letters_are_documented() -> None:
+    code = (ROOT / "models" / "events.py").read_text() + (
+        ROOT / "streams" / "ingest.py"
+    ).read_text()
+    raised = set(re.findall(r'InvalidEventError\(\s*"(\w+)"', code))
+    raised |= set(re.findall(r'_REASON: Final = "(\w+)"', code))
+    # A topic that the worker does not read cannot bring an unknown action.
+    raised.discard("unknown_action")
+    table = CONTRACTS.partition("| `error` | the record |")[2].partition("\n\n")[0]
+    assert raised == set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE))
+
+
+def test_the_example_reads_a_state_as_the_code_does() -> None:
+    [snippet] = re.findall(r"<!-- snippet: python -->\n```python\n(.*?)```", CONTRACTS, re.DOTALL)
+    example: dict[str, Any] = {}
+    exec(snippet, example)
+    state, at_ms, config = _state(), T + 100_000_000, FoldConfig()
+    read = example["read_viewer"]((1).to_bytes(8, "big") + encode(state), at_ms)
+    assert read["liked"] == ["m1"]
+    assert read["viewed"] == ["m3"]
+    assert [*read["liked"], *read["viewed"], *read["suppressed"]] == [
+        entry.media_id for entry in entries(state)
+    ]
+    assert set(read["suppressed"]) == suppressed_media(state) == {"m4"}
+    assert set(read["followed"]) == related_authors(state, Relation.FOLLOW) == {"a9"}
+    for author, counters in state.authors.items():
+        for code, counter in counters.items():
+            shown = read["authors"][author][ACTION_NAMES[code]]
+            assert (shown["count"], shown["last_ts"]) == (counter.count, counter.last_ts)
+            decayed = counter.decayed(at_ms, config.half_life_ms)
+            assert shown["decayed"] == pytest.approx(decayed, rel=1e-12)
+    assert repr(read["authors"]["a1"]["like"]["decayed"]) in CONTRACTS
+
+
+def _state() -> ViewerState:
+    state, config = ViewerState(), FoldConfig()
+
+    def fold(topic: str, event_id: str, media_id: str, ts: int, **fields: Any) -> None:
+        event = MediaEvent(event_id, "v1", media_id, ts, **fields)
+        author_id = media_id.replace("m", "a")
+        assert fold_media_event(state, action_of(topic, event), event, author_id, config)
+
+    fold("events.like", "e1", "m1", T)
+    fold("events.like", "e2", "m2", T + 1000)
+    fold("events.like", "e2", "m2", T + 2000, undo=True)
+    fold("events.view", "e3", "m3", T + 3000, long=True)
+    fold("events.see_fewer", "e4", "m4", T + 4000)
+    fold("events.see_fewer", "e5", "m5", T + 5000)
+    fold("events.see_fewer", "e5", "m5", T + 6000, undo=True)
+    fold_follow_event(state, FollowEvent("e6", "v1", "a9", Relation.FOLLOW, T), config)
+    return state
