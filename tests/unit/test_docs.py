@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra import redis_store
 from infra.config import Settings
 from infra.kafka import TOPICS
 from models.events import (
@@ -29,12 +30,15 @@ from models.viewer_state import (
     related_authors,
     suppressed_media,
 )
+from streams import cli
 from streams.ingest import TOPIC_CODES, DeadLetter
+from streams.sessions import SCHEDULE, STREAM_CLOCK
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONTRACTS = (ROOT / "docs" / "contracts.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+README = (ROOT / "README.md").read_text()
 T = 1_652_500_000_000
 
 
@@ -67,6 +71,34 @@ def test_every_setting_is_documented_with_its_default() -> None:
         name: f"{default:g}" if isinstance(default, float) else str(default)
         for name, default in defaults.items()
     }
+
+
+def test_every_key_of_redis_is_documented() -> None:
+    section = CONTRACTS.partition("### Keys")[2].partition("###")[0]
+    keys = re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE)
+    documented = {re.sub("VIEWER|MEDIA|SERIES", "1", key) for key in keys}
+    assert documented == {
+        redis_store.viewer_key("1"),
+        redis_store.grid_key("1"),
+        redis_store._pages_key("1", "1"),
+        redis_store._author_key("1"),
+        redis_store._parked_key("1"),
+        "parked",
+        SCHEDULE,
+        STREAM_CLOCK,
+    }
+
+
+def test_every_command_is_in_the_readme() -> None:
+    table = README.partition("| command | does |")[2].partition("\n\n")[0]
+    commands = {command.callback.__name__ for command in cli.app.registered_commands}
+    assert commands | {"inspect"} <= set(re.findall(r"\w+", table))
+
+
+def test_the_example_of_the_api_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    [snippet] = re.findall(r"<!-- snippet: api -->\n```python\n(.*?)```", README, re.DOTALL)
+    exec(snippet, {})
+    assert "media_id='m3'" in capsys.readouterr().out
 
 
 def test_every_topic_is_documented() -> None:
