@@ -9,12 +9,26 @@ from typing import Annotated, Any, Protocol
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Path, Query, Response
+from pydantic import AfterValidator
 
 from infra.config import Settings
+from models.events import MAX_ID_BYTES
 
 JSON = "application/json"
 
-ViewerId = Annotated[str, Path(min_length=1, max_length=128, description="The viewer's id.")]
+
+def _event_id(text: str) -> str:
+    """Refuse what no event may carry."""
+    if not 0 < len(text.encode()) <= MAX_ID_BYTES:
+        raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes; this one has {len(text.encode())}")
+    return text
+
+
+ViewerId = Annotated[
+    str,
+    Path(description=f"The viewer's id, 1 to {MAX_ID_BYTES} bytes, URL-encoded."),
+    AfterValidator(_event_id),
+]
 CursorText = Annotated[
     str | None,
     Query(max_length=1024, description="`next` of the page before; none for the first page."),
@@ -37,7 +51,8 @@ def create_api(reader: Reader) -> FastAPI:
     """The API over one ranking worker."""
     api = FastAPI(title="Freshgrid", version="1", docs_url="/docs", redoc_url=None)
 
-    @api.get("/v1/explore/{viewer_id}")
+    # `path`: an id may hold slashes, and an encoded one arrives here decoded.
+    @api.get("/v1/explore/{viewer_id:path}")
     async def explore(viewer_id: ViewerId, cursor: CursorText = None) -> Response:
         """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
         try:
