@@ -45,6 +45,9 @@ TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
     DEAD_LETTERS_TOPIC: DELETE,
 }
 
+#: A follower keeps a copy of what changes slowly: it need not hear of it at once, and a fetch of
+#: all partitions of many topics costs the embedded broker dearly.
+FOLLOWER_WAIT_MS: Final = 250
 #: Batches that :func:`send_in_batches` builds, and how many it leaves unacknowledged.
 BATCH_BYTES: Final = 256 * 1024
 MAX_UNDER_WAY: Final = 16
@@ -284,7 +287,7 @@ class Follower:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=settings.fetch_max_wait_ms,
+            fetch_max_wait_ms=max(settings.fetch_max_wait_ms, FOLLOWER_WAIT_MS),
             max_partition_fetch_bytes=settings.max_message_bytes,
         )
         self.caught_up = False

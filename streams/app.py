@@ -20,7 +20,7 @@ import faust
 
 from infra.config import Settings, settings
 from infra.errors import FreshgridError
-from infra.kafka import ClusterInfo, Outbox, prepare_cluster
+from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, Outbox, prepare_cluster
 from infra.redis_store import RedisStore, connect
 from streams.transport import BatchedTransport
 
@@ -38,9 +38,14 @@ Role = Callable[
 logger = logging.getLogger(__name__)
 
 
-def faust_app(role: str, config: Settings) -> faust.App:
-    """A Faust application on the batched transport; its consumer group is ``freshgrid-{role}``."""
-    BatchedTransport.fetch_max_wait_ms = config.fetch_max_wait_ms
+def faust_app(role: str, config: Settings, *, prompt: bool = True) -> faust.App:
+    """A Faust application on the batched transport; its consumer group is ``freshgrid-{role}``.
+
+    Args:
+        prompt: it stands between a like and a grid, so that a wait counts.
+    """
+    wait_ms = config.fetch_max_wait_ms
+    BatchedTransport.fetch_max_wait_ms = wait_ms if prompt else max(wait_ms, FOLLOWER_WAIT_MS)
     servers = config.kafka_bootstrap_servers.split(",")
     return faust.App(
         f"freshgrid-{role}",

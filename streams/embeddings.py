@@ -112,6 +112,7 @@ class Embeddings:
         finishes, self._unfinished = self._unfinished, []
         self._waiting.clear()  # part of the histories
         self._sessions_at_fit = sessions = self._sessions
+        started = time.monotonic()
         try:
             model = await asyncio.to_thread(Ig2Vec.fit, corpus)
         except Ig2VecError as error:
@@ -119,6 +120,10 @@ class Embeddings:
             self._unfinished = finishes + self._unfinished
             return
         self.model = model
+        logger.info(
+            "fitted ig2vec on %d sessions in %.1f s: %d accounts",
+            sessions, time.monotonic() - started, len(model),
+        )  # fmt: skip
         await self._save(model, {"sessions": sessions, "accounts": len(model)})
         await self._tell(model, None, finishes)
 

@@ -53,7 +53,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         async def polled() -> None:
             await training.polled(follower.lag)
 
-        app = faust_app("learner", config)
+        app = faust_app("learner", config, prompt=False)
         add_embeddings(app, embeddings)
         failed = await stack.enter_async_context(running(app))
         yield await stack.enter_async_context(

@@ -24,13 +24,14 @@ ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
 #: The embedded broker is not Apache Kafka: a group join waits for half the session timeout, and a
-#: fetch that finds nothing waits out its time even when a record arrives (10 ms cost a consumer
-#: about 2 % of a core). One worker needs few partitions, and every one costs each fetch.
+#: fetch that finds nothing waits out its time even when a record arrives, while looking at every
+#: partition again and again. So the wait is short where a grid depends on it, and there are few
+#: partitions: one worker needs no more.
 EMBEDDED_KAFKA: Final[dict[str, object]] = {
-    "partitions": 4,
+    "partitions": 2,
     "session_timeout_s": 3.0,
     "rebalance_timeout_s": 3.0,
-    "fetch_max_wait_ms": 10,
+    "fetch_max_wait_ms": 20,
 }
 
 

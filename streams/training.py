@@ -83,9 +83,14 @@ class Training:
             self._training = asyncio.create_task(self._train(self._examples, sets))
 
     def _observe(self, events: list[Observed]) -> None:
+        started = time.monotonic()
         events.sort(key=lambda item: item[1].ts)
         self._builder.observe(events, now_ms())
         self._collect()
+        took_s = time.monotonic() - started
+        logger.info(
+            "observed %d events in %.1f s: %d examples", len(events), took_s, len(self._examples)
+        )
 
     def _is_due(self) -> bool:
         if self._world.space is None:
@@ -117,11 +122,16 @@ class Training:
         return candidate_sets(viewers, self._world, now_ms(), fold=self._settings.fold_config())
 
     async def _train(self, examples: Examples, sets: CandidateSets) -> None:
+        started = time.monotonic()
         try:
             bundle = await asyncio.to_thread(_train, examples, sets, self._settings)
         except (ValueError, ArithmeticError) as error:
             logger.warning("rankers not trained, the live ones stay: %s", error)
             return
+        logger.info(
+            "trained %s on %d examples in %.1f s: %s",
+            bundle.version, len(examples), time.monotonic() - started, bundle.metrics,
+        )  # fmt: skip
         await self._publish(bundle)
 
     async def _publish(self, bundle: RankerBundle) -> None:

@@ -23,6 +23,7 @@ from models.events import (
     MEDIA_TOPIC,
     Action,
     InvalidEventError,
+    Media,
     MediaEvent,
     action_of,
     parse_account,
@@ -100,18 +101,19 @@ class WorldFeed:
     def apply(self, topic: str, records: Sequence[Record]) -> None:
         """Apply records of one of :data:`FEED_TOPICS`."""
         if topic == MEDIA_TOPIC:
-            media = []
-            removed = []
+            # The newest record of a media within the batch is the only one that counts.
+            newest: dict[str, Media | None] = {}
             for record in records:
                 if record.value is None:
-                    removed.append((record.key or b"").decode("utf-8", "replace"))
+                    newest[_key(record)] = None
                     continue
                 try:
-                    media.append(parse_media(record.value))
+                    media = parse_media(record.value)
                 except InvalidEventError:
                     continue
-            self.world.apply_media(media)
-            self.world.catalog.delete_media(removed)
+                newest[media.media_id] = media
+            self.world.apply_media([media for media in newest.values() if media is not None])
+            self.world.catalog.delete_media([name for name, of in newest.items() if of is None])
         elif topic == ACCOUNTS_TOPIC:
             accounts = []
             for record in records:
@@ -126,21 +128,34 @@ class WorldFeed:
             self.world.apply_events(list(media_events(topic, records)))
 
     def _embeddings(self, records: Sequence[Record]) -> None:
-        removed = [(r.key or b"").decode() for r in records if r.value is None]
-        if removed:
-            self.world.remove_embeddings(removed)
-        # The newest vector of an account within the batch is the only one that counts.
-        spaces: dict[str, dict[str, NDArray[np.float32]]] = {}
+        # The newest record of an account within the batch is the only one that counts.
+        newest: dict[str, tuple[str, NDArray[np.float32]] | None] = {}
         for record in records:
-            if record.value is not None:
+            if record.value is None:
+                newest[_key(record)] = None
+                continue
+            try:
                 told = _embedding.decode(record.value)
-                vector_d = np.frombuffer(base64.b64decode(told.vector), "<f4")
-                spaces.setdefault(told.space, {})[told.account_id] = vector_d
-        for space, vectors in spaces.items():
+                vector_d = np.frombuffer(base64.b64decode(told.vector, validate=True), "<f4")
+            except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+                logger.warning("vector of account %s refused: %s", _key(record), error)
+                continue
+            newest[told.account_id] = told.space, vector_d
+        self.world.remove_embeddings([name for name, of in newest.items() if of is None])
+        # Vectors of different lengths cannot be stacked; the world refuses the wrong ones.
+        spaces: dict[tuple[str, int], dict[str, NDArray[np.float32]]] = {}
+        for name, of in newest.items():
+            if of is not None:
+                spaces.setdefault((of[0], len(of[1])), {})[name] = of[1]
+        for (space, _), vectors in spaces.items():
             try:
                 self.world.apply_embeddings(space, list(vectors), np.stack(list(vectors.values())))
             except AccountIndexError as error:
                 logger.warning("vectors of space %s refused: %s", space, error)
+
+
+def _key(record: Record) -> str:
+    return (record.key or b"").decode("utf-8", "replace")
 
 
 def media_events(topic: str, records: Sequence[Record]) -> Iterator[tuple[Action, MediaEvent]]:

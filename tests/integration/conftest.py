@@ -1,4 +1,4 @@
-"""A real broker, a real Redis-protocol server and a real ingest worker."""
+"""Real servers and workers: an ingest worker alone, or a whole stack with trained models."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
+import redis
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from infra.config import Settings
-from infra.embedded import embedded_kafka, embedded_redis
+from infra.embedded import embedded_kafka, embedded_redis, kafka_cluster_id
 from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.redis_store import RedisStore, connect
 from models.viewer_state import ViewerState
+from streams import scenario
+from streams.clock import now_ms
+from streams.inspection import inspect_stored_viewer
+from streams.stack import Stack, starting_stack
 
+TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
 PARTITIONS = 4
 # A worker on a loaded machine joins its group and works off a backlog well within this.
 DEADLINE_S = 60.0
@@ -128,10 +137,10 @@ class Pipeline:
 @pytest.fixture(scope="module")
 def pipeline() -> Iterator[Pipeline]:
     """Servers and a worker, shared by the tests of a module."""
-    with embedded_kafka() as kafka, embedded_redis() as redis:
+    with embedded_kafka() as kafka, embedded_redis() as url:
         settings = Settings(
             kafka_bootstrap_servers=kafka,
-            redis_url=redis,
+            redis_url=url,
             partitions=PARTITIONS,
             session_timeout_s=4.0,
             fetch_max_wait_ms=20,
@@ -142,3 +151,121 @@ def pipeline() -> Iterator[Pipeline]:
         yield started
         started.producer.close()
         started.stop_worker()
+
+
+class Explore(Pipeline):
+    """A whole stack with trained models: events in, grids out of Redis and HTTP."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack.settings)
+        self.stack = stack
+        self.redis = redis.Redis.from_url(stack.endpoints.redis)
+        self.http = httpx.Client(base_url=stack.endpoints.http, trust_env=False, timeout=30)
+
+    def close(self) -> None:
+        self.http.close()
+        self.redis.close()
+        self.producer.close()
+
+    def wait(self, condition: Callable[[], Any]) -> Any:
+        def alive() -> Any:
+            self.stack.check()
+            return condition()
+
+        return super().wait(alive)
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.http.get("/v1/status").raise_for_status().json()
+        return answer
+
+    def page(self, viewer: str, cursor: str | None = None) -> httpx.Response:
+        """One page, as it was answered."""
+        params = {} if cursor is None else {"cursor": cursor}
+        return self.http.get(f"/v1/explore/{quote(viewer, safe='')}", params=params)
+
+    def walk(self, viewer: str) -> list[list[dict[str, Any]]]:
+        """The items of all pages of a new series, up to the last one that has any."""
+        pages, cursor = [], None
+        while True:
+            answer = self.page(viewer, cursor).raise_for_status().json()
+            if answer["items"]:
+                pages.append(answer["items"])
+            cursor = answer["next"]
+            if cursor is None:
+                return pages
+
+    def reach(self, viewer: str) -> dict[str, dict[str, Any]]:
+        """Every item the viewer can scroll to, by media."""
+        return {item["media_id"]: item for page in self.walk(viewer) for item in page}
+
+    def stored_grid(self, viewer: str) -> dict[str, Any] | None:
+        """The ready grid, read as a client in another language would."""
+        value: Any = self.redis.get(f"grid:{{{viewer}}}")
+        return None if value is None else json.loads(value)
+
+    def act(self, topic: str, event: dict[str, Any]) -> dict[str, Any]:
+        """Send a viewer's event; returns the grid that reflects it."""
+        self.send(topic, event, event["viewer_id"])
+
+        def reflecting() -> dict[str, Any] | None:
+            grid = self.stored_grid(event["viewer_id"])
+            return grid if grid is not None and grid["reflects_ts"] >= event["ts"] else None
+
+        grid: dict[str, Any] = self.wait(reflecting)
+        return grid
+
+    def post(self, author: str, **fields: Any) -> str:
+        """Put a new media of an author into the catalogue; returns its id."""
+        media_id = f"media-{next(self._ids)}"
+        media = {"media_id": media_id, "author_id": author, "created_ts": now_ms(), **fields}
+        before = self.status()["media"]
+        self.send("catalog.media", media, media_id)
+        self.wait(lambda: self.status()["media"] > before)
+        return media_id
+
+    def env(self, **more: str) -> dict[str, str]:
+        """The environment in which a command or another role finds the stack."""
+        settings = self.settings
+        names = (
+            "kafka_bootstrap_servers", "redis_url", "artifacts_url", "http_host", "partitions",
+            "session_timeout_s", "rebalance_timeout_s", "fetch_max_wait_ms",
+        )  # fmt: skip
+        given = {name.upper(): str(getattr(settings, name)) for name in names}
+        return {**os.environ, **given, **more}
+
+    def inspect(self, viewer: str) -> dict[str, Any]:
+        """Everything stored about a viewer."""
+        return asyncio.run(inspect_stored_viewer(self.settings, viewer))
+
+    def inspect_command(self, viewer: str) -> dict[str, Any]:
+        """The same, as ``freshgrid inspect viewer ID --json`` prints it."""
+        command = [sys.executable, "-m", "streams.cli", "inspect", "viewer", viewer, "--json"]
+        done = subprocess.run(command, env=self.env(), capture_output=True, text=True, check=True)
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+@pytest.fixture(scope="module")
+def explore() -> Iterator[Explore]:
+    """A stack of its own for the tests of a module, trained on the tiny fixture, up to now."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "ARTIFACTS_URL", "HTTP_PORT"):
+            patch.delenv(name, raising=False)
+        # The fixture has 190 sessions: fitted once, and not again by what the tests add.
+        patch.setenv("BOOTSTRAP_SESSIONS", "150")
+        patch.setenv("BOOTSTRAP_POSITIVES", "5")
+        patch.setattr(scenario, "FIXTURE", TINY)
+        with starting_stack(Settings(), http_port=0) as stack:
+            scenario.replay_fixture(stack)
+            stack.wait_ready()
+            scenario.wait_trained(stack)
+            started = Explore(stack)
+            # Grids made before the rankers were trained are being made again.
+            started.wait(lambda: not started.status()["waiting_viewers"])
+            yield started
+            started.close()
+            stack.check()
+            endpoints = stack.endpoints
+        host, port = endpoints.kafka.split(":")
+        assert kafka_cluster_id(host, int(port)) is None
+        assert not Path(endpoints.artifacts).exists()
