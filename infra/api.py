@@ -31,7 +31,7 @@ ViewerId = Annotated[
 ]
 CursorText = Annotated[
     str | None,
-    Query(max_length=1024, description="`next` of the page before; none for the first page."),
+    Query(max_length=2048, description="`next` of the page before; none for the first page."),
 ]
 
 
