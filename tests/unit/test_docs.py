@@ -33,6 +33,7 @@ from models.viewer_state import (
 from streams import cli
 from streams.ingest import TOPIC_CODES, DeadLetter
 from streams.sessions import SCHEDULE, STREAM_CLOCK
+from streams.stack import EMBEDDED_KAFKA
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -71,6 +72,12 @@ def test_every_setting_is_documented_with_its_default() -> None:
         name: f"{default:g}" if isinstance(default, float) else str(default)
         for name, default in defaults.items()
     }
+
+
+def test_the_embedded_profile_is_documented() -> None:
+    for name, value in EMBEDDED_KAFKA.items():
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        assert f"`{name.upper()}={shown}`" in OPERATIONS
 
 
 def test_every_key_of_redis_is_documented() -> None:
