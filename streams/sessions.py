@@ -80,8 +80,11 @@ class Sessions:
         pipe.zadd(SCHEDULE, dict.fromkeys((t.viewer_id for t in touches), now_ms + SETTLE_MS))
         newest_ts = max(touch.ts for touch in touches)
         if newest_ts > self._newest_ts:
-            self._newest_ts = newest_ts
-            pipe.set(STREAM_CLOCK, f"{newest_ts}:{now_ms}", ex=CLOCK_TTL_S)
+            # Another worker, or this one before a restart, may have seen a later time.
+            known_ts, _ = _times(await self._redis.get(STREAM_CLOCK))
+            if newest_ts > known_ts:
+                pipe.set(STREAM_CLOCK, f"{newest_ts}:{now_ms}", ex=CLOCK_TTL_S)
+            self._newest_ts = max(newest_ts, known_ts)
         await pipe.execute()
 
     async def sweep(self, now_ms: int) -> int:
@@ -93,7 +96,7 @@ class Sessions:
         )
         if clock is None or not due:
             return 0
-        newest_ts, seen_ms = map(int, clock.decode().split(":"))
+        newest_ts, seen_ms = _times(clock)
         stream_ms = newest_ts + max(now_ms - seen_ms, 0)
         viewer_ids = [member.decode() for member in due]
         messages: list[Message] = []
@@ -126,6 +129,14 @@ class Sessions:
             if session[-1].ts > versioned.state.sessions_sent:
                 closed.append(session)
         return closed, 0
+
+
+def _times(clock: Any) -> tuple[int, int]:
+    """Newest event time, and the wall-clock time at which it was seen; 0 for none yet."""
+    if clock is None:
+        return 0, 0
+    newest_ts, seen_ms = clock.decode().split(":")
+    return int(newest_ts), int(seen_ms)
 
 
 def _message(viewer_id: str, entries: list[Entry]) -> Message:
