@@ -1,0 +1,179 @@
+"""When ig2vec is fitted, updated and fitted again, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import msgspec
+import numpy as np
+import pytest
+
+from infra.artifacts import ArtifactStore
+from infra.config import Settings
+from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
+from streams import embeddings as module
+from streams.embeddings import KIND, Embeddings
+from streams.sessions import ClosedSession
+
+ENOUGH = 40
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self.sent = []
+
+    async def send(self, messages):
+        self.sent += messages
+
+    def accounts(self):
+        return {m.key for m in self.sent if m.topic == EMBEDDINGS_TOPIC}
+
+    def spaces(self):
+        told = (msgspec.json.decode(m.value) for m in self.sent if m.topic == EMBEDDINGS_TOPIC)
+        return {record["space"] for record in told}
+
+    def versions(self):
+        return [msgspec.json.decode(m.value) for m in self.sent if m.topic == VERSIONS_TOPIC]
+
+
+class Learner:
+    """An Embeddings whose loop turns fast."""
+
+    def __init__(self, folder, live=None):
+        self.outbox, self.finished, self._sessions = Outbox(), 0, 0
+        settings = Settings(bootstrap_sessions=ENOUGH)
+        self.embeddings = Embeddings(settings, ArtifactStore(str(folder)), self.outbox, live)
+
+    def close_sessions(self, count, *, authors="abcdef", seed=0):
+        """Sessions of new viewers, as one chunk."""
+        rng = np.random.default_rng(seed)
+        values = []
+        for _ in range(count):
+            self._sessions += 1
+            steps = [(a, "like", 1) for a in rng.choice(list(authors), 4, replace=False).tolist()]
+            values.append(
+                msgspec.json.encode(ClosedSession(f"v{seed}-{self._sessions}", 1, 1, steps))
+            )
+        self.embeddings.closed(values, self._finish)
+
+    def _finish(self):
+        self.finished += 1
+
+    async def until(self, condition):
+        """Run until the condition holds."""
+        running = asyncio.ensure_future(self.embeddings.run())
+        async with asyncio.timeout(30):
+            while not condition() and not running.done():
+                await asyncio.sleep(0.001)
+        await self._end(running)
+        assert condition()
+
+    async def turns(self):
+        """Run for some turns of the loop."""
+        running = asyncio.ensure_future(self.embeddings.run())
+        for _ in range(20):
+            await asyncio.sleep(0.002)
+        await self._end(running)
+
+    async def _end(self, running):
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    monkeypatch.setattr(module, "UPDATE_INTERVAL_S", 0.001)
+    monkeypatch.setattr(module, "QUIET_S", 0.0)
+
+
+@pytest.fixture
+def busy(quiet, monkeypatch):
+    """A stream that is never quiet."""
+    monkeypatch.setattr(module, "QUIET_S", 1e9)
+
+
+async def fitted(folder, sessions=ENOUGH):
+    learner = Learner(folder)
+    learner.close_sessions(sessions)
+    await learner.until(lambda: learner.finished == 1)
+    return learner
+
+
+async def test_the_first_fit_waits_for_enough_sessions(quiet, tmp_path):
+    learner = Learner(tmp_path)
+    learner.close_sessions(ENOUGH - 1)
+    await learner.turns()
+    assert (learner.outbox.sent, learner.finished) == ([], 0)
+    learner.close_sessions(1)
+    await learner.until(lambda: learner.finished == 2)
+    assert learner.outbox.accounts() == set("abcdef")
+    [version] = learner.outbox.versions()
+    assert version["kind"] == KIND
+    assert version["metrics"]["sessions"] == ENOUGH
+    stored = ArtifactStore(str(tmp_path)).get(KIND, version["version"])
+    assert learner.outbox.spaces() == {stored.meta["space_id"]}
+
+
+async def test_the_first_fit_waits_for_a_quiet_stream_but_not_for_ever(busy, tmp_path):
+    learner = Learner(tmp_path)
+    learner.close_sessions(module.NEVER_QUIET * ENOUGH - 1)
+    await learner.turns()
+    assert learner.outbox.sent == []
+    learner.close_sessions(1)
+    await learner.until(lambda: learner.finished == 2)
+    assert learner.outbox.versions()
+
+
+async def test_sessions_after_the_fit_change_vectors_of_the_same_space(quiet, tmp_path):
+    learner = await fitted(tmp_path)
+    spaces = learner.outbox.spaces()
+    learner.outbox.sent.clear()
+    learner.close_sessions(3, authors="abwxyz", seed=1)
+    await learner.until(lambda: learner.finished == 2)
+    assert learner.outbox.accounts() <= set("abwxyz")
+    assert learner.outbox.accounts() & set("ab")
+    assert learner.outbox.spaces() == spaces
+    assert learner.outbox.versions() == []
+
+
+async def test_twice_the_sessions_are_fitted_anew(quiet, tmp_path):
+    learner = await fitted(tmp_path)
+    before = learner.outbox.spaces()
+    learner.close_sessions(ENOUGH - 1, seed=1)
+    await learner.until(lambda: learner.finished == 2)
+    assert len(learner.outbox.versions()) == 1
+    learner.outbox.sent.clear()
+    learner.close_sessions(1, seed=2)
+    await learner.until(lambda: learner.finished == 3)
+    [version] = learner.outbox.versions()
+    assert version["metrics"]["sessions"] == 2 * ENOUGH
+    assert not learner.outbox.spaces() & before
+    assert learner.outbox.accounts() == set("abcdef")
+
+
+async def test_a_restart_goes_on_with_the_live_vectors(quiet, tmp_path):
+    sessions = 3 * ENOUGH
+    before = await fitted(tmp_path, sessions)
+    [version] = before.outbox.versions()
+    learner = Learner(tmp_path, version["version"])
+    # More than a first fit needs, yet far less than the live vectors were learned from.
+    learner.close_sessions(ENOUGH, seed=1)
+    await learner.until(lambda: learner.finished == 1)
+    assert learner.outbox.versions() == []
+    assert learner.outbox.spaces() == before.outbox.spaces()
+    learner.close_sessions(sessions - ENOUGH, seed=2)
+    await learner.until(lambda: learner.finished == 2)
+    assert len(learner.outbox.versions()) == 1
+
+
+async def test_sessions_that_say_too_little_end_nothing(quiet, tmp_path):
+    learner = Learner(tmp_path)
+    lonely = ClosedSession("v", 1, 1, [("a", "like", 1)])
+    learner.embeddings.closed([msgspec.json.encode(lonely)] * ENOUGH, learner._finish)
+    await learner.turns()
+    assert (learner.outbox.sent, learner.finished) == ([], 0)
+    learner.close_sessions(2 * ENOUGH)
+    await learner.until(lambda: learner.finished == 2)
+    assert learner.outbox.accounts() == set("abcdef")
