@@ -10,7 +10,7 @@ manifest that lies about a file, a file that was cut, or a manifest that was edi
 
 Errors::
 
-    RuntimeError
+    FreshgridError
     └── ArtifactError            the message names the file, what is wrong and what to do
         └── ArtifactMissingError the version does not exist
 """
@@ -30,12 +30,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.errors import FreshgridError
+
 MANIFEST: Final = "manifest.json"
 SCHEMA: Final = 1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(FreshgridError):
     """An artifact that cannot be written, or must not be loaded."""
 
 

@@ -60,3 +60,12 @@ redis.register_function('freshgrid_1_release', function(keys, args)
     redis.call('ZADD', keys[1], args[3], args[2])
   end
 end)
+
+-- keys: clock   args: event time, wall-clock time, time to live in seconds
+-- Keeps the newest event time of all workers, with the wall-clock time at which it was seen.
+redis.register_function('freshgrid_1_clock', function(keys, args)
+  local newest = tonumber(string.match(redis.call('GET', keys[1]) or '-1:', '^(-?%d+):'))
+  if tonumber(args[1]) > newest then
+    redis.call('SET', keys[1], args[1] .. ':' .. args[2], 'EX', args[3])
+  end
+end)

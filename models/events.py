@@ -168,8 +168,8 @@ def parse_event(topic: str, value: bytes | None, now_ms: int) -> MediaEvent | Fo
     _check_id("viewer_id", event.viewer_id)
     if isinstance(event, MediaEvent):
         _check_id("media_id", event.media_id)
-        if event.request_id is not None and len(event.request_id) > MAX_ID_BYTES:
-            raise InvalidEventError("bad_id", f"request_id is longer than {MAX_ID_BYTES} bytes")
+        if event.request_id is not None:
+            _check_id("request_id", event.request_id)
     if event.author_id is not None:
         _check_id("author_id", event.author_id)
     _check_ts(event.ts, now_ms)

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import faust
+from mode import CrashingSupervisor
 
 from infra.config import Settings, settings
 from infra.errors import FreshgridError
@@ -57,6 +58,10 @@ def faust_app(role: str, config: Settings, *, prompt: bool = True) -> faust.App:
         table_standby_replicas=0,
         stream_buffer_maxsize=BUFFERED_CHUNKS,
         stream_wait_empty=False,
+        # An agent that failed must not go on as if nothing had happened: its chunk is not
+        # finished, so nothing behind it would ever be committed. The process ends instead, and
+        # whoever restarts it gets the chunk again.
+        agent_supervisor=CrashingSupervisor,
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_session_timeout=config.session_timeout_s,
         broker_heartbeat_interval=config.session_timeout_s / 4,

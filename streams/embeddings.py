@@ -71,17 +71,17 @@ class Embeddings:
         self.model: Ig2Vec | None = None
         if live is not None:
             self._resume(live)
-            # What the histories held is gone: the next fit waits for as much again.
-            self._sessions = self._sessions_at_fit = int(artifact.meta.get("sessions", 0))
 
     def _resume(self, version: str) -> None:
         try:
             artifact = self._artifacts.get(KIND, version)
             self.model = Ig2Vec.load_arrays(artifact.arrays, artifact.meta)
         except (ArtifactError, Ig2VecError) as error:
-            logger.warning("ig2vec %s cannot be loaded, a new one will be fitted: %s", version, error)
+            logger.warning(
+                "ig2vec %s cannot be loaded, a new one will be fitted: %s", version, error
+            )
             return
-        # Histories are not kept: the next fit waits until as many sessions came in again.
+        # What the histories held is gone: the next fit waits for as much again.
         self._sessions = self._sessions_at_fit = int(artifact.meta.get("sessions", 0))
 
     def closed(self, values: Sequence[bytes], finish: Finish) -> None:
@@ -155,7 +155,6 @@ class Embeddings:
 
     async def _save(self, model: Ig2Vec, metrics: dict[str, float]) -> None:
         arrays, meta = model.save_arrays()
-        meta["sessions"] = self._sessions
         meta = {**meta, "sessions": self._sessions_at_fit}
         version = await asyncio.to_thread(self._artifacts.put, KIND, arrays, meta)
         await self._sender.send([version_message(Version(KIND, version, now_ms(), metrics))])

@@ -11,7 +11,7 @@ import msgspec
 from infra.config import Settings
 from infra.kafka import Follower
 from infra.stores import Store
-from models.grid import GridDocument, from_json
+from models.grid import from_json
 from models.world import World
 from streams.explorer import MAX_PAGES, Cursor, Explorer
 from streams.ranking import Ranking
@@ -19,13 +19,6 @@ from streams.ranking import Ranking
 Impression = Callable[[str, bytes], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
-
-
-class Page(msgspec.Struct):
-    """A page as the API answers it: a grid and the cursor of the page after it."""
-
-    grid: GridDocument
-    next: str | None
 
 
 _json = msgspec.json.Encoder()

@@ -70,7 +70,6 @@ class Sessions:
         self._store = store
         self._sender = sender
         self._gap_ms = gap_ms
-        self._newest_ts = 0
 
     async def touched(self, touches: Sequence[Touched], now_ms: int) -> None:
         """Note that viewers did something."""
@@ -79,12 +78,7 @@ class Sessions:
         pipe = self._redis.pipeline(transaction=False)
         pipe.zadd(SCHEDULE, dict.fromkeys((t.viewer_id for t in touches), now_ms + SETTLE_MS))
         newest_ts = max(touch.ts for touch in touches)
-        if newest_ts > self._newest_ts:
-            # Another worker, or this one before a restart, may have seen a later time.
-            known_ts, _ = _times(await self._redis.get(STREAM_CLOCK))
-            if newest_ts > known_ts:
-                pipe.set(STREAM_CLOCK, f"{newest_ts}:{now_ms}", ex=CLOCK_TTL_S)
-            self._newest_ts = max(newest_ts, known_ts)
+        pipe.fcall("freshgrid_1_clock", 1, STREAM_CLOCK, newest_ts, now_ms, CLOCK_TTL_S)
         await pipe.execute()
 
     async def sweep(self, now_ms: int) -> int:
