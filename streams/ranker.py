@@ -6,6 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from aiokafka.errors import KafkaError
 
 from infra.api import create_api, serving
 from infra.artifacts import ArtifactError, ArtifactStore
@@ -23,7 +26,9 @@ from streams.ranking import Ranking
 from streams.topology import add_ranking
 from streams.world_feed import FEED_TOPICS, Record, WorldFeed, versions
 
-RANKERS: str = "rankers"
+RANKERS: Final = "rankers"
+#: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
+IMPRESSION_WAIT_S: Final = 0.02
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +80,12 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 feed.apply(topic, records)
 
         async def impression(viewer_id: str, grid: bytes) -> None:
-            await outbox.post(Message(IMPRESSIONS_TOPIC, viewer_id, grid))
+            # A page is not held up by a log that takes nothing.
+            try:
+                message = Message(IMPRESSIONS_TOPIC, viewer_id, grid)
+                await asyncio.wait_for(outbox.post(message), IMPRESSION_WAIT_S)
+            except (TimeoutError, KafkaError) as error:
+                logger.warning("impression of %s not logged: %r", viewer_id, error)
 
         lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
         app = faust_app("ranking", config)

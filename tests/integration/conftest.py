@@ -74,6 +74,12 @@ class Pipeline:
         with self._worker:
             return self._worker.wait(DEADLINE_S)
 
+    def worker_ended(self) -> int:
+        """Wait for the worker to end by itself; returns its exit code."""
+        assert self._worker is not None
+        with self._worker:
+            return self._worker.wait(DEADLINE_S)
+
     def send(self, topic: str, value: bytes | dict[str, Any] | None, key: str = "v") -> int:
         """Send one record; returns its offset."""
         data = value if isinstance(value, bytes | None) else json.dumps(value).encode()

@@ -150,6 +150,22 @@ def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(pipeline):
         assert pipeline.state(viewer).authors["a"][Action.LIKE].count == 120
 
 
+def test_a_failed_agent_ends_the_worker_and_its_events_are_applied_after_a_restart(pipeline):
+    viewer = pipeline.new_viewer()
+
+    async def forget_functions() -> None:
+        redis = connect(pipeline.settings)
+        await redis.function_flush()
+        await redis.aclose()
+
+    asyncio.run(forget_functions())
+    pipeline.send("events.like", pipeline.event(viewer, "m1", author_id="a"), viewer)
+    assert pipeline.worker_ended() == 1
+    pipeline.send("events.like", pipeline.event(viewer, "m2", author_id="a"), viewer)
+    pipeline.start_worker()
+    pipeline.wait(lambda: pipeline.liked(viewer) == ["m1", "m2"])
+
+
 def test_a_fixture_gives_the_same_hash_offline_and_through_kafka(pipeline):
     async def offline() -> tuple[str, int]:
         report = await replay_offline([TINY], pipeline.settings)

@@ -17,7 +17,7 @@ from infra.config import Settings
 from infra.embedded import embedded_redis, kafka_cluster_id
 from infra.errors import ChildError, PortInUseError, UnreachableError
 from infra.supervisor import free_port
-from streams.stack import ROLES, starting_stack
+from streams.stack import EMBEDDED_KAFKA, ROLES, starting_stack
 
 STAND_IN = Path(__file__).with_name("stand_in_role.py")
 ROOT = Path(__file__).parents[2]
@@ -53,9 +53,12 @@ def test_every_role_is_given_the_same_running_servers(tmp_path: Path) -> None:
             assert env["REDIS_URL"] == stack.endpoints.redis
             assert env["ARTIFACTS_URL"] == stack.endpoints.artifacts
             assert stack.endpoints.http.endswith(f":{env['HTTP_PORT']}")
-            assert (env["PARTITIONS"], env["OMP_NUM_THREADS"]) == ("4", "1")
+            assert (env["PARTITIONS"], env["OMP_NUM_THREADS"]) == (
+                str(EMBEDDED_KAFKA["partitions"]),
+                "1",
+            )
         assert stack.settings.redis_url == stack.endpoints.redis
-        assert stack.settings.partitions == 4
+        assert stack.settings.partitions == EMBEDDED_KAFKA["partitions"]
     for role in ROLES:
         with pytest.raises(ProcessLookupError):
             os.kill(int(given(tmp_path, role)["pid"]), 0)
