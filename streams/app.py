@@ -12,8 +12,10 @@ import contextlib
 import logging
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -52,6 +54,8 @@ def faust_app(role: str, config: Settings, *, prompt: bool = True) -> faust.App:
         f"freshgrid-{role}",
         broker=";".join(f"batched://{server.strip()}" for server in servers),
         web_enabled=False,
+        # Faust makes this folder, though nothing is kept in it: no tables are used.
+        datadir=str(Path(tempfile.gettempdir()) / "freshgrid-faust"),
         autodiscover=False,
         topic_disable_leader=True,
         topic_allow_declare=False,
