@@ -80,12 +80,17 @@ class Explorer:
         return to_json(self._grid(viewer_id, state, now, []))
 
     def is_current(self, grid: bytes) -> bool:
-        """Whether a stored grid was made by what is live now."""
+        """Whether a stored grid was made by what is live now, of media that still exist."""
         try:
-            versions = from_json(grid).versions
+            document = from_json(grid)
         except msgspec.DecodeError:
             return False  # written by an older release
-        return all(versions.get(name) == live for name, live in self._world.versions().items())
+        catalog = self._world.catalog
+        rows = catalog.media_rows([item.media_id for item in document.items])
+        if (rows < 0).any() or catalog.deleted_n[rows].any():
+            return False
+        live = self._world.versions()
+        return all(document.versions.get(name) == version for name, version in live.items())
 
     async def next_page(self, cursor: Cursor) -> bytes:
         """The page that a cursor stands for, the same one every time.

@@ -14,8 +14,10 @@ from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower,
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from models.world import World
 from streams.app import background, faust_app, running
-from streams.embeddings import KIND, Embeddings
+from streams.embeddings import KIND as IG2VEC
+from streams.embeddings import Embeddings
 from streams.topology import add_embeddings
+from streams.training import KIND as RANKERS
 from streams.training import Training
 from streams.world_feed import Record, WorldFeed, versions
 
@@ -32,11 +34,11 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         importing = asyncio.ensure_future(asyncio.to_thread(import_module, "torch"))
         stack.push_async_callback(asyncio.gather, importing)
         live = await _live_versions(config, cluster)
-        embeddings = Embeddings(config, artifacts, outbox, live.get(KIND))
+        embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC))
 
         world = World()
         feed = WorldFeed(world)
-        training = Training(config, world, artifacts, outbox)
+        training = Training(config, world, artifacts, outbox, trained=RANKERS in live)
         follower = Follower(
             config,
             cluster.partitions,

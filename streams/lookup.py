@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from infra.config import Settings
 from infra.kafka import Follower
 from infra.stores import Store
-from models.grid import from_json
+from models.grid import GridDocument, from_json
 from models.world import World
 from streams.explorer import MAX_PAGES, Cursor, Explorer
 from streams.ranking import Ranking
@@ -19,6 +20,21 @@ from streams.ranking import Ranking
 Impression = Callable[[str, bytes], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
+
+
+class Page(GridDocument, frozen=True, kw_only=True):
+    """A page of a viewer's grid, as the API answers it and an impression logs it.
+
+    Attributes:
+        request_id: names the page; events that come of it may carry it. A page that is asked for
+            again keeps its name, so a retry does not count as another impression.
+        page: number of the page in its series, from 0.
+        next: cursor of the page after it.
+    """
+
+    request_id: str
+    page: int
+    next: str | None
 
 
 _json = msgspec.json.Encoder()
@@ -60,8 +76,13 @@ class Lookup:
         following = None
         if document.items and at.number < MAX_PAGES:
             following = Cursor(viewer_id, at.series, at.number + 1).text()
-        answer = {**msgspec.to_builtins(document), "next": following}
-        body = _json.encode(answer)
+        page = Page(
+            **msgspec.structs.asdict(document),
+            request_id=_request_id(at),
+            page=at.number,
+            next=following,
+        )
+        body = _json.encode(page)
         await self._impression(viewer_id, body)
         return body
 
@@ -91,3 +112,7 @@ class Lookup:
                 "rankers": None if versions["rankers"] == "prior" else versions["rankers"],
             },
         }
+
+
+def _request_id(at: Cursor) -> str:
+    return blake2b(at.text().encode(), digest_size=12).hexdigest()

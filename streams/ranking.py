@@ -67,6 +67,7 @@ class Ranking:
         self._background: OrderedDict[str, _Chunk | None] = OrderedDict()
         self._active: OrderedDict[str, None] = OrderedDict()
         self._wake = asyncio.Event()
+        self._making = asyncio.Lock()
         self.ranked = 0
 
     @property
@@ -134,11 +135,13 @@ class Ranking:
     async def make_now(self, viewer_ids: Iterable[str]) -> list[bytes]:
         """Make and store the grids of these viewers."""
         names = list(viewer_ids)
-        states = await self._store.load(names)
-        grids = [
-            self._maker.make(viewer_id, versioned.state, now_ms())
-            for viewer_id, versioned in zip(names, states, strict=True)
-        ]
-        await self._store.save_grids(names, grids)
+        # One at a time: a request must not store a grid made from an older state over a newer one.
+        async with self._making:
+            states = await self._store.load(names)
+            grids = [
+                self._maker.make(viewer_id, versioned.state, now_ms())
+                for viewer_id, versioned in zip(names, states, strict=True)
+            ]
+            await self._store.save_grids(names, grids)
         self.ranked += len(names)
         return grids

@@ -77,7 +77,8 @@ class Sessions:
             return
         pipe = self._redis.pipeline(transaction=False)
         pipe.zadd(SCHEDULE, dict.fromkeys((t.viewer_id for t in touches), now_ms + SETTLE_MS))
-        newest_ts = max(touch.ts for touch in touches)
+        # Events a little ahead of time are valid, but must not hurry everybody else's sessions.
+        newest_ts = min(max(touch.ts for touch in touches), now_ms)
         pipe.fcall("freshgrid_1_clock", 1, STREAM_CLOCK, newest_ts, now_ms, CLOCK_TTL_S)
         await pipe.execute()
 
@@ -104,14 +105,19 @@ class Sessions:
             if closed:
                 versioned.state.sessions_sent = closed[-1][-1].ts
                 changed.append((viewer_id, versioned))
-            # Event time goes on as the wall clock does.
-            again = now_ms + max(open_ends - stream_ms, SETTLE_MS) if open_ends else ""
+            again = now_ms + self._wait_ms(open_ends, stream_ms, now_ms) if open_ends else ""
             pipe.fcall("freshgrid_1_release", 1, SCHEDULE, lease_end, viewer_id, again)
         await self._sender.send(messages)
         # A viewer who was written meanwhile was touched, too, and will be looked at again.
         await self._store.commit([v for v, _ in changed], [s for _, s in changed])
         await pipe.execute()
         return len(messages)
+
+    def _wait_ms(self, open_ends: int, stream_ms: int, now_ms: int) -> int:
+        """How long until an open session may have closed, by the wall clock."""
+        if stream_ms < now_ms - self._gap_ms:
+            return SETTLE_MS  # a replay: event time goes on in leaps
+        return max(open_ends - stream_ms, SETTLE_MS)
 
     def _cut(self, versioned: Versioned, stream_ms: int) -> tuple[list[list[Entry]], int]:
         """Sessions that closed and were not sent, and when the open one will close (0 for none)."""

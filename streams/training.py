@@ -42,10 +42,20 @@ logger = logging.getLogger(__name__)
 
 
 class Training:
-    """Collects examples and trains when enough is new."""
+    """Collects examples and trains when enough is new.
+
+    Args:
+        trained: there are live rankers already, so the first training is not urgent.
+    """
 
     def __init__(
-        self, settings: Settings, world: World, artifacts: ArtifactStore, sender: Sender
+        self,
+        settings: Settings,
+        world: World,
+        artifacts: ArtifactStore,
+        sender: Sender,
+        *,
+        trained: bool = False,
     ) -> None:
         self._settings = settings
         self._artifacts = artifacts
@@ -56,7 +66,7 @@ class Training:
         self._examples = Examples.empty()
         self._new_positives = 0
         self._arrived_s = time.monotonic()
-        self._trained = False
+        self._trained = trained
         self._training: asyncio.Task[None] | None = None
 
     def events(self, topic: str, records: Sequence[Record]) -> None:

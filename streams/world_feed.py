@@ -89,7 +89,15 @@ def version_message(version: Version) -> Message:
 
 def versions(records: Sequence[Record]) -> list[Version]:
     """The versions that records of ``explore.versions`` tell of, oldest first."""
-    return [_version.decode(r.value) for r in records if r.value is not None]
+    told = []
+    for record in records:
+        if record.value is None:
+            continue
+        try:
+            told.append(_version.decode(record.value))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            logger.warning("a record of %s is skipped: %s", VERSIONS_TOPIC, error)
+    return told
 
 
 class WorldFeed:

@@ -15,20 +15,11 @@ import msgspec
 from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
 from models.grid import GridDocument
 from streams.ingest import DeadLetter
+from streams.lookup import Page
 from streams.sessions import ClosedSession, Touched
 from streams.world_feed import Embedding, Version
 
 FOLDER: Final = Path(__file__).parent
-
-#: What the HTTP API answers and what an impression logs: a grid and where it goes on.
-Page: Final = msgspec.defstruct(
-    "Page",
-    [("next", str | None)],
-    bases=(GridDocument,),
-    namespace={"__doc__": "A page of a viewer's grid; `next` is the cursor of the page after it."},
-    frozen=True,
-    kw_only=True,
-)
 
 #: File name → what it describes.
 TYPES: Final[dict[str, type]] = {

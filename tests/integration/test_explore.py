@@ -71,6 +71,8 @@ def test_a_grid_is_in_order_of_value(explore):
 def test_redis_and_http_give_the_same_grid(explore):
     served = explore.page(FAN).json()
     assert served.pop("next")
+    assert served.pop("request_id")
+    assert served.pop("page") == 0
     assert explore.stored_grid(FAN) == served
 
 
@@ -212,6 +214,10 @@ def test_every_page_served_is_an_impression(explore):
     assert explore.wait(logged) == [first.content, second.content]
     impression = first.json()
     assert impression["viewer_id"] == viewer
+    assert impression["page"] == 0
+    assert impression["request_id"] != second.json()["request_id"]
+    # Asked for again, it is the same impression.
+    assert explore.page(viewer).json()["request_id"] == impression["request_id"]
     assert impression["generated_at_ms"] > 0
     assert impression["versions"].keys() >= {"ig2vec", "rankers", "features", "query"}
     assert impression["items"][0].keys() >= {"position", "source", "seed", "probabilities"}
