@@ -10,8 +10,10 @@ late or twice, yet the same set of events always ends in the same state.
 * An undo takes back the newest earlier action of its kind on its media. Actions and undos are
   matched again inside the lane when either arrives, so it does not matter which came first.
 
-Within the caps of :class:`FoldConfig` this holds exactly. An event older than everything a full
-lane still holds is counted, but a second copy of it can no longer be recognised.
+Events that fall out of the lanes are remembered in short, for their media and to recognise copies
+of them. Within the caps of :class:`FoldConfig` all this holds exactly. Of an event older than
+everything remembered of a viewer with more events than that, a second copy can no longer be
+recognised.
 
 The encoded state is MessagePack, documented for other languages in ``docs/contracts.md``.
 """
@@ -37,7 +39,7 @@ class FoldConfig(msgspec.Struct, frozen=True, kw_only=True):
     half_life_ms: int = 7 * 24 * 3600 * 1000
     max_strong: int = 200
     max_views: int = 100
-    max_seen: int = 1000
+    max_older: int = 1000
     max_authors: int = 500
     max_suppressed: int = 500
     max_relations: int = 1000
@@ -54,6 +56,14 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     author_id: str
 
 
+class Older(msgspec.Struct, array_like=True, frozen=True):
+    """What is left of an event that fell out of its lane; an undo has no media."""
+
+    ts: int
+    key: int
+    media_id: str
+
+
 # (ts, undo, key): the newest wins, and at equal times an undo beats what it undoes.
 Register = tuple[int, int, int]
 
@@ -67,7 +77,7 @@ class ViewerState(msgspec.Struct, array_like=True):
         authors: author → action code → counter.
         suppressed: media the viewer wants fewer of → register.
         relations: author → relation → register.
-        seen: media that fell out of the lanes → newest ts.
+        older: newest of the events that fell out of the lanes, oldest first.
         applied: topic code → next offset to apply; valid only for the log `log_id`.
         log_id: identity of the Kafka cluster whose offsets `applied` holds.
         sessions_sent: end of the newest session that was sent on as closed.
@@ -79,7 +89,7 @@ class ViewerState(msgspec.Struct, array_like=True):
     authors: dict[str, dict[int, Counter]] = {}
     suppressed: dict[str, Register] = {}
     relations: dict[str, dict[str, Register]] = {}
-    seen: dict[str, int] = {}
+    older: list[Older] = []
     applied: dict[int, int] = {}
     log_id: str = ""
     sessions_sent: int = 0
@@ -127,9 +137,8 @@ def fold_media_event(
         event.media_id,
         author_id,
     )
-    for known in lane:
-        if known.key == entry.key:
-            return False
+    if any(known.key == entry.key for known in lane) or _is_older(state.older, entry):
+        return False
 
     counters = state.authors.setdefault(author_id, {})
     counter = counters.get(int(action))
@@ -154,10 +163,10 @@ def fold_media_event(
     cap = config.max_views if views else config.max_strong
     while len(lane) > cap:
         oldest = lane.pop(0)
-        if not oldest.undo and oldest.ts > state.seen.get(oldest.media_id, -1):
-            state.seen[oldest.media_id] = oldest.ts
-    while len(state.seen) > config.max_seen:
-        del state.seen[min(state.seen, key=lambda media: (state.seen[media], media))]
+        left = Older(oldest.ts, oldest.key, "" if oldest.undo else oldest.media_id)
+        state.older.insert(bisect_left(state.older, (left.ts, left.key), key=_older_order), left)
+    if len(state.older) > config.max_older:
+        del state.older[: len(state.older) - config.max_older]
     while len(state.authors) > config.max_authors:
         del state.authors[min(state.authors, key=lambda a: (_last_ts(state.authors[a]), a))]
     return True
@@ -212,7 +221,10 @@ def related_authors(state: ViewerState, *kinds: Relation) -> set[str]:
 
 def seen_media(state: ViewerState) -> set[str]:
     """Media the viewer viewed or acted on, as far back as the caps reach."""
-    return {e.media_id for e in (*state.strong, *state.views) if not e.undo} | state.seen.keys()
+    seen = {e.media_id for e in (*state.strong, *state.views) if not e.undo}
+    seen.update(event.media_id for event in state.older)
+    seen.discard("")
+    return seen
 
 
 def digest(viewer_id: str, state: ViewerState) -> int:
@@ -228,9 +240,9 @@ def digest(viewer_id: str, state: ViewerState) -> int:
         for author, cs in sorted(state.authors.items())
     ]
     relations = [(author, sorted(r.items())) for author, r in sorted(state.relations.items())]
-    suppressed, seen = sorted(state.suppressed.items()), sorted(state.seen.items())
+    suppressed = sorted(state.suppressed.items())
     body = _encoder.encode(
-        (state.schema, state.strong, state.views, authors, suppressed, relations, seen)
+        (state.schema, state.strong, state.views, authors, suppressed, relations, state.older)
     )
     name = viewer_id.encode()
     header = len(name).to_bytes(2, "big") + name
@@ -255,6 +267,18 @@ def _insert(lane: list[Entry], entry: Entry) -> None:
         lane.append(entry)
     else:
         lane.insert(bisect_left(lane, _order(entry), key=_order), entry)
+
+
+def _older_order(event: Older) -> tuple[int, int]:
+    return (event.ts, event.key)
+
+
+def _is_older(older: list[Older], entry: Entry) -> bool:
+    """Whether a copy of this event fell out of its lane before."""
+    if not older or entry.ts > older[-1].ts:
+        return False
+    at = bisect_left(older, (entry.ts, entry.key), key=_older_order)
+    return at < len(older) and (older[at].ts, older[at].key) == (entry.ts, entry.key)
 
 
 def _match(group: Iterable[Entry]) -> list[Entry]:
