@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
@@ -25,6 +22,9 @@ TOUCHED_TOPIC: Final = "explore.touched"
 IMPRESSIONS_TOPIC: Final = "explore.impressions"
 VERSIONS_TOPIC: Final = "explore.versions"
 DEAD_LETTERS_TOPIC: Final = "explore.dead_letters"
+
+#: The consumer group of the ingest workers.
+WORKER_GROUP: Final = "freshgrid-worker"
 
 COMPACT: Final = {"cleanup.policy": "compact"}
 DELETE: Final = {"cleanup.policy": "delete"}
@@ -48,10 +48,8 @@ TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
 #: A follower keeps a copy of what changes slowly: it need not hear of it at once, and a fetch of
 #: all partitions of many topics costs the embedded broker dearly.
 FOLLOWER_WAIT_MS: Final = 250
-#: Batches that :func:`send_in_batches` builds, and how many it leaves unacknowledged.
-BATCH_BYTES: Final = 256 * 1024
-MAX_UNDER_WAY: Final = 16
-TELL_EVERY: Final = 1000
+#: (topic, partition) → the offset after the last record.
+Ends = Mapping[tuple[str, int], int]
 
 # A broker on this machine answers in milliseconds, one across a network in well under a second.
 ADMIN_TIMEOUT_MS: Final = 10_000
@@ -92,14 +90,7 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
         if missing:
             # Another process of the stack may be faster: that a topic exists is no error here.
             await admin.create_topics(missing)
-        topics = await admin.describe_topics(list(TOPICS))
-        partitions = {topic["topic"]: len(topic["partitions"]) for topic in topics}
-        lacking = [name for name in TOPICS if not partitions.get(name)]
-        if lacking:
-            raise UnreachableError(
-                f"Kafka at {settings.kafka_bootstrap_servers} did not create {lacking[0]}; "
-                "check that this client may create topics, or create them by hand"
-            )
+        partitions = await _partition_counts(admin, list(TOPICS))
         return ClusterInfo(str((await admin.describe_cluster())["cluster_id"]), partitions)
     except (KafkaError, OSError) as error:
         raise UnreachableError(
@@ -110,8 +101,12 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
         await admin.close()
 
 
-async def group_lag(settings: Settings, group: str, topics: Sequence[str]) -> int:
-    """Records of `topics` that a consumer group has not committed yet."""
+async def group_lag(settings: Settings, group: str, ends: Ends) -> int:
+    """Records before `ends` that a consumer group has not committed yet.
+
+    The ends are those that sending told: what a broker reports as the end of a partition may
+    lag behind (the embedded one does).
+    """
     # Assigned by hand, so that asking does not join the group.
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -120,19 +115,28 @@ async def group_lag(settings: Settings, group: str, topics: Sequence[str]) -> in
     )
     try:
         await consumer.start()
-        await consumer._client.fetch_all_metadata()
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in topics
-            for number in consumer.partitions_for_topic(topic) or ()
-        ]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        committed = {p: await consumer.committed(p) or 0 for p in partitions}
-        # The embedded broker reports an end a little below the true one.
-        return sum(max(ends[partition] - committed[partition], 0) for partition in partitions)
+        consumer.assign([TopicPartition(*place) for place in ends])
+        committed = {p: await consumer.committed(TopicPartition(*p)) or 0 for p in ends}
+        return sum(max(end - committed[place], 0) for place, end in ends.items())
     finally:
         await consumer.stop()
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, int]:
+    """Topic → number of partitions.
+
+    Raises:
+        UnreachableError: a topic does not exist.
+    """
+    described = await admin.describe_topics(list(topics))
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+    for topic in topics:
+        if not counts.get(topic):
+            raise UnreachableError(
+                f"Kafka has no topic {topic} and did not create it; check that this client may "
+                "create topics, or create it by hand"
+            )
+    return counts
 
 
 def sync_producer(settings: Settings) -> KafkaProducer:
@@ -194,70 +198,6 @@ class Outbox:
         ]
         for future in futures:
             await future
-
-
-async def send_in_batches(
-    settings: Settings, messages: Iterable[Message], on_sent: Callable[[int], None] | None = None
-) -> None:
-    """Send very many records: whole batches, built here, at about ten times the usual rate.
-
-    Each partition gets its records in the given order, in the partition that Kafka's own clients
-    choose for the key.
-
-    Args:
-        on_sent: called now and then with the number of records sent so far.
-    """
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        max_request_size=settings.max_message_bytes,
-        max_batch_size=BATCH_BYTES,
-    )
-    await producer.start()
-    try:
-        partitioner = DefaultPartitioner()
-        partitions: dict[str, list[int]] = {}
-        chosen: dict[tuple[str, str], int] = {}
-        batches: dict[tuple[str, int], BatchBuilder] = {}
-        under_way: set[asyncio.Future[Any]] = set()
-
-        async def send(place: tuple[str, int], batch: BatchBuilder) -> None:
-            topic, partition = place
-            under_way.add(await producer.send_batch(batch, topic, partition=partition))
-            if len(under_way) >= MAX_UNDER_WAY:
-                done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                under_way.difference_update(done)
-                for future in done:
-                    future.result()
-
-        for sent, (topic, key, value) in enumerate(messages, start=1):
-            partition = chosen.get((topic, key))
-            if partition is None:
-                if topic not in partitions:
-                    partitions[topic] = sorted(await producer.partitions_for(topic))
-                everyone = partitions[topic]
-                partition = partitioner(key.encode(), everyone, everyone)
-                chosen[topic, key] = partition
-            place = (topic, partition)
-            batch = batches.get(place)
-            if batch is None:
-                batch = batches[place] = producer.create_batch()
-            if batch.append(key=key.encode(), value=value, timestamp=None) is None:
-                await send(place, batch)
-                batch = batches[place] = producer.create_batch()
-                if batch.append(key=key.encode(), value=value, timestamp=None) is None:
-                    # Larger than a batch: on its own, as large as the topic takes.
-                    await producer.send_and_wait(
-                        topic, value, key=key.encode(), partition=partition
-                    )
-            if on_sent is not None and sent % TELL_EVERY == 0:
-                on_sent(sent)
-                await asyncio.sleep(0)
-        for place, batch in batches.items():
-            if batch.record_count():
-                await send(place, batch)
-        await asyncio.gather(*under_way)
-    finally:
-        await producer.stop()
 
 
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]

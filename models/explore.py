@@ -112,7 +112,12 @@ def explore(
         generated_at_ms=now_ms,
         reflects_ts=viewer.reflects_ts,
         dropped=dict(dropped),
-        versions={**world.versions(), "features": FEATURE_VERSION, "query": QUERY_VERSION},
+        versions={
+            **world.versions(),
+            "index": world.index_version(),
+            "features": FEATURE_VERSION,
+            "query": QUERY_VERSION,
+        },
     )
 
 

@@ -128,8 +128,12 @@ class World:
         return self.space.vectors_of(account_rows)
 
     def versions(self) -> dict[str, str]:
-        """Names of everything live that a grid depends on."""
+        """Names of everything live that a grid is outdated without."""
         return {
             "ig2vec": self.space.name if self.space is not None else "",
             "rankers": self.rankers.version,
         }
+
+    def index_version(self) -> str:
+        """Number of the account index within its space; every change of a vector counts it up."""
+        return str(self.space.index.version) if self.space is not None else ""

@@ -40,11 +40,11 @@ def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) ->
         narrator.say(f"✓ Kafka at {endpoints.kafka}, Redis at {endpoints.redis}")
         # The log takes events from now on, though workers still start.
         with narrator.progress("replay real events through Kafka") as on_progress:
-            replay_fixture(stack, on_progress)
+            sent = replay_fixture(stack, on_progress)
         with narrator.phase("start worker, learner and ranker"):
             stack.wait_ready()
         with narrator.phase("fold, learn account embeddings, train the rankers"):
-            status = wait_trained(stack)
+            status = wait_trained(stack, sent)
         narrator.say(
             f"{status['media']} media, {status['accounts']} accounts with a vector; "
             f"ig2vec {status['versions']['ig2vec']}, rankers {status['versions']['rankers']}"

@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from infra.batch_sender import send_in_batches
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import DEAD_LETTERS_TOPIC, Message, send_in_batches
+from infra.kafka import DEAD_LETTERS_TOPIC, Ends, Message
 from infra.memory_store import MemoryStore
 from infra.stores import Store
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
@@ -60,10 +61,12 @@ class ReplayReport(NamedTuple):
     Attributes:
         records: how many, by topic.
         newest_ts: newest event time sent in ms, 0 without events.
+        ends: where the partitions written end now.
     """
 
     records: dict[str, int]
     newest_ts: int
+    ends: Ends
 
 
 def read_fixture(path: Path) -> Iterator[Line]:
@@ -126,9 +129,9 @@ def replay_to_kafka(
         if on_progress is not None:
             on_progress(sent, len(lines))
 
-    asyncio.run(send_in_batches(config, messages, tell))
+    ends = asyncio.run(send_in_batches(config, messages, tell))
     tell(len(lines))
-    return ReplayReport(dict(counts), newest_ts)
+    return ReplayReport(dict(counts), newest_ts, ends)
 
 
 def _ts(line: Line) -> int:

@@ -14,14 +14,15 @@ from rich.progress import Progress
 
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import group_lag, prepare_cluster
+from infra.kafka import WORKER_GROUP, Ends, group_lag, prepare_cluster
 from infra.redis_store import RedisStore, connect
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from streams.replay import replay_offline, replay_to_kafka, state_hash
 
 #: Folding is slower than sending, by far less than this.
 FOLDED_TIMEOUT_S: Final = 600.0
 POLL_S: Final = 0.25
+#: An event that is sent back into its topic is folded well within this.
+SETTLED_S: Final = 1.0
 
 
 class NotFoldedError(FreshgridError):
@@ -70,19 +71,18 @@ def _through_kafka(
         )
     report: dict[str, Any] = {"records": sum(sent.records.values()), "topics": sent.records}
     if hashed:
-        report["state_hash"], report["viewers"] = asyncio.run(_stored_hash(settings))
+        report["state_hash"], report["viewers"] = asyncio.run(_stored_hash(settings, sent.ends))
     return report
 
 
-async def _stored_hash(settings: Settings) -> tuple[str, int]:
+async def _stored_hash(settings: Settings, ends: Ends) -> tuple[str, int]:
     """The hash of the state in Redis, once nothing that was sent waits to be folded.
 
     Raises:
         NotFoldedError: the workers do not get there.
     """
-    topics = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
     deadline = time.monotonic() + FOLDED_TIMEOUT_S
-    while lag := await group_lag(settings, "freshgrid-worker", topics):
+    while lag := await group_lag(settings, WORKER_GROUP, ends):
         if time.monotonic() > deadline:
             raise NotFoldedError(
                 f"{lag} records are not folded after {FOLDED_TIMEOUT_S:g} s; "
@@ -91,6 +91,13 @@ async def _stored_hash(settings: Settings) -> tuple[str, int]:
         await asyncio.sleep(POLL_S)
     store = RedisStore(connect(settings), settings)
     try:
-        return await state_hash(store)
+        # Events that waited for their media come behind the ends: look until nothing moves.
+        found = await state_hash(store)
+        while True:
+            await asyncio.sleep(SETTLED_S)
+            again = await state_hash(store)
+            if again == found:
+                return found
+            found = again
     finally:
         await store.close()

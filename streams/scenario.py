@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from models.grid import GridDocument
+    from streams.replay import ReplayReport
 
 FIXTURE: Final = Path(__file__).parents[1] / "tests" / "fixtures" / "kuairand.jsonl.gz"
 #: A viewer with this many likes is as good as one with more: the grid is full of their seeds.
@@ -62,7 +63,9 @@ def pick_viewers(fixture: Path = FIXTURE) -> list[tuple[str, int]]:
     return [(viewer, likes[viewer]) for viewer in many]
 
 
-def replay_fixture(stack: Stack, on_progress: Callable[[int, int], None] | None = None) -> None:
+def replay_fixture(
+    stack: Stack, on_progress: Callable[[int, int], None] | None = None
+) -> ReplayReport:
     """Send the bundled events, moved so that the newest is now."""
     # Imported while the children start.
     from infra.kafka import prepare_cluster
@@ -74,13 +77,12 @@ def replay_fixture(stack: Stack, on_progress: Callable[[int, int], None] | None 
             on_progress(done, total)
 
     asyncio.run(prepare_cluster(stack.settings))
-    replay_to_kafka([FIXTURE], stack.settings, shift_to_now=True, on_progress=advance)
+    return replay_to_kafka([FIXTURE], stack.settings, shift_to_now=True, on_progress=advance)
 
 
-def wait_trained(stack: Stack) -> dict[str, Any]:
-    """Wait until everything sent is folded and trained models are live; returns the status."""
-    from infra.kafka import group_lag
-    from models.events import EVENT_TOPICS
+def wait_trained(stack: Stack, sent: ReplayReport) -> dict[str, Any]:
+    """Wait until what was sent is folded and trained models are live; returns the status."""
+    from infra.kafka import WORKER_GROUP, group_lag
 
     deadline = time.monotonic() + TRAINED_TIMEOUT_S
     while True:
@@ -89,7 +91,7 @@ def wait_trained(stack: Stack) -> dict[str, Any]:
         if (
             status["caught_up"]
             and all(status["versions"].values())
-            and not asyncio.run(group_lag(stack.settings, "freshgrid-worker", EVENT_TOPICS))
+            and not asyncio.run(group_lag(stack.settings, WORKER_GROUP, sent.ends))
         ):
             return status
         if time.monotonic() > deadline:

@@ -20,11 +20,11 @@ def run(settings: Settings) -> dict[str, Any]:
 
     [(viewer_id, _), *_] = pick_viewers()
     with starting_stack(settings, http_port=0) as stack:
-        replay_fixture(stack)
+        sent = replay_fixture(stack)
         mark("replayed_s")
         stack.wait_ready()
         mark("ready_s")
-        status = wait_trained(stack)
+        status = wait_trained(stack, sent)
         mark("trained_s")
         grid = get_json(f"{stack.endpoints.http}/v1/explore/{viewer_id}")
         mark("first_grid_s")

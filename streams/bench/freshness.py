@@ -36,9 +36,9 @@ class NotIdleError(FreshgridError):
 def run(settings: Settings) -> dict[str, Any]:
     """Start a stack, replay the bundled events, train, and like."""
     with starting_stack(settings, http_port=0) as stack:
-        replay_fixture(stack)
+        sent = replay_fixture(stack)
         stack.wait_ready()
-        wait_trained(stack)
+        wait_trained(stack, sent)
         _wait_idle(stack)
         return asyncio.run(measure(stack, LIKES))
 

@@ -262,9 +262,9 @@ def explore() -> Iterator[Explore]:
         patch.setenv("BOOTSTRAP_POSITIVES", "5")
         patch.setattr(scenario, "FIXTURE", TINY)
         with starting_stack(Settings(), http_port=0) as stack:
-            scenario.replay_fixture(stack)
+            sent = scenario.replay_fixture(stack)
             stack.wait_ready()
-            scenario.wait_trained(stack)
+            scenario.wait_trained(stack, sent)
             started = Explore(stack)
             # Grids made before the rankers were trained are being made again.
             started.wait(lambda: not started.status()["waiting_viewers"])
