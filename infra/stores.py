@@ -28,6 +28,7 @@ class ParkedRecord(NamedTuple):
     media_id: str
     value: bytes
     first_seen_ms: int
+    viewer_id: str
 
 
 class Parking(NamedTuple):

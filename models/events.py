@@ -219,6 +219,8 @@ def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
         raise InvalidEventError("bad_json", f"not a JSON object: {error}") from error
     except UnicodeDecodeError as error:
         raise InvalidEventError("bad_utf8", f"not UTF-8: {error}") from error
+    except RecursionError as error:
+        raise InvalidEventError("bad_json", "the JSON is nested too deeply") from error
 
 
 def _check_id(name: str, value: str) -> None:

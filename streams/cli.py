@@ -8,6 +8,7 @@ A command imports what it needs when it runs, so that ``freshgrid --help`` answe
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -236,6 +237,9 @@ def load_settings() -> Settings:
 
 def main() -> None:
     """Run the command line; the console script."""
+    # What goes wrong is said once, by us. Roles configure logging and hear the libraries again.
+    for library in ("aiokafka", "kafka"):
+        logging.getLogger(library).addHandler(logging.NullHandler())
     try:
         app()
     except FreshgridError as error:

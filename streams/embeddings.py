@@ -91,8 +91,12 @@ class Embeddings:
         """
         self._unfinished.append(finish)
         for value in values:
-            session = _session.decode(value)
-            steps = [(author, _CODES[action]) for author, action, _ in session.steps]
+            try:
+                session = _session.decode(value)
+                steps = [(author, _CODES[action]) for author, action, _ in session.steps]
+            except (msgspec.DecodeError, KeyError) as error:
+                logger.warning("a record of closed sessions is skipped: %r", error)
+                continue
             history = self._histories.setdefault(session.viewer_id, deque(maxlen=MAX_STEPS))
             history.extend(steps)
             self._histories.move_to_end(session.viewer_id)

@@ -138,7 +138,13 @@ class Ingest:
             answers = await self._store.park(
                 [
                     ParkedRecord(
-                        item.topic, item.partition, item.offset, _media_id(item), item.value, now_ms
+                        item.topic,
+                        item.partition,
+                        item.offset,
+                        _media_id(item),
+                        item.value,
+                        now_ms,
+                        item.event.viewer_id,
                     )
                     for item in unknown
                 ]
@@ -217,10 +223,14 @@ class Ingest:
         released: dict[str, int] = {}
         for (media_id, author_id), parked_records in zip(authors.items(), waiting, strict=True):
             for parked in parked_records:
-                event = msgspec.json.decode(parked.value, type=dict[str, object])
-                event["author_id"] = author_id
-                key = str(event["viewer_id"])
-                messages.append(Message(parked.topic, key, _json.encode(event)))
+                try:
+                    event = parse_event(parked.topic, parked.value, now_ms)
+                except InvalidEventError as error:
+                    # Parsed once, but by another release, or nested just below the limit.
+                    messages.append(_dead_letter_of_parked(parked, error))
+                    continue
+                complete = msgspec.structs.replace(event, author_id=author_id)
+                messages.append(Message(parked.topic, parked.viewer_id, _json.encode(complete)))
             if parked_records:
                 released[media_id] = len(parked_records)
         await self._sender.send(messages)
@@ -251,18 +261,7 @@ class Ingest:
                 f"media {media_id!r} did not appear in catalog.media within {ttl_ms // 1000} s; "
                 "send it there, or name author_id in the event",
             )
-            await self._sender.send(
-                _letter(
-                    r.topic,
-                    r.partition,
-                    r.offset,
-                    _viewer_key(r.value),
-                    r.value,
-                    error,
-                    r.first_seen_ms,
-                )
-                for r in records
-            )
+            await self._sender.send(_dead_letter_of_parked(record, error) for record in records)
             await self._store.unpark(media_id, len(records))
             expired += len(records)
         return expired
@@ -272,9 +271,17 @@ def _media_id(item: Located) -> str:
     return item.event.media_id if isinstance(item.event, MediaEvent) else ""
 
 
-def _viewer_key(value: bytes) -> bytes:
-    """The key that a valid event was sent with."""
-    return str(msgspec.json.decode(value)["viewer_id"]).encode()
+def _dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
+    key = record.viewer_id.encode()
+    return _letter(
+        record.topic,
+        record.partition,
+        record.offset,
+        key,
+        record.value,
+        error,
+        record.first_seen_ms,
+    )
 
 
 def _dead_letter(

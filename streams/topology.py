@@ -15,6 +15,7 @@ the chunk caused is stored and acknowledged.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -43,6 +44,8 @@ class SessionSink(Protocol):
 
 
 _touched = msgspec.json.Decoder(Touched)
+
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[Chunk], Awaitable[None]]
 
@@ -93,8 +96,14 @@ def add_embeddings(app: faust.App, embeddings: SessionSink) -> None:
 
 
 def touches(chunk: Chunk) -> list[Touched]:
-    """The records of a chunk of ``explore.touched``."""
-    return [_touched.decode(r.value) for r in chunk.records if r.value is not None]
+    """The records of a chunk of ``explore.touched``; what is none of ours is skipped."""
+    found = []
+    for record in chunk.records:
+        try:
+            found.append(_touched.decode(record.value or b""))
+        except msgspec.DecodeError as error:
+            logger.warning("a record of %s is skipped: %s", chunk.tp.topic, error)
+    return found
 
 
 def _agent(app: faust.App, name: str, topics: tuple[str, ...], handle: Handler) -> None:

@@ -47,7 +47,9 @@ def liked(versioned: Versioned, event_id: str) -> Versioned:
 
 
 def parked(media_id: str, offset: int, first_seen_ms: int = 1) -> ParkedRecord:
-    return ParkedRecord("events.like", 0, offset, media_id, b'{"viewer_id": "v"}', first_seen_ms)
+    return ParkedRecord(
+        "events.like", 0, offset, media_id, b'{"viewer_id": "v"}', first_seen_ms, "v"
+    )
 
 
 async def test_an_unknown_viewer_has_an_empty_state(store: Store) -> None:

@@ -21,6 +21,7 @@ BAD = {
     "not UTF-8": (b'{"event_id": "\xff\xfe"}', "bad_utf8"),
     "broken JSON": (b'{"event_id": "e1", ', "bad_json"),
     "no object": (b"[1, 2]", "bad_field"),
+    "nested too deeply": (b'{"x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", "bad_json"),
     "no value": (None, "empty"),
     "a field is missing": ({"media_id": ...}, "bad_field"),
     "a field has the wrong type": ({"media_id": 7}, "bad_field"),
