@@ -71,11 +71,11 @@ def _through_kafka(
         )
     report: dict[str, Any] = {"records": sum(sent.records.values()), "topics": sent.records}
     if hashed:
-        report["state_hash"], report["viewers"] = asyncio.run(_stored_hash(settings, sent.ends))
+        report["state_hash"], report["viewers"] = asyncio.run(stored_hash(settings, sent.ends))
     return report
 
 
-async def _stored_hash(settings: Settings, ends: Ends) -> tuple[str, int]:
+async def stored_hash(settings: Settings, ends: Ends) -> tuple[str, int]:
     """The hash of the state in Redis, once nothing that was sent waits to be folded.
 
     Raises:

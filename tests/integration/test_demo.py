@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 # On a busy machine with two cores the demo needs a minute or two.
@@ -26,26 +28,27 @@ def mark() -> Iterator[str]:
     yield uuid.uuid4().hex
 
 
-def start(mark: str, *arguments: str) -> subprocess.Popen[str]:
+def start(mark: str, *arguments: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
     env = {k: v for k, v in os.environ.items() if k not in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL")}
     return subprocess.Popen(
-        [sys.executable, "-m", "streams.cli", "demo", "--port", "0", *arguments],
+        [sys.executable, "-m", "streams.cli", *arguments, "--port", "0"],
         env={**env, MARK: mark},
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
         cwd=Path(__file__).parents[2],
         start_new_session=True,
     )
 
 
-def left_behind(mark: str) -> list[str]:
-    """Command lines of processes that carry the mark."""
+def processes(mark: str) -> list[tuple[int, str]]:
+    """Ids and command lines of the processes that carry the mark."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"{MARK}={mark}".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text().replace("\0", " "))
+                line = (process / "cmdline").read_text().replace("\0", " ")
+                found.append((int(process.name), line))
         except OSError:
             continue  # it ended meanwhile, or is somebody else's
     return found
@@ -53,13 +56,13 @@ def left_behind(mark: str) -> list[str]:
 
 def wait_gone(mark: str) -> None:
     deadline = time.monotonic() + GONE_TIMEOUT_S
-    while found := left_behind(mark):
+    while found := processes(mark):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
 
 
 def test_the_demo_shows_a_grid_and_how_a_like_changes_it(mark: str) -> None:
-    with start(mark, "--once") as demo:
+    with start(mark, "demo", "--once") as demo:
         out, _ = demo.communicate(timeout=DEMO_TIMEOUT_S)
     assert demo.returncode == 0, out
     before, after = out.split("The same grid after a like of ")
@@ -76,12 +79,41 @@ def test_the_demo_shows_a_grid_and_how_a_like_changes_it(mark: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 def test_an_interrupted_demo_leaves_nothing_behind(mark: str) -> None:
-    with start(mark) as demo:
+    with start(mark, "demo") as demo:
         assert demo.stdout is not None
         assert demo.stdout.readline().startswith("✓ Kafka at")
         # The servers run and the roles are being started.
-        assert len(left_behind(mark)) > 2
+        assert len(processes(mark)) > 2
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=DEMO_TIMEOUT_S)
     assert demo.returncode == 130
+    wait_gone(mark)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+def test_up_says_where_everything_is_and_ends_with_its_parts(mark: str) -> None:
+    with start(mark, "up", stderr=subprocess.PIPE) as up:
+        assert up.stdout is not None
+        assert up.stderr is not None
+        endpoints = json.loads(up.stdout.readline())
+        assert list(endpoints) == ["kafka", "redis", "http", "artifacts"]
+        status = httpx.get(f"{endpoints['http']}/v1/status", trust_env=False).json()
+        assert status["caught_up"]
+        [learner] = [pid for pid, line in processes(mark) if "streams.app learner" in line]
+        os.kill(learner, signal.SIGKILL)
+        said = up.stderr.read()
+        up.wait(DEMO_TIMEOUT_S)
+    assert up.returncode == 1
+    assert said.splitlines() == ["freshgrid: learner was killed by SIGKILL and logged nothing"]
+    wait_gone(mark)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+def test_up_ends_cleanly_when_it_is_asked_to(mark: str) -> None:
+    with start(mark, "up") as up:
+        assert up.stdout is not None
+        json.loads(up.stdout.readline())
+        up.send_signal(signal.SIGTERM)
+        rest, _ = up.communicate(timeout=DEMO_TIMEOUT_S)
+    assert (up.returncode, rest) == (0, "")
     wait_gone(mark)

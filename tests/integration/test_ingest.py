@@ -12,10 +12,14 @@ import pytest
 
 from infra.redis_store import connect
 from models.events import Action
-from streams.replay_command import replay_files
+from streams.replay import replay_to_kafka
+from streams.replay_command import replay_files, stored_hash
+from tests.integration.conftest import Pipeline
 
 YEAR_MS = 365 * 24 * 3_600_000
-TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+TINY = FIXTURES / "tiny.jsonl"
+FULL = FIXTURES / "kuairand.jsonl.gz"
 
 BAD = {
     "not UTF-8": (b'{"event_id": "\xff\xfe"}', "bad_utf8"),
@@ -192,6 +196,20 @@ def test_a_fixture_gives_the_same_hash_offline_and_through_kafka(pipeline):
     assert first == second == through_kafka
     # Once more, at other offsets: the same events change nothing.
     assert replayed_hash(pipeline.settings, TINY, offline=False) == first
+
+
+def test_workers_that_come_and_go_lose_nothing_and_count_nothing_twice(pipeline):
+    expected = replayed_hash(pipeline.settings, FULL, offline=True)
+    flush(pipeline.settings)
+    second = Pipeline(pipeline.settings)
+    sent = replay_to_kafka([FULL], pipeline.settings)
+    second.start_worker()  # partitions move while their records are being folded
+    assert pipeline.stop_worker(signal.SIGKILL) == -signal.SIGKILL
+    pipeline.start_worker()
+    assert second.stop_worker() == 0
+    second.producer.close()
+    found, _ = asyncio.run(stored_hash(pipeline.settings, sent.ends))
+    assert found == expected
 
 
 def test_events_that_wait_for_their_media_end_in_the_same_hash(pipeline, tmp_path):
