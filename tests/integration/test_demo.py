@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,12 @@ MARK = "FRESHGRID_TEST_MARK"
 @pytest.fixture
 def mark() -> Iterator[str]:
     """A word in the environment by which every descendant can be found."""
-    yield uuid.uuid4().hex
+    word = uuid.uuid4().hex
+    yield word
+    # Nothing is left here unless the test has failed.
+    for pid, _ in processes(word):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def start(mark: str, *arguments: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
