@@ -79,6 +79,10 @@ class Explorer:
         """The first page as JSON."""
         return to_json(self._grid(viewer_id, state, now, []))
 
+    def is_full(self, grid: bytes) -> bool:
+        """Whether a grid has as many items as asked for."""
+        return len(from_json(grid).items) >= self._config.size
+
     def is_current(self, grid: bytes) -> bool:
         """Whether a stored grid was made by what is live now, of media that still exist."""
         try:

@@ -15,6 +15,7 @@ from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.kafka import IMPRESSIONS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Message, Outbox
 from infra.redis_store import RedisStore, connect
+from models.events import MEDIA_TOPIC
 from models.networks import ModelError
 from models.ranker_bundle import RankerBundle
 from models.world import World
@@ -78,6 +79,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 await live.apply(records)
             else:
                 feed.apply(topic, records)
+                if topic == MEDIA_TOPIC:
+                    ranking.inventory_changed()
 
         async def impression(viewer_id: str, grid: bytes) -> None:
             # A page is not held up by a log that takes nothing.

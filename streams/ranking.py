@@ -41,6 +41,10 @@ class GridMaker(Protocol):
         """The grid as JSON."""
         ...
 
+    def is_full(self, grid: bytes) -> bool:
+        """Whether there were as many items as asked for."""
+        ...
+
 
 class _Chunk:
     """Counts the viewers of a chunk that still wait."""
@@ -66,6 +70,7 @@ class Ranking:
         self._fresh: OrderedDict[str, _Chunk] = OrderedDict()
         self._background: OrderedDict[str, _Chunk | None] = OrderedDict()
         self._active: OrderedDict[str, None] = OrderedDict()
+        self._short: OrderedDict[str, None] = OrderedDict()
         self._wake = asyncio.Event()
         self._making = asyncio.Lock()
         self.ranked = 0
@@ -108,6 +113,14 @@ class Ranking:
                 self._background[viewer_id] = None
         self._wake.set()
 
+    def inventory_changed(self) -> None:
+        """Rank viewers again whose grid is short: a like may come before the media it is near."""
+        for viewer_id in self._short:
+            if viewer_id not in self._fresh and viewer_id not in self._background:
+                self._background[viewer_id] = None
+        if self._short:
+            self._wake.set()
+
     async def run(self) -> None:
         """Make grids until cancelled."""
         while True:
@@ -143,5 +156,11 @@ class Ranking:
                 for viewer_id, versioned in zip(names, states, strict=True)
             ]
             await self._store.save_grids(names, grids)
+        for viewer_id, grid in zip(names, grids, strict=True):
+            self._short.pop(viewer_id, None)
+            if not self._maker.is_full(grid):
+                self._short[viewer_id] = None
+        while len(self._short) > MAX_ACTIVE:
+            self._short.popitem(last=False)
         self.ranked += len(names)
         return grids

@@ -18,10 +18,14 @@ from streams.sessions import Touched
 class Maker:
     def __init__(self) -> None:
         self.made: list[str] = []
+        self.inventory = True
 
     def make(self, viewer_id: str, state: ViewerState, now: int) -> bytes:
         self.made.append(viewer_id)
         return viewer_id.encode()
+
+    def is_full(self, grid: bytes) -> bool:
+        return self.inventory
 
 
 @pytest.fixture
@@ -108,3 +112,17 @@ async def test_a_change_of_models_ranks_active_viewers_again(
     ranking.refresh()
     await drain(ranking)
     assert sorted(maker.made) == ["a", "a", "b", "b"]
+
+
+async def test_a_short_grid_is_made_again_when_media_arrive(ranking: Ranking, maker: Maker) -> None:
+    maker.inventory = False
+    ranking.touch(fresh("early"), lambda: None)
+    await drain(ranking)
+    maker.inventory = True
+    ranking.touch(fresh("late"), lambda: None)
+    await drain(ranking)
+    ranking.inventory_changed()
+    await drain(ranking)
+    assert maker.made == ["early", "late", "early"]
+    ranking.inventory_changed()
+    assert ranking.waiting == 0
