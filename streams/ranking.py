@@ -155,12 +155,16 @@ class Ranking:
                 self._maker.make(viewer_id, versioned.state, now_ms())
                 for viewer_id, versioned in zip(names, states, strict=True)
             ]
+            # Noted before anything else can run: media may arrive while the grids are stored.
+            self._note_short(names, grids)
             await self._store.save_grids(names, grids)
-        for viewer_id, grid in zip(names, grids, strict=True):
+        self.ranked += len(names)
+        return grids
+
+    def _note_short(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
+        for viewer_id, grid in zip(viewer_ids, grids, strict=True):
             self._short.pop(viewer_id, None)
             if not self._maker.is_full(grid):
                 self._short[viewer_id] = None
         while len(self._short) > MAX_ACTIVE:
             self._short.popitem(last=False)
-        self.ranked += len(names)
-        return grids
