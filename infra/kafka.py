@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
@@ -167,37 +167,6 @@ class Message(NamedTuple):
     topic: str
     key: str
     value: bytes
-
-
-class Outbox:
-    """Sends records and knows when the broker has them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            max_request_size=settings.max_message_bytes,
-            max_batch_size=256 * 1024,
-        )
-
-    async def start(self) -> None:
-        """Connect."""
-        await self._producer.start()
-
-    async def stop(self) -> None:
-        """Send what is buffered, then disconnect."""
-        await self._producer.stop()
-
-    async def post(self, message: Message) -> None:
-        """Send without waiting for the broker: for what may be lost in a crash."""
-        await self._producer.send(message.topic, message.value, key=message.key.encode())
-
-    async def send(self, messages: Iterable[Message]) -> None:
-        """Return once the broker has acknowledged every record."""
-        futures = [
-            await self._producer.send(m.topic, m.value, key=m.key.encode()) for m in messages
-        ]
-        for future in futures:
-            await future
 
 
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
