@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -97,20 +97,11 @@ def starting_stack(
     host, port = settings.http_host, settings.http_port if http_port is None else http_port
     port = port or free_port()
     check_port(host, port, "HTTP_PORT or --port")
-    named = settings.model_fields_set
     with Supervisor() as supervisor:
         ours: dict[str, object] = {"http_host": host, "http_port": port}
-        if "kafka_bootstrap_servers" in named:
-            kafka_hello(settings.kafka_bootstrap_servers)
-        else:
-            ours["kafka_bootstrap_servers"] = start_kafka(supervisor)
-            # Versions are announced in Kafka: artifacts of a log that is gone are of no use.
-            profile = EMBEDDED_KAFKA | {"artifacts_url": str(supervisor.run_dir / "artifacts")}
-            ours |= {name: value for name, value in profile.items() if name not in named}
-        if "redis_url" in named:
-            redis_hello(settings.redis_url)
-        else:
-            ours["redis_url"] = start_redis(supervisor)
+        # Versions are announced in Kafka: artifacts of a log that is gone are of no use.
+        profile = EMBEDDED_KAFKA | {"artifacts_url": str(supervisor.run_dir / "artifacts")}
+        ours |= start_servers(settings, supervisor, profile)
         settings = settings.model_copy(update=ours)
         env = {name.upper(): str(value) for name, value in ours.items()}
         supervisor.start(
@@ -132,6 +123,34 @@ def starting_stack(
             artifacts=_absolute(settings.artifacts_url),
         )
         yield Stack(endpoints, settings, supervisor)
+
+
+def start_servers(
+    settings: Settings, supervisor: Supervisor, profile: Mapping[str, object] = EMBEDDED_KAFKA
+) -> dict[str, object]:
+    """Make sure of Kafka and Redis: those that the settings name, embedded ones for the others.
+
+    Args:
+        profile: settings for an embedded broker; those that are named go first.
+
+    Returns:
+        The settings that follow from it.
+
+    Raises:
+        FreshgridError: a wheel is missing, a named server is out of reach.
+    """
+    named = settings.model_fields_set
+    ours: dict[str, object] = {}
+    if "kafka_bootstrap_servers" in named:
+        kafka_hello(settings.kafka_bootstrap_servers)
+    else:
+        ours["kafka_bootstrap_servers"] = start_kafka(supervisor)
+        ours |= {name: value for name, value in profile.items() if name not in named}
+    if "redis_url" in named:
+        redis_hello(settings.redis_url)
+    else:
+        ours["redis_url"] = start_redis(supervisor)
+    return ours
 
 
 def _absolute(artifacts_url: str) -> str:
