@@ -16,7 +16,7 @@ from infra.kafka import Ends
 from infra.memory_store import MemoryStore
 from streams.bench.population import Population
 from streams.bench.progress import say
-from streams.bench.servers import BenchServers, bench_servers
+from streams.bench.servers import BenchServers, bench_servers, redis_version
 from streams.bench.stock_worker import StockReport
 from streams.bench.verification import fold_offline, verify
 from streams.bench.worker_run import NotFoldedInTimeError, run_worker
@@ -52,7 +52,7 @@ def run(
         say(f"{worker.events_per_s} events/s; stock Faust, {stock_events} events …")
         servers.empty_redis()
         stock = run_stock(servers, min(stock_events, events))
-        info: Any = servers.redis.info("server")
+        redis = redis_version(servers.redis)
     stock_per_s = stock.events / stock.seconds
     return {
         "events_per_s": worker.events_per_s,
@@ -70,7 +70,7 @@ def run(
         "stock_events": stock.events,
         "stock_seconds": round(stock.seconds, 2),
         "verified": True,
-        "redis": redis_version(info),
+        "redis": redis,
     }
 
 
@@ -117,10 +117,3 @@ def run_stock(servers: BenchServers, events: int) -> StockReport:
         return msgspec.json.decode(path.read_bytes(), type=StockReport)
     finally:
         servers.stop_last()
-
-
-def redis_version(info: dict[str, Any]) -> str:
-    """Name and version of the server, from its ``INFO server``."""
-    if "valkey_version" in info:
-        return f"Valkey {info['valkey_version']}"
-    return f"Redis {info['redis_version']}"

@@ -68,7 +68,7 @@ class Population:
 
     Attributes:
         templates: the fixture's events in time order.
-        fixture_viewers: how many viewers they are of.
+        fixture_viewers: ids of the viewers in the fixture, whichever topics they are on.
         first_ts: when the first of them happened, ms.
         span_ms: time that the fixture covers.
     """
@@ -78,12 +78,12 @@ class Population:
         self.templates: list[Template] = []
         for line in read_fixture(fixture):
             if line.topic in EVENT_TOPICS:
-                # Viewers count whichever topics are asked for.
+                # By all of their events: a viewer has the same number whichever topics are asked.
                 viewer = positions.setdefault(line.key.decode(), len(positions))
                 if line.topic in topics:
                     self.templates.append(_template(line.topic, viewer, line.value))
         self.templates.sort(key=lambda template: template.ts)
-        self.fixture_viewers = len(positions)
+        self.fixture_viewers = list(positions)
         self.first_ts = self.templates[0].ts
         self.span_ms = self.templates[-1].ts - self.first_ts + 1
         self._viewer_e = np.array([t.viewer for t in self.templates], np.int64)
@@ -91,7 +91,11 @@ class Population:
 
     def viewers_for(self, events: int) -> int:
         """How many viewers give so many events when each repeats the fixture once."""
-        return math.ceil(events * self.fixture_viewers / len(self.templates))
+        return math.ceil(events * len(self.fixture_viewers) / len(self.templates))
+
+    def lasts(self, viewers: int, events: int) -> float:
+        """How long it takes so many viewers to act so often, ms."""
+        return events / viewers * self.span_ms * len(self.fixture_viewers) / len(self.templates)
 
     def stream(
         self,
@@ -123,11 +127,10 @@ class Population:
     def _first(self, viewers: int, events: int, seed: int) -> tuple[NDArray[np.int64], ...]:
         """Time since the beginning, template and viewer of the first events, in time order."""
         phase_n = np.random.default_rng(seed).integers(0, self.span_ms, viewers)
-        per_ms = len(self.templates) / self.fixture_viewers * viewers / self.span_ms
-        window_ms = events / per_ms
+        window_ms = self.lasts(viewers, events)
         while True:
-            window_ms = math.ceil(window_ms * WIDEN)
-            found = self._window(phase_n, window_ms)
+            window_ms *= WIDEN
+            found = self._window(phase_n, math.ceil(window_ms))
             if len(found[0]) >= events:
                 break
         # Viewer and template break ties.
@@ -137,7 +140,7 @@ class Population:
     def _window(self, phase_n: NDArray[np.int64], window_ms: int) -> tuple[NDArray[np.int64], ...]:
         """Everything that happens before `window_ms`, in no order."""
         parts: list[tuple[NDArray[np.int64], ...]] = []
-        for first in range(0, len(phase_n), self.fixture_viewers):
+        for first in range(0, len(phase_n), len(self.fixture_viewers)):
             # The last copy of the fixture's viewers may be a part of them.
             there_e = np.flatnonzero(self._viewer_e < len(phase_n) - first)
             viewer_e = self._viewer_e[there_e] + first

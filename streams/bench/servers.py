@@ -16,7 +16,7 @@ from redis import Redis
 
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import ClusterInfo, prepare_cluster
+from infra.kafka import ClusterInfo, Ends, prepare_cluster
 from infra.redis_store import RedisStore, connect
 from infra.supervisor import ChildSpec, Supervisor
 from models.events import EVENT_TOPICS
@@ -86,9 +86,20 @@ class BenchServers:
         info: Any = self.redis.info("cpu")
         return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
+    def ends(self, *topics: str) -> Ends:
+        """Where topics end, as the broker tells; the embedded one names slightly less."""
+        return asyncio.run(_ends(self.settings, self.cluster, topics))
+
     def empty_redis(self) -> None:
         """Forget all keys; functions stay."""
         self.redis.flushdb()
+
+
+def redis_version(redis: Redis) -> str:
+    """Name and version of the server."""
+    info: Any = redis.info("server")
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    return f"{name} {info[f'{name.lower()}_version']}"
 
 
 @contextmanager
@@ -132,14 +143,12 @@ async def _prepare(settings: Settings) -> ClusterInfo:
     return cluster
 
 
-async def _ends(
-    settings: Settings, cluster: ClusterInfo, topics: Sequence[str]
-) -> dict[TopicPartition, int]:
+async def _ends(settings: Settings, cluster: ClusterInfo, topics: Sequence[str]) -> Ends:
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)
     await consumer.start()
     try:
         places = [TopicPartition(t, p) for t in topics for p in range(cluster.partitions[t])]
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
-        return ends
+        ends = await consumer.end_offsets(places)
+        return {(place.topic, place.partition): end for place, end in ends.items()}
     finally:
         await consumer.stop()

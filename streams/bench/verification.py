@@ -27,10 +27,16 @@ class WrongFoldError(FreshgridError):
     """State in Redis differs from the fold of the same events in memory."""
 
 
-async def fold_offline(store: MemoryStore, messages: Iterable[Message], settings: Settings) -> None:
-    """Fold events into memory with the code that the agents run."""
+async def fold_offline(
+    store: MemoryStore, messages: Iterable[Message], settings: Settings, first_offset: int = 0
+) -> None:
+    """Fold events into memory with the code that the agents run.
+
+    Args:
+        first_offset: behind those of events that the store was given before.
+    """
     ingest = Ingest(store, Loopback(), settings.fold_config(), log_id="offline")
-    offset = 0
+    offset = first_offset
     for chunk in _chunks(messages, CHUNK):
         by_topic: dict[str, list[Line]] = {}
         for topic, key, value in chunk:

@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.errors import FreshgridError
-from infra.kafka import WORKER_GROUP, Ends
+from infra.kafka import TOUCHED_TOPIC, WORKER_GROUP, Ends
 from streams.bench.processes import cpu_seconds, peak_rss_mb
 from streams.bench.servers import BenchServers
 
@@ -46,20 +46,29 @@ class WorkerRun(msgspec.Struct):
     broker_cpu_s: float | None
 
 
-def run_worker(servers: BenchServers, events: int, ends: Ends) -> WorkerRun:
-    """Start a worker, time it until it has committed `ends`, and stop it."""
+def run_worker(servers: BenchServers, events: int, ends: Ends, *, drain: bool = False) -> WorkerRun:
+    """Start a worker, time it until it has committed `ends`, and stop it.
+
+    Args:
+        drain: let it go through what it sent to itself before it is stopped, so that the next
+            worker does not find that. Not timed.
+    """
     pid = servers.start_worker()
     try:
         servers.wait_ready()
         started, before = time.monotonic(), _used(servers, pid)
         asyncio.run(wait_committed(servers, WORKER_GROUP, ends))
         seconds, after = time.monotonic() - started, _used(servers, pid)
+        used = map(_difference, before, after)
+        rss_mb = peak_rss_mb(pid)
+        if drain:
+            asyncio.run(wait_committed(servers, WORKER_GROUP, servers.ends(TOUCHED_TOPIC)))
         return WorkerRun(
             events,
             round(seconds, 2),
             round(events / seconds),
-            peak_rss_mb(pid),
-            *map(_difference, before, after),
+            rss_mb,
+            *used,
         )
     finally:
         servers.stop_last()
