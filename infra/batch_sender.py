@@ -7,7 +7,8 @@ appended to the batch of its partition, and only batches are sent and waited for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -36,6 +37,18 @@ async def send_in_batches(
     Args:
         on_sent: called now and then with the number of records sent so far.
     """
+    async with batch_sender(settings) as sender:
+        for sent, message in enumerate(messages, start=1):
+            await sender.add(message)
+            if on_sent is not None and sent % TELL_EVERY == 0:
+                on_sent(sent)
+                await asyncio.sleep(0)
+        return await sender.finish()
+
+
+@asynccontextmanager
+async def batch_sender(settings: Settings) -> AsyncIterator[BatchSender]:
+    """A :class:`BatchSender` connected to Kafka. What was not flushed when it is left is lost."""
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         max_request_size=settings.max_message_bytes,
@@ -43,18 +56,14 @@ async def send_in_batches(
     )
     await producer.start()
     try:
-        sender = _BatchSender(producer)
-        for sent, message in enumerate(messages, start=1):
-            await sender.add(message)
-            if on_sent is not None and sent % TELL_EVERY == 0:
-                on_sent(sent)
-                await asyncio.sleep(0)
-        return await sender.finish()
+        yield BatchSender(producer)
     finally:
         await producer.stop()
 
 
-class _BatchSender:
+class BatchSender:
+    """Collects records in batches of their partitions and sends those."""
+
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
         self._partitioner = DefaultPartitioner()
@@ -65,6 +74,7 @@ class _BatchSender:
         self._ends: dict[Place, int] = {}
 
     async def add(self, message: Message) -> None:
+        """Take a record; it leaves when its batch is full, or with the next `flush`."""
         topic, key, value = message
         place = self._places.get((topic, key))
         if place is None:
@@ -83,9 +93,15 @@ class _BatchSender:
             )
             self._ends[place] = sent.offset + 1
 
-    async def finish(self) -> Ends:
-        for place, batch in self._batches.items():
+    async def flush(self) -> None:
+        """Send everything taken so far, without waiting for the broker."""
+        batches, self._batches = self._batches, {}
+        for place, batch in batches.items():
             await self._send(place, batch)
+
+    async def finish(self) -> Ends:
+        """Return once the broker has everything; the ends of the partitions written."""
+        await self.flush()
         while self._under_way:
             await self._settle()
         return self._ends

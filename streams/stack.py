@@ -50,16 +50,35 @@ class Stack:
     Attributes:
         endpoints: where its parts are.
         settings: those it was started with, pointing at its parts.
+        run_dir: a folder that ends with it.
     """
 
-    def __init__(self, endpoints: Endpoints, settings: Settings, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        settings: Settings,
+        supervisor: Supervisor,
+        env: Mapping[str, str],
+    ) -> None:
         self.endpoints = endpoints
         self.settings = settings
+        self.run_dir = supervisor.run_dir
         self._supervisor = supervisor
+        self._env = env
 
     def wait_ready(self, *roles: str) -> None:
         """Block until these roles, or every part, are ready; raises ChildError if one dies."""
         self._supervisor.wait_ready(*roles)
+
+    def start(self, name: str, *argv: str) -> None:
+        """Start another process beside the roles, with their environment; it prints ``ready``."""
+        self._supervisor.start(
+            ChildSpec(name=name, argv=argv, env=self._env, default_env=ONE_THREAD)
+        )
+
+    def stop_last(self) -> None:
+        """End what was started last."""
+        self._supervisor.stop_last()
 
     def check(self) -> None:
         """Raise ChildError if any part is dead."""
@@ -122,7 +141,7 @@ def starting_stack(
             http=f"http://{host}:{port}",
             artifacts=_absolute(settings.artifacts_url),
         )
-        yield Stack(endpoints, settings, supervisor)
+        yield Stack(endpoints, settings, supervisor, env)
 
 
 def start_servers(
