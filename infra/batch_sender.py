@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -51,10 +52,10 @@ class Outbox:
 
     async def send(self, messages: Iterable[Message]) -> None:
         """Return once the broker has acknowledged every record."""
-        batches = _Batches(self._producer, self._partitions)
+        sender = BatchSender(self._producer, self._partitions)
         for message in messages:
-            await batches.add(message)
-        await batches.finish()
+            await sender.add(message)
+        await sender.finish()
 
 
 async def send_in_batches(
@@ -68,6 +69,18 @@ async def send_in_batches(
     Args:
         on_sent: called now and then with the number of records sent so far.
     """
+    async with batch_sender(settings) as sender:
+        for sent, message in enumerate(messages, start=1):
+            await sender.add(message)
+            if on_sent is not None and sent % TELL_EVERY == 0:
+                on_sent(sent)
+                await asyncio.sleep(0)
+        return await sender.finish()
+
+
+@asynccontextmanager
+async def batch_sender(settings: Settings) -> AsyncIterator[BatchSender]:
+    """A :class:`BatchSender` connected to Kafka. What was not flushed when it is left is lost."""
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         max_request_size=settings.max_message_bytes,
@@ -75,19 +88,13 @@ async def send_in_batches(
     )
     await producer.start()
     try:
-        batches = _Batches(producer, {})
-        for sent, message in enumerate(messages, start=1):
-            await batches.add(message)
-            if on_sent is not None and sent % TELL_EVERY == 0:
-                on_sent(sent)
-                await asyncio.sleep(0)
-        return await batches.finish()
+        yield BatchSender(producer, {})
     finally:
         await producer.stop()
 
 
-class _Batches:
-    """Batches that fill up and go out.
+class BatchSender:
+    """Collects records in batches of their partitions and sends those.
 
     Args:
         partitions: topic → its partitions, as far as they are known already.
@@ -101,6 +108,7 @@ class _Batches:
         self._ends: dict[Place, int] = {}
 
     async def add(self, message: Message) -> None:
+        """Take a record; it leaves when its batch is full, or with the next `flush`."""
         topic, text, value = message
         key = text.encode()
         partitions = self._partitions.get(topic) or await self._look_up(topic)
@@ -117,9 +125,15 @@ class _Batches:
             sent = await self._producer.send_and_wait(topic, value, key=key, partition=place[1])
             self._ends[place] = sent.offset + 1
 
-    async def finish(self) -> Ends:
-        for place, batch in self._batches.items():
+    async def flush(self) -> None:
+        """Send everything taken so far, without waiting for the broker."""
+        batches, self._batches = self._batches, {}
+        for place, batch in batches.items():
             await self._send(place, batch)
+
+    async def finish(self) -> Ends:
+        """Return once the broker has everything; the ends of the partitions written."""
+        await self.flush()
         while self._under_way:
             await self._settle()
         return self._ends

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -107,6 +107,14 @@ async def group_lag(settings: Settings, group: str, ends: Ends) -> int:
     The ends are those that sending told: what a broker reports as the end of a partition may
     lag behind (the embedded one does).
     """
+    committed = await committed_offsets(settings, group, ends)
+    return sum(max(end - committed[place], 0) for place, end in ends.items())
+
+
+async def committed_offsets(
+    settings: Settings, group: str, places: Iterable[tuple[str, int]]
+) -> Ends:
+    """What a consumer group has committed in these partitions; 0 where it has nothing yet."""
     # Assigned by hand, so that asking does not join the group.
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -115,9 +123,9 @@ async def group_lag(settings: Settings, group: str, ends: Ends) -> int:
     )
     try:
         await consumer.start()
-        consumer.assign([TopicPartition(*place) for place in ends])
-        committed = {p: await consumer.committed(TopicPartition(*p)) or 0 for p in ends}
-        return sum(max(end - committed[place], 0) for place, end in ends.items())
+        partitions = [TopicPartition(*place) for place in places]
+        consumer.assign(partitions)
+        return {(p.topic, p.partition): await consumer.committed(p) or 0 for p in partitions}
     finally:
         await consumer.stop()
 
