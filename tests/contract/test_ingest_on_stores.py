@@ -15,8 +15,10 @@ from infra.config import Settings
 from infra.embedded import embedded_redis
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
-from models.events import EVENT_TOPICS, FOLLOW_TOPIC, VIEW_TOPIC
-from models.viewer_state import SLACK
+from infra.stores import Slice
+from models.events import EVENT_TOPICS, FOLLOW_TOPIC, VIEW_TOPIC, Action
+from models.lanes import pack
+from models.viewer_state import SLACK, log_key, place
 from streams.ingest import Ingest, Part
 from streams.replay import Line, Loopback, state_hash
 
@@ -147,4 +149,58 @@ async def test_new_records_on_top_need_no_fold(redis_url: str) -> None:
     assert state.views.size == config.max_views
     await ingest.events("events.view", 0, [line(config.max_views + SLACK)], NOW)
     assert declined == 2  # Delivered again.
+    await store.close()
+
+
+LOG = log_key("log")
+
+
+def slice_of(offset: int, *records: bytes, partition: int = 0) -> Slice:
+    """Views of one viewer at these offsets of a partition."""
+    ends = offset.to_bytes(6, "big") + (offset + len(records)).to_bytes(6, "big")
+    return Slice("v", place(3, partition) + ends, b"", b"".join(records))
+
+
+def view(ts: int, event_id: str, undo: bool = False) -> bytes:
+    return pack(TS + ts, Action.VIEW, event_id, "m", "a", undo)
+
+
+@pytest.mark.parametrize(
+    ("log", "slice_", "stored"),
+    [
+        (LOG, slice_of(6, view(11, "new")), True),
+        (LOG, slice_of(9, view(12, "newer"), view(11, "new")), True),
+        (LOG, slice_of(0, view(11, "new"), partition=1), True),
+        (LOG, slice_of(6, view(10, "new", undo=True)), True),
+        (LOG, slice_of(6, view(9, "late")), False),
+        (LOG, slice_of(6, view(10, "at the same time")), False),
+        (LOG, slice_of(6, view(12, "newer"), view(9, "late")), False),
+        (LOG, slice_of(6, view(11, "known")), False),
+        (LOG, slice_of(5, view(11, "new")), False),
+        (log_key("another"), slice_of(6, view(11, "new")), False),
+    ],
+    ids=[
+        "newer", "two newer", "another partition", "an undo at the same time", "late",
+        "same time", "one of two late", "known event", "applied offset", "another log",
+    ],
+)  # fmt: skip
+async def test_a_slice_is_stored_without_a_fold_only_if_all_of_it_is_new(
+    redis_url: str, log: bytes, slice_: Slice, stored: bool
+) -> None:
+    config = Settings(redis_url=redis_url)
+    store = RedisStore(connect(config), config)
+    await store.exchange([("FLUSHALL",)])
+    await store.start()
+    assert await store.append(LOG, [slice_of(5, view(10, "known"))]) == [None]
+    [(before, _)] = await store.load(["v"])
+    [answer] = await store.append(log, [slice_])
+    assert (answer is None) == stored
+    [(after, state)] = await store.load(["v"])
+    assert (after != before) == stored
+    if answer is not None:
+        assert answer.revision == before
+    else:
+        records = [data for data in (slice_.views, view(10, "known")) if data]
+        assert state.views.data == b"".join(records)
+        assert state.applied[slice_.places[:3]] == int.from_bytes(slice_.places[9:15], "big")
     await store.close()
