@@ -22,6 +22,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from infra.kafka import DEAD_LETTERS_TOPIC, TOUCHED_TOPIC, Message
+from infra.metrics import DEAD_LETTERS, SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
 from models.events import (
     EVENT_TOPICS,
@@ -249,6 +250,8 @@ class Ingest:
             if answer is not None:
                 to_fold.append(packed.viewer_id)
                 current.append(answer)
+        SLICES.labels("folded").inc(len(to_fold))
+        SLICES.labels("appended").inc(len(items) - len(to_fold))
         while to_fold:
             changed = [
                 (viewer_id, versioned)
@@ -328,6 +331,10 @@ class Ingest:
             except InvalidEventError as error:
                 messages.append(_dead_letter(topic, partition, record, error, now_ms))
         await self._sender.send(messages)
+
+    async def parked_media(self) -> int:
+        """How many media are being waited for."""
+        return await self._store.parked_media()
 
     async def expire_parked(self, now_ms: int, ttl_ms: int, limit: int = 1000) -> int:
         """Dead-letter what has waited for its media for longer than `ttl_ms`; returns how much."""
@@ -422,6 +429,7 @@ def _letter(
     error: InvalidEventError,
     now_ms: int,
 ) -> Message:
+    DEAD_LETTERS.labels(error.reason).inc()
     text_key = None if key is None else key.decode("utf-8", "backslashreplace")
     letter = DeadLetter(
         topic=topic,

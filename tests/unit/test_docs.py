@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Counter as MetricCounter
+from prometheus_client.metrics import MetricWrapperBase
 
-from infra import redis_store
+from infra import metrics, redis_store
 from infra.config import Settings
 from infra.kafka import TOPICS
 from models import lanes, viewer_state
@@ -75,6 +77,20 @@ def test_every_setting_is_documented_with_its_default() -> None:
         name: f"{default:g}" if isinstance(default, float) else str(default)
         for name, default in defaults.items()
     }
+
+
+def test_every_metric_is_documented() -> None:
+    rows = re.findall(
+        r"^\| `(freshgrid_\w+?)(_total)?(?:\{([\w,]+)\})?` \|", OPERATIONS, re.MULTILINE
+    )
+    documented = {
+        name: (bool(total), tuple(labels.split(",")) if labels else ())
+        for name, total, labels in rows
+    }
+    own = [m for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)]
+    expected = {m._name: (isinstance(m, MetricCounter), tuple(m._labelnames)) for m in own}
+    expected["freshgrid_lag_records"] = (False, ("topic", "partition"))
+    assert documented == expected
 
 
 def test_the_embedded_profile_is_documented() -> None:
