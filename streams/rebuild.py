@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.errors import FreshgridError, UnreachableError
 from infra.group_hold import GroupHold
@@ -32,7 +33,6 @@ from infra.kafka import (
     TOUCHED_TOPIC,
     WORKER_GROUP,
     Message,
-    Outbox,
     prepare_cluster,
 )
 from infra.log_reader import BEGINNING, LogReader, Place, Start
@@ -40,10 +40,10 @@ from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store, Versioned
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
-from streams.ingest import DeadLetter, Sender
+from streams.ingest import DeadLetter, Sender, Touched
 from streams.log_fold import Progress, Report, fold_log
 from streams.replay import state_hash
-from streams.sessions import SCHEDULE, STREAM_CLOCK, ClosedSession, Touched
+from streams.sessions import SCHEDULE, STREAM_CLOCK, ClosedSession
 
 FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
 #: Viewers or keys handled by one call.
