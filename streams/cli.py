@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import FreshgridError, SettingsError
+from streams.cli_common import Json, load_settings, show
+from streams.cli_dead_letters import dead_letters
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -34,12 +36,9 @@ Port = Annotated[
     typer.Option(min=0, max=65535, help="Port of the HTTP API; 0 for any free one. [HTTP_PORT]"),
 ]
 
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, on the last line of stdout.")
-]
 inspect = typer.Typer(no_args_is_help=True, help="Look at what is stored.")
 app.add_typer(inspect, name="inspect")
+app.add_typer(dead_letters, name="dead-letters")
 
 
 @app.command()
@@ -309,36 +308,6 @@ def doctor() -> None:
         healthy &= finding.ok
     if not healthy:
         raise typer.Exit(1)
-
-
-def show(report: dict[str, Any], *, as_json: bool) -> None:
-    """Print a result for a script or for a person."""
-    import msgspec
-
-    if as_json:
-        print(msgspec.json.encode(report).decode(), flush=True)
-    else:
-        from rich.pretty import pprint
-
-        pprint(report, expand_all=False)
-
-
-def load_settings() -> Settings:
-    """The settings of this process.
-
-    Raises:
-        SettingsError: an environment variable has a value that cannot be used.
-    """
-    from pydantic import ValidationError
-
-    from infra.config import settings
-
-    try:
-        return settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"{name}={first['input']!r} cannot be used: {first['msg']}") from error
 
 
 def main() -> None:
