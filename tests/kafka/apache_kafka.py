@@ -61,6 +61,9 @@ SETTINGS: Final[Mapping[str, str]] = {
     # Tests of rebalances and dead members need not wait as long as production should.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
+    # A killed broker may come back only after its controller has given it up: 9 s by default.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     # Topics that are compacted are compacted while a test looks on.
     "log.cleaner.backoff.ms": "200",
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
