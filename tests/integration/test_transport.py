@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from faust import App
 
 from streams.app import faust_app, running
 from streams.topology import _agent
@@ -93,7 +94,7 @@ class Log:
     async def reading(self, *topics, handle=None) -> AsyncIterator[Reader]:
         """A member of the group; unless told otherwise, it finishes every chunk."""
         app = faust_app(f"transport-{self.number}", self.settings)
-        reader = Reader(handle)
+        reader = Reader(app, handle)
         _agent(app, "reader", topics, reader.take)
         async with running(app) as reader.stopped:
             yield reader
@@ -102,7 +103,8 @@ class Log:
 class Reader:
     """Notes what it is given, then does what the test wants done."""
 
-    def __init__(self, handle: Callable[[Chunk], Awaitable[None]] | None) -> None:
+    def __init__(self, app: App, handle: Callable[[Chunk], Awaitable[None]] | None) -> None:
+        self.app = app
         self.chunks: list[Chunk] = []
         self.offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
         self.values: list[str] = []
@@ -213,6 +215,55 @@ async def test_a_chunk_that_raised_is_delivered_again_after_a_restart(log):
         await reader.until(lambda: "after" in reader.values)
     assert reader.values == [*numbers(committed or 0, 10), "bad", "after"]
     assert await log.committed(topic, 2) == [end, None]
+
+
+async def test_what_is_not_committed_is_delivered_again_after_a_seek_back(log):
+    topic = await log.topic()
+
+    async def keep(chunk: Chunk) -> None:
+        if chunk.records[-1].offset == 1 and len(reader.chunks) > 1:
+            chunk.finish()
+
+    async with log.reading(topic, handle=keep) as reader:
+        await log.send(topic, ["a", "b"])
+        await reader.until(lambda: reader.values == ["a", "b"])
+        await reader.app.consumer.perform_seek()
+        await reader.until(lambda: reader.values == ["a", "b"] * 2)
+        assert await reader.app.consumer.commit()
+        await log.send(topic, ["c"])
+        await reader.until(lambda: reader.values[4:] == ["c"])
+        await reader.app.consumer.perform_seek()
+        await reader.until(lambda: reader.values[4:] == ["c", "c"])
+    assert await log.committed(topic) == [2]
+
+
+async def test_a_member_without_partitions_waits_for_one(log):
+    topic = await log.topic()
+    sent = itertools.count()
+
+    def values(*readers):
+        return {int(value) for reader in readers for value in reader.values}
+
+    async with log.producer() as producer:
+
+        async def send() -> int:
+            number = next(sent)
+            await producer.send_and_wait(topic, str(number).encode())
+            return number
+
+        async with log.reading(topic) as first:
+            await send()
+            await first.until(lambda: first.values)
+            async with log.reading(topic) as second:
+                both = first, second
+                owner = first if first.app.consumer.assignment() else second
+                assert sum(len(reader.app.consumer.assignment()) for reader in both) == 1
+                newest = await send()
+                await owner.until(lambda: newest in values(owner))
+            newest = await send()
+            await first.until(lambda: newest in values(first))
+    assert values(*both) == set(range(newest + 1))
+    assert await log.committed(topic) == [newest + 1]
 
 
 async def test_a_chunk_under_way_moves_with_its_partition(log):
