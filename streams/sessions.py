@@ -40,10 +40,16 @@ SWEEP_LIMIT: Final = 1000
 
 
 class Touched(msgspec.Struct):
-    """A viewer's state changed, as ``explore.touched`` carries it."""
+    """A viewer's state changed, as ``explore.touched`` carries it.
+
+    Attributes:
+        ts: newest event time among what changed it.
+        viewed: nothing but views changed it.
+    """
 
     viewer_id: str
     ts: int
+    viewed: bool = False
 
 
 class ClosedSession(msgspec.Struct):
