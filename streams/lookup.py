@@ -67,6 +67,7 @@ class Lookup:
         Raises:
             CursorError: the cursor is not one of this viewer, or its series has expired.
         """
+        self._ranking.asked(viewer_id)
         if cursor is None:
             grid, at = await self._first(viewer_id)
         else:
@@ -87,8 +88,8 @@ class Lookup:
         return body
 
     async def _first(self, viewer_id: str) -> tuple[bytes, Cursor]:
-        """The ready grid, kept as page 0 of its series."""
-        grid = await self._store.grid(viewer_id)
+        """The ready grid, kept as page 0 of its series; made anew where it is out of date."""
+        grid = None if self._ranking.waits(viewer_id) else await self._store.grid(viewer_id)
         if grid is None or not self._explorer.is_current(grid):
             [grid] = await self._ranking.make_now([viewer_id])
         series = str(from_json(grid).generated_at_ms)
