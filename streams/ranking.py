@@ -4,9 +4,9 @@ Touches of one viewer coalesce, so each is ranked once for many events. When tou
 than grids can be made, it matters who comes first: whoever asked for a page lately, since she may
 be looking at it; then who liked, saved, saw fewer or followed; then who only viewed something.
 Among equals it is the one touched last. Viewers touched by old events (a replay, a backlog after a
-pause) and viewers to be ranked again because the models changed wait in the background, which gets
-only a share of the time. A chunk of touches is finished once every viewer in it has a grid or
-stands in a newer chunk.
+pause) and viewers to be ranked again because the models changed wait in the background. Those who
+only viewed and the background get a share of the time. A chunk of touches is finished once every
+viewer in it has a grid, stands in a newer chunk, or was dropped because too many wait.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from streams.ingest import Touched
 WATCHING_S = 5 * 60.0
 #: A touch by an event older than this is background work: its viewer is not looking at a grid now.
 FRESH_MS = 15 * 60 * 1000
-#: Share of the time that background work may take while nothing fresh waits.
-BACKGROUND_SHARE = 0.25
+#: Viewers waiting at most; beyond, the least urgent who waited longest is dropped. A page she asks
+#: for is made on request.
+MAX_WAITING = 50_000
 #: Viewers remembered as recently active, to be ranked again when the models change.
 MAX_ACTIVE = 10_000
 
@@ -57,6 +58,11 @@ class Urgency(IntEnum):
     ACTED = 1
     VIEWED = 2
     BACKGROUND = 3
+
+
+#: Share of the time that may go into grids that nobody is known to wait for. A ranker that always
+#: works takes the processor from those who fold events, and the next like waits for them.
+SHARES = {Urgency.VIEWED: 0.5, Urgency.BACKGROUND: 0.25}
 
 
 class _Chunk:
@@ -92,6 +98,7 @@ class Ranking:
         self._asked_s: OrderedDict[str, float] = OrderedDict()
         self._short: OrderedDict[str, None] = OrderedDict()
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._making = asyncio.Lock()
         self.ranked = 0
 
@@ -126,7 +133,17 @@ class Ranking:
             self._active[viewer_id] = None
         while len(self._active) > MAX_ACTIVE:
             self._active.popitem(last=False)
+        self._drop_beyond(MAX_WAITING)
         self._wake.set()
+        if min(urgencies.values()) not in SHARES:
+            self._urgent.set()
+
+    def _drop_beyond(self, most: int) -> None:
+        beyond = self.waiting - most
+        for queue in reversed(self._waiting.values()):
+            while queue and beyond > 0:
+                _done(queue.popitem(last=False)[1])
+                beyond -= 1
 
     def asked(self, viewer_id: str) -> None:
         """A page of this viewer was asked for: what she does next is to show at once."""
@@ -158,13 +175,12 @@ class Ranking:
                 await self._wake.wait()
                 continue
             started = time.monotonic()
+            self._urgent.clear()
             await self._rank(self._waiting[urgency])
-            if urgency is Urgency.BACKGROUND:
-                self._wake.clear()
-                pause = (time.monotonic() - started) * (1 / BACKGROUND_SHARE - 1)
-                # A touch ends the pause.
+            if (share := SHARES.get(urgency)) is not None:
+                pause = (time.monotonic() - started) * (1 / share - 1)
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    await asyncio.wait_for(self._urgent.wait(), pause)
 
     async def _rank(self, queue: OrderedDict[str, _Chunk | None]) -> None:
         # One by one: whatever waits for the event loop, a touch or a lookup, waits for one grid.

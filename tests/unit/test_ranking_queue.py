@@ -208,3 +208,18 @@ async def test_a_grid_that_could_not_be_stored_is_still_waited_for(
 
 async def _refuse(*_: object) -> None:
     raise ConnectionError("away")
+
+
+async def test_too_many_waiting_drop_the_least_urgent_who_waited_longest(
+    ranking: Ranking, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.ranking.MAX_WAITING", 3)
+    finished: list[str] = []
+    ranking.touch(viewed("v1"), lambda: finished.append("first"))
+    ranking.touch(fresh("liked"), lambda: None)
+    ranking.touch(viewed("v2", "v3", "v4"), lambda: finished.append("second"))
+    assert ranking.waiting == 3
+    assert finished == ["first"]
+    await drain(ranking)
+    assert maker.made == ["liked", "v4", "v3"]
+    assert finished == ["first", "second"]
