@@ -204,6 +204,7 @@ class Follower:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             fetch_max_wait_ms=max(settings.fetch_max_wait_ms, FOLLOWER_WAIT_MS),
             max_partition_fetch_bytes=settings.max_message_bytes,
         )

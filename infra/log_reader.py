@@ -91,6 +91,7 @@ class LogReader:
             enable_auto_commit=False,
             # Retention that overtakes a reading must be an error, not a silent jump ahead.
             auto_offset_reset="none",
+            isolation_level="read_committed",
             fetch_max_wait_ms=settings.fetch_max_wait_ms,
             max_partition_fetch_bytes=settings.max_message_bytes,
         )

@@ -16,10 +16,11 @@ Registered in the entry point group ``faust.transports``; use a broker URL like
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
@@ -107,6 +108,9 @@ class BatchedConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust fixes 1,500 ms. A broker that wakes waiting fetches late (the embedded one does)
         # would add that to the freshness of every grid.
         consumer._fetch_max_wait_ms = BatchedTransport.fetch_max_wait_ms
+        # Faust asks for this only where it writes transactions itself. What a producer took back
+        # by aborting its transaction has not happened.
+        consumer._isolation_level = "read_committed"
         return consumer
 
 
@@ -128,7 +132,13 @@ class BatchedConsumer(driver.Consumer):
             if not self.flow_active:
                 await self.can_resume_flow.wait()
             self._rewind = False
-            await self.perform_seek()
+            try:
+                if self.assignment():
+                    await self.perform_seek()
+            except IllegalStateError:
+                # Moved again meanwhile: once more, for the partitions it has then.
+                self._rewind = True
+                return
         seeks = self._seeks
         records, active = await self._wait_next_records(timeout)
         if not records or self.should_stop:
@@ -192,6 +202,17 @@ class BatchedConsumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets inside and between chunks that hold no record need no bookkeeping."""
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Faust's, which leaves positions as they are where nothing has been committed yet.
+
+        They may be behind records that were fetched and dropped: those go to the beginning.
+        """
+        committed = await super().seek_to_committed()
+        unread = [tp for tp, offset in committed.items() if not offset]
+        if unread:
+            await self._thread.seek_to_beginning(*unread)
+        return committed
+
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; chunks under way will be delivered again."""
         self._seeks += 1
@@ -200,7 +221,7 @@ class BatchedConsumer(driver.Consumer):
         self._seeks += 1
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Commit what is finished (Faust waits for it), then forget the partitions."""
+        """Forget the partitions; what is not committed is delivered again to whoever has them."""
         await super().on_partitions_revoked(revoked)
         self.ledger.forget(revoked)
 

@@ -294,8 +294,6 @@ async def test_a_chunk_under_way_moves_with_its_partition(log):
     assert await log.committed(topic, 2) == ends
 
 
-# aiokafka's default; the transport has to ask for `read_committed`.
-@pytest.mark.xfail(strict=True, reason="the transport reads uncommitted records")
 @only_apache
 async def test_records_of_aborted_transactions_are_not_read(log):
     topic = await log.topic()
