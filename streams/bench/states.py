@@ -18,7 +18,7 @@ from infra.config import Settings
 from infra.memory_store import MemoryStore
 from infra.stores import Store, Versioned
 from models.events import EVENT_TOPICS
-from models.viewer_state import ViewerState
+from models.viewer_state import ViewerState, log_key
 from streams.bench.population import viewer_name
 from streams.bench.servers import PARTITIONS
 from streams.clock import now_ms
@@ -26,8 +26,7 @@ from streams.ingest import Ingest
 from streams.replay import Line, Loopback, read_fixture
 from streams.scenario import FIXTURE
 
-#: As long as the ids that Apache Kafka gives its clusters. No broker's own: events that are
-#: folded later come from another log, so no offset stands in their way.
+#: No broker's own.
 LOG_ID: Final = "fixture-fixture-fixtur"
 #: Offsets of a log that has been in use: small numbers would take less room.
 FIRST_OFFSET: Final = 1_000_000
@@ -50,6 +49,13 @@ async def fixture_states(
         records = [line._replace(offset=next(offsets)) for line in lines]
         await ingest.events(topic, partition, records, now_ms())
     return [versioned.state for versioned in await store.load(list(viewer_ids))]
+
+
+def move_to_log(states: Iterable[ViewerState], log_id: str) -> None:
+    """Let states be of this log, at its beginning: they have met no event of it yet."""
+    for state in states:
+        state.log = log_key(log_id)
+        state.applied = dict.fromkeys(state.applied, 0)
 
 
 async def write_states(store: Store, states: list[ViewerState], viewers: Iterable[int]) -> None:

@@ -41,7 +41,7 @@ def test_growth_compares_populations(monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures["verified"] is True
     assert [each["viewers"] for each in figures["runs"]] == [50, 200, 200]
     assert figures["growth_viewers"] > 0
-    assert figures["growth_viewers_same_traffic"] > 0
+    assert figures["growth_viewers_all_active"] > 0
 
 
 def test_memory_measures_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
