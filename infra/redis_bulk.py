@@ -34,7 +34,7 @@ Command = tuple[bytes | str | int, ...]
 GROUP: Final = 256
 READ_BYTES: Final = 256 * 1024
 #: A server that says nothing for this long is taken for gone, and connected to anew.
-SOCKET_TIMEOUT_S: Final = 15.0
+SOCKET_TIMEOUT_S: Final = 5.0
 #: A Redis that restarts is back within seconds; a call waits that long before it fails.
 RETRIES: Final = 8
 FOR_EVER: Final = -1
@@ -64,12 +64,12 @@ class _Bulk:
         """
         connection = cast(Any, self)
         try:
-            async with asyncio.timeout(SOCKET_TIMEOUT_S):
-                for at in range(0, len(commands), GROUP):
-                    packed = b"".join(map(_pack, commands[at : at + GROUP]))
-                    connection._writer.write(packed)
+            for at in range(0, len(commands), GROUP):
+                packed = b"".join(map(_pack, commands[at : at + GROUP]))
+                connection._writer.write(packed)
+                async with asyncio.timeout(SOCKET_TIMEOUT_S):
                     await connection._writer.drain()
-                replies = await _read(connection._reader, len(commands))
+            replies = await _read(connection._reader, len(commands))
         except TimeoutError as error:
             await connection.disconnect(nowait=True)
             raise RedisTimeoutError(f"no answer within {SOCKET_TIMEOUT_S:g} s") from error
@@ -171,7 +171,8 @@ async def _read(stream: asyncio.StreamReader, count: int) -> list[Any]:
     reader = hiredis.Reader(notEnoughData=_MORE)
     replies: list[Any] = []
     while len(replies) < count:
-        data = await stream.read(READ_BYTES)
+        async with asyncio.timeout(SOCKET_TIMEOUT_S):
+            data = await stream.read(READ_BYTES)
         if not data:
             raise RedisConnectionError("the server closed the connection")
         reader.feed(data)

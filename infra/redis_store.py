@@ -178,6 +178,7 @@ class RedisStore:
         }
         if waiting:
             await self._redis.zadd("parked", waiting, nx=True)
+            await self._redis.expire("parked", ttl)
         return answers
 
     async def unpark(self, media_id: str, count: int) -> None:

@@ -76,7 +76,6 @@ class ViewerContext:
         known = history(state)
         done = known.done[::-1]
         n = len(done)
-        related = state.relations.values()
         author_e = catalog.author_rows([e.author_id for e in done])
         action_e = np.fromiter((e.action for e in done), np.int8, n)
         ts_e = np.fromiter((e.ts for e in done), np.int64, n)
@@ -84,9 +83,7 @@ class ViewerContext:
         return cls(
             viewer_id=viewer_id,
             viewer_hash=hash_id(viewer_id),
-            reflects_ts=max(
-                [state.newest_ts(), *(r[0] for registers in related for r in registers.values())]
-            ),
+            reflects_ts=state.reflects_ts(),
             media_e=catalog.media_rows([e.media_id for e in done]),
             author_e=author_e,
             action_e=action_e,

@@ -93,6 +93,11 @@ class ViewerState:
         """Event time of the newest action in ms, 0 for a viewer without any."""
         return max(self.strong.newest_ts(), self.views.newest_ts())
 
+    def reflects_ts(self) -> int:
+        """Event time of the newest thing known in ms: an action, or a change of a relation."""
+        changes = (r[0] for registers in self.relations.values() for r in registers.values())
+        return max(self.newest_ts(), max(changes, default=0))
+
 
 class _Rest(msgspec.Struct, array_like=True):
     """The parts of a state that most viewers do not have."""

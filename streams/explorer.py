@@ -83,12 +83,14 @@ class Explorer:
         """Whether a grid has as many items as asked for."""
         return len(from_json(grid).items) >= self._config.size
 
-    def is_current(self, grid: bytes) -> bool:
-        """Whether a stored grid was made by what is live now, of media that still exist."""
+    def is_current(self, grid: bytes, state: ViewerState) -> bool:
+        """Whether a stored grid reflects this state and was made of and by what is live now."""
         try:
             document = from_json(grid)
         except msgspec.DecodeError:
             return False  # written by an older release
+        if document.reflects_ts < state.reflects_ts():
+            return False
         catalog = self._world.catalog
         rows = catalog.media_rows([item.media_id for item in document.items])
         if (rows < 0).any() or catalog.deleted_n[rows].any():

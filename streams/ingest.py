@@ -80,11 +80,17 @@ class Sender(Protocol):
         ...
 
 
-class Touched(msgspec.Struct):
-    """A viewer's state changed, as ``explore.touched`` carries it."""
+class Touched(msgspec.Struct, omit_defaults=True):
+    """A viewer's state changed, as ``explore.touched`` carries it.
+
+    Attributes:
+        ts: newest event time among what changed it, in ms.
+        viewed: nothing but views changed it.
+    """
 
     viewer_id: str
     ts: int
+    viewed: bool = False
 
 
 class DeadLetter(msgspec.Struct):
@@ -236,13 +242,12 @@ class Ingest:
         slices: list[Slice] = []
         to_fold: list[str] = []
         for viewer_id, of_viewer in items.items():
-            packed, newest_ts = _pack(viewer_id, of_viewer)
+            packed, touched = _pack(viewer_id, of_viewer)
             if packed is None:
                 to_fold.append(viewer_id)
             else:
                 slices.append(packed)
-            touched = _json.encode(Touched(viewer_id, newest_ts))
-            messages.append(Message(TOUCHED_TOPIC, viewer_id, touched))
+            messages.append(Message(TOUCHED_TOPIC, viewer_id, _json.encode(touched)))
         current: list[Versioned] = []
         if to_fold:
             current = await self._store.load(to_fold)
@@ -357,18 +362,18 @@ def _packed(topic: str, event: MediaEvent, author_id: str) -> bytes:
     return pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
 
 
-def _pack(viewer_id: str, items: list[Item]) -> tuple[Slice | None, int]:
-    """One viewer's items as a slice, None if they have to be folded, and their newest time."""
+def _pack(viewer_id: str, items: list[Item]) -> tuple[Slice | None, Touched]:
+    """One viewer's items as a slice, None if they have to be folded, and what to tell of them."""
     places: dict[bytes, tuple[int, int]] = {}
     strong: list[bytes] = []
     views: list[bytes] = []
     newest_ts = 0
-    plain = True
+    followed = repeated = False
     for at, offset, event, is_view in items:
         known = places.get(at)
         places[at] = (offset if known is None else known[0], offset + 1)
         if isinstance(event, FollowEvent):
-            plain = False
+            followed = True
             newest_ts = max(newest_ts, event.ts)
         elif is_view:
             views.append(event)
@@ -378,11 +383,12 @@ def _pack(viewer_id: str, items: list[Item]) -> tuple[Slice | None, int]:
         if len(lane) > 1:
             lane.sort(reverse=True)
             # A producer's retry within one batch.
-            plain = plain and len({packed[KEY] for packed in lane}) == len(lane)
+            repeated |= len({packed[KEY] for packed in lane}) < len(lane)
         if lane:
             newest_ts = max(newest_ts, int.from_bytes(lane[0][:6], "big"))
-    if not plain:
-        return None, newest_ts
+    touched = Touched(viewer_id, newest_ts, viewed=not strong and not followed)
+    if followed or repeated:
+        return None, touched
     return Slice(
         viewer_id,
         b"".join(
@@ -393,7 +399,7 @@ def _pack(viewer_id: str, items: list[Item]) -> tuple[Slice | None, int]:
         ),
         b"".join(strong),
         b"".join(views),
-    ), newest_ts
+    ), touched
 
 
 def _dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:

@@ -67,6 +67,7 @@ class Lookup:
         Raises:
             CursorError: the cursor is not one of this viewer, or its series has expired.
         """
+        self._ranking.asked(viewer_id)
         if cursor is None:
             grid, at = await self._first(viewer_id)
         else:
@@ -87,9 +88,14 @@ class Lookup:
         return body
 
     async def _first(self, viewer_id: str) -> tuple[bytes, Cursor]:
-        """The ready grid, kept as page 0 of its series."""
-        grid = await self._store.grid(viewer_id)
-        if grid is None or not self._explorer.is_current(grid):
+        """The ready grid, kept as page 0 of its series; made anew where it is out of date."""
+        grid = None if self._ranking.waits(viewer_id) else await self._store.grid(viewer_id)
+        if grid is not None:
+            # The state itself tells: the touch may not have come yet, or been dropped.
+            [(_, state)] = await self._store.load([viewer_id])
+            if not self._explorer.is_current(grid, state):
+                grid = None
+        if grid is None:
             [grid] = await self._ranking.make_now([viewer_id])
         series = str(from_json(grid).generated_at_ms)
         grid = await self._store.add_page(viewer_id, series, 0, grid)

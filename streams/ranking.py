@@ -1,33 +1,38 @@
 """Viewer touched → a fresh grid in Redis.
 
-Touches of one viewer coalesce, and the newest touched viewer comes first: when touches arrive
-faster than grids can be made, whoever is active right now still gets a fresh one, and each viewer
-is ranked once for many events. Viewers touched by old events (a replay, a backlog after a pause)
-and viewers to be ranked again because the models changed wait in the background, which gets only
-a share of the time. A chunk of touches is finished once every viewer in it has a grid or stands
-in a newer chunk.
+Touches of one viewer coalesce, so each is ranked once for many events. When touches arrive faster
+than grids can be made, it matters who comes first: whoever asked for a page lately, since she may
+be looking at it; then who liked, saved, saw fewer or followed; then who only viewed something.
+Among equals it is the one touched last. Viewers touched by old events (a replay, a backlog after a
+pause) and viewers to be ranked again because the models changed wait in the background. Those who
+only viewed and the background get a share of the time. A chunk of touches is finished once every
+viewer in it has a grid, stands in a newer chunk, or was dropped because too many wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from typing import Protocol
 
+from infra.metrics import GRIDS, GRIDS_WAITING
 from infra.stores import Store
 from models.viewer_state import ViewerState
 from streams.clock import now_ms
 from streams.ingest import Touched
 
-#: Viewers ranked before the event loop gets its turn: bounds what a lookup waits behind them.
-BATCH = 4
+#: A viewer who asked for a page within this time may still be looking at it.
+WATCHING_S = 5 * 60.0
 #: A touch by an event older than this is background work: its viewer is not looking at a grid now.
 FRESH_MS = 15 * 60 * 1000
-#: Share of the time that background work may take while nothing fresh waits.
-BACKGROUND_SHARE = 0.25
+#: Viewers waiting at most; beyond, the least urgent who waited longest is dropped. A page she asks
+#: for is made on request.
+MAX_WAITING = 50_000
 #: Viewers remembered as recently active, to be ranked again when the models change.
 MAX_ACTIVE = 10_000
 
@@ -46,6 +51,20 @@ class GridMaker(Protocol):
         ...
 
 
+class Urgency(IntEnum):
+    """Why a viewer waits for a grid, the most urgent first."""
+
+    WATCHING = 0
+    ACTED = 1
+    VIEWED = 2
+    BACKGROUND = 3
+
+
+#: Share of the time that may go into grids that nobody is known to wait for. A ranker that always
+#: works takes the processor from those who fold events, and the next like waits for them.
+SHARES = {Urgency.VIEWED: 0.5, Urgency.BACKGROUND: 0.25}
+
+
 class _Chunk:
     """Counts the viewers of a chunk that still wait."""
 
@@ -61,104 +80,149 @@ class _Chunk:
             self._finish()
 
 
+def _done(chunk: _Chunk | None) -> None:
+    if chunk is not None:
+        chunk.done()
+
+
 class Ranking:
     """Keeps grids fresh for touched viewers."""
 
     def __init__(self, store: Store, maker: GridMaker) -> None:
         self._store = store
         self._maker = maker
-        self._fresh: OrderedDict[str, _Chunk] = OrderedDict()
-        self._background: OrderedDict[str, _Chunk | None] = OrderedDict()
+        self._waiting: dict[Urgency, OrderedDict[str, _Chunk | None]] = {
+            urgency: OrderedDict() for urgency in Urgency
+        }
         self._active: OrderedDict[str, None] = OrderedDict()
+        self._asked_s: OrderedDict[str, float] = OrderedDict()
         self._short: OrderedDict[str, None] = OrderedDict()
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._making = asyncio.Lock()
         self.ranked = 0
 
     @property
     def waiting(self) -> int:
         """Viewers touched whose grid is not made yet."""
-        return len(self._fresh) + len(self._background)
+        return sum(map(len, self._waiting.values()))
 
     def touch(self, touches: Sequence[Touched], finish: Finish) -> None:
         """Rank these viewers soon; calls `finish` when nothing of this chunk waits any more."""
-        newest: dict[str, int] = {}
+        fresh_from, watching_from = now_ms() - FRESH_MS, time.monotonic() - WATCHING_S
+        urgencies: dict[str, Urgency] = {}
         for touch in touches:
-            newest[touch.viewer_id] = max(touch.ts, newest.get(touch.viewer_id, 0))
-        if not newest:
+            if touch.ts < fresh_from:
+                urgency = Urgency.BACKGROUND
+            elif self._asked_s.get(touch.viewer_id, -math.inf) >= watching_from:
+                urgency = Urgency.WATCHING
+            else:
+                urgency = Urgency.VIEWED if touch.viewed else Urgency.ACTED
+            urgencies[touch.viewer_id] = min(urgency, urgencies.get(touch.viewer_id, urgency))
+        if not urgencies:
             finish()
             return
-        chunk = _Chunk(len(newest), finish)
-        fresh_from = now_ms() - FRESH_MS
-        for viewer_id, ts in newest.items():
-            fresh = ts >= fresh_from or viewer_id in self._fresh
-            for queue in (self._fresh, self._background):
-                older = queue.pop(viewer_id, None)
-                if older is not None:
-                    older.done()
-            if fresh:
-                self._fresh[viewer_id] = chunk
-            else:
-                self._background[viewer_id] = chunk
+        chunk = _Chunk(len(urgencies), finish)
+        for viewer_id, urgency in urgencies.items():
+            for before, queue in self._waiting.items():
+                if viewer_id in queue:
+                    _done(queue.pop(viewer_id))
+                    urgency = min(urgency, before)
+            self._waiting[urgency][viewer_id] = chunk
             self._active.pop(viewer_id, None)
             self._active[viewer_id] = None
         while len(self._active) > MAX_ACTIVE:
             self._active.popitem(last=False)
+        self._drop_beyond(MAX_WAITING)
         self._wake.set()
+        if min(urgencies.values()) not in SHARES:
+            self._urgent.set()
+
+    def _drop_beyond(self, most: int) -> None:
+        beyond = self.waiting - most
+        for queue in reversed(self._waiting.values()):
+            while queue and beyond > 0:
+                _done(queue.popitem(last=False)[1])
+                beyond -= 1
+
+    def asked(self, viewer_id: str) -> None:
+        """A page of this viewer was asked for: what she does next is to show at once."""
+        self._asked_s.pop(viewer_id, None)
+        self._asked_s[viewer_id] = time.monotonic()
+        while len(self._asked_s) > MAX_ACTIVE:
+            self._asked_s.popitem(last=False)
 
     def refresh(self) -> None:
         """Rank recently active viewers again, in the background."""
-        for viewer_id in self._active:
-            if viewer_id not in self._fresh and viewer_id not in self._background:
-                self._background[viewer_id] = None
-        self._wake.set()
+        self._again(self._active)
 
     def inventory_changed(self) -> None:
         """Rank viewers again whose grid is short: a like may come before the media it is near."""
-        for viewer_id in self._short:
-            if viewer_id not in self._fresh and viewer_id not in self._background:
-                self._background[viewer_id] = None
-        if self._short:
-            self._wake.set()
+        self._again(self._short)
+
+    def _again(self, viewer_ids: Iterable[str]) -> None:
+        for viewer_id in viewer_ids:
+            if not self.waits(viewer_id):
+                self._waiting[Urgency.BACKGROUND][viewer_id] = None
+        self._wake.set()
 
     async def run(self) -> None:
         """Make grids until cancelled."""
         while True:
-            if self._fresh:
-                await self._rank(self._fresh)
-            elif self._background:
-                started = time.monotonic()
-                await self._rank(self._background)
-                self._wake.clear()
-                pause = (time.monotonic() - started) * (1 / BACKGROUND_SHARE - 1)
-                # A fresh touch ends the pause.
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
-            else:
+            urgency = next((u for u, queue in self._waiting.items() if queue), None)
+            if urgency is None:
                 self._wake.clear()
                 await self._wake.wait()
+                continue
+            started = time.monotonic()
+            self._urgent.clear()
+            await self._rank(self._waiting[urgency])
+            if (share := SHARES.get(urgency)) is not None:
+                pause = (time.monotonic() - started) * (1 / share - 1)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), pause)
 
-    async def _rank(self, queue: MutableMapping[str, Any]) -> None:
-        batch = [queue.popitem() for _ in range(min(BATCH, len(queue)))]
-        await self.make_now([viewer_id for viewer_id, _ in batch])
-        for _, chunk in batch:
-            if chunk is not None:
-                chunk.done()
+    async def _rank(self, queue: OrderedDict[str, _Chunk | None]) -> None:
+        # One by one: whatever waits for the event loop, a touch or a lookup, waits for one grid.
+        await self.make_now([next(reversed(queue))])
+
+    def waits(self, viewer_id: str) -> bool:
+        """Whether the viewer was touched and her grid is not made yet."""
+        return any(viewer_id in queue for queue in self._waiting.values())
 
     async def make_now(self, viewer_ids: Iterable[str]) -> list[bytes]:
-        """Make and store the grids of these viewers."""
+        """Make and store the grids of these viewers; they need not wait any more."""
         names = list(viewer_ids)
         # One at a time: a request must not store a grid made from an older state over a newer one.
         async with self._making:
-            states = await self._store.load(names)
-            grids = [
-                self._maker.make(viewer_id, versioned.state, now_ms())
-                for viewer_id, versioned in zip(names, states, strict=True)
+            # Taken out before the state is read: a touch from here on is of a newer state.
+            taken = [
+                (queue, name, queue.pop(name))
+                for name in names
+                for queue in self._waiting.values()
+                if name in queue
             ]
-            # Noted before anything else can run: media may arrive while the grids are stored.
-            self._note_short(names, grids)
-            await self._store.save_grids(names, grids)
+            try:
+                states = await self._store.load(names)
+                grids = [
+                    self._maker.make(viewer_id, versioned.state, now_ms())
+                    for viewer_id, versioned in zip(names, states, strict=True)
+                ]
+                # Noted before anything else can run: media may arrive while grids are stored.
+                self._note_short(names, grids)
+                await self._store.save_grids(names, grids)
+            except BaseException:
+                for queue, name, chunk in taken:
+                    if self.waits(name):
+                        _done(chunk)
+                    else:
+                        queue[name] = chunk
+                raise
+        for _, _, chunk in taken:
+            _done(chunk)
         self.ranked += len(names)
+        GRIDS.inc(len(names))
+        GRIDS_WAITING.set(self.waiting)
         return grids
 
     def _note_short(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:

@@ -77,7 +77,7 @@ class Sessions:
         for viewer_id in {touch.viewer_id for touch in touches}:
             schedule += (due, viewer_id)
         clock = ("FCALL", "freshgrid_2_clock", 1, STREAM_CLOCK, newest_ts, now_ms, CLOCK_TTL_S)
-        await self._store.exchange([tuple(schedule), clock])
+        await self._store.exchange([tuple(schedule), ("EXPIRE", SCHEDULE, CLOCK_TTL_S), clock])
 
     async def sweep(self, now_ms: int) -> int:
         """Send the sessions that have closed; returns how many."""

@@ -19,7 +19,7 @@ BENCHES: Final = {
     "ingest": "events per second through one worker, stock Faust and aiokafka alone",
     "growth": "events per second of one worker at 10,000 and at 1,000,000 viewers in Redis",
     "memory": "bytes in Redis per viewer and per grid, and keys without a time to live",
-    "freshness": "like → changed grid readable in Redis, over 200 likes on an idle stack",
+    "freshness": "like → changed grid readable in Redis, idle or under a steady load",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from infra.config import Settings
 from infra.errors import FreshgridError
@@ -21,6 +21,8 @@ from streams.replay import Line, Loopback
 CHUNK: Final = 20_000
 #: Viewers read at once.
 PAGE: Final = 1000
+
+Item = TypeVar("Item")
 
 
 class WrongFoldError(FreshgridError):
@@ -76,7 +78,7 @@ async def verify(settings: Settings, expected: MemoryStore, viewer_ids: Iterable
         )
 
 
-def _chunks(items: Iterable[Message | str], size: int) -> Iterator[list]:  # type: ignore[type-arg]
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk

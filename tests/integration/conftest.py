@@ -124,6 +124,11 @@ class Pipeline:
         assert self._worker.stdout is not None
         assert self._worker.stdout.readline() == "ready\n"
 
+    @property
+    def worker_pid(self) -> int:
+        assert self._worker is not None
+        return self._worker.pid
+
     def stop_worker(self, how: signal.Signals = signal.SIGTERM) -> int:
         assert self._worker is not None
         self._worker.send_signal(how)

@@ -233,7 +233,8 @@ def _jars(tell: Callable[[str], object] = print) -> Path:
 
 def _fetch(folder: Path) -> None:
     command = [
-        *("mvn", "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies"),
+        *("mvn", "--batch-mode", "--quiet", "-Dstyle.color=never", "--file", str(POM)),
+        "dependency:copy-dependencies",
         *(f"-DoutputDirectory={folder}", "-DincludeScope=runtime"),
     ]
     try:

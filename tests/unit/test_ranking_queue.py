@@ -1,4 +1,4 @@
-"""Touches coalesce, the newest comes first, and chunks finish when their last viewer is done."""
+"""Touches coalesce, the most urgent comes first, chunks finish when their last viewer is done."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ def fresh(*viewers: str) -> list[Touched]:
     return [Touched(viewer, now_ms()) for viewer in viewers]
 
 
+def viewed(*viewers: str) -> list[Touched]:
+    return [Touched(viewer, now_ms(), viewed=True) for viewer in viewers]
+
+
 def old(*viewers: str) -> list[Touched]:
     return [Touched(viewer, 1_600_000_000_000) for viewer in viewers]
 
@@ -73,6 +77,55 @@ async def test_the_newest_touched_viewer_comes_first(ranking: Ranking, maker: Ma
     await drain(ranking)
     assert maker.made[:3] == ["v3", "v19", "v18"]
     assert len(maker.made) == 20
+
+
+async def test_who_acted_comes_before_who_viewed(ranking: Ranking, maker: Maker) -> None:
+    ranking.touch(fresh("liked"), lambda: None)
+    ranking.touch(viewed("v1", "v2"), lambda: None)
+    await drain(ranking)
+    assert maker.made == ["liked", "v2", "v1"]
+
+
+async def test_who_asked_for_a_page_comes_first(ranking: Ranking, maker: Maker) -> None:
+    ranking.asked("watching")
+    ranking.touch(viewed("watching"), lambda: None)
+    ranking.touch(fresh("v1", "v2"), lambda: None)
+    await drain(ranking)
+    assert maker.made == ["watching", "v2", "v1"]
+
+
+async def test_asking_long_ago_does_not_count(
+    ranking: Ranking, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranking.asked("left")
+    monkeypatch.setattr("streams.ranking.WATCHING_S", -1.0)
+    ranking.touch(fresh("left"), lambda: None)
+    ranking.touch(fresh("v1"), lambda: None)
+    await drain(ranking)
+    assert maker.made == ["v1", "left"]
+
+
+async def test_asking_does_not_bring_old_events_forward(ranking: Ranking, maker: Maker) -> None:
+    ranking.asked("then")
+    ranking.touch(old("then"), lambda: None)
+    ranking.touch(viewed("now"), lambda: None)
+    await drain(ranking)
+    assert maker.made == ["now", "then"]
+
+
+async def test_a_like_is_not_lost_to_a_view_behind_it(ranking: Ranking, maker: Maker) -> None:
+    ranking.touch(fresh("v"), lambda: None)
+    ranking.touch(viewed("v", "other"), lambda: None)
+    await drain(ranking)
+    assert maker.made == ["v", "other"]
+
+
+async def test_within_a_chunk_the_most_urgent_touch_of_a_viewer_counts(
+    ranking: Ranking, maker: Maker
+) -> None:
+    ranking.touch([*fresh("v"), *viewed("other", "v")], lambda: None)
+    await drain(ranking)
+    assert maker.made == ["v", "other"]
 
 
 async def test_old_events_wait_behind_fresh_ones(ranking: Ranking, maker: Maker) -> None:
@@ -126,3 +179,47 @@ async def test_a_short_grid_is_made_again_when_media_arrive(ranking: Ranking, ma
     assert maker.made == ["early", "late", "early"]
     ranking.inventory_changed()
     assert ranking.waiting == 0
+
+
+async def test_a_viewer_made_at_once_waits_no_more(ranking: Ranking, maker: Maker) -> None:
+    finished: list[bool] = []
+    ranking.touch(viewed("v"), lambda: finished.append(True))
+    assert ranking.waits("v")
+    await ranking.make_now(["v", "stranger"])
+    assert not ranking.waits("v")
+    assert finished == [True]
+    assert maker.made == ["v", "stranger"]
+
+
+async def test_a_grid_that_could_not_be_stored_is_still_waited_for(
+    ranking: Ranking, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished: list[bool] = []
+    ranking.touch(fresh("v"), lambda: finished.append(True))
+    monkeypatch.setattr(MemoryStore, "save_grids", _refuse)
+    with pytest.raises(ConnectionError):
+        await ranking.make_now(["v"])
+    monkeypatch.undo()
+    assert ranking.waits("v")
+    assert finished == []
+    await drain(ranking)
+    assert finished == [True]
+
+
+async def _refuse(*_: object) -> None:
+    raise ConnectionError("away")
+
+
+async def test_too_many_waiting_drop_the_least_urgent_who_waited_longest(
+    ranking: Ranking, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.ranking.MAX_WAITING", 3)
+    finished: list[str] = []
+    ranking.touch(viewed("v1"), lambda: finished.append("first"))
+    ranking.touch(fresh("liked"), lambda: None)
+    ranking.touch(viewed("v2", "v3", "v4"), lambda: finished.append("second"))
+    assert ranking.waiting == 3
+    assert finished == ["first"]
+    await drain(ranking)
+    assert maker.made == ["liked", "v4", "v3"]
+    assert finished == ["first", "second"]

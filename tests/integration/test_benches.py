@@ -1,0 +1,88 @@
+"""Every benchmark runs, at sizes that say nothing about speed, and gives the figures it names."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer
+from redis import Redis
+
+from infra.config import Settings
+from infra.embedded import embedded_kafka, embedded_redis
+from infra.errors import SettingsError
+from infra.kafka import prepare_cluster
+from streams.bench import BENCHES, growth, ingest, memory, run_bench
+from streams.bench.background import send_steadily
+from streams.bench.population import TOPICS
+from streams.bench.servers import NotEmptyError, bench_servers
+from streams.clock import now_ms
+
+
+@pytest.fixture(autouse=True)
+def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "PARTITIONS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_ingest_reports_all_readers_of_the_same_events() -> None:
+    figures = ingest.run(Settings(), events=2_000, stock_events=20)
+    assert figures["verified"] is True
+    assert (figures["events"], figures["stock_events"]) == (2_000, 20)
+    for name in ("events_per_s", "stock_events_per_s", "ratio", "raw_aiokafka_events_per_s"):
+        assert figures[name] > 0
+    if Path("/proc/self/status").exists():
+        assert figures["max_rss_mb"] > 10
+
+
+def test_growth_compares_populations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "FEW", 50)
+    figures = growth.run(Settings(), events=500, viewers=200)
+    assert figures["verified"] is True
+    assert [each["viewers"] for each in figures["runs"]] == [50, 200, 200]
+    assert figures["growth_viewers"] > 0
+    assert figures["growth_viewers_same_traffic"] > 0
+
+
+def test_memory_measures_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "GRIDS", 3)
+    figures = memory.run(Settings(), viewers=4_000)
+    # A key holds its value, its name and a time to live.
+    assert figures["redis_bytes_per_viewer"] > figures["value_bytes_mean"] > 0
+    assert figures["grid_bytes"] > figures["grid_json_bytes"] > 1000
+    assert figures["grids"] > 0
+    # Both are schedules that are swept.
+    assert set(figures["ttl_missing"]) <= {"parked", "sessions:due"}
+
+
+async def test_the_background_is_steady_and_tells_its_ends() -> None:
+    with embedded_kafka() as kafka:
+        settings = Settings(kafka_bootstrap_servers=kafka, partitions=2)
+        await prepare_cluster(settings)
+        stop = asyncio.Event()
+        sending = asyncio.ensure_future(send_steadily(settings, 500, stop))
+        reader = AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka, auto_offset_reset="earliest")
+        await reader.start()
+        event = msgspec.json.decode((await reader.getone()).value)
+        await reader.stop()
+        stop.set()
+        sent = await sending
+    assert event["ts"] == pytest.approx(now_ms(), abs=60_000)
+    assert sum(end for _, _, end in sent.ends) == sent.events
+    assert 0 < sent.events <= 500 * sent.seconds + 1
+
+
+def test_servers_that_hold_something_are_refused() -> None:
+    with embedded_redis() as url:
+        with Redis.from_url(url) as redis:
+            redis.set("somebody's", 1)
+        with pytest.raises(NotEmptyError, match="1 keys"), bench_servers(Settings(redis_url=url)):
+            pytest.fail("took somebody's Redis")
+        with Redis.from_url(url) as redis:
+            assert redis.get("somebody's") == b"1"
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_an_option_that_a_benchmark_does_not_take_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} does not take --no-such-option"):
+        run_bench(name, Settings(), {"no_such_option": 1, "likes": None})
