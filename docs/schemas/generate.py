@@ -14,6 +14,7 @@ import msgspec
 
 from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
 from models.grid import GridDocument
+from streams.dead_letters import Redriven
 from streams.ingest import DeadLetter, Touched
 from streams.lookup import Page
 from streams.sessions import ClosedSession
@@ -32,6 +33,7 @@ TYPES: Final[dict[str, type]] = {
     "embedding": Embedding,
     "version": Version,
     "dead_letter": DeadLetter,
+    "redriven": Redriven,
     "grid": GridDocument,
     "page": Page,
 }

@@ -36,6 +36,7 @@ from models.viewer_state import (
     suppressed_media,
 )
 from streams import cli
+from streams.dead_letters import Redriven
 from streams.ingest import TOPIC_CODES, DeadLetter
 from streams.sessions import SCHEDULE, STREAM_CLOCK
 from streams.stack import EMBEDDED_KAFKA
@@ -138,7 +139,7 @@ def test_arrays_are_documented_field_by_field(array: Any) -> None:
     assert "\n".join(f"{i} | `{f}`" for i, f in enumerate(array.__struct_fields__)) in rows
 
 
-@pytest.mark.parametrize("described", [GridDocument, GridItem, Stages, DeadLetter])
+@pytest.mark.parametrize("described", [GridDocument, GridItem, Stages, DeadLetter, Redriven])
 def test_fields_of_documents_are_named(described: Any) -> None:
     named = set(re.findall(r'[`"](\w+)[`"]', CONTRACTS))
     assert set(described.__struct_fields__) <= named
