@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -176,6 +177,7 @@ async def _serve(role: str, config: Settings) -> int:
     async with AsyncExitStack() as stack:
         stack.enter_context(metrics_served(config))
         failed = await stack.enter_async_context(_role(role)(config, cluster))
+        _tune_garbage_collection()
         print("ready", flush=True)
         asking = asyncio.ensure_future(asked.wait())
         failing = asyncio.ensure_future(failed)
@@ -187,6 +189,17 @@ async def _serve(role: str, config: Settings) -> int:
         failing.cancel()
         logger.error("%s stopped by itself: %s", role, _cause(failing))
         return 1
+
+
+def _tune_garbage_collection() -> None:
+    """Look for cycles rarely, and not among what is there for good.
+
+    Records come and go by the thousand without being part of any cycle. Collecting at every 700
+    allocations, as Python does by default, takes a fifth of a busy worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _cause(future: asyncio.Future[None]) -> str:

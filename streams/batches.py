@@ -1,8 +1,9 @@
 """Chunks of all partitions, folded together.
 
 A viewer likes, saves and views within seconds: folded together, the chunks that are there already
-cost one write a viewer instead of one a chunk. Folds follow each other, because offsets must reach
-the store in order; what a fold has to send is on its way while the next one is computed.
+cost one write a viewer instead of one a chunk. Batches are stored one after the other, because
+offsets must reach the store in order; while one is being stored, the next is read, and what the
+one before has to send is on its way.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Final
 from infra.kafka import Message
 from infra.metrics import EVENT_AGE, EVENTS
 from streams.clock import now_ms
-from streams.ingest import Ingest, Part
+from streams.ingest import Batch, Ingest, Part
 from streams.transport import Chunk
 
-#: Folds whose messages are under way. More would only hide a broker that does not keep up.
+#: Batches whose messages are under way. More would only hide a broker that does not keep up.
 MAX_SENDING: Final = 2
 
 
@@ -48,8 +49,9 @@ class Batches:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Fold, send, finish, until cancelled; raises what goes wrong."""
+        """Read, store, send, finish, until cancelled; raises what goes wrong."""
         async with asyncio.TaskGroup() as tasks:
+            storing: asyncio.Task[None] | None = None
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
@@ -58,13 +60,21 @@ class Batches:
                 self._waiting_records = 0
                 self._taken.set()
                 parts = [Part(c.tp.topic, c.tp.partition, c.records) for c in chunks]
-                messages = await self._ingest.fold(parts, now_ms())
-                stored_ms = now_ms()
-                for chunk in chunks:
-                    EVENTS.labels(chunk.tp.topic).inc(len(chunk))
-                    EVENT_AGE.observe(max(stored_ms - chunk.records[0].timestamp, 0) / 1000)
-                await self._sending.acquire()
-                tasks.create_task(self._finish(chunks, messages))
+                batch = self._ingest.read(parts, now_ms())
+                if storing is not None:
+                    await storing
+                storing = tasks.create_task(self._store(chunks, batch, tasks))
+                # It hands its commands to the connection before the next batch is read.
+                await asyncio.sleep(0)
+
+    async def _store(self, chunks: Sequence[Chunk], batch: Batch, tasks: asyncio.TaskGroup) -> None:
+        messages = await self._ingest.store(batch)
+        stored_ms = now_ms()
+        for chunk in chunks:
+            EVENTS.labels(chunk.tp.topic).inc(len(chunk))
+            EVENT_AGE.observe(max(stored_ms - chunk.records[0].timestamp, 0) / 1000)
+        await self._sending.acquire()
+        tasks.create_task(self._finish(chunks, messages))
 
     async def _finish(self, chunks: Sequence[Chunk], messages: Sequence[Message]) -> None:
         await self._ingest.send(messages)

@@ -131,6 +131,22 @@ class Located(NamedTuple):
 Item = tuple[bytes, int, bytes | FollowEvent, bool]
 
 
+class Batch(NamedTuple):
+    """Records that were read and are to be stored.
+
+    Attributes:
+        items: viewer → what she did.
+        lacking: events without an author.
+        messages: what is to be sent so far.
+        now_ms: when they were read.
+    """
+
+    items: dict[str, list[Item]]
+    lacking: list[Located]
+    messages: list[Message]
+    now_ms: int
+
+
 class Ingest:
     """Applies records to viewer state; `log_id` names the log that their offsets belong to."""
 
@@ -153,9 +169,12 @@ class Ingest:
     async def fold(self, parts: Sequence[Part], now_ms: int) -> list[Message]:
         """Apply records of event topics; returns when they are stored, with what is to be sent.
 
-        A part's records are applied only once they are sent, too. Folds must not overlap: offsets
-        of one partition have to reach the store in order.
+        A part's records are applied only once that is sent, too.
         """
+        return await self.store(self.read(parts, now_ms))
+
+    def read(self, parts: Sequence[Part], now_ms: int) -> Batch:
+        """Parse and validate records and group them by viewer."""
         messages: list[Message] = []
         lacking: list[Located] = []
         items: dict[str, list[Item]] = {}
@@ -182,6 +201,14 @@ class Ingest:
                     items[event.viewer_id] = [item]
                 else:
                     known.append(item)
+        return Batch(items, lacking, messages, now_ms)
+
+    async def store(self, batch: Batch) -> list[Message]:
+        """Apply what was read; returns when it is stored, with what is to be sent.
+
+        Calls must not overlap: offsets of one partition have to reach the store in order.
+        """
+        items, lacking, messages, now_ms = batch
         if lacking:
             await self._look_up(lacking, items, messages, now_ms)
         await self._store_items(items, messages)
