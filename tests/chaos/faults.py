@@ -17,8 +17,6 @@ KILL: Final = "kill -9 worker"
 REBALANCE: Final = "rebalance 1 → 3 → 1"
 PAUSE_WORKER: Final = "pause worker"
 HOW: Final = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
-#: A server that is restarted is away for up to this long.
-LONGEST_AWAY_S: Final = 8.0
 #: Longer than anything here takes on a loaded machine.
 READY_TIMEOUT_S: Final = 180.0
 POLL_S: Final = 0.02
@@ -51,12 +49,18 @@ class Injector:
     """
 
     def __init__(
-        self, rng: Random, workers: Workers, servers: Mapping[str, Server], pause_s: float
+        self,
+        rng: Random,
+        workers: Workers,
+        servers: Mapping[str, Server],
+        pause_s: float,
+        longest_away_s: float,
     ) -> None:
         self._rng = rng
         self._workers = workers
         self._servers = servers
         self._pause_s = pause_s
+        self._longest_away_s = longest_away_s
         self.done: Counter[str] = Counter()
 
     def inject(self, fault: str) -> None:
@@ -133,7 +137,7 @@ class Injector:
 
     def _restart(self, server: Server, how: signal.Signals) -> None:
         server.end(how)
-        self._rest(self._rng.uniform(0, LONGEST_AWAY_S))
+        self._rest(self._rng.uniform(0, self._longest_away_s))
         server.start()
 
     def _end(self, child: Child, how: signal.Signals) -> None:

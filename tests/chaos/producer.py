@@ -41,7 +41,7 @@ class Producer(threading.Thread):
     def __init__(self, settings: Settings, records: Sequence[Message], rate: float) -> None:
         super().__init__(name="producer", daemon=True)
         self._settings = settings
-        self._records = records
+        self.records = records
         self._rate = rate
         self._allowed = 0
         self.sent = self.resent = 0
@@ -77,15 +77,15 @@ class Producer(threading.Thread):
         under_way: deque[tuple[Message, Sent]] = deque()
         began, number = time.monotonic(), 0
         try:
-            while number < len(self._records):
+            while number < len(self.records):
                 due = min((time.monotonic() - began) * self._rate, self._allowed)
-                if self._allowed >= len(self._records):
+                if self._allowed >= len(self.records):
                     due = self._allowed  # the faults are over
                 if number >= due:
                     await self._settle(producer, under_way, 0)
                     await asyncio.sleep(POLL_S)
                     continue
-                message = self._records[number]
+                message = self.records[number]
                 number += 1
                 under_way.append((message, await self._send(producer, message)))
                 if len(under_way) >= UNDER_WAY or number % 100 == 0:

@@ -77,14 +77,14 @@ class Workers:
                     raise StuckError(str(error)) from error
                 self._running.remove(child)
                 child.stop(0)
-                self._watchdog_note(str(error))
+                self._note_exit(str(error))
         for moment in [m for m in self._restart_at if time.monotonic() >= m]:
             self._restart_at.remove(moment)
             self.start()
             ready.append(False)
         return not self._restart_at and all(ready)
 
-    def _watchdog_note(self, ended: str) -> None:
+    def _note_exit(self, ended: str) -> None:
         self.exits[ended.removeprefix("worker ").partition(":")[0]] += 1
         self.notes.append(ended)
         self._restart_at.append(time.monotonic() + RESTART_AFTER_S)
