@@ -30,7 +30,7 @@ bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
 	@$(BIN)/freshgrid bench $(if $(NAME),$(NAME) --json,--list) $(ARGS)
 
 clean: ## Remove .venv, caches and artifacts
-	rm -rf $(VENV) artifacts dist .*_cache .hypothesis
+	rm -rf $(VENV) artifacts dist .cache .*_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python without the parts for venv's own pip (Debian splits them off) lends the new one its pip.

@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -29,11 +29,64 @@ from streams import scenario
 from streams.clock import now_ms
 from streams.inspection import inspect_stored_viewer
 from streams.stack import Stack, starting_stack
+from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
 PARTITIONS = 4
 # A worker on a loaded machine joins its group and works off a backlog well within this.
 DEADLINE_S = 60.0
+BROKERS = ("embedded", "apache")
+
+
+class Broker(NamedTuple):
+    """A running broker and the settings that go with it.
+
+    Attributes:
+        name: one of `BROKERS`.
+        apache: to be stopped, killed or paused; the embedded one loses its log with its process.
+    """
+
+    name: str
+    settings: Settings
+    apache: ApacheKafka | None = None
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> str | None:
+    """Say which brokers the tests use, having fetched what they need."""
+    chosen = {item.callspec.params.get("broker") for item in items if hasattr(item, "callspec")}
+    if "apache" not in chosen:
+        return None
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    reason = apache_kafka_missing(terminal.write_line)
+    return f"brokers: embedded only. {reason}" if reason else "brokers: embedded, Apache Kafka"
+
+
+@pytest.fixture(scope="module", params=BROKERS)
+def broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Broker]:
+    """A broker for the tests of a module, which run on one kind after the other."""
+    if request.param == "embedded":
+        with embedded_kafka() as address:
+            settings = Settings(
+                kafka_bootstrap_servers=address,
+                partitions=PARTITIONS,
+                session_timeout_s=4.0,
+                fetch_max_wait_ms=20,
+            )
+            yield Broker("embedded", settings)
+        return
+    if reason := apache_kafka_missing():
+        pytest.skip(reason)
+    with ApacheKafka(tmp_path_factory.mktemp("apache")) as kafka:
+        settings = Settings(
+            kafka_bootstrap_servers=kafka.bootstrap_servers,
+            partitions=PARTITIONS,
+            session_timeout_s=4.0,
+        )
+        yield Broker("apache", settings, kafka)
 
 
 class Pipeline:
@@ -141,17 +194,10 @@ class Pipeline:
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> Iterator[Pipeline]:
+def pipeline(broker: Broker) -> Iterator[Pipeline]:
     """Servers and a worker, shared by the tests of a module."""
-    with embedded_kafka() as kafka, embedded_redis() as url:
-        settings = Settings(
-            kafka_bootstrap_servers=kafka,
-            redis_url=url,
-            partitions=PARTITIONS,
-            session_timeout_s=4.0,
-            fetch_max_wait_ms=20,
-            parking_ttl_s=3.0,
-        )
+    with embedded_redis() as url:
+        settings = broker.settings.model_copy(update={"redis_url": url, "parking_ttl_s": 3.0})
         started = Pipeline(settings)
         started.start_worker()
         yield started
