@@ -1,4 +1,4 @@
-"""Very many records to Kafka: whole batches, built here, at about ten times the usual rate.
+"""Records to Kafka in whole batches, built here, at about ten times the usual rate.
 
 A producer's `send` costs a future, a lookup and several copies for each record. Here a record is
 appended to the batch of its partition, and only batches are sent and waited for.
@@ -7,7 +7,9 @@ appended to the batch of its partition, and only batches are sent and waited for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -15,7 +17,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.config import Settings
-from infra.kafka import Ends, Message
+from infra.kafka import TOUCHED_TOPIC, Ends, Message
 
 BATCH_BYTES: Final = 256 * 1024
 #: Batches unacknowledged at most: enough to keep the broker busy, little to hold in memory.
@@ -23,6 +25,37 @@ MAX_UNDER_WAY: Final = 16
 TELL_EVERY: Final = 1000
 
 Place = tuple[str, int]
+
+
+class Outbox:
+    """Sends records and knows when the broker has them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            max_request_size=settings.max_message_bytes,
+            max_batch_size=BATCH_BYTES,
+        )
+        self._partitions: dict[str, list[int]] = {}
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Send what is buffered, then disconnect."""
+        await self._producer.stop()
+
+    async def post(self, message: Message) -> None:
+        """Send without waiting for the broker: for what may be lost in a crash."""
+        await self._producer.send(message.topic, message.value, key=message.key.encode())
+
+    async def send(self, messages: Iterable[Message]) -> None:
+        """Return once the broker has acknowledged every record."""
+        sender = BatchSender(self._producer, self._partitions)
+        for message in messages:
+            await sender.add(message)
+        await sender.finish()
 
 
 async def send_in_batches(
@@ -36,6 +69,18 @@ async def send_in_batches(
     Args:
         on_sent: called now and then with the number of records sent so far.
     """
+    async with batch_sender(settings) as sender:
+        for sent, message in enumerate(messages, start=1):
+            await sender.add(message)
+            if on_sent is not None and sent % TELL_EVERY == 0:
+                on_sent(sent)
+                await asyncio.sleep(0)
+        return await sender.finish()
+
+
+@asynccontextmanager
+async def batch_sender(settings: Settings) -> AsyncIterator[BatchSender]:
+    """A :class:`BatchSender` connected to Kafka. What was not flushed when it is left is lost."""
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         max_request_size=settings.max_message_bytes,
@@ -43,58 +88,59 @@ async def send_in_batches(
     )
     await producer.start()
     try:
-        sender = _BatchSender(producer)
-        for sent, message in enumerate(messages, start=1):
-            await sender.add(message)
-            if on_sent is not None and sent % TELL_EVERY == 0:
-                on_sent(sent)
-                await asyncio.sleep(0)
-        return await sender.finish()
+        yield BatchSender(producer, {})
     finally:
         await producer.stop()
 
 
-class _BatchSender:
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+class BatchSender:
+    """Collects records in batches of their partitions and sends those.
+
+    Args:
+        partitions: topic → its partitions, as far as they are known already.
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, partitions: dict[str, list[int]]) -> None:
         self._producer = producer
-        self._partitioner = DefaultPartitioner()
-        self._partitions: dict[str, list[int]] = {}
-        self._places: dict[tuple[str, str], Place] = {}
+        self._partitions = partitions
         self._batches: dict[Place, BatchBuilder] = {}
         self._under_way: dict[asyncio.Future[Any], tuple[Place, int]] = {}
         self._ends: dict[Place, int] = {}
 
     async def add(self, message: Message) -> None:
-        topic, key, value = message
-        place = self._places.get((topic, key))
-        if place is None:
-            place = self._places[topic, key] = await self._place(topic, key)
+        """Take a record; it leaves when its batch is full, or with the next `flush`."""
+        topic, text, value = message
+        key = text.encode()
+        partitions = self._partitions.get(topic) or await self._look_up(topic)
+        place = topic, _partition(topic, key, partitions)
         batch = self._batches.get(place)
         if batch is None:
             batch = self._batches[place] = self._producer.create_batch()
-        if batch.append(key=key.encode(), value=value, timestamp=None) is not None:
+        if batch.append(key=key, value=value, timestamp=None) is not None:
             return
         await self._send(place, batch)
         batch = self._batches[place] = self._producer.create_batch()
-        if batch.append(key=key.encode(), value=value, timestamp=None) is None:
+        if batch.append(key=key, value=value, timestamp=None) is None:
             # Larger than a batch: on its own, as large as the topic takes.
-            sent = await self._producer.send_and_wait(
-                topic, value, key=key.encode(), partition=place[1]
-            )
+            sent = await self._producer.send_and_wait(topic, value, key=key, partition=place[1])
             self._ends[place] = sent.offset + 1
 
-    async def finish(self) -> Ends:
-        for place, batch in self._batches.items():
+    async def flush(self) -> None:
+        """Send everything taken so far, without waiting for the broker."""
+        batches, self._batches = self._batches, {}
+        for place, batch in batches.items():
             await self._send(place, batch)
+
+    async def finish(self) -> Ends:
+        """Return once the broker has everything; the ends of the partitions written."""
+        await self.flush()
         while self._under_way:
             await self._settle()
         return self._ends
 
-    async def _place(self, topic: str, key: str) -> Place:
-        if topic not in self._partitions:
-            self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
-        everyone = self._partitions[topic]
-        return topic, self._partitioner(key.encode(), everyone, everyone)
+    async def _look_up(self, topic: str) -> list[int]:
+        found = self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
+        return found
 
     async def _send(self, place: Place, batch: BatchBuilder) -> None:
         records = batch.record_count()
@@ -113,3 +159,15 @@ class _BatchSender:
             place, records = self._under_way.pop(future)
             end = future.result().offset + records
             self._ends[place] = max(end, self._ends.get(place, 0))
+
+
+_default_partitioner = DefaultPartitioner()
+
+
+def _partition(topic: str, key: bytes, partitions: list[int]) -> int:
+    """The partition of a key: what Kafka's own clients choose, where a client may look."""
+    if topic == TOUCHED_TOPIC:
+        # One record a viewer and batch, read by nobody outside: a hash in C instead of Python.
+        return partitions[zlib.crc32(key) % len(partitions)]
+    chosen: int = _default_partitioner(key, partitions, partitions)
+    return chosen

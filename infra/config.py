@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     #: How long the broker may hold a fetch that finds nothing. Apache Kafka answers as soon as a
     #: record arrives; the embedded broker looks only now and then, so its profile sets it low.
     fetch_max_wait_ms: PositiveInt = 500
+    #: Bytes of one partition that a worker fetches at once; they wait in its memory.
+    fetch_max_bytes: PositiveInt = 1024 * 1024
+    #: Records handed to an agent at once. More are folded faster, and held longer.
+    chunk_max_records: PositiveInt = 5000
 
     # Viewer state.
     half_life_ms: Milliseconds = 7 * 24 * 3600 * 1000

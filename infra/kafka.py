@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
@@ -107,6 +107,14 @@ async def group_lag(settings: Settings, group: str, ends: Ends) -> int:
     The ends are those that sending told: what a broker reports as the end of a partition may
     lag behind (the embedded one does).
     """
+    committed = await committed_offsets(settings, group, ends)
+    return sum(max(end - committed[place], 0) for place, end in ends.items())
+
+
+async def committed_offsets(
+    settings: Settings, group: str, places: Iterable[tuple[str, int]]
+) -> Ends:
+    """What a consumer group has committed in these partitions; 0 where it has nothing yet."""
     # Assigned by hand, so that asking does not join the group.
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -115,9 +123,9 @@ async def group_lag(settings: Settings, group: str, ends: Ends) -> int:
     )
     try:
         await consumer.start()
-        consumer.assign([TopicPartition(*place) for place in ends])
-        committed = {p: await consumer.committed(TopicPartition(*p)) or 0 for p in ends}
-        return sum(max(end - committed[place], 0) for place, end in ends.items())
+        partitions = [TopicPartition(*place) for place in places]
+        consumer.assign(partitions)
+        return {(p.topic, p.partition): await consumer.committed(p) or 0 for p in partitions}
     finally:
         await consumer.stop()
 
@@ -167,37 +175,6 @@ class Message(NamedTuple):
     topic: str
     key: str
     value: bytes
-
-
-class Outbox:
-    """Sends records and knows when the broker has them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            max_request_size=settings.max_message_bytes,
-            max_batch_size=256 * 1024,
-        )
-
-    async def start(self) -> None:
-        """Connect."""
-        await self._producer.start()
-
-    async def stop(self) -> None:
-        """Send what is buffered, then disconnect."""
-        await self._producer.stop()
-
-    async def post(self, message: Message) -> None:
-        """Send without waiting for the broker: for what may be lost in a crash."""
-        await self._producer.send(message.topic, message.value, key=message.key.encode())
-
-    async def send(self, messages: Iterable[Message]) -> None:
-        """Return once the broker has acknowledged every record."""
-        futures = [
-            await self._producer.send(m.topic, m.value, key=m.key.encode()) for m in messages
-        ]
-        for future in futures:
-            await future
 
 
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]

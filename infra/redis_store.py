@@ -1,9 +1,10 @@
 """Viewer state in Redis or Valkey, alone or as a cluster.
 
 The fold of a viewer's state exists once, in :mod:`models.viewer_state`. Redis contributes what
-only it can: one Function per viewer and batch that compares the revision the caller folded from
-and stores the result, atomically. Offsets travel inside the state, so a state and the offsets it
-reflects can never disagree. Keys are documented in ``docs/contracts.md``.
+only it can, atomically: a Function puts new records on top of a viewer's lanes where no more than
+that is to be done, and another stores what the caller folded if nobody wrote in between. Offsets
+travel inside the state, so a state and the offsets it reflects can never disagree. Keys are
+documented in ``docs/contracts.md``.
 """
 
 from __future__ import annotations
@@ -14,18 +15,15 @@ from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from infra.config import Settings
-from infra.stores import ParkedRecord, Parking, Versioned
-from models.viewer_state import ViewerState, decode, encode
+from infra.redis_bulk import Command, MissingFunctionError, connect, exchange
+from infra.stores import ParkedRecord, Parking, Slice, Versioned
+from models.viewer_state import SLACK, ViewerState, decode, encode
+
+__all__ = ["RedisStore", "connect", "grid_key", "viewer_key"]
 
 FUNCTIONS: Final = Path(__file__).with_name("redis_function.lua")
-# A Redis that restarts is back within seconds; a call waits that long before it fails.
-RETRIES: Final = 8
 SCAN_PAGE: Final = 1000
 
 _parked_encoder = msgspec.msgpack.Encoder()
@@ -54,22 +52,16 @@ def _parked_key(media_id: str) -> str:
     return f"parked:{{{media_id}}}"
 
 
-def connect(settings: Settings) -> Redis:
-    """A client that rides out a restart of the server."""
-    return Redis.from_url(
-        settings.redis_url,
-        retry=Retry(ExponentialWithJitterBackoff(cap=2.0, base=0.05), RETRIES),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-        health_check_interval=30,
-    )
-
-
 class RedisStore:
     """The store that every Freshgrid process shares."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
+        self.fold = settings.fold_config()
+        # The same for every slice of every viewer.
+        self._append = ("FCALL", "freshgrid_2_append", 1)
+        self._most = (self.fold.max_strong + SLACK, self.fold.max_views + SLACK)
 
     async def start(self) -> None:
         """Load the functions; another process loading the same ones at once is fine."""
@@ -79,24 +71,44 @@ class RedisStore:
         """Close the connections."""
         await self._redis.aclose()
 
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in order; loads the functions again where a server lost them."""
+        try:
+            return await exchange(self._redis, commands)
+        except MissingFunctionError:
+            await self.start()
+            return await exchange(self._redis, commands)
+
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
         """States of these viewers, an empty state for a viewer never seen."""
-        pipe = self._redis.pipeline(transaction=False)
-        for viewer_id in viewer_ids:
-            pipe.get(viewer_key(viewer_id))
-        return [_versioned(value) for value in await pipe.execute()]
+        values = await self.exchange([("GET", viewer_key(viewer_id)) for viewer_id in viewer_ids])
+        return [_versioned(value) for value in values]
+
+    async def append(self, log: bytes, slices: Sequence[Slice]) -> list[Versioned | None]:
+        """Put slices on top of states where nothing is to be folded."""
+        ttl, most = self._settings.viewer_ttl_s, self._most
+        answers = await self.exchange(
+            [
+                (*self._append, viewer_key(viewer_id), ttl, log, places, strong, views, *most)
+                for viewer_id, places, strong, views in slices
+            ]
+        )
+        return [None if value is None else _versioned(value) for value in answers]
 
     async def commit(
         self, viewer_ids: Sequence[str], changed: Sequence[Versioned]
     ) -> list[Versioned | None]:
         """Write states, each only if its revision is still the stored one."""
-        pipe = self._redis.pipeline(transaction=False)
+        commands: list[Command] = []
         ttl = self._settings.viewer_ttl_s
         for viewer_id, (revision, state) in zip(viewer_ids, changed, strict=True):
-            following = int.from_bytes(revision, "big") + 1
-            value = following.to_bytes(8, "big") + encode(state)
-            pipe.fcall("freshgrid_1_commit", 1, viewer_key(viewer_id), revision, value, ttl)
-        return [None if value is None else _versioned(value) for value in await pipe.execute()]
+            following = (int.from_bytes(revision, "big") + 1) % (1 << 32)
+            value = following.to_bytes(4, "big") + encode(state)
+            commands.append(
+                ("FCALL", "freshgrid_2_commit", 1, viewer_key(viewer_id), revision, value, ttl)
+            )
+        answers = await self.exchange(commands)
+        return [None if value is None else _versioned(value) for value in answers]
 
     async def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
         """Every viewer with state, in no particular order."""
@@ -125,22 +137,22 @@ class RedisStore:
 
     async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
         """Author of each media, None where the catalogue does not know it."""
-        pipe = self._redis.pipeline(transaction=False)
-        for media_id in media_ids:
-            pipe.get(_author_key(media_id))
-        return [None if author is None else author.decode() for author in await pipe.execute()]
+        answers = await self.exchange([("GET", _author_key(media_id)) for media_id in media_ids])
+        return [None if author is None else author.decode() for author in answers]
 
     async def learn_authors(
         self, media_ids: Sequence[str], author_ids: Sequence[str]
     ) -> list[list[ParkedRecord]]:
         """Remember authors; returns, per media, the records that wait for it."""
-        pipe = self._redis.pipeline(transaction=False)
-        for media_id, author_id in zip(media_ids, author_ids, strict=True):
-            pipe.fcall(
-                "freshgrid_1_learn", 2, _author_key(media_id), _parked_key(media_id),
-                author_id, self._settings.catalog_ttl_s,
-            )  # fmt: skip
-        return [[_parked_decoder.decode(r) for r in records] for records in await pipe.execute()]
+        ttl = self._settings.catalog_ttl_s
+        answers = await self.exchange(
+            [
+                ("FCALL", "freshgrid_2_learn", 2, _author_key(media_id), _parked_key(media_id),
+                 author_id, ttl)
+                for media_id, author_id in zip(media_ids, author_ids, strict=True)
+            ]
+        )  # fmt: skip
+        return [[_parked_decoder.decode(r) for r in records] for records in answers]
 
     async def park(self, records: Sequence[ParkedRecord]) -> list[Parking]:
         """Let records wait for their media, unless the media arrived meanwhile."""
@@ -149,16 +161,16 @@ class RedisStore:
         per_media = settings.parking_max_events_per_media if room else 0
         # Longer than the waiting time: expiry by the sweep comes first, and dead-letters.
         ttl = int(settings.parking_ttl_s * 10) + 3600
-        pipe = self._redis.pipeline(transaction=False)
-        for record in records:
-            pipe.fcall(
-                "freshgrid_1_park", 2, _author_key(record.media_id), _parked_key(record.media_id),
-                _parked_encoder.encode(record), per_media, ttl,
-            )  # fmt: skip
         answers = [
             Parking(None, bool(a)) if isinstance(a, int) else Parking(a.decode(), False)
-            for a in await pipe.execute()
-        ]
+            for a in await self.exchange(
+                [
+                    ("FCALL", "freshgrid_2_park", 2, _author_key(record.media_id),
+                     _parked_key(record.media_id), _parked_encoder.encode(record), per_media, ttl)
+                    for record in records
+                ]
+            )
+        ]  # fmt: skip
         waiting = {
             r.media_id: r.first_seen_ms
             for r, answer in zip(records, answers, strict=True)
@@ -192,10 +204,13 @@ class RedisStore:
 
     async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
         """Store ready grids as JSON."""
-        pipe = self._redis.pipeline(transaction=False)
-        for viewer_id, grid in zip(viewer_ids, grids, strict=True):
-            pipe.set(grid_key(viewer_id), grid, ex=self._settings.grid_ttl_s)
-        await pipe.execute()
+        ttl = self._settings.grid_ttl_s
+        await self.exchange(
+            [
+                ("SET", grid_key(viewer_id), grid, "EX", ttl)
+                for viewer_id, grid in zip(viewer_ids, grids, strict=True)
+            ]
+        )
 
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
@@ -210,7 +225,7 @@ class RedisStore:
     async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
         """Add page `number` (from 0) unless it stands already; returns the one that stands."""
         standing: Any = await self._redis.fcall(
-            "freshgrid_1_add_page", 1, _pages_key(viewer_id, series),
+            "freshgrid_2_add_page", 1, _pages_key(viewer_id, series),
             number, page, self._settings.pages_ttl_s,
         )  # fmt: skip
         return bytes(standing)
@@ -219,4 +234,4 @@ class RedisStore:
 def _versioned(value: bytes | None) -> Versioned:
     if not value:
         return Versioned(b"", ViewerState())
-    return Versioned(value[:8], decode(value[8:]))
+    return Versioned(value[:4], decode(value[4:]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
-from models.viewer_state import ViewerState
+from models.viewer_state import FoldConfig, ViewerState
 
 
 class Versioned(NamedTuple):
@@ -17,6 +17,22 @@ class Versioned(NamedTuple):
 
     revision: bytes
     state: ViewerState
+
+
+class Slice(NamedTuple):
+    """What one viewer did in one batch, packed.
+
+    Attributes:
+        places: where it stands in the log: for each topic and partition its key (3 bytes, see
+            :func:`models.viewer_state.place`), the first offset and the one after the last (6
+            bytes each).
+        strong, views: records for the two lanes, newest first (:mod:`models.lanes`).
+    """
+
+    viewer_id: str
+    places: bytes
+    strong: bytes
+    views: bytes
 
 
 class ParkedRecord(NamedTuple):
@@ -42,10 +58,30 @@ class Parking(NamedTuple):
 
 
 class Store(Protocol):
-    """Viewer state, authors of media, parked records and ready grids."""
+    """Viewer state, authors of media, parked records and ready grids.
+
+    Attributes:
+        fold: the settings that states are folded with.
+    """
+
+    fold: FoldConfig
 
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
         """States of these viewers, an empty state for a viewer never seen."""
+        ...
+
+    async def append(self, log: bytes, slices: Sequence[Slice]) -> list[Versioned | None]:
+        """Put slices on top of states where nothing is to be folded: for speed, nothing else.
+
+        That is: every offset is new to the state, every record is newer than the lane's newest,
+        its event unknown, and the lane not full. A store may decline any slice.
+
+        Args:
+            log: whose offsets they are (:func:`models.viewer_state.log_key`).
+
+        Returns:
+            For each slice None when it was stored, else the state to fold it into and commit.
+        """
         ...
 
     async def commit(

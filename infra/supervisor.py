@@ -98,6 +98,10 @@ class Supervisor:
         ready = {child.spec.name: child.poll_ready() for child in self._all()}
         return all(ready[name] for name in names or ready)
 
+    def pid(self, name: str) -> int | None:
+        """Process id of a child that was started, None if there is none of that name."""
+        return next((child.pid for child in self._all() if child.spec.name == name), None)
+
     def check(self) -> None:
         """Raise ChildError if any child is dead."""
         for child in self._all():

@@ -27,21 +27,15 @@ from models.columns import UNKNOWN, hash_id
 from models.events import Action, FollowEvent, MediaEvent
 from models.examples import LABELS, Examples
 from models.features import assemble
+from models.lanes import event_key
 from models.viewer_context import ViewerContext
-from models.viewer_state import (
-    FoldConfig,
-    ViewerState,
-    event_key,
-    fold_follow_event,
-    fold_media_event,
-)
+from models.viewer_state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World
 
 #: An action on a media, or a follow (then None).
 Observed = tuple[Action | None, MediaEvent | FollowEvent]
 
 _STRONG = (Action.LIKE, Action.SAVE, Action.SEE_FEWER)
-_KEY_RANGE = 2.0**64
 
 
 class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +154,7 @@ class ExampleBuilder:
             return
         happened = self._labels_of(event)
         positive = bool(happened)
-        if not positive and event_key(event.event_id) >= self.config.negative_rate * _KEY_RANGE:
+        if not positive and _share(event.event_id) >= self.config.negative_rate:
             return
         row = int(self.world.catalog.media_rows([event.media_id])[0])
         if row == UNKNOWN:
@@ -265,3 +259,8 @@ class _Page(msgspec.Struct):
     viewer: ViewerContext
     opened_ts: int
     rows: dict[str, _Exposure] = {}
+
+
+def _share(event_id: str) -> float:
+    """A number in [0, 1) that an event has for ever, spread evenly over events."""
+    return int.from_bytes(event_key(event_id), "big") / 2.0**64

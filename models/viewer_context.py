@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import UNKNOWN, Rows, hash_id
 from models.events import Action, Relation
-from models.interactions import FIXED_POINT
 from models.viewer_state import (
     FoldConfig,
     ViewerState,
-    entries,
+    history,
     related_authors,
-    seen_media,
-    suppressed_media,
 )
 from models.world import World
 
@@ -75,12 +73,14 @@ class ViewerContext:
             fold: the settings the state was folded with (its half-life is needed for reading).
         """
         catalog = world.catalog
-        done = entries(state)
-        done.reverse()
+        known = history(state)
+        done = known.done[::-1]
         n = len(done)
         related = state.relations.values()
+        author_e = catalog.author_rows([e.author_id for e in done])
+        action_e = np.fromiter((e.action for e in done), np.int8, n)
+        ts_e = np.fromiter((e.ts for e in done), np.int64, n)
         half_life_ms = (fold or FoldConfig()).half_life_ms
-        counters = _counters(state, world, now_ms, half_life_ms)
         return cls(
             viewer_id=viewer_id,
             viewer_hash=hash_id(viewer_id),
@@ -88,19 +88,15 @@ class ViewerContext:
                 [state.newest_ts(), *(r[0] for registers in related for r in registers.values())]
             ),
             media_e=catalog.media_rows([e.media_id for e in done]),
-            author_e=catalog.author_rows([e.author_id for e in done]),
-            action_e=np.fromiter((e.action for e in done), np.int8, n),
-            ts_e=np.fromiter((e.ts for e in done), np.int64, n),
-            suppressed=_known(catalog.media_rows(list(suppressed_media(state)))),
-            seen=_known(catalog.media_rows(list(seen_media(state)))),
+            author_e=author_e,
+            action_e=action_e,
+            ts_e=ts_e,
+            suppressed=_known(catalog.media_rows(list(known.suppressed))),
+            seen=_known(catalog.media_rows(list(known.seen))),
             followed=_authors(world, related_authors(state, Relation.FOLLOW)),
             blocked=_authors(world, related_authors(state, Relation.BLOCK, Relation.MUTE)),
             own_author=int(catalog.author_rows([viewer_id])[0]),
-            counter_authors=counters[0],
-            counters_c5=counters[1],
-            last_positive_c=counters[2],
-            last_see_fewer_c=counters[3],
-            totals_5=counters[4],
+            **_counters(state, world, (author_e, action_e, ts_e), now_ms, half_life_ms),
         )
 
     def events_of(self, actions: Iterable[Action], most: int) -> NDArray[np.int64]:
@@ -136,34 +132,44 @@ def _authors(world: World, ids: set[str]) -> Rows:
 
 
 def _counters(
-    state: ViewerState, world: World, now_ms: int, half_life_ms: int
-) -> tuple[Rows, NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    n, actions = len(state.authors), len(Action)
-    cells: list[int] = []
-    periods: list[int] = []
-    weights: list[int] = []
-    last = np.zeros((n, actions), np.int64)
-    for at, counters in enumerate(state.authors.values()):
-        for action, counter in counters.items():
-            if counter.count > 0:  # Not if every action was undone.
-                last[at, action] = counter.last_ts
-            for period, weight in counter.weights.items():
-                cells.append(at * actions + action)
-                periods.append(period)
-                weights.append(weight)
-    # The same sum as Counter.decayed, for all counters at once.
-    decayed = np.array(weights, np.float64) * np.exp2(
-        np.array(periods, np.float64) - now_ms / half_life_ms
-    )
-    flat = np.bincount(np.array(cells, np.intp), decayed / FIXED_POINT, n * actions)
-    counts = np.maximum(flat, 0.0).reshape(n, actions)
-    rows = world.catalog.author_rows(list(state.authors))
-    order = np.argsort(rows, kind="stable")
-    order = order[rows[order] != UNKNOWN]
-    return (
-        rows[order],
-        counts[order],
-        last[order][:, POSITIVE].max(axis=1, initial=0),
-        last[order, Action.SEE_FEWER],
-        counts.sum(axis=0),
-    )
+    state: ViewerState,
+    world: World,
+    done: tuple[Rows, NDArray[np.int8], NDArray[np.int64]],
+    now_ms: int,
+    half_life_ms: int,
+) -> dict[str, Any]:
+    """Decayed counts and newest times per author: the lanes' actions and the residue's counters."""
+    author_e, action_e, ts_e = done
+    residue_rows: list[int] = []
+    actions: list[int] = []
+    weights: list[float] = []
+    newest: list[int] = []
+    if state.authors:
+        rows = world.catalog.author_rows(list(state.authors)).tolist()
+        for row, counters in zip(rows, state.authors.values(), strict=True):
+            for action, counter in counters.items():
+                if counter.count > 0:  # Not if every action was undone.
+                    residue_rows.append(row)
+                    actions.append(action)
+                    weights.append(counter.decayed(now_ms, half_life_ms))
+                    newest.append(counter.last_ts)
+    row_c = np.concatenate([author_e, np.array(residue_rows, author_e.dtype)])
+    action_c = np.concatenate([action_e, np.array(actions, np.int8)]).astype(np.intp)
+    ts_c = np.concatenate([ts_e, np.array(newest, np.int64)])
+    age_e = (ts_e - now_ms) / half_life_ms
+    weight_c = np.concatenate([np.exp2(age_e), np.array(weights, np.float64)])
+
+    known = row_c != UNKNOWN
+    authors, at_c = np.unique(row_c[known], return_inverse=True)
+    size = len(authors) * len(Action)
+    cell_c = at_c * len(Action) + action_c[known]
+    last = np.zeros(size, np.int64)
+    np.maximum.at(last, cell_c, ts_c[known])
+    last_c5 = last.reshape(len(authors), len(Action))
+    return {
+        "counter_authors": authors,
+        "counters_c5": np.bincount(cell_c, weight_c[known], size).reshape(last_c5.shape),
+        "last_positive_c": last_c5[:, POSITIVE].max(axis=1, initial=0),
+        "last_see_fewer_c": last_c5[:, Action.SEE_FEWER],
+        "totals_5": np.bincount(action_c, weight_c, len(Action)),
+    }

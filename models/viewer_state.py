@@ -3,34 +3,43 @@
 The fold commutes: topics and partitions interleave differently on every run, and records arrive
 late or twice, yet the same set of events always ends in the same state.
 
-* A lane (strong actions, views) is a set of entries ordered by (ts, undo, event key) and cut to
-  its newest entries, so it does not matter which came first.
-* Counters add integers (:mod:`models.interactions`).
-* Suppressions and relations are last-writer-wins registers in event time.
-* An undo takes back the newest earlier action of its kind on its media. Actions and undos are
-  matched again inside the lane when either arrives, so it does not matter which came first.
+* Two lanes (:mod:`models.lanes`), one for strong actions and one for views, are sets of records in
+  a total order: it does not matter which came first. Counters, suppressions and what an undo took
+  back are read from the lanes, so that folding an event is one insertion.
+* A lane that has grown past its cap is cut to the newest records. What falls out is added to a
+  residue: integers (:mod:`models.interactions`), last-writer-wins registers, and a short memory of
+  each event to know its media as seen and copies of it as copies.
+* Relations to authors are last-writer-wins registers in event time.
 
-Events that fall out of the lanes are remembered in short, for their media and to recognise copies
-of them. Within the caps of :class:`FoldConfig` all this holds exactly. Of an event older than
-everything remembered of a viewer with more events than that, a second copy can no longer be
-recognised.
+A lane may hold some records more than its cap, so that it need not be cut at each event;
+:func:`settle` cuts it exactly. Within the caps of :class:`FoldConfig` all this holds exactly. Of
+an event older than everything remembered of a viewer with more events than that, a second copy can
+no longer be recognised.
 
-The encoded state is MessagePack, documented for other languages in ``docs/contracts.md``.
+The encoded state is documented for other languages in ``docs/contracts.md``.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from models.events import Action, FollowEvent, MediaEvent, Relation
 from models.interactions import Counter
+from models.lanes import Entry, Lane, Older, event_key, pack, standing
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+#: Schema, log, places, records and bytes of both lanes, end of the last session sent.
+HEADER: Final = struct.Struct(">B8sHHIHIIH")
+PLACE: Final = struct.Struct(">3sIH")
+NO_LOG: Final = bytes(8)
+#: Records that a lane may hold beyond its cap.
+SLACK: Final = 32
 
 
 class FoldConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,130 +54,146 @@ class FoldConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_relations: int = 1000
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """One event in a lane."""
-
-    ts: int
-    undo: int
-    key: int
-    action: int
-    media_id: str
-    author_id: str
-
-
-class Older(msgspec.Struct, array_like=True, frozen=True):
-    """What is left of an event that fell out of its lane; an undo has no media."""
-
-    ts: int
-    key: int
-    media_id: str
+class StateError(ValueError):
+    """Bytes that are no viewer state of this release."""
 
 
 # (ts, undo, key): the newest wins, and at equal times an undo beats what it undoes.
-Register = tuple[int, int, int]
+Register = tuple[int, int, bytes]
+Counters = dict[str, dict[int, Counter]]
 
 
-class ViewerState(msgspec.Struct, array_like=True):
+@dataclass(slots=True)
+class ViewerState:
     """State of one viewer; mutable, folded in place.
 
     Attributes:
-        strong: likes, saves and see-fewers with their undos, oldest first.
-        views: views and long views, oldest first.
-        authors: author → action code → counter.
-        suppressed: media the viewer wants fewer of → register.
+        strong: likes, saves and see-fewers with their undos.
+        views: views and long views.
+        authors: counters of the actions that fell out of the lanes.
+        suppressed: media of see-fewers that fell out of the lane → newest register.
         relations: author → relation → register.
-        older: newest of the events that fell out of the lanes, oldest first.
-        applied: topic code → next offset to apply; valid only for the log `log_id`.
-        log_id: identity of the Kafka cluster whose offsets `applied` holds.
-        sessions_sent: end of the newest session that was sent on as closed.
+        older: newest of the events that fell out of the lanes.
+        applied: place in the log (3 bytes, see :func:`place`) → next offset to apply.
+        log: which log `applied` is about (:func:`log_key`).
+        sessions_sent: end of the newest session that was sent on as closed, in ms.
     """
 
-    schema: int = SCHEMA
-    strong: list[Entry] = []
-    views: list[Entry] = []
-    authors: dict[str, dict[int, Counter]] = {}
-    suppressed: dict[str, Register] = {}
-    relations: dict[str, dict[str, Register]] = {}
-    older: list[Older] = []
-    applied: dict[int, int] = {}
-    log_id: str = ""
+    strong: Lane = field(default_factory=Lane)
+    views: Lane = field(default_factory=Lane)
+    authors: Counters = field(default_factory=dict)
+    suppressed: dict[str, Register] = field(default_factory=dict)
+    relations: dict[str, dict[str, Register]] = field(default_factory=dict)
+    older: Older = field(default_factory=Older)
+    applied: dict[bytes, int] = field(default_factory=dict)
+    log: bytes = NO_LOG
     sessions_sent: int = 0
 
     def newest_ts(self) -> int:
-        """Event time of the newest entry in ms, 0 for a viewer without events."""
-        return max(self.strong[-1].ts if self.strong else 0, self.views[-1].ts if self.views else 0)
+        """Event time of the newest action in ms, 0 for a viewer without any."""
+        return max(self.strong.newest_ts(), self.views.newest_ts())
+
+
+class _Rest(msgspec.Struct, array_like=True):
+    """The parts of a state that most viewers do not have."""
+
+    authors: Counters = {}
+    suppressed: dict[str, Register] = {}
+    relations: dict[str, dict[str, Register]] = {}
+    older: bytes = b""
+    older_size: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(ViewerState)
+_rest_decoder = msgspec.msgpack.Decoder(_Rest)
+
+
+def place(topic_code: int, partition: int) -> bytes:
+    """Key of a topic's partition in `ViewerState.applied`."""
+    return (topic_code << 16 | partition).to_bytes(3, "big")
+
+
+def log_key(log_id: str) -> bytes:
+    """Eight bytes for the identity of a log (a Kafka cluster's id)."""
+    return blake2b(log_id.encode(), digest_size=8).digest()
 
 
 def encode(state: ViewerState) -> bytes:
-    """The state as MessagePack."""
-    return _encoder.encode(state)
+    """The state as bytes."""
+    strong, views, sent = state.strong, state.views, state.sessions_sent
+    parts = [
+        HEADER.pack(
+            *(SCHEMA, state.log, len(state.applied), strong.size, len(strong.data)),
+            *(views.size, len(views.data), sent >> 16, sent & 0xFFFF),
+        ),
+        *(PLACE.pack(at, offset >> 16, offset & 0xFFFF) for at, offset in state.applied.items()),
+        strong.data,
+        views.data,
+    ]
+    if state.authors or state.suppressed or state.relations or state.older.size:
+        rest = (state.authors, state.suppressed, state.relations, state.older.data)
+        parts.append(_encoder.encode((*rest, state.older.size)))
+    return b"".join(parts)
 
 
 def decode(data: bytes) -> ViewerState:
     """The state that :func:`encode` wrote.
 
     Raises:
-        msgspec.DecodeError: the bytes are no viewer state.
+        StateError: the bytes are no viewer state, or that of another release.
     """
-    return _decoder.decode(data)
-
-
-def event_key(event_id: str, undo: bool = False) -> int:
-    """A 64-bit key of an event; an undo may carry the id of the action it takes back."""
-    digest = blake2b(event_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") ^ int(undo)
+    try:
+        schema, log, places, *lanes, sent_high, sent_low = HEADER.unpack_from(data)
+        if schema != SCHEMA:
+            raise StateError(
+                f"a viewer state has schema {schema}, this release reads {SCHEMA}: "
+                "run `freshgrid rebuild --force`"
+            )
+        strong_at = HEADER.size + places * PLACE.size
+        applied = {
+            at: high << 16 | low
+            for at, high, low in PLACE.iter_unpack(data[HEADER.size : strong_at])
+        }
+        strong_size, strong_bytes, views_size, views_bytes = lanes
+        views_at = strong_at + strong_bytes
+        rest_at = views_at + views_bytes
+        if rest_at > len(data):
+            raise StateError(f"a viewer state is cut: {len(data)} bytes, at least {rest_at} needed")
+        rest = _rest_decoder.decode(data[rest_at:]) if len(data) > rest_at else _Rest()
+    except (struct.error, msgspec.DecodeError) as error:
+        raise StateError(f"not a viewer state: {error}") from error
+    return ViewerState(
+        strong=Lane(data[strong_at:views_at], strong_size),
+        views=Lane(data[views_at:rest_at], views_size),
+        authors=rest.authors,
+        suppressed=rest.suppressed,
+        relations=rest.relations,
+        older=Older(rest.older, rest.older_size),
+        applied=applied,
+        log=log,
+        sessions_sent=sent_high << 16 | sent_low,
+    )
 
 
 def fold_media_event(
     state: ViewerState, action: Action, event: MediaEvent, author_id: str, config: FoldConfig
 ) -> bool:
     """Apply one like, save, see-fewer or view; returns whether the state changed."""
-    views = action >= Action.VIEW
-    lane = state.views if views else state.strong
-    entry = Entry(
-        event.ts,
-        int(event.undo),
-        event_key(event.event_id, event.undo),
-        int(action),
-        event.media_id,
-        author_id,
-    )
-    if any(known.key == entry.key for known in lane) or _is_older(state.older, entry):
+    record = pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
+    return fold_record(state, action >= Action.VIEW, record, config)
+
+
+def fold_record(state: ViewerState, view: bool, record: bytes, config: FoldConfig) -> bool:
+    """Apply one packed action; returns whether the state changed.
+
+    Args:
+        view: it belongs to the lane of views.
+    """
+    lane, cap = (state.views, config.max_views) if view else (state.strong, config.max_strong)
+    if state.older.has(record) or not lane.insert(record):
         return False
-
-    counters = state.authors.setdefault(author_id, {})
-    counter = counters.get(int(action))
-    if counter is None:
-        counter = counters[int(action)] = Counter()
-    counter.touch(entry.ts, config.half_life_ms)
-
-    if entry.undo or any(e.undo and e.media_id == entry.media_id for e in lane):
-        before = _active(lane, entry)
-        _insert(lane, entry)
-        _recount(state, before, _active(lane, entry), config)
-    else:
-        _insert(lane, entry)
-        counter.add(entry.ts, config.half_life_ms)
-
-    if action is Action.SEE_FEWER:
-        register = (entry.ts, entry.undo, entry.key)
-        if register > state.suppressed.get(entry.media_id, (0, 0, 0)):
-            state.suppressed[entry.media_id] = register
-            _trim_registers(state.suppressed, config.max_suppressed)
-
-    cap = config.max_views if views else config.max_strong
-    while len(lane) > cap:
-        oldest = lane.pop(0)
-        left = Older(oldest.ts, oldest.key, "" if oldest.undo else oldest.media_id)
-        state.older.insert(bisect_left(state.older, (left.ts, left.key), key=_older_order), left)
-    if len(state.older) > config.max_older:
-        del state.older[: len(state.older) - config.max_older]
-    while len(state.authors) > config.max_authors:
-        del state.authors[min(state.authors, key=lambda a: (_last_ts(state.authors[a]), a))]
+    if lane.size > cap + SLACK:
+        _cut(state, lane, cap, config)
     return True
 
 
@@ -176,7 +201,7 @@ def fold_follow_event(state: ViewerState, event: FollowEvent, config: FoldConfig
     """Apply one follow, block or mute; returns whether the state changed."""
     registers = state.relations.setdefault(event.author_id, {})
     register = (event.ts, int(event.undo), event_key(event.event_id, event.undo))
-    if register <= registers.get(event.kind.value, (0, 0, 0)):
+    if register <= registers.get(event.kind.value, (0, 0, b"")):
         return False
     registers[event.kind.value] = register
     while len(state.relations) > config.max_relations:
@@ -186,11 +211,44 @@ def fold_follow_event(state: ViewerState, event: FollowEvent, config: FoldConfig
     return True
 
 
-def entries(state: ViewerState) -> list[Entry]:
-    """All actions still remembered and not undone, oldest first."""
-    return sorted(
-        (*_not_undone(state.strong), *_not_undone(state.views)), key=lambda e: (e.ts, e.key)
+def settle(state: ViewerState, config: FoldConfig) -> None:
+    """Cut the lanes to exactly their caps: equal events now mean equal states."""
+    _cut(state, state.strong, config.max_strong, config)
+    _cut(state, state.views, config.max_views, config)
+
+
+class History(NamedTuple):
+    """What a state tells of its viewer, in one reading.
+
+    Attributes:
+        done: all actions in the lanes that were not undone, oldest first.
+        suppressed: media the viewer asked to see fewer of and did not take back.
+        seen: media the viewer viewed or acted on, as far back as the caps reach.
+    """
+
+    done: list[Entry]
+    suppressed: set[str]
+    seen: set[str]
+
+
+def history(state: ViewerState) -> History:
+    """Read a state's lanes."""
+    strong, views = state.strong.entries(), state.views.entries()
+    registers = dict(state.suppressed)
+    for entry in strong:
+        _suppress(registers, entry)
+    seen = {entry.media_id for entry in (*strong, *views) if not entry.undo}
+    seen.update(state.older.media_ids())
+    return History(
+        sorted(standing(strong) + standing(views)),
+        {media for media, (_, undo, _) in registers.items() if not undo},
+        seen,
     )
+
+
+def entries(state: ViewerState) -> list[Entry]:
+    """All actions in the lanes that were not undone, oldest first."""
+    return history(state).done
 
 
 def sessions(state: ViewerState, gap_ms: int) -> list[list[Entry]]:
@@ -205,9 +263,27 @@ def sessions(state: ViewerState, gap_ms: int) -> list[list[Entry]]:
     return cut
 
 
+def counters(state: ViewerState, half_life_ms: int) -> Counters:
+    """Author → action code → counter, of everything the viewer did.
+
+    Authors whose every action was undone are there, too, with a count of 0.
+    """
+    counted: Counters = {
+        author_id: {
+            action: Counter(counter.count, counter.last_ts, dict(counter.weights))
+            for action, counter in of_author.items()
+        }
+        for author_id, of_author in state.authors.items()
+    }
+    for lane in (state.strong, state.views):
+        done = lane.entries()
+        _count(counted, done, standing(done), half_life_ms)
+    return counted
+
+
 def suppressed_media(state: ViewerState) -> set[str]:
     """Media the viewer asked to see fewer of and did not take back."""
-    return {media for media, (_, undo, _) in state.suppressed.items() if not undo}
+    return history(state).suppressed
 
 
 def related_authors(state: ViewerState, *kinds: Relation) -> set[str]:
@@ -221,17 +297,16 @@ def related_authors(state: ViewerState, *kinds: Relation) -> set[str]:
 
 def seen_media(state: ViewerState) -> set[str]:
     """Media the viewer viewed or acted on, as far back as the caps reach."""
-    seen = {e.media_id for e in (*state.strong, *state.views) if not e.undo}
-    seen.update(event.media_id for event in state.older)
-    seen.discard("")
-    return seen
+    return history(state).seen
 
 
-def digest(viewer_id: str, state: ViewerState) -> int:
+def digest(viewer_id: str, state: ViewerState, config: FoldConfig) -> int:
     """A 256-bit hash of what the viewer did, without the bookkeeping of the log.
 
     Digests of viewers add up modulo 2^256 (:func:`combine`), so no order of viewers matters.
+    The state is settled.
     """
+    settle(state, config)
     authors = [
         (
             author,
@@ -241,9 +316,8 @@ def digest(viewer_id: str, state: ViewerState) -> int:
     ]
     relations = [(author, sorted(r.items())) for author, r in sorted(state.relations.items())]
     suppressed = sorted(state.suppressed.items())
-    body = _encoder.encode(
-        (state.schema, state.strong, state.views, authors, suppressed, relations, state.older)
-    )
+    lanes = (state.strong.data, state.views.data, state.older.data)
+    body = _encoder.encode((SCHEMA, *lanes, authors, suppressed, relations))
     name = viewer_id.encode()
     header = len(name).to_bytes(2, "big") + name
     return int.from_bytes(blake2b(header + body, digest_size=32).digest(), "big")
@@ -254,84 +328,43 @@ def combine(digests: Iterable[int]) -> str:
     return f"{sum(digests) % (1 << 256):064x}"
 
 
-def _kind(action: int) -> int:
-    return Action.VIEW if action >= Action.VIEW else action
-
-
-def _order(entry: Entry) -> Register:
-    return (entry.ts, entry.undo, entry.key)
-
-
-def _insert(lane: list[Entry], entry: Entry) -> None:
-    if not lane or _order(lane[-1]) < _order(entry):
-        lane.append(entry)
-    else:
-        lane.insert(bisect_left(lane, _order(entry), key=_order), entry)
-
-
-def _older_order(event: Older) -> tuple[int, int]:
-    return (event.ts, event.key)
-
-
-def _is_older(older: list[Older], entry: Entry) -> bool:
-    """Whether a copy of this event fell out of its lane before."""
-    if not older or entry.ts > older[-1].ts:
-        return False
-    at = bisect_left(older, (entry.ts, entry.key), key=_older_order)
-    return at < len(older) and (older[at].ts, older[at].key) == (entry.ts, entry.key)
-
-
-def _match(group: Iterable[Entry]) -> list[Entry]:
-    """Actions of one kind on one media, in order, less those that an undo took back."""
-    stack: list[Entry] = []
-    for entry in group:
-        if not entry.undo:
-            stack.append(entry)
-        elif stack:
-            stack.pop()
-    return stack
-
-
-def _active(lane: list[Entry], like: Entry) -> list[Entry]:
-    kind = _kind(like.action)
-    return _match(e for e in lane if e.media_id == like.media_id and _kind(e.action) == kind)
-
-
-def _not_undone(lane: list[Entry]) -> Iterator[Entry]:
-    undone = {(e.media_id, _kind(e.action)) for e in lane if e.undo}
-    if not undone:
-        yield from lane
+def _cut(state: ViewerState, lane: Lane, cap: int, config: FoldConfig) -> None:
+    """Move what is beyond a lane's cap into the residue."""
+    if lane.size <= cap:
         return
-    groups: dict[tuple[str, int], list[Entry]] = {}
-    for entry in lane:
-        group = (entry.media_id, _kind(entry.action))
-        if group in undone:
-            groups.setdefault(group, []).append(entry)
-        else:
-            yield entry
-    for members in groups.values():
-        yield from _match(members)
+    done = lane.entries()
+    stand = set(standing(done))
+    fallen = done[: lane.drop_oldest(cap)]
+    _count(state.authors, fallen, [e for e in fallen if e in stand], config.half_life_ms)
+    for entry in fallen:
+        _suppress(state.suppressed, entry)
+        state.older.add(entry)
+    state.older.cut(config.max_older)
+    while len(state.suppressed) > config.max_suppressed:
+        registers = state.suppressed
+        del registers[min(registers, key=lambda media: (registers[media], media))]
+    while len(state.authors) > config.max_authors:
+        del state.authors[min(state.authors, key=lambda a: (_last_ts(state.authors[a]), a))]
 
 
-def _recount(
-    state: ViewerState, before: list[Entry], after: list[Entry], config: FoldConfig
+def _count(
+    counted: Counters, done: Iterable[Entry], stand: Iterable[Entry], half_life_ms: int
 ) -> None:
-    """Move the counters from the actions that counted to those that count now."""
-    old, new = {e.key for e in before}, {e.key for e in after}
-    for sign, changed in (
-        (-1, [e for e in before if e.key not in new]),
-        (1, [e for e in after if e.key not in old]),
-    ):
-        for entry in changed:
-            counter = state.authors.get(entry.author_id, {}).get(entry.action)
-            if counter is not None:
-                counter.add(entry.ts, config.half_life_ms, sign)
+    for entry in done:
+        of_author = counted.setdefault(entry.author_id, {})
+        counter = of_author.get(entry.action)
+        if counter is None:
+            counter = of_author[entry.action] = Counter()
+        counter.touch(entry.ts, half_life_ms)
+    for entry in stand:
+        counted[entry.author_id][entry.action].add(entry.ts, half_life_ms)
 
 
-def _last_ts(counters: dict[int, Counter]) -> int:
-    return max((c.last_ts for c in counters.values()), default=0)
+def _suppress(registers: dict[str, Register], entry: Entry) -> None:
+    if entry.action == Action.SEE_FEWER:
+        register = (entry.ts, int(entry.undo), entry.key)
+        registers[entry.media_id] = max(register, registers.get(entry.media_id, (0, 0, b"")))
 
 
-def _trim_registers(registers: dict[str, Register], cap: int) -> None:
-    while len(registers) > cap:
-        del registers[min(registers, key=lambda name: (registers[name], name))]
+def _last_ts(of_author: dict[int, Counter]) -> int:
+    return max((c.last_ts for c in of_author.values()), default=0)

@@ -21,9 +21,10 @@ from typing import Any, Final
 import faust
 from mode import CrashingSupervisor
 
+from infra.batch_sender import Outbox
 from infra.config import Settings, settings
 from infra.errors import FreshgridError
-from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, Outbox, prepare_cluster
+from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, prepare_cluster
 from infra.redis_store import RedisStore, connect
 from streams.transport import BatchedTransport
 
@@ -71,7 +72,8 @@ def faust_app(role: str, config: Settings, *, prompt: bool = True) -> faust.App:
         broker_heartbeat_interval=config.session_timeout_s / 4,
         broker_rebalance_timeout=config.rebalance_timeout_s,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=config.max_message_bytes,
+        consumer_max_fetch_size=config.fetch_max_bytes,
+        broker_max_poll_records=config.chunk_max_records,
         producer_max_request_size=config.max_message_bytes,
     )
 
@@ -130,26 +132,24 @@ async def background(
 @asynccontextmanager
 async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Ingest: events, catalogue and sessions."""
+    from streams.batches import Batches
     from streams.ingest import Ingest
     from streams.sessions import Sessions
     from streams.topology import add_worker
 
     async with AsyncExitStack() as stack:
-        redis = connect(config)
-        store = RedisStore(redis, config)
+        store = RedisStore(connect(config, patient=True), config)
         stack.push_async_callback(store.close)
         await store.start()
         outbox = Outbox(config)
         await outbox.start()
         stack.push_async_callback(outbox.stop)
         app = faust_app("worker", config)
-        add_worker(
-            app,
-            config,
-            Ingest(store, outbox, config.fold_config(), cluster.log_id),
-            Sessions(redis, store, outbox, config.session_gap_ms),
-        )
-        yield await stack.enter_async_context(running(app))
+        ingest = Ingest(store, outbox, config.fold_config(), cluster.log_id)
+        batches = Batches(ingest, config.chunk_max_records)
+        add_worker(app, config, batches, ingest, Sessions(store, outbox, config.session_gap_ms))
+        stopped = await stack.enter_async_context(running(app))
+        yield await stack.enter_async_context(background(stopped, batches.run()))
 
 
 def _role(name: str) -> Role:

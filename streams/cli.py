@@ -176,9 +176,25 @@ def inspect_viewer(
 def bench(
     name: Annotated[str | None, typer.Argument(help="Which benchmark; see --list.")] = None,
     list_names: Annotated[bool, typer.Option("--list", help="Name the benchmarks.")] = False,
+    events: Annotated[
+        int | None, typer.Option(min=1, help="Events to fold. [ingest, growth]")
+    ] = None,
+    stock_events: Annotated[
+        int | None, typer.Option(min=1, help="Events for stock Faust. [ingest]")
+    ] = None,
+    viewers: Annotated[
+        int | None, typer.Option(min=1, help="Viewers to store. [growth, memory]")
+    ] = None,
+    likes: Annotated[int | None, typer.Option(min=1, help="Likes to time. [freshness]")] = None,
+    background: Annotated[
+        int | None, typer.Option(min=1, help="Other events per second meanwhile. [freshness]")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Measure, and print the figures; --json ends with one JSON line."""
+    """Measure, and print the figures; --json ends with one JSON line.
+
+    An option names the benchmarks that take it.
+    """
     from streams.bench import BENCHES, run_bench
 
     if list_names:
@@ -189,7 +205,14 @@ def bench(
         raise SettingsError(
             f"there is no benchmark {name or ''!r}; the benchmarks are {', '.join(BENCHES)}"
         )
-    show(run_bench(name, load_settings()), as_json=json)
+    options = {
+        "events": events,
+        "stock_events": stock_events,
+        "viewers": viewers,
+        "likes": likes,
+        "background": background,
+    }
+    show(run_bench(name, load_settings(), options), as_json=json)
 
 
 @app.command()

@@ -2,24 +2,30 @@
 
 The same code runs inside the Faust agent (Redis, Kafka) and in a replay without servers (memory).
 
+Everything a batch says of one viewer is one slice, stored by one atomic call. Mostly its records
+are new and newer than what is there, and the store puts them on top; where they are not, the store
+answers with the state, and the slice is folded here and stored by compare and set.
+
 **Effectively once.** Inside each viewer's state stands, per topic and partition, the next offset
 to apply. State and offsets are stored by one atomic call, and Kafka's offsets are committed only
 afterwards: a record delivered again is recognised by its offset, a record that a producer sent
-twice by its event id, which the state's entries keep.
+twice by its event id, which the state's records keep.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from infra.kafka import DEAD_LETTERS_TOPIC, TOUCHED_TOPIC, Message
-from infra.stores import ParkedRecord, Store, Versioned
+from infra.stores import ParkedRecord, Slice, Store, Versioned
 from models.events import (
     EVENT_TOPICS,
+    Action,
     FollowEvent,
     InvalidEventError,
     MediaEvent,
@@ -28,7 +34,15 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.viewer_state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
+from models.lanes import pack
+from models.viewer_state import (
+    FoldConfig,
+    ViewerState,
+    fold_follow_event,
+    fold_record,
+    log_key,
+    place,
+)
 
 TOPIC_CODES: Final = {topic: code for code, topic in enumerate(EVENT_TOPICS)}
 #: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
@@ -65,6 +79,13 @@ class Sender(Protocol):
         ...
 
 
+class Touched(msgspec.Struct):
+    """A viewer's state changed, as ``explore.touched`` carries it."""
+
+    viewer_id: str
+    ts: int
+
+
 class DeadLetter(msgspec.Struct):
     """A record that could not be applied, as ``explore.dead_letters`` carries it."""
 
@@ -80,15 +101,32 @@ class DeadLetter(msgspec.Struct):
     truncated: bool = False
 
 
+class Part(NamedTuple):
+    """Records of one partition of an event topic, in offset order."""
+
+    topic: str
+    partition: int
+    records: Sequence[Record]
+
+
 class Located(NamedTuple):
-    """A valid event and where it stands in the log."""
+    """A valid event whose author has to be looked up, and where it stands in the log."""
 
     topic: str
     partition: int
     offset: int
     value: bytes
-    event: MediaEvent | FollowEvent
-    author_id: str | None
+    event: MediaEvent
+
+
+class Item(NamedTuple):
+    """An event ready to be folded; the order of a viewer's items is that of their places."""
+
+    place: bytes
+    offset: int
+    #: A packed action (:mod:`models.lanes`), or a follow.
+    event: bytes | FollowEvent
+    is_view: bool = False
 
 
 class Ingest:
@@ -98,42 +136,64 @@ class Ingest:
         self._store = store
         self._sender = sender
         self._config = config
-        self._log_id = log_id
+        self._log = log_key(log_id)
 
     async def events(
         self, topic: str, partition: int, records: Sequence[Record], now_ms: int
     ) -> None:
         """Apply records of one event topic; returns when everything they cause is safe."""
-        messages: list[Message] = []
-        located: list[Located] = []
-        for record in records:
-            value = record.value or b""
-            try:
-                event = parse_event(topic, record.value, now_ms)
-            except InvalidEventError as error:
-                messages.append(_dead_letter(topic, partition, record, error, now_ms))
-                continue
-            located.append(Located(topic, partition, record.offset, value, event, event.author_id))
-        located = await self._with_authors(located, messages, now_ms)
-        by_viewer: dict[str, list[Located]] = {}
-        for item in located:
-            by_viewer.setdefault(item.event.viewer_id, []).append(item)
-        await self._fold(by_viewer)
-        for viewer_id, items in by_viewer.items():
-            touched = {"viewer_id": viewer_id, "ts": max(item.event.ts for item in items)}
-            messages.append(Message(TOUCHED_TOPIC, viewer_id, _json.encode(touched)))
+        await self.send(await self.fold([Part(topic, partition, records)], now_ms))
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send what :meth:`fold` returned; returns when it is safe."""
         await self._sender.send(messages)
 
-    async def _with_authors(
-        self, located: list[Located], messages: list[Message], now_ms: int
-    ) -> list[Located]:
-        """Fill in missing authors from the catalogue; events on unknown media are parked."""
-        lacking = [item for item in located if item.author_id is None]
-        if not lacking:
-            return located
-        media_ids = [_media_id(item) for item in lacking]
-        known = dict(zip(media_ids, await self._store.authors_of(media_ids), strict=True))
-        unknown = [item for item in lacking if known[_media_id(item)] is None]
+    async def fold(self, parts: Sequence[Part], now_ms: int) -> list[Message]:
+        """Apply records of event topics; returns when they are stored, with what is to be sent.
+
+        A part's records are applied only once they are sent, too. Folds must not overlap: offsets
+        of one partition have to reach the store in order.
+        """
+        messages: list[Message] = []
+        lacking: list[Located] = []
+        items: dict[str, list[Item]] = {}
+        for topic, partition, records in parts:
+            at = place(TOPIC_CODES[topic], partition)
+            for record in records:
+                try:
+                    event = parse_event(topic, record.value, now_ms)
+                except InvalidEventError as error:
+                    messages.append(_dead_letter(topic, partition, record, error, now_ms))
+                    continue
+                if isinstance(event, FollowEvent):
+                    item = Item(at, record.offset, event)
+                elif event.author_id is not None:
+                    item = _item(at, record.offset, topic, event, event.author_id)
+                else:
+                    value = record.value or b""
+                    lacking.append(Located(topic, partition, record.offset, value, event))
+                    continue
+                known = items.get(event.viewer_id)
+                if known is None:
+                    items[event.viewer_id] = [item]
+                else:
+                    known.append(item)
+        if lacking:
+            await self._look_up(lacking, items, messages, now_ms)
+        await self._store_items(items, messages)
+        return messages
+
+    async def _look_up(
+        self,
+        lacking: list[Located],
+        items: dict[str, list[Item]],
+        messages: list[Message],
+        now_ms: int,
+    ) -> None:
+        """Add items with their authors from the catalogue; events on unknown media are parked."""
+        media_ids = [item.event.media_id for item in lacking]
+        authors = dict(zip(media_ids, await self._store.authors_of(media_ids), strict=True))
+        unknown = [item for item in lacking if authors[item.event.media_id] is None]
         if unknown:
             answers = await self._store.park(
                 [
@@ -141,7 +201,7 @@ class Ingest:
                         item.topic,
                         item.partition,
                         item.offset,
-                        _media_id(item),
+                        item.event.media_id,
                         item.value,
                         now_ms,
                         item.event.viewer_id,
@@ -151,56 +211,76 @@ class Ingest:
             )
             for item, answer in zip(unknown, answers, strict=True):
                 if answer.author_id is not None:
-                    known[_media_id(item)] = answer.author_id
+                    authors[item.event.media_id] = answer.author_id
                 elif not answer.parked:
                     error = InvalidEventError(
                         "parking_full",
-                        f"media {_media_id(item)!r} is unknown and too many events wait for media; "
-                        "send its record to catalog.media first, or name author_id in the event",
+                        f"media {item.event.media_id!r} is unknown and too many events wait for "
+                        "media; send its record to catalog.media first, or name author_id in the "
+                        "event",
                     )
                     messages.append(_dead_letter_of(item, error, now_ms))
-        complete = []
-        for item in located:
-            author_id = item.author_id or known.get(_media_id(item))
+        found: set[str] = set()
+        for item in lacking:
+            author_id = authors[item.event.media_id]
             if author_id is not None:
-                complete.append(item._replace(author_id=author_id))
-        return complete
+                at = place(TOPIC_CODES[item.topic], item.partition)
+                items.setdefault(item.event.viewer_id, []).append(
+                    _item(at, item.offset, item.topic, item.event, author_id)
+                )
+                found.add(item.event.viewer_id)
+        for viewer_id in found:
+            items[viewer_id].sort(key=itemgetter(0, 1))
 
-    async def _fold(self, by_viewer: dict[str, list[Located]]) -> None:
-        """Fold and store; a viewer that somebody else wrote meanwhile is folded again."""
-        viewer_ids = list(by_viewer)
-        current = await self._store.load(viewer_ids) if viewer_ids else []
-        while viewer_ids:
-            changed: list[tuple[str, Versioned]] = []
-            for viewer_id, versioned in zip(viewer_ids, current, strict=True):
-                if self._apply(versioned.state, by_viewer[viewer_id]):
-                    changed.append((viewer_id, versioned))
+    async def _store_items(self, items: dict[str, list[Item]], messages: list[Message]) -> None:
+        """Put every viewer's items on top of the state, or fold them; adds who was touched."""
+        slices: list[Slice] = []
+        to_fold: list[str] = []
+        for viewer_id, of_viewer in items.items():
+            packed, newest_ts = _pack(viewer_id, of_viewer)
+            if packed is None:
+                to_fold.append(viewer_id)
+            else:
+                slices.append(packed)
+            touched = _json.encode(Touched(viewer_id, newest_ts))
+            messages.append(Message(TOUCHED_TOPIC, viewer_id, touched))
+        current: list[Versioned] = []
+        if to_fold:
+            current = await self._store.load(to_fold)
+        for packed, answer in zip(slices, await self._store.append(self._log, slices), strict=True):
+            if answer is not None:
+                to_fold.append(packed.viewer_id)
+                current.append(answer)
+        while to_fold:
+            changed = [
+                (viewer_id, versioned)
+                for viewer_id, versioned in zip(to_fold, current, strict=True)
+                if self._apply(versioned.state, items[viewer_id])
+            ]
             answers = await self._store.commit([v for v, _ in changed], [s for _, s in changed])
+            # A viewer that somebody else wrote meanwhile is folded again.
             lost = [
                 (viewer_id, newer)
                 for (viewer_id, _), newer in zip(changed, answers, strict=True)
                 if newer is not None
             ]
-            viewer_ids = [viewer_id for viewer_id, _ in lost]
+            to_fold = [viewer_id for viewer_id, _ in lost]
             current = [newer for _, newer in lost]
 
-    def _apply(self, state: ViewerState, items: Iterable[Located]) -> bool:
-        """Fold one viewer's records; returns whether there is anything to store."""
-        if state.log_id != self._log_id:
-            state.log_id, state.applied = self._log_id, {}
+    def _apply(self, state: ViewerState, items: Iterable[Item]) -> bool:
+        """Fold one viewer's items; returns whether there is anything to store."""
+        if state.log != self._log:
+            state.log, state.applied = self._log, {}
         moved = False
-        for item in items:
-            code = TOPIC_CODES[item.topic] << 16 | item.partition
-            if item.offset < state.applied.get(code, 0):
+        for at, offset, event, is_view in items:
+            if offset < state.applied.get(at, 0):
                 continue
-            state.applied[code] = item.offset + 1
+            state.applied[at] = offset + 1
             moved = True
-            if isinstance(item.event, FollowEvent):
-                fold_follow_event(state, item.event, self._config)
+            if isinstance(event, FollowEvent):
+                fold_follow_event(state, event, self._config)
             else:
-                action = action_of(item.topic, item.event)
-                author_id = item.author_id or ""
-                fold_media_event(state, action, item.event, author_id, self._config)
+                fold_record(state, is_view, event, self._config)
         return moved
 
     async def media(
@@ -267,8 +347,46 @@ class Ingest:
         return expired
 
 
-def _media_id(item: Located) -> str:
-    return item.event.media_id if isinstance(item.event, MediaEvent) else ""
+def _item(at: bytes, offset: int, topic: str, event: MediaEvent, author_id: str) -> Item:
+    action = action_of(topic, event)
+    packed = pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
+    return Item(at, offset, packed, action >= Action.VIEW)
+
+
+def _pack(viewer_id: str, items: list[Item]) -> tuple[Slice | None, int]:
+    """One viewer's items as a slice, None if they have to be folded, and their newest time."""
+    places: dict[bytes, tuple[int, int]] = {}
+    strong: list[bytes] = []
+    views: list[bytes] = []
+    newest_ts = 0
+    follows = False
+    for at, offset, event, is_view in items:
+        known = places.get(at)
+        places[at] = (offset if known is None else known[0], offset + 1)
+        if isinstance(event, FollowEvent):
+            follows = True
+            newest_ts = max(newest_ts, event.ts)
+        elif is_view:
+            views.append(event)
+        else:
+            strong.append(event)
+    for lane in (strong, views):
+        if lane:
+            lane.sort(reverse=True)
+            newest_ts = max(newest_ts, int.from_bytes(lane[0][:6], "big"))
+    if follows:
+        return None, newest_ts
+    return Slice(
+        viewer_id,
+        b"".join(
+            [
+                at + first.to_bytes(6, "big") + following.to_bytes(6, "big")
+                for at, (first, following) in places.items()
+            ]
+        ),
+        b"".join(strong),
+        b"".join(views),
+    ), newest_ts
 
 
 def _dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:

@@ -13,8 +13,9 @@ from infra.redis_store import RedisStore, connect
 from infra.stores import Store
 from models.events import ACTION_NAMES, Action, Relation
 from models.interactions import Counter
+from models.lanes import Entry
 from models.viewer_state import (
-    Entry,
+    counters,
     related_authors,
     sessions,
     suppressed_media,
@@ -54,8 +55,8 @@ async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> di
             for session in sessions(state, settings.session_gap_ms)
         ],
         "authors": {
-            author_id: _author(counters, as_of, settings.half_life_ms)
-            for author_id, counters in sorted(state.authors.items())
+            author_id: _author(of_author, as_of, settings.half_life_ms)
+            for author_id, of_author in sorted(counters(state, settings.half_life_ms).items())
         },
         "suppressed": {
             "media": sorted(suppressed_media(state)),
@@ -79,17 +80,17 @@ def _entry(entry: Entry) -> dict[str, Any]:
     return described
 
 
-def _author(counters: dict[int, Counter], as_of: int, half_life_ms: int) -> dict[str, Any]:
+def _author(of_author: dict[int, Counter], as_of: int, half_life_ms: int) -> dict[str, Any]:
     none = Counter()
-    counts = {name: counters.get(code, none).count for code, name in enumerate(ACTION_NAMES)}
+    counts = {name: of_author.get(code, none).count for code, name in enumerate(ACTION_NAMES)}
     # A long view is a view.
     counts["view"] += counts["long_view"]
     return {
         **counts,
-        "last_ts": max((counter.last_ts for counter in counters.values()), default=0),
-        "last": {ACTION_NAMES[code]: c.last_ts for code, c in sorted(counters.items())},
+        "last_ts": max((counter.last_ts for counter in of_author.values()), default=0),
+        "last": {ACTION_NAMES[code]: c.last_ts for code, c in sorted(of_author.items())},
         "decayed": {
             ACTION_NAMES[code]: round(counter.decayed(as_of, half_life_ms), 6)
-            for code, counter in sorted(counters.items())
+            for code, counter in sorted(of_author.items())
         },
     }

@@ -9,8 +9,9 @@ from importlib import import_module
 from typing import Any
 
 from infra.artifacts import ArtifactStore
+from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Outbox
+from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from models.world import World
 from streams.app import background, faust_app, running

@@ -12,8 +12,9 @@ from aiokafka.errors import KafkaError
 
 from infra.api import create_api, serving
 from infra.artifacts import ArtifactError, ArtifactStore
+from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.kafka import IMPRESSIONS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Message, Outbox
+from infra.kafka import IMPRESSIONS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Message
 from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
 from models.networks import ModelError

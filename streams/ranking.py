@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from infra.stores import Store
 from models.viewer_state import ViewerState
 from streams.clock import now_ms
-from streams.sessions import Touched
+from streams.ingest import Touched
 
 #: Viewers ranked before the event loop gets its turn: bounds what a lookup waits behind them.
 BATCH = 4

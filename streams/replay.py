@@ -215,5 +215,5 @@ async def replay_offline(
 
 async def state_hash(store: Store) -> tuple[str, int]:
     """One hash of all viewers' state, and how many viewers there are."""
-    digests = [digest(viewer_id, state) async for viewer_id, state in store.scan()]
+    digests = [digest(viewer_id, state, store.fold) async for viewer_id, state in store.scan()]
     return combine(digests), len(digests)

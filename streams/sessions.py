@@ -19,13 +19,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from redis.asyncio import Redis
 
 from infra.kafka import SESSIONS_TOPIC, Message
-from infra.stores import Store, Versioned
+from infra.redis_bulk import Command
+from infra.redis_store import RedisStore
+from infra.stores import Versioned
 from models.events import ACTION_NAMES
-from models.viewer_state import Entry, sessions
-from streams.ingest import Sender
+from models.lanes import Entry
+from models.viewer_state import sessions
+from streams.ingest import Sender, Touched
 
 #: Viewers by the wall-clock time at which to look at them next.
 SCHEDULE: Final = "sessions:due"
@@ -37,13 +39,6 @@ SETTLE_MS: Final = 3000
 LEASE_MS: Final = 30_000
 #: Viewers looked at per sweep; more than a busy worker closes sessions of between two sweeps.
 SWEEP_LIMIT: Final = 1000
-
-
-class Touched(msgspec.Struct):
-    """A viewer's state changed, as ``explore.touched`` carries it."""
-
-    viewer_id: str
-    ts: int
 
 
 class ClosedSession(msgspec.Struct):
@@ -65,8 +60,7 @@ _json = msgspec.json.Encoder()
 class Sessions:
     """Follows open sessions and sends the ones that closed."""
 
-    def __init__(self, redis: Redis, store: Store, sender: Sender, gap_ms: int) -> None:
-        self._redis = redis
+    def __init__(self, store: RedisStore, sender: Sender, gap_ms: int) -> None:
         self._store = store
         self._sender = sender
         self._gap_ms = gap_ms
@@ -75,19 +69,23 @@ class Sessions:
         """Note that viewers did something."""
         if not touches:
             return
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.zadd(SCHEDULE, dict.fromkeys((t.viewer_id for t in touches), now_ms + SETTLE_MS))
         # Events a little ahead of time are valid, but must not hurry everybody else's sessions.
         newest_ts = min(max(touch.ts for touch in touches), now_ms)
-        pipe.fcall("freshgrid_1_clock", 1, STREAM_CLOCK, newest_ts, now_ms, CLOCK_TTL_S)
-        await pipe.execute()
+        due = now_ms + SETTLE_MS
+        schedule: list[str | int] = ["ZADD", SCHEDULE]
+        for viewer_id in {touch.viewer_id for touch in touches}:
+            schedule += (due, viewer_id)
+        clock = ("FCALL", "freshgrid_2_clock", 1, STREAM_CLOCK, newest_ts, now_ms, CLOCK_TTL_S)
+        await self._store.exchange([tuple(schedule), clock])
 
     async def sweep(self, now_ms: int) -> int:
         """Send the sessions that have closed; returns how many."""
-        clock: Any = await self._redis.get(STREAM_CLOCK)
         lease_end = now_ms + LEASE_MS
-        due: Any = await self._redis.fcall(
-            "freshgrid_1_lease", 1, SCHEDULE, now_ms, lease_end, SWEEP_LIMIT
+        clock, due = await self._store.exchange(
+            [
+                ("GET", STREAM_CLOCK),
+                ("FCALL", "freshgrid_2_lease", 1, SCHEDULE, now_ms, lease_end, SWEEP_LIMIT),
+            ]
         )
         if clock is None or not due:
             return 0
@@ -96,7 +94,7 @@ class Sessions:
         viewer_ids = [member.decode() for member in due]
         messages: list[Message] = []
         changed: list[tuple[str, Versioned]] = []
-        pipe = self._redis.pipeline(transaction=False)
+        released: list[Command] = []
         for viewer_id, versioned in zip(
             viewer_ids, await self._store.load(viewer_ids), strict=True
         ):
@@ -106,11 +104,13 @@ class Sessions:
                 versioned.state.sessions_sent = closed[-1][-1].ts
                 changed.append((viewer_id, versioned))
             again = now_ms + self._wait_ms(open_ends, stream_ms, now_ms) if open_ends else ""
-            pipe.fcall("freshgrid_1_release", 1, SCHEDULE, lease_end, viewer_id, again)
+            released.append(
+                ("FCALL", "freshgrid_2_release", 1, SCHEDULE, lease_end, viewer_id, again)
+            )
         await self._sender.send(messages)
         # A viewer who was written meanwhile was touched, too, and will be looked at again.
         await self._store.commit([v for v, _ in changed], [s for _, s in changed])
-        await pipe.execute()
+        await self._store.exchange(released)
         return len(messages)
 
     def _wait_ms(self, open_ends: int, stream_ms: int, now_ms: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -50,16 +50,35 @@ class Stack:
     Attributes:
         endpoints: where its parts are.
         settings: those it was started with, pointing at its parts.
+        run_dir: a folder that ends with it.
     """
 
-    def __init__(self, endpoints: Endpoints, settings: Settings, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        settings: Settings,
+        supervisor: Supervisor,
+        env: Mapping[str, str],
+    ) -> None:
         self.endpoints = endpoints
         self.settings = settings
+        self.run_dir = supervisor.run_dir
         self._supervisor = supervisor
+        self._env = env
 
     def wait_ready(self, *roles: str) -> None:
         """Block until these roles, or every part, are ready; raises ChildError if one dies."""
         self._supervisor.wait_ready(*roles)
+
+    def start(self, name: str, *argv: str) -> None:
+        """Start another process beside the roles, with their environment; it prints ``ready``."""
+        self._supervisor.start(
+            ChildSpec(name=name, argv=argv, env=self._env, default_env=ONE_THREAD)
+        )
+
+    def stop_last(self) -> None:
+        """End what was started last."""
+        self._supervisor.stop_last()
 
     def check(self) -> None:
         """Raise ChildError if any part is dead."""
@@ -97,20 +116,11 @@ def starting_stack(
     host, port = settings.http_host, settings.http_port if http_port is None else http_port
     port = port or free_port()
     check_port(host, port, "HTTP_PORT or --port")
-    named = settings.model_fields_set
     with Supervisor() as supervisor:
         ours: dict[str, object] = {"http_host": host, "http_port": port}
-        if "kafka_bootstrap_servers" in named:
-            kafka_hello(settings.kafka_bootstrap_servers)
-        else:
-            ours["kafka_bootstrap_servers"] = start_kafka(supervisor)
-            # Versions are announced in Kafka: artifacts of a log that is gone are of no use.
-            profile = EMBEDDED_KAFKA | {"artifacts_url": str(supervisor.run_dir / "artifacts")}
-            ours |= {name: value for name, value in profile.items() if name not in named}
-        if "redis_url" in named:
-            redis_hello(settings.redis_url)
-        else:
-            ours["redis_url"] = start_redis(supervisor)
+        # Versions are announced in Kafka: artifacts of a log that is gone are of no use.
+        profile = EMBEDDED_KAFKA | {"artifacts_url": str(supervisor.run_dir / "artifacts")}
+        ours |= start_servers(settings, supervisor, profile)
         settings = settings.model_copy(update=ours)
         env = {name.upper(): str(value) for name, value in ours.items()}
         supervisor.start(
@@ -131,7 +141,35 @@ def starting_stack(
             http=f"http://{host}:{port}",
             artifacts=_absolute(settings.artifacts_url),
         )
-        yield Stack(endpoints, settings, supervisor)
+        yield Stack(endpoints, settings, supervisor, env)
+
+
+def start_servers(
+    settings: Settings, supervisor: Supervisor, profile: Mapping[str, object] = EMBEDDED_KAFKA
+) -> dict[str, object]:
+    """Make sure of Kafka and Redis: those that the settings name, embedded ones for the others.
+
+    Args:
+        profile: settings for an embedded broker; those that are named go first.
+
+    Returns:
+        The settings that follow from it.
+
+    Raises:
+        FreshgridError: a wheel is missing, a named server is out of reach.
+    """
+    named = settings.model_fields_set
+    ours: dict[str, object] = {}
+    if "kafka_bootstrap_servers" in named:
+        kafka_hello(settings.kafka_bootstrap_servers)
+    else:
+        ours["kafka_bootstrap_servers"] = start_kafka(supervisor)
+        ours |= {name: value for name, value in profile.items() if name not in named}
+    if "redis_url" in named:
+        redis_hello(settings.redis_url)
+    else:
+        ours["redis_url"] = start_redis(supervisor)
+    return ours
 
 
 def _absolute(artifacts_url: str) -> str:

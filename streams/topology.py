@@ -25,10 +25,11 @@ import msgspec
 from infra.config import Settings
 from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from streams.batches import Batches
 from streams.clock import now_ms
-from streams.ingest import Ingest
+from streams.ingest import Ingest, Touched
 from streams.ranking import Ranking
-from streams.sessions import Sessions, Touched
+from streams.sessions import Sessions
 from streams.transport import Chunk, ChunkSchema
 
 #: How often open sessions and parked events are looked through.
@@ -50,12 +51,10 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[Chunk], Awaitable[None]]
 
 
-def add_worker(app: faust.App, settings: Settings, ingest: Ingest, sessions: Sessions) -> None:
-    """The agents of an ingest worker."""
-
-    async def events(chunk: Chunk) -> None:
-        await ingest.events(chunk.tp.topic, chunk.tp.partition, chunk.records, now_ms())
-        chunk.finish()
+def add_worker(
+    app: faust.App, settings: Settings, batches: Batches, ingest: Ingest, sessions: Sessions
+) -> None:
+    """The agents of an ingest worker; a chunk of events is finished by `batches`."""
 
     async def catalog(chunk: Chunk) -> None:
         apply = ingest.media if chunk.tp.topic == MEDIA_TOPIC else ingest.accounts
@@ -66,7 +65,7 @@ def add_worker(app: faust.App, settings: Settings, ingest: Ingest, sessions: Ses
         await sessions.touched(touches(chunk), now_ms())
         chunk.finish()
 
-    _agent(app, "ingest", EVENT_TOPICS, events)
+    _agent(app, "ingest", EVENT_TOPICS, batches.put)
     _agent(app, "catalog", (MEDIA_TOPIC, ACCOUNTS_TOPIC), catalog)
     _agent(app, "sessions", (TOUCHED_TOPIC,), touched)
 

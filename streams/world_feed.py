@@ -41,8 +41,15 @@ FEED_TOPICS: Final = (MEDIA_TOPIC, ACCOUNTS_TOPIC, *MEDIA_EVENT_TOPICS, EMBEDDIN
 class Record(Protocol):
     """What is read of a Kafka record."""
 
-    key: bytes | None
-    value: bytes | None
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
+        ...
 
 
 class Embedding(msgspec.Struct):

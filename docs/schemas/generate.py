@@ -16,7 +16,8 @@ from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, 
 from models.grid import GridDocument
 from streams.ingest import DeadLetter
 from streams.lookup import Page
-from streams.sessions import ClosedSession, Touched
+from streams.ingest import Touched
+from streams.sessions import ClosedSession
 from streams.world_feed import Embedding, Version
 
 FOLDER: Final = Path(__file__).parent

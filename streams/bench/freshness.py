@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
+import msgspec
 import numpy as np
 
 from infra.config import Settings
 from infra.errors import FreshgridError
+from infra.kafka import WORKER_GROUP, committed_offsets, group_lag
+from streams.bench.background import Sent
+from streams.bench.population import TOPICS
 from streams.scenario import (
     LiveViewer,
     get_json,
@@ -25,6 +30,8 @@ LIKES: Final = 200
 #: Grids nobody looks at are made in the background after a training; the stack is idle after it.
 IDLE_TIMEOUT_S: Final = 600.0
 POLL_S: Final = 0.5
+#: Until the flow is steady, and queues that it overruns are as long as they are going to be.
+WARM_UP_S: Final = 10.0
 #: Likes come at random moments, so that they meet every phase of the waits on the way.
 MEAN_PAUSE_S: Final = 0.15
 
@@ -33,14 +40,96 @@ class NotIdleError(FreshgridError):
     """The stack goes on working."""
 
 
-def run(settings: Settings) -> dict[str, Any]:
-    """Start a stack, replay the bundled events, train, and like."""
+def run(settings: Settings, *, likes: int = LIKES, background: int = 0) -> dict[str, Any]:
+    """Start a stack, replay the bundled events, train, and like.
+
+    Args:
+        background: events per second of other viewers meanwhile. They come from a process of
+            their own, and their viewers are somewhere else in the product: nobody asks for their
+            grids, which are made anew all the same as far as there is time.
+    """
     with starting_stack(settings, http_port=0) as stack:
         sent = replay_fixture(stack)
         stack.wait_ready()
         wait_trained(stack, sent)
         _wait_idle(stack)
-        return asyncio.run(measure(stack, LIKES))
+        if not background:
+            return asyncio.run(measure(stack, likes))
+        with Background(stack, background) as flow:
+            figures = asyncio.run(measure(stack, likes))
+            return figures | flow.figures()
+
+
+class Background:
+    """Events of other viewers while the context lasts, and what became of them.
+
+    Attributes:
+        rate: events per second to send.
+    """
+
+    def __init__(self, stack: Stack, rate: int) -> None:
+        self._stack = stack
+        self.rate = rate
+        self._report = stack.run_dir / "background.json"
+        self._places = [
+            (topic, number) for topic in TOPICS for number in range(stack.settings.partitions)
+        ]
+
+    def __enter__(self) -> Self:
+        module = "streams.bench.background"
+        self._stack.start(
+            "background", sys.executable, "-m", module, str(self.rate), str(self._report)
+        )
+        self._running = True
+        self._stack.wait_ready("background")
+        time.sleep(WARM_UP_S)
+        self._before = self._look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def figures(self) -> dict[str, Any]:
+        """What was folded and ranked since the warm-up; ends the background.
+
+        ``background_lag_events`` were sent but not committed by the worker at the end: up to a
+        second's events wait for the next commit, more would mean that they pile up.
+        """
+        after = self._look()
+        self._stop()
+        sent = msgspec.json.decode(self._report.read_bytes(), type=Sent)
+        ends = {(topic, partition): end for topic, partition, end in sent.ends}
+        lag = asyncio.run(group_lag(self._stack.settings, WORKER_GROUP, ends))
+        seconds = after.at - self._before.at
+        return {
+            "background_events_per_s": round((after.folded - self._before.folded) / seconds),
+            "background_sent_per_s": round(sent.events / sent.seconds),
+            "background_lag_events": lag,
+            "grids_per_s": round((after.ranked - self._before.ranked) / seconds),
+            "waiting_viewers": after.waiting,
+            "seconds": round(seconds, 1),
+        }
+
+    def _stop(self) -> None:
+        if self._running:
+            self._running = False
+            self._stack.stop_last()
+
+    def _look(self) -> _Look:
+        settings = self._stack.settings
+        committed = asyncio.run(committed_offsets(settings, WORKER_GROUP, self._places))
+        at = time.monotonic()
+        status = get_json(f"{self._stack.endpoints.http}/v1/status")
+        return _Look(
+            at, sum(committed.values()), status["viewers_touched"], status["waiting_viewers"]
+        )
+
+
+class _Look(NamedTuple):
+    at: float
+    folded: int
+    ranked: int
+    waiting: int
 
 
 async def measure(stack: Stack, likes: int) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis, kafka_cluster_id
 from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.redis_store import RedisStore, connect
-from models.viewer_state import ViewerState
+from models.interactions import Counter
+from models.viewer_state import ViewerState, counters
 from streams import scenario
 from streams.clock import now_ms
 from streams.inspection import inspect_stored_viewer
@@ -158,8 +159,11 @@ class Pipeline:
 
         return asyncio.run(read())
 
+    def counters(self, viewer: str) -> dict[str, dict[int, Counter]]:
+        return counters(self.state(viewer), self.settings.half_life_ms)
+
     def liked(self, viewer: str) -> list[str]:
-        return [entry.media_id for entry in self.state(viewer).strong]
+        return [entry.media_id for entry in self.state(viewer).strong.entries()]
 
     def wait(self, condition: Callable[[], Any]) -> Any:
         """Wait for a condition to hold; returns its value."""

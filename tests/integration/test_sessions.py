@@ -48,7 +48,7 @@ class Stream:
     def restart(self):
         self.outbox = Outbox()
         self.ingest = Ingest(self.store, Outbox(), self.settings.fold_config(), "log")
-        self.sessions = Sessions(self.redis, self.store, self.outbox, GAP)
+        self.sessions = Sessions(self.store, self.outbox, GAP)
 
     async def like(self, viewer, *minutes, **fields):
         """Likes of one viewer at these minutes of event time, as one chunk."""
@@ -179,7 +179,7 @@ async def test_an_old_event_after_a_restart_does_not_turn_time_back(stream):
 async def test_of_two_workers_one_sends(stream):
     await stream.like("v", 0)
     await stream.like("w", 100)
-    other = Sessions(stream.redis, stream.store, stream.outbox, GAP)
+    other = Sessions(stream.store, stream.outbox, GAP)
     stream.now += SETTLE_MS
     assert await other.sweep(stream.now) == 1
     assert await stream.sweep(0) == []

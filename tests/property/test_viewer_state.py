@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.events import Action, FollowEvent, MediaEvent, Relation
 from models.viewer_state import (
+    SLACK,
     FoldConfig,
+    StateError,
     ViewerState,
     combine,
+    counters,
     decode,
     digest,
     encode,
@@ -22,6 +26,7 @@ from models.viewer_state import (
     related_authors,
     seen_media,
     sessions,
+    settle,
     suppressed_media,
 )
 
@@ -75,24 +80,70 @@ def fold(history, config=CONFIG):
     return state
 
 
+def digest_of(history, config=CONFIG):
+    return digest("v", fold(history, config), config)
+
+
 @given(history=histories, seed=st.integers(0, 10**6))
 def test_any_order_with_any_duplicates_gives_the_same_state(history, seed):
     rng = random.Random(seed)
     shuffled = history + [item for item in history if rng.random() < 0.5]
     rng.shuffle(shuffled)
-    assert digest("v", fold(shuffled)) == digest("v", fold(history))
+    assert digest_of(shuffled) == digest_of(history)
 
 
-@given(history=histories, seed=st.integers(0, 10**6), cap=st.integers(1, 12))
-def test_caps_keep_the_newest_whatever_the_order(history, seed, cap):
-    config = FoldConfig(half_life_ms=24 * HOUR, max_strong=cap, max_views=cap)
-    plain = [item for item in history if item[0] is not None and not item[1].undo]
+def long_history(size, seed):
+    """More events than a lane holds, with its slack; times repeat."""
     rng = random.Random(seed)
+    return [
+        (
+            rng.choice(list(Action)),
+            MediaEvent(
+                event_id=f"e{number}",
+                viewer_id="v",
+                media_id=rng.choice(sorted(AUTHOR_OF)),
+                ts=1_700_000_000_000 + rng.randrange(50) * HOUR,
+            ),
+        )
+        for number in range(size)
+    ]
+
+
+@given(
+    size=st.integers(0, 4 * SLACK), seed=st.integers(0, 10**6), cap=st.sampled_from([1, 5, SLACK])
+)
+def test_caps_keep_the_newest_whatever_the_order(size, seed, cap):
+    config = FoldConfig(half_life_ms=24 * HOUR, max_strong=cap, max_views=cap)
+    history = long_history(size, seed)
+    rng = random.Random(seed + 1)
     # What fell out of the lanes is still recognised when it comes again.
-    copies = [item for item in plain if rng.random() < 0.5]
-    shuffled = rng.sample(plain, len(plain)) + rng.sample(copies, len(copies))
-    assert digest("v", fold(shuffled, config)) == digest("v", fold(plain, config))
-    assert len(fold(plain, config).strong) <= cap
+    copies = [item for item in history if rng.random() < 0.5]
+    shuffled = rng.sample(history, len(history)) + rng.sample(copies, len(copies))
+    assert digest_of(shuffled, config) == digest_of(history, config)
+    state = fold(shuffled, config)
+    assert state.strong.size <= cap + SLACK
+    # Nothing that fell out is forgotten by the counters.
+    assert sum(c.count for cs in counters(state, 1).values() for c in cs.values()) == size
+    settle(state, config)
+    assert state.strong.size == min(cap, sum(action < Action.VIEW for action, _ in history))
+    assert sum(c.count for cs in counters(state, 1).values() for c in cs.values()) == size
+    assert seen_media(state) == {event.media_id for _, event in history}
+
+
+@given(seed=st.integers(0, 10**6))
+def test_what_an_undo_took_back_is_not_counted_when_it_falls_out(seed):
+    config = FoldConfig(max_strong=1, max_views=1)
+    history = long_history(16, seed)
+    undos = [
+        (action, MediaEvent(f"u-{e.event_id}", "v", e.media_id, e.ts, undo=True))
+        for action, e in history
+    ]
+    state = fold(history + undos, config)
+    settle(state, config)
+    kept = [e for lane in (state.strong, state.views) for e in lane.entries()]
+    assert len(kept) <= 2
+    assert all(c.count == 0 for cs in counters(state, 1).values() for c in cs.values())
+    assert suppressed_media(state) == set()
 
 
 @given(history=histories)
@@ -100,8 +151,8 @@ def test_counts_equal_what_is_not_undone(history):
     state = fold(history)
     counted = {
         (author, action): counter.count
-        for author, counters in state.authors.items()
-        for action, counter in counters.items()
+        for author, of_author in counters(state, CONFIG.half_life_ms).items()
+        for action, counter in of_author.items()
         if counter.count
     }
     expected: dict[tuple[str, int], int] = {}
@@ -121,14 +172,31 @@ def test_undoing_everything_leaves_nothing(history):
     ]  # fmt: skip
     state = fold(undos + actions)
     assert entries(state) == []
-    assert all(c.count == 0 and not c.weights for cs in state.authors.values() for c in cs.values())
+    left = counters(state, CONFIG.half_life_ms)
+    assert all(c.count == 0 and not c.weights for cs in left.values() for c in cs.values())
     assert suppressed_media(state) == set()
 
 
-@given(history=histories)
-def test_encoding_round_trips(history):
-    state = fold(history)
-    assert digest("v", decode(encode(state))) == digest("v", state)
+@given(history=histories, cap=st.integers(1, 3), offset=st.integers(0, 2**48 - 1))
+def test_encoding_round_trips(history, cap, offset):
+    config = FoldConfig(max_strong=cap, max_views=cap)
+    state = fold(history, config)
+    settle(state, config)
+    state.applied = {b"\0\0\1": offset, b"\4\0\0": 7}
+    state.sessions_sent = offset
+    again = decode(encode(state))
+    assert encode(again) == encode(state)
+    assert digest("v", again, config) == digest("v", state, config)
+    assert (again.applied, again.sessions_sent) == (state.applied, offset)
+
+
+@given(history=st.lists(media_events, max_size=3), cut=st.integers(0, 60))
+def test_bytes_that_are_no_state_are_refused(history, cut):
+    data = encode(fold(history))
+    for bad in (data[:cut], b"\x01" + data[1:], data + b"\xff"):
+        if bad != data:
+            with pytest.raises(StateError):
+                decode(bad)
 
 
 @given(history=histories)
@@ -159,5 +227,5 @@ def test_relations_and_suppressions_follow_the_newest_event(history):
 
 @given(states=st.lists(st.tuples(st.uuids().map(str), histories), max_size=5))
 def test_the_hash_of_all_viewers_ignores_their_order(states):
-    digests = [digest(name, fold(history)) for name, history in states]
+    digests = [digest(name, fold(history), CONFIG) for name, history in states]
     assert combine(digests) == combine(reversed(digests))

@@ -1,0 +1,230 @@
+"""A lane: some of a viewer's actions, newest first, packed into bytes.
+
+Viewers are many and their actions are read far less often than written, so an action is kept as
+the bytes it is stored as. Putting a newer one in front needs no decoding, neither here nor in
+Redis, where a Function does the same (``infra/redis_function.lua``).
+
+A record, big-endian::
+
+    ts      6 bytes   event time in ms
+    flags   1 byte    128 for an undo, plus the action's code
+    key     8 bytes   of the event id
+    lengths 1 + 1     of the two ids in bytes
+    media_id, author_id
+
+Its first 15 bytes are its place in the order: equal times are ordered by undo (an undo comes after
+what it takes back), action and key, so that every copy of the same set has the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from struct import Struct
+from typing import Final, NamedTuple
+
+HEAD: Final = Struct(">IHB8sBB")
+ORDER_BYTES: Final = 15
+KEY: Final = slice(7, 15)
+UNDO: Final = 0x80
+
+_OLDER_HEAD: Final = Struct(">IH8sB")
+_OLDER_ORDER_BYTES: Final = 14
+
+
+class Entry(NamedTuple):
+    """One action of a lane; entries compare as their records do."""
+
+    ts: int
+    undo: bool
+    action: int
+    key: bytes
+    media_id: str
+    author_id: str
+
+
+def event_key(event_id: str, undo: bool = False) -> bytes:
+    """Eight bytes for an event id; an undo may carry the id of the action it takes back."""
+    key = blake2b(event_id.encode(), digest_size=8).digest()
+    return key[:7] + bytes((key[7] ^ 1,)) if undo else key
+
+
+def pack(
+    ts: int, action: int, event_id: str, media_id: str, author_id: str, undo: bool = False
+) -> bytes:
+    """The record of one action. Ids have at most 255 bytes, `ts` at most 48 bits."""
+    media, author = media_id.encode(), author_id.encode()
+    flags = action | UNDO if undo else action
+    return (
+        HEAD.pack(
+            ts >> 16, ts & 0xFFFF, flags, event_key(event_id, undo), len(media), len(author)
+        )
+        + media
+        + author
+    )  # fmt: skip
+
+
+def unpack(data: bytes, at: int = 0) -> Entry:
+    """The record that begins at `at`."""
+    high, low, flags, key, media_bytes, author_bytes = HEAD.unpack_from(data, at)
+    middle = at + HEAD.size + media_bytes
+    return Entry(
+        high << 16 | low,
+        flags >= UNDO,
+        flags & ~UNDO,
+        key,
+        data[at + HEAD.size : middle].decode(),
+        data[middle : middle + author_bytes].decode(),
+    )
+
+
+def starts(data: bytes) -> Iterator[int]:
+    """Where each record begins."""
+    at, end, head = 0, len(data), HEAD.size
+    while at < end:
+        yield at
+        at += head + data[at + 15] + data[at + 16]
+
+
+@dataclass(slots=True)
+class Lane:
+    """Records in order, newest first.
+
+    Attributes:
+        data: the records, one after the other.
+        size: how many there are.
+    """
+
+    data: bytes = b""
+    size: int = 0
+
+    def insert(self, record: bytes) -> bool:
+        """Put a record in its place; returns False, changing nothing, for a known event id."""
+        data = self.data
+        key = record[KEY]
+        # Found in the bytes may be a coincidence: then the keys themselves decide.
+        if key in data and any(data[at + 7 : at + 15] == key for at in starts(data)):
+            return False
+        order = record[:ORDER_BYTES]
+        if order > data[:ORDER_BYTES]:
+            self.data = record + data
+        else:
+            place = len(data)
+            for at in starts(data):
+                if data[at : at + ORDER_BYTES] < order:
+                    place = at
+                    break
+            self.data = data[:place] + record + data[place:]
+        self.size += 1
+        return True
+
+    def drop_oldest(self, keep: int) -> int:
+        """Cut to the `keep` newest records; returns how many went."""
+        dropped = self.size - keep
+        if dropped <= 0:
+            return 0
+        at = 0
+        for _ in range(keep):
+            at += HEAD.size + self.data[at + 15] + self.data[at + 16]
+        self.data = self.data[:at]
+        self.size = keep
+        return dropped
+
+    def newest_ts(self) -> int:
+        """Event time of the newest record in ms, 0 without any."""
+        return int.from_bytes(self.data[:6], "big")
+
+    def entries(self) -> list[Entry]:
+        """All records, oldest first."""
+        found = [unpack(self.data, at) for at in starts(self.data)]
+        found.reverse()
+        return found
+
+    def __len__(self) -> int:
+        return self.size
+
+
+@dataclass(slots=True)
+class Older:
+    """What is left of actions that fell out of their lane: time, key and media, newest first.
+
+    The media of an undo is left out. A record is the time (6 bytes), the key (8), the length of
+    the media's id (1) and the id.
+    """
+
+    data: bytes = b""
+    size: int = 0
+
+    def add(self, entry: Entry) -> None:
+        """Remember an entry that left its lane."""
+        media = b"" if entry.undo else entry.media_id.encode()
+        record = _OLDER_HEAD.pack(entry.ts >> 16, entry.ts & 0xFFFF, entry.key, len(media)) + media
+        data = self.data
+        place = 0
+        if record[:_OLDER_ORDER_BYTES] <= data[:_OLDER_ORDER_BYTES]:
+            place = next(
+                (at for at in self._starts() if data[at:at + _OLDER_ORDER_BYTES] < record),
+                len(data),
+            )  # fmt: skip
+        self.data = data[:place] + record + data[place:]
+        self.size += 1
+
+    def has(self, record: bytes) -> bool:
+        """Whether a copy of this lane record is among them."""
+        key = record[KEY]
+        data = self.data
+        if record[:6] > data[:6] or key not in data:
+            return False
+        return any(data[at + 6 : at + 14] == key for at in self._starts())
+
+    def cut(self, keep: int) -> None:
+        """Forget all but the `keep` newest."""
+        if self.size > keep:
+            starts = list(self._starts())
+            self.data = self.data[: starts[keep]]
+            self.size = keep
+
+    def media_ids(self) -> Iterator[str]:
+        """The media of the actions, newest first."""
+        data = self.data
+        for at in self._starts():
+            if data[at + 14]:
+                yield data[at + 15 : at + 15 + data[at + 14]].decode()
+
+    def _starts(self) -> Iterator[int]:
+        at, end, head = 0, len(self.data), _OLDER_HEAD.size
+        while at < end:
+            yield at
+            at += head + self.data[at + 14]
+
+    def __len__(self) -> int:
+        return self.size
+
+
+def standing(entries: Iterable[Entry]) -> list[Entry]:
+    """The actions that no undo took back, oldest first.
+
+    An undo takes back the newest action before it of the same kind on the same media, unless
+    another undo already has. Views and long views are one kind.
+
+    Args:
+        entries: a whole lane, oldest first.
+    """
+    done = list(entries)
+    undone = {(entry.media_id, kind(entry.action)) for entry in done if entry.undo}
+    if not undone:
+        return done
+    stacks: dict[tuple[str, int], list[Entry]] = {}
+    for entry in done:
+        stack = stacks.setdefault((entry.media_id, kind(entry.action)), [])
+        if not entry.undo:
+            stack.append(entry)
+        elif stack:
+            stack.pop()
+    return sorted(entry for stack in stacks.values() for entry in stack)
+
+
+def kind(action: int) -> int:
+    """Views and long views are one kind, every other action is one of its own."""
+    return min(action, 3)

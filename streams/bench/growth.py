@@ -1,0 +1,138 @@
+"""Whether a worker gets slower when Redis holds more viewers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from infra.batch_sender import send_in_batches
+from infra.config import Settings
+from infra.memory_store import MemoryStore
+from infra.redis_store import RedisStore, connect
+from models.viewer_state import ViewerState
+from streams.bench.population import FIRST_NUMBER, Population
+from streams.bench.progress import say
+from streams.bench.servers import BenchServers, bench_servers, redis_version
+from streams.bench.states import fixture_states, write_states
+from streams.bench.verification import fold_offline, verify
+from streams.bench.worker_run import WorkerRun, run_worker
+
+EVENTS: Final = 300_000
+FEW: Final = 10_000
+MANY: Final = 1_000_000
+
+
+class Run(msgspec.Struct):
+    """One measured run.
+
+    Attributes:
+        viewers: in Redis before the first event.
+        active: how many of them the events are of.
+    """
+
+    viewers: int
+    active: int
+    worker: WorkerRun
+
+
+def run(settings: Settings, *, events: int = EVENTS, viewers: int = MANY) -> dict[str, Any]:
+    """The same number of new events of a small and of a large population.
+
+    Events of a larger population are of more viewers, fewer of each, which costs more by itself.
+    A third run tells the two apart: the large population is stored, and only as many of its
+    viewers act as there are in the small one.
+    """
+    population = Population()
+    states = asyncio.run(fixture_states(settings, population.fixture_viewers))
+    with bench_servers(settings) as servers:
+        bench = _Growth(servers, population, states, events)
+        bench.store(FEW)
+        few = bench.measure(FEW)
+        servers.empty_redis()
+        bench.store(viewers)
+        many = bench.measure(viewers)
+        same = bench.measure(FEW)
+        redis = redis_version(servers.redis)
+    few_per_s = few.worker.events_per_s
+    return {
+        "growth_viewers": round(many.worker.events_per_s / few_per_s, 3),
+        "growth_viewers_same_traffic": round(same.worker.events_per_s / few_per_s, 3),
+        "events_per_s": many.worker.events_per_s,
+        "verified": True,
+        "runs": [msgspec.to_builtins(each) for each in (few, many, same)],
+        "redis": redis,
+    }
+
+
+class _Growth:
+    def __init__(
+        self,
+        servers: BenchServers,
+        population: Population,
+        states: list[ViewerState],
+        events: int,
+    ) -> None:
+        self._servers = servers
+        self._population = population
+        self._states = states
+        self._events = events
+        self._sent = 0
+        self._laps = 1
+        self._stored = 0
+        self._expected = MemoryStore(servers.settings)
+        self._expects: set[str] = set()
+
+    def store(self, viewers: int) -> None:
+        """Write that many viewers into an empty Redis."""
+        say(f"writing {viewers} viewers into Redis …")
+        asyncio.run(self._write(viewers))
+        self._stored = viewers
+        self._expected = MemoryStore(self._servers.settings)
+        self._expects = set()
+
+    def measure(self, active: int) -> Run:
+        """Send new events of `active` of the stored viewers, and time a worker over them."""
+        population = self._population
+        active = min(active, self._stored)
+        messages = list(
+            population.stream(
+                active,
+                self._events,
+                # After everything that the viewers have done so far.
+                start_ts=population.first_ts + self._laps * population.span_ms,
+                first_event=self._sent,
+                every=self._stored // active,
+            )
+        )
+        lasted_ms = population.lasts(active, self._events)
+        self._laps += 1 + int(lasted_ms // population.span_ms)
+        names = {message.key for message in messages}
+        say(f"{self._events} events of {len(names)} viewers, {self._stored} viewers in Redis …")
+        servers = self._servers
+        asyncio.run(self._expect(names))
+        asyncio.run(fold_offline(self._expected, messages, servers.settings, self._sent))
+        self._sent += self._events
+        ends = asyncio.run(send_in_batches(servers.settings, messages))
+        del messages
+        worker = run_worker(servers, self._events, ends, drain=True)
+        asyncio.run(verify(servers.settings, self._expected, names))
+        say(f"{worker.events_per_s} events/s")
+        return Run(self._stored, len(names), worker)
+
+    async def _write(self, viewers: int) -> None:
+        settings = self._servers.settings
+        store = RedisStore(connect(settings), settings)
+        try:
+            await write_states(store, self._states, range(viewers))
+        finally:
+            await store.close()
+
+    async def _expect(self, names: Iterable[str]) -> None:
+        """Put the viewers who act into memory, too."""
+        new = sorted(set(names) - self._expects)
+        self._expects.update(new)
+        numbers = (int(name[1:]) - FIRST_NUMBER for name in new)
+        await write_states(self._expected, self._states, numbers)

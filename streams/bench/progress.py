@@ -1,0 +1,10 @@
+"""What a benchmark is at, for a person: one line on stderr for each step."""
+
+from __future__ import annotations
+
+import sys
+
+
+def say(text: str) -> None:
+    """Tell what happens now."""
+    print(text, file=sys.stderr, flush=True)
