@@ -31,7 +31,7 @@ PARKING_TTL_S: Final = 3600.0
 #: Events flow for so long between the beginnings of two faults, unless a fault takes longer.
 FLOW_S: Final = 2.0
 #: Far more than the backlog of any fault needs.
-CAUGHT_UP_TIMEOUT_S: Final = 300.0
+CAUGHT_UP_TIMEOUT_S: Final = 60.0
 
 Tell = Callable[[str], None]
 

@@ -18,7 +18,7 @@ from infra.log_reader import LogReader
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC, Relation
-from models.viewer_state import ViewerState, related_authors
+from models.viewer_state import ViewerState, counters, related_authors
 from streams.clock import now_ms
 from streams.log_fold import fold_log
 from streams.replay import state_hash
@@ -158,19 +158,19 @@ def _compare_states(
         if wanted.strong > settings.max_strong or wanted.views > settings.max_views:
             continue
         counted += 1
-        found = _counts(state)
+        found = _counts(state, settings.half_life_ms)
         for name in {*wanted.counts, *found}:
             differences.compare(f"viewer {viewer} count {name}", wanted.counts[name], found[name])
     return counted
 
 
-def _counts(state: ViewerState) -> Counter[tuple[str, int]]:
+def _counts(state: ViewerState, half_life_ms: int) -> Counter[tuple[str, int]]:
     """(author, action) → events that count."""
     return Counter(
         {
             (author, int(action)): counter.count
-            for author, counters in state.authors.items()
-            for action, counter in counters.items()
+            for author, of_author in counters(state, half_life_ms).items()
+            for action, counter in of_author.items()
             if counter.count
         }
     )
