@@ -18,7 +18,7 @@ from infra.kafka import prepare_cluster
 from tests.chaos.faults import Injector, plan
 from tests.chaos.producer import Producer
 from tests.chaos.servers import Apache, Embedded, Redis, Server
-from tests.chaos.verification import Findings, caught_up, verify
+from tests.chaos.verification import backlog, verify
 from tests.chaos.workers import StuckError, Workers
 from tests.chaos.workload import Workload, make_workload
 
@@ -61,7 +61,7 @@ def run(options: Options, tell: Tell) -> dict[str, Any]:
     report: dict[str, Any] = {**options._asdict(), "made": dict(workload.made)}
     try:
         with ExitStack() as stack:
-            report |= _run(options, workload, folder, stack, tell)
+            _run(options, workload, folder, stack, tell, report)
     except StuckError as error:
         report |= {"ok": False, "stuck": str(error)}
     report["seconds"] = round(time.monotonic() - began, 1)
@@ -73,8 +73,13 @@ def run(options: Options, tell: Tell) -> dict[str, Any]:
 
 
 def _run(
-    options: Options, workload: Workload, folder: Path, stack: ExitStack, tell: Tell
-) -> dict[str, Any]:
+    options: Options,
+    workload: Workload,
+    folder: Path,
+    stack: ExitStack,
+    tell: Tell,
+    report: dict[str, Any],
+) -> None:
     rng = random.Random(options.seed)
     redis = Redis(folder / "redis")
     stack.callback(redis.close)
@@ -106,6 +111,8 @@ def _run(
     stack.callback(workers.close)
     workers.start()
     injector = Injector(rng, workers, servers, PAUSE_S, options.longest_away_s)
+    # Filled from here on, and of interest above all when something gets stuck.
+    report |= {"faults": injector.done, "exits": workers.exits, "notes": workers.notes}
     injector.wait_ready()
 
     faults = plan(rng, options.kills, options.rounds, servers)
@@ -119,20 +126,36 @@ def _run(
         raise producer.error
     tell("all events sent; waiting for the workers")
     injector.wait_ready()
-    injector.wait(
-        lambda: asyncio.run(caught_up(settings)), "the whole log folded", CAUGHT_UP_TIMEOUT_S
-    )
+    _catch_up(settings, injector)
     tell("everything is folded; comparing")
     findings = asyncio.run(verify(settings, workload))
-    return {
-        "faults": dict(sorted(injector.done.items())),
-        "exits": dict(workers.exits),
-        "notes": workers.notes,
-        "unstopped": workers.unstopped,
+    report |= findings._asdict()
+    report |= {
+        "hash_equal": findings.hash_stored == findings.hash_log,
         "resent": producer.resent,
-        **_shown(findings),
+        "unstopped": workers.unstopped,
         "ok": findings.ok and not workers.unstopped,
     }
+
+
+def _catch_up(settings: Settings, injector: Injector) -> None:
+    """Wait until the workers have committed the log to its end, which they may still append to.
+
+    Raises:
+        StuckError: they do not get on; says where.
+    """
+    behind: dict[str, str] = {}
+
+    def look() -> bool:
+        nonlocal behind
+        behind = asyncio.run(backlog(settings))
+        return not behind
+
+    try:
+        injector.wait(look, "the whole log folded", CAUGHT_UP_TIMEOUT_S)
+    except StuckError as error:
+        where = ", ".join(f"{place} {offsets}" for place, offsets in list(behind.items())[:10])
+        raise StuckError(f"{error}; {len(behind)} partitions are behind: {where}") from None
 
 
 def _break(
@@ -150,6 +173,3 @@ def _break(
         tell(f"fault {number + 1} of {len(faults)} after {producer.sent} records: {fault}")
         injector.inject(fault)
 
-
-def _shown(findings: Findings) -> dict[str, Any]:
-    return {**findings._asdict(), "hash_equal": findings.hash_stored == findings.hash_log}
