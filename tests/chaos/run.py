@@ -172,4 +172,3 @@ def _break(
             raise producer.error
         tell(f"fault {number + 1} of {len(faults)} after {producer.sent} records: {fault}")
         injector.inject(fault)
-

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
 from infra.kafka import Message
 from models.events import Action, Relation
-from streams.replay import read_fixture
+from streams.replay import Line, read_fixture
 
 FIXTURE: Final = Path(__file__).parents[1] / "fixtures" / "kuairand.jsonl.gz"
 
@@ -110,6 +111,12 @@ def make_workload(seed: int, events: int) -> Workload:
     return _Maker(Random(seed), events).make()
 
 
+@cache
+def _fixture() -> list[tuple[Line, Json]]:
+    """The bundled fixture; nobody changes it."""
+    return [(line, json.loads(line.value)) for line in read_fixture(FIXTURE)]
+
+
 class _Maker:
     def __init__(self, rng: Random, events: int) -> None:
         self._rng = rng
@@ -129,7 +136,7 @@ class _Maker:
         poison = max(int(self._events * POISON), len(POISON_KINDS))
         self._length = self._events - retries - undos - poison
 
-        lines = [(line, json.loads(line.value)) for line in read_fixture(FIXTURE)]
+        lines = _fixture()
         self._authors = {r["media_id"]: r["author_id"] for line, r in lines if line.topic == MEDIA}
         base = list(self._base([r for line, r in lines if line.topic.startswith("events.")]))
         self._undo(base, undos)
