@@ -7,17 +7,20 @@ appended to the batch of its partition, and only batches are sent and waited for
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.config import Settings
 from infra.kafka import TOUCHED_TOPIC, Ends, Message
+from infra.metrics import KAFKA_FAILURES
 
 BATCH_BYTES: Final = 256 * 1024
 #: Batches unacknowledged at most: enough to keep the broker busy, little to hold in memory.
@@ -25,6 +28,8 @@ MAX_UNDER_WAY: Final = 16
 TELL_EVERY: Final = 1000
 
 Place = tuple[str, int]
+
+logger = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -51,11 +56,29 @@ class Outbox:
         await self._producer.send(message.topic, message.value, key=message.key.encode())
 
     async def send(self, messages: Iterable[Message]) -> None:
-        """Return once the broker has acknowledged every record."""
-        sender = BatchSender(self._producer, self._partitions)
-        for message in messages:
-            await sender.add(message)
-        await sender.finish()
+        """Return once the broker has acknowledged every record.
+
+        Waits for a broker that is away as long as it takes; some records may then arrive twice.
+
+        Raises:
+            KafkaError: what no waiting helps against.
+        """
+        records = list(messages)
+        failures = 0
+        while records:
+            sender = BatchSender(self._producer, self._partitions)
+            try:
+                for message in records:
+                    await sender.add(message)
+                await sender.finish()
+                return
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                KAFKA_FAILURES.inc()
+                failures += 1
+                logger.warning("Kafka takes no records (%r, %d in a row)", error, failures)
+                await asyncio.sleep(min(2.0, 0.1 * 2**failures))
 
 
 async def send_in_batches(

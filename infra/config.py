@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     training_threads: PositiveInt = 1
 
     log_level: str = "WARNING"
+    #: Where this process serves Prometheus metrics; port 0 for nowhere.
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
 
     def fold_config(self) -> FoldConfig:
         """The part of the settings that the fold of a viewer's state depends on."""

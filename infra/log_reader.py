@@ -205,6 +205,18 @@ class LogReader:
                     f"go on up to offset {max(ends.values())}; is the broker well?"
                 )
 
+    async def record(self, place: Place, offset: int) -> ConsumerRecord[bytes, bytes] | None:
+        """One record, or None where the log does not hold it (any more).
+
+        Raises:
+            LogReadError: the broker does not tell.
+        """
+        span = (await self.spans([place], Start(offset)))[place]
+        if not span.oldest <= offset < span.end:
+            return None
+        batches = [batch async for batch in self.read({place: span._replace(end=offset + 1)})]
+        return batches[0].records[0] if batches else None
+
 
 def _named(partitions: Iterable[TopicPartition]) -> str:
     """The first few partitions, for a message."""

@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from infra.config import Settings
+from infra.metrics import REDIS_FAILURES
 
 #: Name, keys and arguments of one command.
 Command = tuple[bytes | str | int, ...]
@@ -102,6 +103,7 @@ class LoggedBackoff(ExponentialWithJitterBackoff):
 
     def compute(self, failures: int) -> float:
         """Seconds until the next attempt."""
+        REDIS_FAILURES.inc()
         if failures % LOG_EVERY_FAILURES == 1:
             logger.warning("Redis does not answer (%d failures in a row); trying again", failures)
         return float(super().compute(failures))

@@ -2,87 +2,93 @@
 
 -- A viewer's value is a revision (4 bytes, big-endian), then the encoded state: a header of 29
 -- bytes, places in the log (9 bytes each), two lanes and the rest. See docs/contracts.md.
-local HEADER = '>c4Bc8HHI4HI4c6'
+local HEADER = '>I4Bc8HHI4HI4c6'
 local HEADER_BYTES = 33
 local SCHEMA = 2
 
--- A lane with new records in front, or nil where that needs a real fold: a record is not newer
--- than the newest one, its event is known, or the lane is full.
--- Records and lane are newest first; see models/lanes.py.
-local function stack(lane, size, records, most)
-  local starts, at, count = {}, 1, 0
+-- How many records there are, or nil where they cannot simply be put in front of a lane: the oldest
+-- of them is not newer than the lane's newest, an event of theirs is known, or the lane is full.
+-- The lane stands in `value` at `from`. See models/lanes.py for what a record looks like.
+local function fits(records, value, from, bytes, size, most)
+  local find, sub, byte = string.find, string.sub, string.byte
+  local at, count, oldest = 1, 0, 1
   while at <= #records do
+    -- A key found behind the lane or across records is a coincidence, and only costs a fold.
+    if bytes > 0 and find(value, sub(records, at + 7, at + 14), from, true) then return nil end
     count = count + 1
-    starts[count] = at
-    local media, author = string.byte(records, at + 15, at + 16)
+    oldest = at
+    local media, author = byte(records, at + 15, at + 16)
     at = at + 17 + media + author
   end
   if size + count > most then return nil end
-  for i = count, 1, -1 do
-    local at = starts[i]
-    if #lane > 0 then
-      local ts, flags = struct.unpack('>I6B', records, at)
-      local newest_ts, newest_flags = struct.unpack('>I6B', lane)
-      if ts < newest_ts or ts == newest_ts and flags <= newest_flags then return nil end
-      if string.find(lane, string.sub(records, at + 7, at + 14), 1, true) then return nil end
-    end
-    lane = string.sub(records, at, (starts[i + 1] or #records + 1) - 1) .. lane
+  if bytes > 0 and count > 0 then
+    local ts, flags = struct.unpack('>I6B', records, oldest)
+    local newest_ts, newest_flags = struct.unpack('>I6B', value, from)
+    if ts < newest_ts or ts == newest_ts and flags <= newest_flags then return nil end
   end
-  return lane, size + count
+  return count
 end
 
--- keys: viewer
--- args: time to live in seconds, log, places, new strong records, new views, most of each
--- A place is 3 bytes; in `places` each is followed by the first offset of the slice and the next
--- one after it, 6 bytes each; in the state by the next offset to apply.
--- Returns false when the records were put in front of the viewer's lanes, else the value there is
--- ('' when there is none): the caller folds and commits.
-redis.register_function('freshgrid_2_append', function(keys, args)
-  local log = args[2]
-  local value = redis.call('GET', keys[1])
-  local revision, sent, rest = 0, '\0\0\0\0\0\0', ''
-  local places, strong, views, strong_size, views_size = '', '', '', 0, 0
-  if value then
-    local head, schema, known_log, count, strong_bytes, views_bytes
-    head, schema, known_log, count, strong_size, strong_bytes, views_size, views_bytes, sent =
-      struct.unpack(HEADER, value)
-    if schema ~= SCHEMA or known_log ~= log then return value end
-    revision = struct.unpack('>I4', head)
-    local at = HEADER_BYTES + 1
-    places = string.sub(value, at, at + 9 * count - 1)
-    at = at + 9 * count
-    strong = string.sub(value, at, at + strong_bytes - 1)
-    at = at + strong_bytes
-    views = string.sub(value, at, at + views_bytes - 1)
-    rest = string.sub(value, at + views_bytes)
-  end
-  for at = 1, #args[3], 15 do
-    local place = string.sub(args[3], at, at + 2)
-    local following = string.sub(args[3], at + 9, at + 14)
+-- Places in the log with those of a slice taken in, or nil where the slice is not all new.
+-- A place is 3 bytes. In `slice` each is followed by the first offset and the one after the last (6
+-- bytes each), in `places` by the next offset to apply.
+local function advance(places, slice)
+  local sub = string.sub
+  for at = 1, #slice, 15 do
+    local place, following = sub(slice, at, at + 2), sub(slice, at + 9, at + 14)
     local found
     for known = 1, #places, 9 do
-      if string.sub(places, known, known + 2) == place then
+      if sub(places, known, known + 2) == place then
         found = known
         break
       end
     end
-    if found then
-      if struct.unpack('>I6', args[3], at + 3) < struct.unpack('>I6', places, found + 3) then
-        return value
-      end
-      places = string.sub(places, 1, found + 2) .. following .. string.sub(places, found + 9)
-    else
+    if not found then
       places = places .. place .. following
+    elseif struct.unpack('>I6', slice, at + 3) < struct.unpack('>I6', places, found + 3) then
+      return nil
+    else
+      places = sub(places, 1, found + 2) .. following .. sub(places, found + 9)
     end
   end
-  strong, strong_size = stack(strong, strong_size, args[4], tonumber(args[6]))
-  if not strong then return value or '' end
-  views, views_size = stack(views, views_size, args[5], tonumber(args[7]))
-  if not views then return value or '' end
-  redis.call('SET', keys[1], struct.pack(HEADER,
-    struct.pack('>I4', (revision + 1) % 4294967296), SCHEMA, log, #places / 9,
-    strong_size, #strong, views_size, #views, sent
-  ) .. places .. strong .. views .. rest, 'EX', args[1])
+  return places
+end
+
+-- keys: viewer
+-- args: time to live in seconds, log, places of the slice, its strong records and its views, each
+--       newest first and without two of one event, most records of each lane
+-- Returns false when the records were put in front of the viewer's lanes, else the value there is
+-- ('' when there is none): the caller folds and commits.
+redis.register_function('freshgrid_2_append', function(keys, args)
+  local log, strong, views = args[2], args[4], args[5]
+  local value = redis.call('GET', keys[1])
+  local revision, sent, places = 0, '\0\0\0\0\0\0', ''
+  local strong_at, strong_bytes, strong_size, views_at, views_bytes, views_size = 1, 0, 0, 1, 0, 0
+  if value then
+    local schema, known_log, count
+    revision, schema, known_log, count, strong_size, strong_bytes, views_size, views_bytes, sent =
+      struct.unpack(HEADER, value)
+    if schema ~= SCHEMA or known_log ~= log then return value end
+    strong_at = HEADER_BYTES + 1 + 9 * count
+    views_at = strong_at + strong_bytes
+    places = string.sub(value, HEADER_BYTES + 1, strong_at - 1)
+  end
+  places = advance(places, args[3])
+  local more_strong = places
+    and fits(strong, value, strong_at, strong_bytes, strong_size, tonumber(args[6]))
+  local more_views = more_strong
+    and fits(views, value, views_at, views_bytes, views_size, tonumber(args[7]))
+  if not more_views then return value or '' end
+  local header = struct.pack(HEADER, (revision + 1) % 4294967296, SCHEMA, log, #places / 9,
+    strong_size + more_strong, strong_bytes + #strong, views_size + more_views,
+    views_bytes + #views, sent)
+  if value then
+    value = header .. places .. strong .. string.sub(value, strong_at, views_at - 1) .. views
+      .. string.sub(value, views_at)
+  else
+    value = header .. places .. strong .. views
+  end
+  redis.call('SET', keys[1], value, 'EX', args[1])
   return false
 end)
 

@@ -17,6 +17,8 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 MAX_ID_BYTES: Final = 128
+#: Ids of so few characters need not be measured in bytes.
+SURELY_SHORT: Final = MAX_ID_BYTES // 4
 MAX_VALUE_BYTES: Final = 64 * 1024
 # Event time is accepted from 2010 on; anything older is seconds mistaken for milliseconds.
 MIN_TS_MS: Final = 1_262_304_000_000
@@ -62,7 +64,7 @@ Id = Annotated[str, msgspec.Meta(min_length=1)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
-class MediaEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+class MediaEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A like, save, see-fewer or view of one media, as it stands on the wire."""
 
     event_id: Id
@@ -76,7 +78,7 @@ class MediaEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     long: bool = False
 
 
-class FollowEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+class FollowEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A follow, block or mute of an author, as it stands on the wire."""
 
     event_id: Id
@@ -119,12 +121,13 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     language: str | None = None
 
 
+VIEW_TOPIC: Final = "events.view"
 #: Event topic → the action its records carry. A view becomes LONG_VIEW when `long` is true.
 MEDIA_EVENT_TOPICS: Final[dict[str, Action]] = {
     "events.like": Action.LIKE,
     "events.save": Action.SAVE,
     "events.see_fewer": Action.SEE_FEWER,
-    "events.view": Action.VIEW,
+    VIEW_TOPIC: Action.VIEW,
 }
 FOLLOW_TOPIC: Final = "events.follow"
 EVENT_TOPICS: Final = (*MEDIA_EVENT_TOPICS, FOLLOW_TOPIC)
@@ -164,15 +167,18 @@ def parse_event(topic: str, value: bytes | None, now_ms: int) -> MediaEvent | Fo
             "unknown_action",
             f"topic {topic!r} carries no known action; expected one of {', '.join(EVENT_TOPICS)}",
         )
-    _check_id("event_id", event.event_id)
-    _check_id("viewer_id", event.viewer_id)
-    if isinstance(event, MediaEvent):
-        _check_id("media_id", event.media_id)
-        if event.request_id is not None:
-            _check_id("request_id", event.request_id)
-    if event.author_id is not None:
-        _check_id("author_id", event.author_id)
-    _check_ts(event.ts, now_ms)
+    if not MIN_TS_MS <= event.ts <= now_ms + MAX_AHEAD_MS:
+        raise _bad_ts(event.ts, now_ms)
+    if (
+        len(event.event_id) > SURELY_SHORT
+        or len(event.viewer_id) > SURELY_SHORT
+        or (event.author_id is not None and len(event.author_id) > SURELY_SHORT)
+    ):
+        _check_ids(event, "event_id", "viewer_id", "author_id")
+    if isinstance(event, MediaEvent) and (
+        len(event.media_id) > SURELY_SHORT or event.request_id is not None
+    ):
+        _check_ids(event, "media_id", "request_id")
     return event
 
 
@@ -183,8 +189,7 @@ def parse_media(value: bytes | None) -> Media:
         InvalidEventError: as :func:`parse_event` does.
     """
     media = _decode(_media, value)
-    _check_id("media_id", media.media_id)
-    _check_id("author_id", media.author_id)
+    _check_ids(media, "media_id", "author_id")
     # A media may be older than the service; only the mistake of sending seconds is refused.
     if not 0 <= media.created_ts < 10**14:
         raise InvalidEventError(
@@ -200,7 +205,7 @@ def parse_account(value: bytes | None) -> Account:
         InvalidEventError: as :func:`parse_event` does.
     """
     account = _decode(_account, value)
-    _check_id("account_id", account.account_id)
+    _check_ids(account, "account_id")
     return account
 
 
@@ -223,18 +228,18 @@ def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
         raise InvalidEventError("bad_json", "the JSON is nested too deeply") from error
 
 
-def _check_id(name: str, value: str) -> None:
-    # Most ids are short ASCII: measuring bytes only when characters could exceed the limit.
-    if len(value) * 4 > MAX_ID_BYTES and len(value.encode()) > MAX_ID_BYTES:
-        raise InvalidEventError(
-            "bad_id",
-            f"{name} {value[:24]!r}… has {len(value.encode())} bytes; at most {MAX_ID_BYTES}",
-        )
+def _check_ids(record: msgspec.Struct, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if value is not None and len(value.encode()) > MAX_ID_BYTES:
+            raise InvalidEventError(
+                "bad_id",
+                f"{name} {value[:24]!r}… has {len(value.encode())} bytes; at most {MAX_ID_BYTES}",
+            )
 
 
-def _check_ts(ts: int, now_ms: int) -> None:
+def _bad_ts(ts: int, now_ms: int) -> InvalidEventError:
     if ts < MIN_TS_MS:
         hint = "it looks like seconds; send milliseconds" if ts > 10**8 else "send epoch ms"
-        raise InvalidEventError("bad_ts", f"ts {ts} is before 2010: {hint}")
-    if ts > now_ms + MAX_AHEAD_MS:
-        raise InvalidEventError("bad_ts", f"ts {ts} is {(ts - now_ms) // 3_600_000} hours ahead")
+        return InvalidEventError("bad_ts", f"ts {ts} is before 2010: {hint}")
+    return InvalidEventError("bad_ts", f"ts {ts} is {(ts - now_ms) // 3_600_000} hours ahead")

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 from mode import CrashingSupervisor
@@ -25,8 +25,9 @@ from infra.batch_sender import Outbox
 from infra.config import Settings, settings
 from infra.errors import FreshgridError
 from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, prepare_cluster
+from infra.metrics import lag_exported, metrics_served
 from infra.redis_store import RedisStore, connect
-from streams.transport import BatchedTransport
+from streams.transport import BatchedConsumer, BatchedTransport
 
 ROLES: Final = ("worker", "learner", "ranker")
 #: Chunks waiting per agent. Each holds up to one fetch of a partition, so a few are plenty, and
@@ -93,7 +94,8 @@ async def running(app: faust.App) -> AsyncIterator[asyncio.Future[None]]:
         waiting = asyncio.ensure_future(assigned.wait())
         await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        yield stopped
+        with lag_exported(cast(BatchedConsumer, app.consumer).lag):
+            yield stopped
     finally:
         stopped.cancel()
         await app.stop()
@@ -171,7 +173,9 @@ async def _serve(role: str, config: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     cluster = await prepare_cluster(config)
-    async with _role(role)(config, cluster) as failed:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(metrics_served(config))
+        failed = await stack.enter_async_context(_role(role)(config, cluster))
         print("ready", flush=True)
         asking = asyncio.ensure_future(asked.wait())
         failing = asyncio.ensure_future(failed)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from infra.kafka import Message
+from infra.metrics import EVENT_AGE, EVENTS
 from streams.clock import now_ms
 from streams.ingest import Ingest, Part
 from streams.transport import Chunk
@@ -58,6 +59,10 @@ class Batches:
                 self._taken.set()
                 parts = [Part(c.tp.topic, c.tp.partition, c.records) for c in chunks]
                 messages = await self._ingest.fold(parts, now_ms())
+                stored_ms = now_ms()
+                for chunk in chunks:
+                    EVENTS.labels(chunk.tp.topic).inc(len(chunk))
+                    EVENT_AGE.observe(max(stored_ms - chunk.records[0].timestamp, 0) / 1000)
                 await self._sending.acquire()
                 tasks.create_task(self._finish(chunks, messages))
 

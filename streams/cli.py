@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import FreshgridError, SettingsError
+from streams.cli_common import Json, load_settings, show
+from streams.cli_dead_letters import dead_letters
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -34,12 +36,9 @@ Port = Annotated[
     typer.Option(min=0, max=65535, help="Port of the HTTP API; 0 for any free one. [HTTP_PORT]"),
 ]
 
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, on the last line of stdout.")
-]
 inspect = typer.Typer(no_args_is_help=True, help="Look at what is stored.")
 app.add_typer(inspect, name="inspect")
+app.add_typer(dead_letters, name="dead-letters")
 
 
 @app.command()
@@ -98,39 +97,122 @@ def serve() -> None:
     _run("ranker")
 
 
+StateHash = Annotated[
+    bool, typer.Option("--state-hash", help="Print one hash of all viewer state, alone on stdout.")
+]
+
+
 @app.command()
 def replay(
     files: Annotated[
-        list[Path], typer.Argument(help="Event fixtures, JSON lines; .gz is fine.", exists=True)
-    ],
+        list[Path] | None,
+        typer.Argument(help="Event fixtures, JSON lines; .gz is fine.", exists=True),
+    ] = None,
+    from_offset: Annotated[
+        int | None,
+        typer.Option(min=0, help="Instead of files: the log itself, each partition from here on."),
+    ] = None,
+    from_ts: Annotated[
+        str | None,
+        typer.Option(help="The same from a time on: epoch ms or ISO 8601 (UTC by default)."),
+    ] = None,
     offline: Annotated[
         bool,
         typer.Option(
             "--offline/--kafka",
-            help="Fold in this process without any server, or send to Kafka (the default).",
+            help="Fold in this process, or send files to Kafka and fold the log into Redis.",
         ),
     ] = False,
-    state_hash: Annotated[
-        bool,
-        typer.Option("--state-hash", help="Print one hash of all viewer state, alone on stdout."),
-    ] = False,
+    state_hash: StateHash = False,
     shift_to_now: Annotated[
         bool,
         typer.Option("--shift-to-now", help="Move all times so that the newest event is now."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Play event fixtures through Kafka, or through the same folding code without a server."""
+    """Play event files through Kafka or without it, or the log itself again from some point.
+
+    The log is folded into Redis, up to where the workers were: for a Redis that came back from an
+    older copy. Workers must be stopped. With --offline it is folded in memory.
+    """
     from streams.replay_command import replay_files
 
-    report = replay_files(
-        load_settings(), files, offline=offline, hashed=state_hash, shift_to_now=shift_to_now
-    )
-    if state_hash and not json:
-        print(f"{report['records']} records, {report['viewers']} viewers", file=sys.stderr)
+    settings = load_settings()
+    if from_offset is None and from_ts is None:
+        if not files:
+            raise SettingsError("nothing to replay: name FILES, or --from-offset or --from-ts")
+        report = replay_files(
+            settings, files, offline=offline, hashed=state_hash, shift_to_now=shift_to_now
+        )
+        _tell_state(report, "records", hashed=state_hash, as_json=json)
+        return
+    if files or shift_to_now or (from_offset is not None and from_ts is not None):
+        raise SettingsError(
+            "give FILES (with or without --shift-to-now), or --from-offset, or --from-ts: "
+            "one of them at a time"
+        )
+    _replay_log(settings, from_offset, from_ts, offline=offline, hashed=state_hash, as_json=json)
+
+
+def _replay_log(
+    settings: Settings,
+    from_offset: int | None,
+    from_ts: str | None,
+    *,
+    offline: bool,
+    hashed: bool,
+    as_json: bool,
+) -> None:
+    import asyncio
+
+    from infra.log_reader import Start
+    from streams import rebuild
+    from streams.clock import parse_time
+    from streams.progress import showing_progress
+
+    ts_ms = None if from_ts is None else parse_time("--from-ts", from_ts)
+    play = rebuild.replay_log_offline if offline else rebuild.replay_log
+    with showing_progress("replay") as progress:
+        start = Start(from_offset or 0, ts_ms)
+        report = asyncio.run(play(settings, start, hashed=hashed, on_progress=progress))
+    _tell_state(report, "events", hashed=hashed, as_json=as_json)
+
+
+@app.command()
+def rebuild(
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete the viewer state that is there first.")
+    ] = False,
+    state_hash: StateHash = False,
+    json: Json = False,
+) -> None:
+    """Restore viewer state from the log after Redis lost it. Workers must be stopped."""
+    import asyncio
+
+    from streams.progress import showing_progress
+    from streams.rebuild import rebuild as rebuild_state
+
+    with showing_progress("rebuild") as progress:
+        report = asyncio.run(
+            rebuild_state(load_settings(), force=force, hashed=state_hash, on_progress=progress)
+        )
+    _tell_state(report, "events", hashed=state_hash, as_json=json)
+
+
+def _tell_state(report: dict[str, Any], unit: str, *, hashed: bool, as_json: bool) -> None:
+    """Print a report; a hash that was asked for stands alone on stdout."""
+    if report.get("missing"):
+        from streams.rebuild import lacking
+
+        print(f"freshgrid: {lacking(report['missing'])}", file=sys.stderr)
+    if hashed and not as_json:
+        print(
+            f"{report[unit]} {unit}, {report['viewers']} viewers, {report['seconds']} s",
+            file=sys.stderr,
+        )
         print(report["state_hash"])
     else:
-        show(report, as_json=json)
+        show(report, as_json=as_json)
 
 
 @app.command()
@@ -226,36 +308,6 @@ def doctor() -> None:
         healthy &= finding.ok
     if not healthy:
         raise typer.Exit(1)
-
-
-def show(report: dict[str, Any], *, as_json: bool) -> None:
-    """Print a result for a script or for a person."""
-    import msgspec
-
-    if as_json:
-        print(msgspec.json.encode(report).decode(), flush=True)
-    else:
-        from rich.pretty import pprint
-
-        pprint(report, expand_all=False)
-
-
-def load_settings() -> Settings:
-    """The settings of this process.
-
-    Raises:
-        SettingsError: an environment variable has a value that cannot be used.
-    """
-    from pydantic import ValidationError
-
-    from infra.config import settings
-
-    try:
-        return settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"{name}={first['input']!r} cannot be used: {first['msg']}") from error
 
 
 def main() -> None:

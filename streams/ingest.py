@@ -22,10 +22,11 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from infra.kafka import DEAD_LETTERS_TOPIC, TOUCHED_TOPIC, Message
+from infra.metrics import DEAD_LETTERS, SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
 from models.events import (
     EVENT_TOPICS,
-    Action,
+    VIEW_TOPIC,
     FollowEvent,
     InvalidEventError,
     MediaEvent,
@@ -34,7 +35,7 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.lanes import pack
+from models.lanes import KEY, pack
 from models.viewer_state import (
     FoldConfig,
     ViewerState,
@@ -119,14 +120,9 @@ class Located(NamedTuple):
     event: MediaEvent
 
 
-class Item(NamedTuple):
-    """An event ready to be folded; the order of a viewer's items is that of their places."""
-
-    place: bytes
-    offset: int
-    #: A packed action (:mod:`models.lanes`), or a follow.
-    event: bytes | FollowEvent
-    is_view: bool = False
+#: An event ready to be folded: its place and offset, a packed action (:mod:`models.lanes`) or a
+#: follow, and whether it belongs to the lane of views. A plain tuple: there is one for each event.
+Item = tuple[bytes, int, bytes | FollowEvent, bool]
 
 
 class Ingest:
@@ -159,16 +155,18 @@ class Ingest:
         items: dict[str, list[Item]] = {}
         for topic, partition, records in parts:
             at = place(TOPIC_CODES[topic], partition)
+            is_view = topic == VIEW_TOPIC
             for record in records:
                 try:
                     event = parse_event(topic, record.value, now_ms)
                 except InvalidEventError as error:
                     messages.append(_dead_letter(topic, partition, record, error, now_ms))
                     continue
+                item: Item
                 if isinstance(event, FollowEvent):
-                    item = Item(at, record.offset, event)
+                    item = (at, record.offset, event, False)
                 elif event.author_id is not None:
-                    item = _item(at, record.offset, topic, event, event.author_id)
+                    item = (at, record.offset, _packed(topic, event, event.author_id), is_view)
                 else:
                     value = record.value or b""
                     lacking.append(Located(topic, partition, record.offset, value, event))
@@ -225,8 +223,9 @@ class Ingest:
             author_id = authors[item.event.media_id]
             if author_id is not None:
                 at = place(TOPIC_CODES[item.topic], item.partition)
+                packed = _packed(item.topic, item.event, author_id)
                 items.setdefault(item.event.viewer_id, []).append(
-                    _item(at, item.offset, item.topic, item.event, author_id)
+                    (at, item.offset, packed, item.topic == VIEW_TOPIC)
                 )
                 found.add(item.event.viewer_id)
         for viewer_id in found:
@@ -251,6 +250,8 @@ class Ingest:
             if answer is not None:
                 to_fold.append(packed.viewer_id)
                 current.append(answer)
+        SLICES.labels("folded").inc(len(to_fold))
+        SLICES.labels("appended").inc(len(items) - len(to_fold))
         while to_fold:
             changed = [
                 (viewer_id, versioned)
@@ -331,6 +332,10 @@ class Ingest:
                 messages.append(_dead_letter(topic, partition, record, error, now_ms))
         await self._sender.send(messages)
 
+    async def parked_media(self) -> int:
+        """How many media are being waited for."""
+        return await self._store.parked_media()
+
     async def expire_parked(self, now_ms: int, ttl_ms: int, limit: int = 1000) -> int:
         """Dead-letter what has waited for its media for longer than `ttl_ms`; returns how much."""
         expired = 0
@@ -347,10 +352,9 @@ class Ingest:
         return expired
 
 
-def _item(at: bytes, offset: int, topic: str, event: MediaEvent, author_id: str) -> Item:
+def _packed(topic: str, event: MediaEvent, author_id: str) -> bytes:
     action = action_of(topic, event)
-    packed = pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
-    return Item(at, offset, packed, action >= Action.VIEW)
+    return pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
 
 
 def _pack(viewer_id: str, items: list[Item]) -> tuple[Slice | None, int]:
@@ -359,22 +363,25 @@ def _pack(viewer_id: str, items: list[Item]) -> tuple[Slice | None, int]:
     strong: list[bytes] = []
     views: list[bytes] = []
     newest_ts = 0
-    follows = False
+    plain = True
     for at, offset, event, is_view in items:
         known = places.get(at)
         places[at] = (offset if known is None else known[0], offset + 1)
         if isinstance(event, FollowEvent):
-            follows = True
+            plain = False
             newest_ts = max(newest_ts, event.ts)
         elif is_view:
             views.append(event)
         else:
             strong.append(event)
     for lane in (strong, views):
-        if lane:
+        if len(lane) > 1:
             lane.sort(reverse=True)
+            # A producer's retry within one batch.
+            plain = plain and len({packed[KEY] for packed in lane}) == len(lane)
+        if lane:
             newest_ts = max(newest_ts, int.from_bytes(lane[0][:6], "big"))
-    if follows:
+    if not plain:
         return None, newest_ts
     return Slice(
         viewer_id,
@@ -422,6 +429,7 @@ def _letter(
     error: InvalidEventError,
     now_ms: int,
 ) -> Message:
+    DEAD_LETTERS.labels(error.reason).inc()
     text_key = None if key is None else key.decode("utf-8", "backslashreplace")
     letter = DeadLetter(
         topic=topic,

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-from rich.progress import Progress
-
 from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import WORKER_GROUP, Ends, group_lag, prepare_cluster
 from infra.redis_store import RedisStore, connect
+from streams.progress import showing_progress
 from streams.replay import replay_offline, replay_to_kafka, state_hash
 
 #: Folding is slower than sending, by far less than this.
@@ -61,14 +58,8 @@ def _through_kafka(
     settings: Settings, files: Sequence[Path], hashed: bool, shift_to_now: bool
 ) -> dict[str, Any]:
     asyncio.run(prepare_cluster(settings))
-    with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("replay", total=None)
-        sent = replay_to_kafka(
-            files,
-            settings,
-            shift_to_now=shift_to_now,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with showing_progress("replay") as progress:
+        sent = replay_to_kafka(files, settings, shift_to_now=shift_to_now, on_progress=progress)
     report: dict[str, Any] = {"records": sum(sent.records.values()), "topics": sent.records}
     if hashed:
         report["state_hash"], report["viewers"] = asyncio.run(stored_hash(settings, sent.ends))

@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from infra.kafka import SESSIONS_TOPIC, Message
+from infra.metrics import SESSIONS_CLOSED
 from infra.redis_bulk import Command
 from infra.redis_store import RedisStore
 from infra.stores import Versioned
@@ -111,6 +112,7 @@ class Sessions:
         # A viewer who was written meanwhile was touched, too, and will be looked at again.
         await self._store.commit([v for v, _ in changed], [s for _, s in changed])
         await self._store.exchange(released)
+        SESSIONS_CLOSED.inc(len(messages))
         return len(messages)
 
     def _wait_ms(self, open_ends: int, stream_ms: int, now_ms: int) -> int:

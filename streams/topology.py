@@ -24,6 +24,7 @@ import msgspec
 
 from infra.config import Settings
 from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC
+from infra.metrics import PARKED
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from streams.batches import Batches
 from streams.clock import now_ms
@@ -72,6 +73,7 @@ def add_worker(
     async def sweep() -> None:
         await sessions.sweep(now_ms())
         await ingest.expire_parked(now_ms(), int(settings.parking_ttl_s * 1000))
+        PARKED.set(await ingest.parked_media())
 
     app.timer(SWEEP_INTERVAL_S)(sweep)
 

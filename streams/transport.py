@@ -170,6 +170,14 @@ class BatchedConsumer(driver.Consumer):
             generation_id=generation_id,
         )
 
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Records of the assigned partitions that the broker has and that are not committed."""
+        lag = {}
+        for tp in self.assignment():
+            committed = self._committed_offset.get(tp) or 0
+            lag[tp.topic, tp.partition] = max((self.highwater(tp) or 0) - committed, 0)
+        return lag
+
     def _new_offset(self, tp: TP) -> int | None:
         # Faust's own lists of acknowledged offsets would grow for ever: they are not used.
         self._acked[tp].clear()

@@ -14,9 +14,8 @@ import msgspec
 
 from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
 from models.grid import GridDocument
-from streams.ingest import DeadLetter
+from streams.ingest import DeadLetter, Touched
 from streams.lookup import Page
-from streams.ingest import Touched
 from streams.sessions import ClosedSession
 from streams.world_feed import Embedding, Version
 

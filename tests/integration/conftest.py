@@ -74,7 +74,9 @@ def broker(
             settings = Settings(
                 kafka_bootstrap_servers=address,
                 partitions=PARTITIONS,
-                session_timeout_s=4.0,
+                # Joining a group takes as long as this, a member's return three times as long
+                # from 4 s on.
+                session_timeout_s=3.0,
                 fetch_max_wait_ms=20,
             )
             yield Broker("embedded", settings)

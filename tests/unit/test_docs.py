@@ -1,14 +1,18 @@
 """The documentation names what the code has, its links resolve and its example runs."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Counter as MetricCounter
+from prometheus_client.metrics import MetricWrapperBase
 
-from infra import redis_store
+from infra import metrics, redis_store
 from infra.config import Settings
 from infra.kafka import TOPICS
+from models import lanes, viewer_state
 from models.events import (
     ACTION_NAMES,
     EVENT_TOPICS,
@@ -20,14 +24,15 @@ from models.events import (
 from models.grid import GridDocument, GridItem, Stages
 from models.interactions import Counter
 from models.viewer_state import (
-    Entry,
     FoldConfig,
     ViewerState,
+    counters,
     encode,
     entries,
     fold_follow_event,
     fold_media_event,
     related_authors,
+    settle,
     suppressed_media,
 )
 from streams import cli
@@ -74,6 +79,20 @@ def test_every_setting_is_documented_with_its_default() -> None:
     }
 
 
+def test_every_metric_is_documented() -> None:
+    rows = re.findall(
+        r"^\| `(freshgrid_\w+?)(_total)?(?:\{([\w,]+)\})?` \|", OPERATIONS, re.MULTILINE
+    )
+    documented = {
+        name: (bool(total), tuple(labels.split(",")) if labels else ())
+        for name, total, labels in rows
+    }
+    own = [m for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)]
+    expected = {m._name: (isinstance(m, MetricCounter), tuple(m._labelnames)) for m in own}
+    expected["freshgrid_lag_records"] = (False, ("topic", "partition"))
+    assert documented == expected
+
+
 def test_the_embedded_profile_is_documented() -> None:
     for name, value in EMBEDDED_KAFKA.items():
         shown = f"{value:g}" if isinstance(value, float) else str(value)
@@ -113,7 +132,7 @@ def test_every_topic_is_documented() -> None:
     assert named == set(TOPICS)
 
 
-@pytest.mark.parametrize("array", [ViewerState, Entry, Counter])
+@pytest.mark.parametrize("array", [viewer_state._Rest, Counter])
 def test_arrays_are_documented_field_by_field(array: Any) -> None:
     rows = "\n".join(re.findall(r"^\| (\d+ \| `\w+`) \|", CONTRACTS, flags=re.MULTILINE))
     assert "\n".join(f"{i} | `{f}`" for i, f in enumerate(array.__struct_fields__)) in rows
@@ -125,11 +144,24 @@ def test_fields_of_documents_are_named(described: Any) -> None:
     assert set(described.__struct_fields__) <= named
 
 
+def test_layouts_of_bytes_are_as_documented() -> None:
+    rows = re.findall(r"^\| (\d+) \| (\d*) \| `?(\w*)", CONTRACTS, flags=re.MULTILINE)
+    sizes = [(int(at), int(size)) for at, size, _ in rows if size]
+    header = sizes[: sizes.index((23, 6)) + 1]
+    record = sizes[len(header) :]
+    assert header == list(itertools.accumulate(header, lambda a, b: (a[0] + a[1], b[1])))
+    assert sum(size for _, size in header) == viewer_state.HEADER.size == 29
+    assert sum(size for _, size in record) == lanes.HEAD.size == 17
+    assert viewer_state.PLACE.size == 9
+    assert f"up to {viewer_state.SLACK} records more than its cap" in CONTRACTS
+    assert f"| `schema` | {viewer_state.SCHEMA} |" in CONTRACTS
+
+
 def test_codes_are_as_documented() -> None:
     codes = ", ".join(f"{code} {name}" for code, name in enumerate(ACTION_NAMES))
     assert f"code: {codes}" in CONTRACTS
     assert list(TOPIC_CODES.values()) == list(range(len(EVENT_TOPICS)))
-    assert "index 0 like, 1 save, 2 see_fewer, 3 view,\n4 follow" in CONTRACTS
+    assert "topic (0 like, 1 save, 2 see_fewer, 3 view, 4 follow)" in CONTRACTS
 
 
 def test_reasons_of_dead_letters_are_documented() -> None:
@@ -149,7 +181,7 @@ def test_the_example_reads_a_state_as_the_code_does() -> None:
     example: dict[str, Any] = {}
     exec(snippet, example)
     state, at_ms, config = _state(), T + 100_000_000, FoldConfig()
-    read = example["read_viewer"]((1).to_bytes(8, "big") + encode(state), at_ms)
+    read = example["read_viewer"]((1).to_bytes(4, "big") + encode(state), at_ms)
     assert read["liked"] == ["m1"]
     assert read["viewed"] == ["m3"]
     assert [*read["liked"], *read["viewed"], *read["suppressed"]] == [
@@ -157,13 +189,37 @@ def test_the_example_reads_a_state_as_the_code_does() -> None:
     ]
     assert set(read["suppressed"]) == suppressed_media(state) == {"m4"}
     assert set(read["followed"]) == related_authors(state, Relation.FOLLOW) == {"a9"}
-    for author, counters in state.authors.items():
-        for code, counter in counters.items():
-            shown = read["authors"][author][ACTION_NAMES[code]]
-            assert (shown["count"], shown["last_ts"]) == (counter.count, counter.last_ts)
-            decayed = counter.decayed(at_ms, config.half_life_ms)
-            assert shown["decayed"] == pytest.approx(decayed, rel=1e-12)
+    for author, of_author in counters(state, config.half_life_ms).items():
+        for code, counter in of_author.items():
+            if counter.count:
+                shown = read["authors"][author][ACTION_NAMES[code]]
+                assert (shown["count"], shown["last_ts"]) == (counter.count, counter.last_ts)
+                decayed = counter.decayed(at_ms, config.half_life_ms)
+                assert shown["decayed"] == pytest.approx(decayed, rel=1e-5)
     assert repr(read["authors"]["a1"]["like"]["decayed"]) in CONTRACTS
+
+
+def test_the_example_reads_what_fell_out_of_the_lanes() -> None:
+    [snippet] = re.findall(r"<!-- snippet: python -->\n```python\n(.*?)```", CONTRACTS, re.DOTALL)
+    example: dict[str, Any] = {}
+    exec(snippet, example)
+    whole, cut = _state(), _state()
+    settle(cut, FoldConfig(max_strong=1, max_views=0))
+    assert cut.authors and cut.suppressed and cut.older.size
+    read = [example["read_viewer"](bytes(4) + encode(state), T) for state in (whole, cut)]
+    for found in read:
+        del found["liked"], found["viewed"]
+        for author in found["authors"].values():
+            for counter in author.values():
+                counter["decayed"] = pytest.approx(counter["decayed"], rel=1e-5)
+    cut_authors = read[1]["authors"]
+    # Where everything was undone the residue keeps an empty counter.
+    read[1]["authors"] = {
+        author: {name: counter for name, counter in of_author.items() if counter["count"]}
+        for author, of_author in cut_authors.items()
+        if any(counter["count"] for counter in of_author.values())
+    }
+    assert read[0] == read[1]
 
 
 def _state() -> ViewerState:

@@ -1,0 +1,106 @@
+"""What an operator watches, in Prometheus' terms.
+
+Metrics belong to the process, so they stand here as module variables and whoever knows a figure
+sets it. ``METRICS_PORT`` makes a process serve them at ``/metrics``; without it they cost a few
+additions per batch. Names and meanings are in ``docs/operations.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+
+from infra.config import Settings
+from infra.errors import PortInUseError
+
+#: From a tenth of the freshness we are after to a backlog of an hour.
+AGE_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+
+EVENTS: Final = Counter(
+    "freshgrid_events", "Records of event topics whose effect is stored", ["topic"]
+)
+EVENT_AGE: Final = Histogram(
+    "freshgrid_event_age_seconds",
+    "Age of a chunk's oldest record, by its Kafka timestamp, when its effect is stored",
+    buckets=AGE_BUCKETS,
+)
+SLICES: Final = Counter(
+    "freshgrid_slices",
+    "Viewers' slices of a batch: put on top of the state (appended), or folded",
+    ["stored"],
+)
+DEAD_LETTERS: Final = Counter("freshgrid_dead_letters", "Records dead-lettered", ["error"])
+PARKED: Final = Gauge("freshgrid_parked_media", "Media that events wait for")
+SESSIONS_CLOSED: Final = Counter("freshgrid_sessions_closed", "Sessions sent as closed")
+REDIS_FAILURES: Final = Counter(
+    "freshgrid_redis_failures", "Failed attempts to reach Redis, each followed by another"
+)
+KAFKA_FAILURES: Final = Counter(
+    "freshgrid_kafka_send_failures", "Failed attempts to send to Kafka, each followed by another"
+)
+GRIDS: Final = Counter("freshgrid_grids", "Grids made and stored")
+GRIDS_WAITING: Final = Gauge("freshgrid_grids_waiting", "Viewers who wait for a grid")
+
+#: Topic and partition → records that the broker has and the group has not committed.
+Lag = Callable[[], Mapping[tuple[str, int], int]]
+
+
+class _LagCollector:
+    """Asks for the lag only when somebody looks."""
+
+    def __init__(self, lag: Lag) -> None:
+        self._lag = lag
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return [self._family()]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = self._family()
+        for (topic, partition), records in self._lag().items():
+            family.add_metric([topic, str(partition)], records)
+        yield family
+
+    def _family(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily(
+            "freshgrid_lag_records",
+            "Records in this process's partitions that are not committed",
+            labels=["topic", "partition"],
+        )
+
+
+@contextmanager
+def lag_exported(lag: Lag) -> Iterator[None]:
+    """Export what `lag` answers while in the context."""
+    collector = _LagCollector(lag)
+    REGISTRY.register(collector)
+    try:
+        yield
+    finally:
+        REGISTRY.unregister(collector)
+
+
+@contextmanager
+def metrics_served(settings: Settings) -> Iterator[None]:
+    """Serve ``/metrics`` on ``METRICS_PORT`` while in the context; 0 serves nothing.
+
+    Raises:
+        PortInUseError: somebody else listens there.
+    """
+    port, host = settings.metrics_port, settings.metrics_host
+    if not port:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, host)
+    except OSError as error:
+        raise PortInUseError(f"METRICS_PORT {port} on {host} cannot be used: {error}") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
