@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test chaos lint bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -19,6 +19,9 @@ demo: $(STAMP) ## Real events through the whole stack to a grid (ARGS="--once" e
 
 test: $(STAMP) ## Run the tests (ARGS="-k name" for some)
 	@$(BIN)/pytest $(ARGS)
+
+chaos: $(STAMP) ## Break everything while events flow (ARGS="--short --broker each --seed 2")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -53,6 +55,8 @@ Ends = Mapping[tuple[str, int], int]
 
 # A broker on this machine answers in milliseconds, one across a network in well under a second.
 ADMIN_TIMEOUT_MS: Final = 10_000
+#: How often to look whether a topic that was created is there.
+TOPICS_POLL_S: Final = 0.05
 
 
 class ClusterInfo(NamedTuple):
@@ -136,15 +140,20 @@ async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[str]) -
     Raises:
         UnreachableError: a topic does not exist.
     """
-    described = await admin.describe_topics(list(topics))
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    for topic in topics:
-        if not counts.get(topic):
+    deadline = time.monotonic() + ADMIN_TIMEOUT_MS / 1000
+    while True:
+        described = await admin.describe_topics(list(topics))
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        absent = [topic for topic in topics if not counts.get(topic)]
+        if not absent:
+            return counts
+        # Apache Kafka answers that it created a topic before every broker knows of it.
+        if time.monotonic() > deadline:
             raise UnreachableError(
-                f"Kafka has no topic {topic} and did not create it; check that this client may "
-                "create topics, or create it by hand"
+                f"Kafka has no topic {absent[0]} and did not create it; check that this client "
+                "may create topics, or create it by hand"
             )
-    return counts
+        await asyncio.sleep(TOPICS_POLL_S)
 
 
 def sync_producer(settings: Settings) -> KafkaProducer:

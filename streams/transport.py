@@ -203,14 +203,18 @@ class BatchedConsumer(driver.Consumer):
         """Offsets inside and between chunks that hold no record need no bookkeeping."""
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Faust's, which leaves positions as they are where nothing has been committed yet.
+        """Go back to the committed offsets, or to the beginning where nothing was committed yet.
 
-        They may be behind records that were fetched and dropped: those go to the beginning.
+        The client leaves partitions without a committed offset where they are: what was fetched
+        from them and dropped would never come again. And Faust remembers an offset as committed
+        even when the broker refused it: what comes again could then not be committed.
         """
-        committed = await super().seek_to_committed()
+        committed: Mapping[TP, int] = await super().seek_to_committed()
         unread = [tp for tp, offset in committed.items() if not offset]
         if unread:
             await self._thread.seek_to_beginning(*unread)
+        for tp in unread:
+            self._committed_offset[tp] = None
         return committed
 
     async def perform_seek(self) -> None:
