@@ -84,11 +84,14 @@ class MemoryStore:
             answers.append(Parking(None, parked))
         return answers
 
-    async def unpark(self, media_id: str, count: int) -> None:
-        """Forget the `count` oldest records that wait for a media."""
-        del self._parked[media_id][:count]
-        if not self._parked[media_id]:
-            del self._parked[media_id]
+    async def unpark(self, records: Sequence[ParkedRecord]) -> None:
+        """Forget these records; what was parked for their media meanwhile goes on waiting."""
+        for record in records:
+            waiting = self._parked.get(record.media_id, [])
+            if record in waiting:
+                waiting.remove(record)
+            if not waiting:
+                self._parked.pop(record.media_id, None)
 
     async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:
         """Records of media that have been waited for since before `before_ms`, per media."""

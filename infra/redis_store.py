@@ -181,11 +181,23 @@ class RedisStore:
             await self._redis.expire("parked", ttl)
         return answers
 
-    async def unpark(self, media_id: str, count: int) -> None:
-        """Forget the `count` oldest records that wait for a media."""
-        await self._redis.ltrim(_parked_key(media_id), count, -1)
-        if not await self._redis.exists(_parked_key(media_id)):
-            await self._redis.zrem("parked", media_id)
+    async def unpark(self, records: Sequence[ParkedRecord]) -> None:
+        """Forget these records; what was parked for their media meanwhile goes on waiting."""
+        # By content: another worker may have taken the same records out already.
+        await self.exchange(
+            [("LREM", _parked_key(r.media_id), 1, _parked_encoder.encode(r)) for r in records]
+        )
+        for media_id in {record.media_id for record in records}:
+            if not await self._redis.exists(_parked_key(media_id)):
+                await self._forget_parked(media_id)
+
+    async def _forget_parked(self, media_id: str) -> None:
+        """Take a media that nothing waits for out of the index."""
+        score: Any = await self._redis.zscore("parked", media_id)
+        await self._redis.zrem("parked", media_id)
+        # Parking writes the record first: whatever came in between is put back here, or by itself.
+        if score is not None and await self._redis.exists(_parked_key(media_id)):
+            await self._redis.zadd("parked", {media_id: score}, nx=True)
 
     async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:
         """Records of media that have been waited for since before `before_ms`, per media."""
@@ -196,7 +208,7 @@ class RedisStore:
             if records:
                 groups.append([_parked_decoder.decode(r) for r in records])
             else:
-                await self._redis.zrem("parked", media_id)
+                await self._forget_parked(media_id.decode())
         return groups
 
     async def parked_media(self) -> int:

@@ -112,8 +112,8 @@ class Store(Protocol):
         """Let records wait for their media, unless the media arrived meanwhile."""
         ...
 
-    async def unpark(self, media_id: str, count: int) -> None:
-        """Forget the `count` oldest records that wait for a media."""
+    async def unpark(self, records: Sequence[ParkedRecord]) -> None:
+        """Forget these records; what was parked for their media meanwhile goes on waiting."""
         ...
 
     async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:

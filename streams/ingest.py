@@ -333,8 +333,8 @@ class Ingest:
                 continue
             authors[media.media_id] = media.author_id
         waiting = await self._store.learn_authors(list(authors), list(authors.values()))
-        released: dict[str, int] = {}
-        for (media_id, author_id), parked_records in zip(authors.items(), waiting, strict=True):
+        released: list[ParkedRecord] = []
+        for author_id, parked_records in zip(authors.values(), waiting, strict=True):
             for parked in parked_records:
                 try:
                     event = parse_event(parked.topic, parked.value, now_ms)
@@ -344,11 +344,9 @@ class Ingest:
                     continue
                 complete = msgspec.structs.replace(event, author_id=author_id)
                 messages.append(Message(parked.topic, parked.viewer_id, _json.encode(complete)))
-            if parked_records:
-                released[media_id] = len(parked_records)
+            released.extend(parked_records)
         await self._sender.send(messages)
-        for media_id, count in released.items():
-            await self._store.unpark(media_id, count)
+        await self._store.unpark(released)
 
     async def accounts(
         self, topic: str, partition: int, records: Sequence[Record], now_ms: int
@@ -379,7 +377,7 @@ class Ingest:
                 "send it there, or name author_id in the event",
             )
             await self._sender.send(_dead_letter_of_parked(record, error) for record in records)
-            await self._store.unpark(media_id, len(records))
+            await self._store.unpark(records)
             expired += len(records)
         return expired
 

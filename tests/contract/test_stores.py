@@ -101,7 +101,7 @@ async def test_records_wait_for_their_media_and_come_back_once(store: Store) -> 
     assert await store.parked_media() == 2
     [waiting] = await store.learn_authors(["m1"], ["a1"])
     assert [record.offset for record in waiting] == [1, 2]
-    await store.unpark("m1", len(waiting))
+    await store.unpark(waiting)
     assert await store.learn_authors(["m1"], ["a1"]) == [[]]
     assert await store.parked_media() == 1
     assert await store.authors_of(["m1", "m2"]) == ["a1", None]
@@ -125,8 +125,21 @@ async def test_what_waits_too_long_is_found(store: Store) -> None:
     await store.park([parked("old", 1, first_seen_ms=100), parked("new", 2, first_seen_ms=200)])
     [[record]] = await store.parked_since(150, 10)
     assert (record.media_id, record.offset) == ("old", 1)
-    await store.unpark("old", 1)
+    await store.unpark([record])
     assert await store.parked_since(150, 10) == []
+
+
+async def test_forgetting_records_twice_keeps_what_came_between(store: Store) -> None:
+    await store.park([parked("m1", 1, first_seen_ms=100)])
+    [expired] = await store.parked_since(150, 10)
+    await store.unpark(expired)
+    await store.park([parked("m1", 2, first_seen_ms=200)])
+    await store.unpark(expired)  # Another worker found the same ones.
+    assert await store.parked_media() == 1
+    [[left]] = await store.parked_since(250, 10)
+    assert left.offset == 2
+    [waiting] = await store.learn_authors(["m1"], ["a1"])
+    assert waiting == [left]
 
 
 async def test_grids_are_kept(store: Store) -> None:
