@@ -19,6 +19,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.config import Settings
+from infra.errors import UnreachableError
 from infra.kafka import TOUCHED_TOPIC, Ends, Message
 from infra.metrics import KAFKA_FAILURES
 
@@ -44,8 +45,16 @@ class Outbox:
         self._partitions: dict[str, list[int]] = {}
 
     async def start(self) -> None:
-        """Connect."""
-        await self._producer.start()
+        """Connect.
+
+        Raises:
+            UnreachableError: no broker answers at the configured address.
+        """
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as error:
+            await self._producer.stop()
+            raise UnreachableError(f"Kafka does not answer ({error})") from error
 
     async def stop(self) -> None:
         """Send what is buffered, then disconnect."""

@@ -245,5 +245,9 @@ class Follower:
                     self.lag += max(end - await self._consumer.position(partition), 0)
                 if polled is not None:
                     await polled()
+                if self.caught_up:
+                    # Under a steady stream the next record is there already, and the next: asking
+                    # for each of them costs the broker what others need.
+                    await asyncio.sleep(FOLLOWER_WAIT_MS / 1000)
         finally:
             await self._consumer.stop()

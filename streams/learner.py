@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
@@ -22,10 +23,15 @@ from streams.training import KIND as RANKERS
 from streams.training import Training
 from streams.world_feed import Record, WorldFeed, versions
 
+#: Of 19, by which the learner lets other processes go first.
+NICENESS: Final = 10
+
 
 @asynccontextmanager
 async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Learn until left; the future ends when a part of it fails."""
+    # A training takes a core for seconds to minutes: on a full machine, who serves goes first.
+    os.nice(NICENESS)
     async with AsyncExitStack() as stack:
         outbox = Outbox(config)
         await outbox.start()
