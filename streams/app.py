@@ -135,7 +135,6 @@ async def background(
 @asynccontextmanager
 async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Ingest: events, catalogue and sessions."""
-    from streams.batches import Batches
     from streams.ingest import Ingest
     from streams.sessions import Sessions
     from streams.topology import add_worker
@@ -149,10 +148,10 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         stack.push_async_callback(outbox.stop)
         app = faust_app("worker", config)
         ingest = Ingest(store, outbox, config.fold_config(), cluster.log_id)
-        batches = Batches(ingest, config.chunk_max_records)
-        add_worker(app, config, batches, ingest, Sessions(store, outbox, config.session_gap_ms))
+        sessions = Sessions(store, outbox, config.session_gap_ms)
+        beside = add_worker(app, config, ingest, sessions)
         stopped = await stack.enter_async_context(running(app))
-        yield await stack.enter_async_context(background(stopped, batches.run()))
+        yield await stack.enter_async_context(background(stopped, *beside))
 
 
 def _role(name: str) -> Role:

@@ -1,16 +1,15 @@
-"""Chunks of all partitions, folded together.
+"""Chunks of several partitions, handled together.
 
 A viewer likes, saves and views within seconds: folded together, the chunks that are there already
-cost one write a viewer instead of one a chunk. Batches are stored one after the other, because
-offsets must reach the store in order; while one is being stored, the next is read, and what the
-one before has to send is on its way.
+cost one write a viewer instead of one a chunk. And one chunk after the other, each would wait for
+Redis on its own, and hold up those behind it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from infra.kafka import Message
@@ -23,21 +22,19 @@ from streams.transport import Chunk
 MAX_SENDING: Final = 2
 
 
-class Batches:
-    """Collects chunks of event topics and folds what has come so far.
+class Collector:
+    """Chunks that wait to be handled.
 
     Args:
-        most_records: how many records may wait; as many, and a chunk, are folded at once.
+        most_records: how many records may wait; as many, and a chunk, are taken at once.
     """
 
-    def __init__(self, ingest: Ingest, most_records: int) -> None:
-        self._ingest = ingest
+    def __init__(self, most_records: int) -> None:
         self._most_records = most_records
         self._waiting: deque[Chunk] = deque()
         self._waiting_records = 0
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
-        self._sending = asyncio.Semaphore(MAX_SENDING)
 
     async def put(self, chunk: Chunk) -> None:
         """Hand over a chunk; waits while too many records wait already."""
@@ -48,36 +45,59 @@ class Batches:
         self._waiting_records += len(chunk)
         self._arrived.set()
 
-    async def run(self) -> None:
-        """Read, store, send, finish, until cancelled; raises what goes wrong."""
-        async with asyncio.TaskGroup() as tasks:
-            storing: asyncio.Task[None] | None = None
-            while True:
-                await self._arrived.wait()
-                self._arrived.clear()
-                chunks = list(self._waiting)
-                self._waiting.clear()
-                self._waiting_records = 0
-                self._taken.set()
-                parts = [Part(c.tp.topic, c.tp.partition, c.records) for c in chunks]
-                batch = self._ingest.read(parts, now_ms())
-                if storing is not None:
-                    await storing
-                storing = tasks.create_task(self._store(chunks, batch, tasks))
-                # It hands its commands to the connection before the next batch is read.
-                await asyncio.sleep(0)
+    async def take(self) -> list[Chunk]:
+        """Everything that waits, as soon as there is something."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        chunks = list(self._waiting)
+        self._waiting.clear()
+        self._waiting_records = 0
+        self._taken.set()
+        return chunks
 
-    async def _store(self, chunks: Sequence[Chunk], batch: Batch, tasks: asyncio.TaskGroup) -> None:
-        messages = await self._ingest.store(batch)
+
+async def handle_together(
+    collector: Collector, handle: Callable[[Sequence[Chunk]], Awaitable[None]]
+) -> None:
+    """Handle what is there, finish it, until cancelled; raises what goes wrong."""
+    while True:
+        chunks = await collector.take()
+        await handle(chunks)
+        for chunk in chunks:
+            chunk.finish()
+
+
+async def fold_together(collector: Collector, ingest: Ingest) -> None:
+    """Read events, store, send, finish, until cancelled; raises what goes wrong.
+
+    Batches are stored one after the other, because offsets must reach the store in order; while
+    one is being stored, the next is read, and what the one before has to send is on its way.
+    """
+    sending = asyncio.Semaphore(MAX_SENDING)
+
+    async def store(chunks: Sequence[Chunk], batch: Batch) -> None:
+        messages = await ingest.store(batch)
         stored_ms = now_ms()
         for chunk in chunks:
             EVENTS.labels(chunk.tp.topic).inc(len(chunk))
             EVENT_AGE.observe(max(stored_ms - chunk.records[0].timestamp, 0) / 1000)
-        await self._sending.acquire()
-        tasks.create_task(self._finish(chunks, messages))
+        await sending.acquire()
+        tasks.create_task(send(chunks, messages))
 
-    async def _finish(self, chunks: Sequence[Chunk], messages: Sequence[Message]) -> None:
-        await self._ingest.send(messages)
+    async def send(chunks: Sequence[Chunk], messages: Sequence[Message]) -> None:
+        await ingest.send(messages)
         for chunk in chunks:
             chunk.finish()
-        self._sending.release()
+        sending.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        storing: asyncio.Task[None] | None = None
+        while True:
+            chunks = await collector.take()
+            parts = [Part(c.tp.topic, c.tp.partition, c.records) for c in chunks]
+            batch = ingest.read(parts, now_ms())
+            if storing is not None:
+                await storing
+            storing = tasks.create_task(store(chunks, batch))
+            # It hands its commands to the connection before the next batch is read.
+            await asyncio.sleep(0)

@@ -16,7 +16,7 @@ the chunk caused is stored and acknowledged.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import faust
@@ -26,7 +26,7 @@ from infra.config import Settings
 from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC
 from infra.metrics import PARKED
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
-from streams.batches import Batches
+from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
 from streams.ingest import Ingest, Touched
 from streams.ranking import Ranking
@@ -53,22 +53,23 @@ Handler = Callable[[Chunk], Awaitable[None]]
 
 
 def add_worker(
-    app: faust.App, settings: Settings, batches: Batches, ingest: Ingest, sessions: Sessions
-) -> None:
-    """The agents of an ingest worker; a chunk of events is finished by `batches`."""
+    app: faust.App, settings: Settings, ingest: Ingest, sessions: Sessions
+) -> list[Coroutine[Any, Any, None]]:
+    """The agents of an ingest worker; returns what has to run beside them."""
+    events = Collector(settings.chunk_max_records)
+    touched = Collector(settings.chunk_max_records)
 
     async def catalog(chunk: Chunk) -> None:
         apply = ingest.media if chunk.tp.topic == MEDIA_TOPIC else ingest.accounts
         await apply(chunk.tp.topic, chunk.tp.partition, chunk.records, now_ms())
         chunk.finish()
 
-    async def touched(chunk: Chunk) -> None:
-        await sessions.touched(touches(chunk), now_ms())
-        chunk.finish()
+    async def note(chunks: Sequence[Chunk]) -> None:
+        await sessions.touched([touch for chunk in chunks for touch in touches(chunk)], now_ms())
 
-    _agent(app, "ingest", EVENT_TOPICS, batches.put)
+    _agent(app, "ingest", EVENT_TOPICS, events.put)
     _agent(app, "catalog", (MEDIA_TOPIC, ACCOUNTS_TOPIC), catalog)
-    _agent(app, "sessions", (TOUCHED_TOPIC,), touched)
+    _agent(app, "sessions", (TOUCHED_TOPIC,), touched.put)
 
     async def sweep() -> None:
         await sessions.sweep(now_ms())
@@ -76,6 +77,7 @@ def add_worker(
         PARKED.set(await ingest.parked_media())
 
     app.timer(SWEEP_INTERVAL_S)(sweep)
+    return [fold_together(events, ingest), handle_together(touched, note)]
 
 
 def add_ranking(app: faust.App, ranking: Ranking) -> None:
