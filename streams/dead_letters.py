@@ -26,7 +26,7 @@ from infra.config import Settings
 from infra.errors import FreshgridError, SettingsError
 from infra.kafka import DEAD_LETTERS_TOPIC, prepare_cluster
 from infra.log_reader import LogReader, Start
-from streams.ingest import DeadLetter
+from streams.letters import DeadLetter
 
 #: The record that died: topic, partition, offset.
 Died = tuple[str, int, int]

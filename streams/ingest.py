@@ -14,15 +14,14 @@ twice by its event id, which the state's records keep.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from infra.kafka import DEAD_LETTERS_TOPIC, TOUCHED_TOPIC, Message
-from infra.metrics import DEAD_LETTERS, SLICES
+from infra.kafka import TOUCHED_TOPIC, Message
+from infra.metrics import SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
 from models.events import (
     EVENT_TOPICS,
@@ -30,12 +29,10 @@ from models.events import (
     FollowEvent,
     InvalidEventError,
     MediaEvent,
-    action_of,
     parse_account,
     parse_event,
     parse_media,
 )
-from models.lanes import KEY, pack
 from models.viewer_state import (
     FoldConfig,
     ViewerState,
@@ -44,32 +41,13 @@ from models.viewer_state import (
     log_key,
     place,
 )
+from streams.letters import Record, letter, letter_of, letter_of_parked
+from streams.slices import Item, pack_slice, packed_event
 
 TOPIC_CODES: Final = {topic: code for code, topic in enumerate(EVENT_TOPICS)}
-#: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
-MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
 PARKING_REASON: Final = "unknown_media"
 
 _json = msgspec.json.Encoder()
-
-
-class Record(Protocol):
-    """A Kafka record, or a line of a fixture."""
-
-    @property
-    def offset(self) -> int:
-        """Where it stands in its partition."""
-        ...
-
-    @property
-    def key(self) -> bytes | None:
-        """Its key."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value."""
-        ...
 
 
 class Sender(Protocol):
@@ -78,34 +56,6 @@ class Sender(Protocol):
     async def send(self, messages: Iterable[Message]) -> None:
         """Return once every message is safe."""
         ...
-
-
-class Touched(msgspec.Struct, omit_defaults=True):
-    """A viewer's state changed, as ``explore.touched`` carries it.
-
-    Attributes:
-        ts: newest event time among what changed it, in ms.
-        viewed: nothing but views changed it.
-    """
-
-    viewer_id: str
-    ts: int
-    viewed: bool = False
-
-
-class DeadLetter(msgspec.Struct):
-    """A record that could not be applied, as ``explore.dead_letters`` carries it."""
-
-    topic: str
-    partition: int
-    offset: int
-    error: str
-    message: str
-    first_seen: int
-    size: int
-    key: str | None = None
-    value_base64: str = ""
-    truncated: bool = False
 
 
 class Part(NamedTuple):
@@ -124,11 +74,6 @@ class Located(NamedTuple):
     offset: int
     value: bytes
     event: MediaEvent
-
-
-#: An event ready to be folded: its place and offset, a packed action (:mod:`models.lanes`) or a
-#: follow, and whether it belongs to the lane of views. A plain tuple: there is one for each event.
-Item = tuple[bytes, int, bytes | FollowEvent, bool]
 
 
 class Batch(NamedTuple):
@@ -185,13 +130,13 @@ class Ingest:
                 try:
                     event = parse_event(topic, record.value, now_ms)
                 except InvalidEventError as error:
-                    messages.append(_dead_letter(topic, partition, record, error, now_ms))
+                    messages.append(letter_of(topic, partition, record, error, now_ms))
                     continue
                 item: Item
                 if isinstance(event, FollowEvent):
                     item = (at, record.offset, event, False)
                 elif event.author_id is not None:
-                    item = (at, record.offset, _packed(topic, event, event.author_id), is_view)
+                    item = (at, record.offset, packed_event(topic, event, event.author_id), is_view)
                 else:
                     value = record.value or b""
                     lacking.append(Located(topic, partition, record.offset, value, event))
@@ -250,13 +195,13 @@ class Ingest:
                         "media; send its record to catalog.media first, or name author_id in the "
                         "event",
                     )
-                    messages.append(_dead_letter_of(item, error, now_ms))
+                    messages.append(_letter_of_located(item, error, now_ms))
         found: set[str] = set()
         for item in lacking:
             author_id = authors[item.event.media_id]
             if author_id is not None:
                 at = place(TOPIC_CODES[item.topic], item.partition)
-                packed = _packed(item.topic, item.event, author_id)
+                packed = packed_event(item.topic, item.event, author_id)
                 items.setdefault(item.event.viewer_id, []).append(
                     (at, item.offset, packed, item.topic == VIEW_TOPIC)
                 )
@@ -269,7 +214,7 @@ class Ingest:
         slices: list[Slice] = []
         to_fold: list[str] = []
         for viewer_id, of_viewer in items.items():
-            packed, touched = _pack(viewer_id, of_viewer)
+            packed, touched = pack_slice(viewer_id, of_viewer)
             if packed is None:
                 to_fold.append(viewer_id)
             else:
@@ -329,7 +274,7 @@ class Ingest:
             try:
                 media = parse_media(record.value)
             except InvalidEventError as error:
-                messages.append(_dead_letter(topic, partition, record, error, now_ms))
+                messages.append(letter_of(topic, partition, record, error, now_ms))
                 continue
             authors[media.media_id] = media.author_id
         waiting = await self._store.learn_authors(list(authors), list(authors.values()))
@@ -340,7 +285,7 @@ class Ingest:
                     event = parse_event(parked.topic, parked.value, now_ms)
                 except InvalidEventError as error:
                     # Parsed once, but by another release, or nested just below the limit.
-                    messages.append(_dead_letter_of_parked(parked, error))
+                    messages.append(letter_of_parked(parked, error))
                     continue
                 complete = msgspec.structs.replace(event, author_id=author_id)
                 messages.append(Message(parked.topic, parked.viewer_id, _json.encode(complete)))
@@ -359,7 +304,7 @@ class Ingest:
             try:
                 parse_account(record.value)
             except InvalidEventError as error:
-                messages.append(_dead_letter(topic, partition, record, error, now_ms))
+                messages.append(letter_of(topic, partition, record, error, now_ms))
         await self._sender.send(messages)
 
     async def parked_media(self) -> int:
@@ -376,102 +321,12 @@ class Ingest:
                 f"media {media_id!r} did not appear in catalog.media within {ttl_ms // 1000} s; "
                 "send it there, or name author_id in the event",
             )
-            await self._sender.send(_dead_letter_of_parked(record, error) for record in records)
+            await self._sender.send(letter_of_parked(record, error) for record in records)
             await self._store.unpark(records)
             expired += len(records)
         return expired
 
 
-def _packed(topic: str, event: MediaEvent, author_id: str) -> bytes:
-    action = action_of(topic, event)
-    return pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
-
-
-def _pack(viewer_id: str, items: list[Item]) -> tuple[Slice | None, Touched]:
-    """One viewer's items as a slice, None if they have to be folded, and what to tell of them."""
-    places: dict[bytes, tuple[int, int]] = {}
-    strong: list[bytes] = []
-    views: list[bytes] = []
-    newest_ts = 0
-    followed = repeated = False
-    for at, offset, event, is_view in items:
-        known = places.get(at)
-        places[at] = (offset if known is None else known[0], offset + 1)
-        if isinstance(event, FollowEvent):
-            followed = True
-            newest_ts = max(newest_ts, event.ts)
-        elif is_view:
-            views.append(event)
-        else:
-            strong.append(event)
-    for lane in (strong, views):
-        if len(lane) > 1:
-            lane.sort(reverse=True)
-            # A producer's retry within one batch.
-            repeated |= len({packed[KEY] for packed in lane}) < len(lane)
-        if lane:
-            newest_ts = max(newest_ts, int.from_bytes(lane[0][:6], "big"))
-    touched = Touched(viewer_id, newest_ts, viewed=not strong and not followed)
-    if followed or repeated:
-        return None, touched
-    return Slice(
-        viewer_id,
-        b"".join(
-            [
-                at + first.to_bytes(6, "big") + following.to_bytes(6, "big")
-                for at, (first, following) in places.items()
-            ]
-        ),
-        b"".join(strong),
-        b"".join(views),
-    ), touched
-
-
-def _dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
-    key = record.viewer_id.encode()
-    return _letter(
-        record.topic,
-        record.partition,
-        record.offset,
-        key,
-        record.value,
-        error,
-        record.first_seen_ms,
-    )
-
-
-def _dead_letter(
-    topic: str, partition: int, record: Record, error: InvalidEventError, now_ms: int
-) -> Message:
-    return _letter(topic, partition, record.offset, record.key, record.value or b"", error, now_ms)
-
-
-def _dead_letter_of(item: Located, error: InvalidEventError, now_ms: int) -> Message:
+def _letter_of_located(item: Located, error: InvalidEventError, now_ms: int) -> Message:
     key = item.event.viewer_id.encode()
-    return _letter(item.topic, item.partition, item.offset, key, item.value, error, now_ms)
-
-
-def _letter(
-    topic: str,
-    partition: int,
-    offset: int,
-    key: bytes | None,
-    value: bytes,
-    error: InvalidEventError,
-    now_ms: int,
-) -> Message:
-    DEAD_LETTERS.labels(error.reason).inc()
-    text_key = None if key is None else key.decode("utf-8", "backslashreplace")
-    letter = DeadLetter(
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        error=error.reason,
-        message=str(error),
-        first_seen=now_ms,
-        size=len(value),
-        key=text_key,
-        value_base64=base64.b64encode(value[:MAX_DEAD_LETTER_BYTES]).decode(),
-        truncated=len(value) > MAX_DEAD_LETTER_BYTES,
-    )
-    return Message(DEAD_LETTERS_TOPIC, text_key or "", _json.encode(letter))
+    return letter(item.topic, item.partition, item.offset, key, item.value, error, now_ms)

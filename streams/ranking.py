@@ -24,7 +24,7 @@ from infra.metrics import GRIDS, GRIDS_WAITING
 from infra.stores import Store
 from models.viewer_state import ViewerState
 from streams.clock import now_ms
-from streams.ingest import Touched
+from streams.slices import Touched
 
 #: A viewer who asked for a page within this time may still be looking at it.
 WATCHING_S = 5 * 60.0

@@ -40,10 +40,12 @@ from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store, Versioned
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
-from streams.ingest import DeadLetter, Sender, Touched
+from streams.ingest import Sender
+from streams.letters import DeadLetter
 from streams.log_fold import Progress, Report, fold_log
 from streams.replay import state_hash
 from streams.sessions import SCHEDULE, STREAM_CLOCK, ClosedSession
+from streams.slices import Touched
 
 FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
 #: Viewers or keys handled by one call.

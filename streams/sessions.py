@@ -28,7 +28,8 @@ from infra.stores import Versioned
 from models.events import ACTION_NAMES
 from models.lanes import Entry
 from models.viewer_state import sessions
-from streams.ingest import Sender, Touched
+from streams.ingest import Sender
+from streams.slices import Touched
 
 #: Viewers by the wall-clock time at which to look at them next.
 SCHEDULE: Final = "sessions:due"

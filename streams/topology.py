@@ -28,9 +28,10 @@ from infra.metrics import PARKED
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
-from streams.ingest import Ingest, Touched
+from streams.ingest import Ingest
 from streams.ranking import Ranking
 from streams.sessions import Sessions
+from streams.slices import Touched
 from streams.transport import Chunk, ChunkSchema
 
 #: How often open sessions and parked events are looked through.

@@ -15,9 +15,10 @@ import msgspec
 from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
 from models.grid import GridDocument
 from streams.dead_letters import Redriven
-from streams.ingest import DeadLetter, Touched
+from streams.letters import DeadLetter
 from streams.lookup import Page
 from streams.sessions import ClosedSession
+from streams.slices import Touched
 from streams.world_feed import Embedding, Version
 
 FOLDER: Final = Path(__file__).parent

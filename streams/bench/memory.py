@@ -22,10 +22,11 @@ from streams.bench.servers import BenchServers, bench_servers, redis_version
 from streams.bench.states import LOG_ID, fixture_states, write_states
 from streams.clock import now_ms
 from streams.explorer import Explorer
-from streams.ingest import Ingest, Touched
+from streams.ingest import Ingest
 from streams.replay import Line, Loopback, read_fixture
 from streams.scenario import FIXTURE
 from streams.sessions import Sessions
+from streams.slices import Touched
 from streams.world_feed import WorldFeed, embedding_messages
 
 VIEWERS: Final = 100_000

@@ -37,7 +37,8 @@ from models.viewer_state import (
 )
 from streams import cli
 from streams.dead_letters import Redriven
-from streams.ingest import TOPIC_CODES, DeadLetter
+from streams.ingest import TOPIC_CODES
+from streams.letters import DeadLetter
 from streams.sessions import SCHEDULE, STREAM_CLOCK
 from streams.stack import EMBEDDED_KAFKA
 

@@ -11,8 +11,8 @@ from infra.config import Settings
 from infra.memory_store import MemoryStore
 from models.viewer_state import ViewerState
 from streams.clock import now_ms
-from streams.ingest import Touched
 from streams.ranking import Ranking
+from streams.slices import Touched
 
 
 class Maker:

@@ -1,0 +1,100 @@
+"""Records that could not be applied, as ``explore.dead_letters`` carries them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final, Protocol
+
+import msgspec
+
+from infra.kafka import DEAD_LETTERS_TOPIC, Message
+from infra.metrics import DEAD_LETTERS
+from infra.stores import ParkedRecord
+from models.events import InvalidEventError
+
+#: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
+MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
+
+_json = msgspec.json.Encoder()
+
+
+class Record(Protocol):
+    """A Kafka record, or a line of a fixture."""
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+        ...
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
+        ...
+
+
+class DeadLetter(msgspec.Struct):
+    """A record that could not be applied, as ``explore.dead_letters`` carries it."""
+
+    topic: str
+    partition: int
+    offset: int
+    error: str
+    message: str
+    first_seen: int
+    size: int
+    key: str | None = None
+    value_base64: str = ""
+    truncated: bool = False
+
+
+def letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
+    """The letter of a record that waited for its media."""
+    key = record.viewer_id.encode()
+    return letter(
+        record.topic,
+        record.partition,
+        record.offset,
+        key,
+        record.value,
+        error,
+        record.first_seen_ms,
+    )
+
+
+def letter_of(
+    topic: str, partition: int, record: Record, error: InvalidEventError, now_ms: int
+) -> Message:
+    """The letter of a record as it was read."""
+    return letter(topic, partition, record.offset, record.key, record.value or b"", error, now_ms)
+
+
+def letter(
+    topic: str,
+    partition: int,
+    offset: int,
+    key: bytes | None,
+    value: bytes,
+    error: InvalidEventError,
+    now_ms: int,
+) -> Message:
+    """The message that says where a record stands, what it held and why it cannot be applied."""
+    DEAD_LETTERS.labels(error.reason).inc()
+    text_key = None if key is None else key.decode("utf-8", "backslashreplace")
+    body = DeadLetter(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        error=error.reason,
+        message=str(error),
+        first_seen=now_ms,
+        size=len(value),
+        key=text_key,
+        value_base64=base64.b64encode(value[:MAX_DEAD_LETTER_BYTES]).decode(),
+        truncated=len(value) > MAX_DEAD_LETTER_BYTES,
+    )
+    return Message(DEAD_LETTERS_TOPIC, text_key or "", _json.encode(body))

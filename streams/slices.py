@@ -1,0 +1,72 @@
+"""What one batch says of one viewer, packed for the store; and what is told of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from infra.stores import Slice
+from models.events import FollowEvent, MediaEvent, action_of
+from models.lanes import KEY, pack
+
+#: An event ready to be folded: its place and offset, a packed action (:mod:`models.lanes`) or a
+#: follow, and whether it belongs to the lane of views. A plain tuple: there is one for each event.
+Item = tuple[bytes, int, bytes | FollowEvent, bool]
+
+
+class Touched(msgspec.Struct, omit_defaults=True):
+    """A viewer's state changed, as ``explore.touched`` carries it.
+
+    Attributes:
+        ts: newest event time among what changed it, in ms.
+        viewed: nothing but views changed it.
+    """
+
+    viewer_id: str
+    ts: int
+    viewed: bool = False
+
+
+def packed_event(topic: str, event: MediaEvent, author_id: str) -> bytes:
+    """An event as a record of its lane."""
+    action = action_of(topic, event)
+    return pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
+
+
+def pack_slice(viewer_id: str, items: list[Item]) -> tuple[Slice | None, Touched]:
+    """One viewer's items as a slice, None if they have to be folded, and what to tell of them."""
+    places: dict[bytes, tuple[int, int]] = {}
+    strong: list[bytes] = []
+    views: list[bytes] = []
+    newest_ts = 0
+    followed = repeated = False
+    for at, offset, event, is_view in items:
+        known = places.get(at)
+        places[at] = (offset if known is None else known[0], offset + 1)
+        if isinstance(event, FollowEvent):
+            followed = True
+            newest_ts = max(newest_ts, event.ts)
+        elif is_view:
+            views.append(event)
+        else:
+            strong.append(event)
+    for lane in (strong, views):
+        if len(lane) > 1:
+            lane.sort(reverse=True)
+            # A producer's retry within one batch.
+            repeated |= len({packed[KEY] for packed in lane}) < len(lane)
+        if lane:
+            newest_ts = max(newest_ts, int.from_bytes(lane[0][:6], "big"))
+    touched = Touched(viewer_id, newest_ts, viewed=not strong and not followed)
+    if followed or repeated:
+        return None, touched
+    return Slice(
+        viewer_id,
+        b"".join(
+            [
+                at + first.to_bytes(6, "big") + following.to_bytes(6, "big")
+                for at, (first, following) in places.items()
+            ]
+        ),
+        b"".join(strong),
+        b"".join(views),
+    ), touched
