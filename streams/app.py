@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -36,6 +37,11 @@ ROLES: Final = ("worker", "learner", "ranker")
 BUFFERED_CHUNKS: Final = 8
 #: Offsets are committed this often; a crash repeats at most this much, and repeats are harmless.
 COMMIT_INTERVAL_S: Final = 1.0
+
+#: A worker that is asked to stop finishes what it has taken, unless Redis or Kafka keep it waiting.
+DRAIN_TIMEOUT_S: Final = 5.0
+#: A process that was asked to stop and does not is ended: nothing is lost by a crash.
+STOP_TIMEOUT_S: Final = 20.0
 
 Role = Callable[
     [Settings, ClusterInfo], contextlib.AbstractAsyncContextManager[asyncio.Future[None]]
@@ -135,6 +141,7 @@ async def background(
 @asynccontextmanager
 async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Ingest: events, catalogue and sessions."""
+    from streams.batches import Collector
     from streams.ingest import Ingest
     from streams.sessions import Sessions
     from streams.topology import add_worker
@@ -149,9 +156,16 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         app = faust_app("worker", config)
         ingest = Ingest(store, outbox, config.fold_config(), cluster.log_id)
         sessions = Sessions(store, outbox, config.session_gap_ms)
-        beside = add_worker(app, config, ingest, sessions)
+        events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
+        parking_ttl_ms = int(config.parking_ttl_s * 1000)
+        beside = add_worker(app, ingest, sessions, events, touched, parking_ttl_ms)
         stopped = await stack.enter_async_context(running(app))
-        yield await stack.enter_async_context(background(stopped, *beside))
+        failed = await stack.enter_async_context(background(stopped, *beside))
+        yield failed
+        # What is under way is finished and committed, so that nobody has to do it again.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0 if failed.done() else DRAIN_TIMEOUT_S):
+                await asyncio.gather(events.drain(), touched.drain())
 
 
 def _role(name: str) -> Role:
@@ -183,11 +197,18 @@ async def _serve(role: str, config: Settings) -> int:
         await asyncio.wait((asking, failing), return_when=asyncio.FIRST_COMPLETED)
         asking.cancel()
         if asked.is_set():
+            loop.call_later(STOP_TIMEOUT_S, _give_up, role)
             failing.cancel()
             return 0
         failing.cancel()
         logger.error("%s stopped by itself: %s", role, _cause(failing))
         return 1
+
+
+def _give_up(role: str) -> None:
+    tasks = "; ".join(str(task) for task in asyncio.all_tasks())
+    logger.error("%s did not stop within %g s and is ended: %s", role, STOP_TIMEOUT_S, tasks)
+    os._exit(1)
 
 
 def _tune_garbage_collection() -> None:

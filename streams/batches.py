@@ -20,6 +20,7 @@ from streams.transport import Chunk
 
 #: Batches whose messages are under way. More would only hide a broker that does not keep up.
 MAX_SENDING: Final = 2
+DRAIN_POLL_S: Final = 0.005
 
 
 class Collector:
@@ -31,14 +32,16 @@ class Collector:
 
     def __init__(self, most_records: int) -> None:
         self._most_records = most_records
+        self._unfinished: list[Chunk] = []
+        self._open = True
         self._waiting: deque[Chunk] = deque()
         self._waiting_records = 0
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
 
     async def put(self, chunk: Chunk) -> None:
-        """Hand over a chunk; waits while too many records wait already."""
-        while self._waiting_records >= self._most_records:
+        """Hand over a chunk; waits while too many records wait, for ever once drained."""
+        while self._waiting_records >= self._most_records or not self._open:
             self._taken.clear()
             await self._taken.wait()
         self._waiting.append(chunk)
@@ -53,7 +56,14 @@ class Collector:
         self._waiting.clear()
         self._waiting_records = 0
         self._taken.set()
+        self._unfinished = [chunk for chunk in self._unfinished if not chunk.finished] + chunks
         return chunks
+
+    async def drain(self) -> None:
+        """Take nothing more, and return once everything taken is finished."""
+        self._open = False
+        while self._waiting or not all(chunk.finished for chunk in self._unfinished):
+            await asyncio.sleep(DRAIN_POLL_S)
 
 
 async def handle_together(

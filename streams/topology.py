@@ -22,7 +22,6 @@ from typing import Any, Protocol
 import faust
 import msgspec
 
-from infra.config import Settings
 from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC
 from infra.metrics import PARKED
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
@@ -54,11 +53,14 @@ Handler = Callable[[Chunk], Awaitable[None]]
 
 
 def add_worker(
-    app: faust.App, settings: Settings, ingest: Ingest, sessions: Sessions
+    app: faust.App,
+    ingest: Ingest,
+    sessions: Sessions,
+    events: Collector,
+    touched: Collector,
+    parking_ttl_ms: int,
 ) -> list[Coroutine[Any, Any, None]]:
     """The agents of an ingest worker; returns what has to run beside them."""
-    events = Collector(settings.chunk_max_records)
-    touched = Collector(settings.chunk_max_records)
 
     async def catalog(chunk: Chunk) -> None:
         apply = ingest.media if chunk.tp.topic == MEDIA_TOPIC else ingest.accounts
@@ -74,7 +76,7 @@ def add_worker(
 
     async def sweep() -> None:
         await sessions.sweep(now_ms())
-        await ingest.expire_parked(now_ms(), int(settings.parking_ttl_s * 1000))
+        await ingest.expire_parked(now_ms(), parking_ttl_ms)
         PARKED.set(await ingest.parked_media())
 
     app.timer(SWEEP_INTERVAL_S)(sweep)
