@@ -15,6 +15,7 @@ anew. To try it while members work costs them two rebalances.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -29,6 +30,7 @@ from infra.kafka import Ends
 
 Place = tuple[str, int]
 
+LEAVE_TIMEOUT_S: Final = 10.0
 #: Records are not taken through the group, so it must not expect that they are.
 NEVER_POLLS_MS: Final = 24 * 3600 * 1000
 
@@ -146,7 +148,10 @@ class GroupHold:
 
     async def _leave(self) -> None:
         if self._consumer is not None:
-            await self._consumer.stop()
+            # A member that does not get out in time is given up after the session timeout.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                    await self._consumer.stop()
             self._consumer = None
 
 

@@ -163,9 +163,10 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         failed = await stack.enter_async_context(background(stopped, *beside))
         yield failed
         # What is under way is finished and committed, so that nobody has to do it again.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0 if failed.done() else DRAIN_TIMEOUT_S):
-                await asyncio.gather(events.drain(), touched.drain())
+        if failed.cancelled() or not failed.done():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                    await asyncio.gather(events.drain(), touched.drain())
 
 
 def _role(name: str) -> Role:
