@@ -20,7 +20,8 @@ from streams.bench.states import fixture_states, move_to_log, write_states
 from streams.bench.verification import fold_offline, verify
 from streams.bench.worker_run import WorkerRun, run_worker
 
-EVENTS: Final = 300_000
+#: Enough that the wait for the last commit, a second at most, weighs little.
+EVENTS: Final = 1_000_000
 FEW: Final = 10_000
 MANY: Final = 1_000_000
 
