@@ -13,6 +13,7 @@ to the last one folded, without start, join and last commit; and sessions are no
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -104,8 +105,7 @@ def main() -> None:
     part.write_bytes(msgspec.json.encode(report))
     part.rename(path)
     # A child that ends by itself counts as dead.
-    while True:
-        time.sleep(60)
+    signal.pause()
 
 
 if __name__ == "__main__":
