@@ -12,10 +12,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from infra.config import Settings
-from infra.kafka import DEAD_LETTERS_TOPIC, TOPICS, WORKER_GROUP, Ends, prepare_cluster
+from infra.kafka import (
+    DEAD_LETTERS_TOPIC,
+    TOPICS,
+    WORKER_GROUP,
+    Ends,
+    committed_offsets,
+    prepare_cluster,
+)
 from infra.log_reader import LogReader
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
@@ -89,21 +94,11 @@ class _Differences:
 async def backlog(settings: Settings) -> dict[str, str]:
     """Partitions that the workers have not committed to their end as it is now, with offsets."""
     ends = await log_ends(settings, *FOLDED_TOPICS)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        group_id=WORKER_GROUP,
-        enable_auto_commit=False,
-    )
-    try:
-        await consumer.start()
-        consumer.assign([TopicPartition(*place) for place in ends])
-        committed = {p: await consumer.committed(TopicPartition(*p)) for p in ends}
-    finally:
-        await consumer.stop()
+    committed = await committed_offsets(settings, WORKER_GROUP, ends)
     return {
         f"{topic}[{partition}]": f"{committed[topic, partition]} of {end}"
         for (topic, partition), end in ends.items()
-        if (committed[topic, partition] or 0) < end
+        if committed[topic, partition] < end
     }
 
 
