@@ -39,7 +39,7 @@ def test_growth_compares_populations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "FEW", 50)
     figures = growth.run(Settings(), events=500, viewers=200)
     assert figures["verified"] is True
-    assert [each["viewers"] for each in figures["runs"]] == [50, 200, 200]
+    assert [each["viewers"] for each in figures["runs"]] == [50, 200, 200, 50]
     assert figures["growth_viewers"] > 0
     assert figures["growth_viewers_all_active"] > 0
 
