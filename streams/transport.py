@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Protocol
 
 import faust
@@ -112,6 +113,15 @@ class BatchedConsumerThread(driver.AIOKafkaConsumerThread):
         # by aborting its transaction has not happened.
         consumer._isolation_level = "read_committed"
         return consumer
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Warn of a partition that does not move on.
+
+        Faust looks at what the consumer knows of the partition from another thread. Right after a
+        rebalance that is nothing yet, and a warning that cannot be given is no reason to end.
+        """
+        with suppress(AssertionError, AttributeError):
+            super().verify_event_path(now, tp)
 
 
 class BatchedConsumer(driver.Consumer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faust import App
+from faust.types import TP
 
 from streams.app import faust_app, running
 from streams.topology import _agent
@@ -292,6 +294,21 @@ async def test_a_chunk_under_way_moves_with_its_partition(log):
     assert second.offsets == {(topic, moved): [0, 1, 2]}
     assert first.offsets[topic, kept][-3:] == [0, 1, 2]
     assert await log.committed(topic, 2) == ends
+
+
+async def test_a_partition_without_a_position_ends_nobody(log):
+    topic = await log.topic()
+    async with log.reading(topic) as reader:
+        await log.send(topic, ["a"])
+        await reader.until(lambda: reader.values == ["a"])
+        thread = reader.app.consumer._thread
+        place = TopicPartition(topic, 0)
+        state = thread._consumer._subscription.subscription.assignment.state_value(place)
+        position, state._position = state._position, None  # as in the midst of a rebalance
+        reader.app.consumer.verify_event_path(time.monotonic(), TP(topic, 0))
+        state._position = position
+        await log.send(topic, ["b"])
+        await reader.until(lambda: reader.values == ["a", "b"])
 
 
 @only_apache
