@@ -17,6 +17,7 @@ from streams.embeddings import KIND, Embeddings
 from streams.sessions import ClosedSession
 
 ENOUGH = 40
+WINDOW_MS = 1000
 
 
 class Outbox:
@@ -27,11 +28,16 @@ class Outbox:
         self.sent += messages
 
     def accounts(self):
-        return {m.key for m in self.sent if m.topic == EMBEDDINGS_TOPIC}
+        return {m.key for m in self.told()}
+
+    def removed(self):
+        return {m.key for m in self.sent if m.topic == EMBEDDINGS_TOPIC and m.value is None}
+
+    def told(self):
+        return [m for m in self.sent if m.topic == EMBEDDINGS_TOPIC and m.value is not None]
 
     def spaces(self):
-        told = (msgspec.json.decode(m.value) for m in self.sent if m.topic == EMBEDDINGS_TOPIC)
-        return {record["space"] for record in told}
+        return {msgspec.json.decode(m.value)["space"] for m in self.told()}
 
     def versions(self):
         return [msgspec.json.decode(m.value) for m in self.sent if m.topic == VERSIONS_TOPIC]
@@ -42,18 +48,18 @@ class Learner:
 
     def __init__(self, folder, live=None):
         self.outbox, self.finished, self._sessions = Outbox(), 0, 0
-        settings = Settings(bootstrap_sessions=ENOUGH)
+        settings = Settings(bootstrap_sessions=ENOUGH, embedding_window_ms=WINDOW_MS)
         self.embeddings = Embeddings(settings, ArtifactStore(str(folder)), self.outbox, live)
 
-    def close_sessions(self, count, *, authors="abcdef", seed=0):
+    def close_sessions(self, count, *, authors="abcdef", seed=0, ts=1):
         """Sessions of new viewers, as one chunk."""
         rng = np.random.default_rng(seed)
         values = []
         for _ in range(count):
             self._sessions += 1
-            steps = [(a, "like", 1) for a in rng.choice(list(authors), 4, replace=False).tolist()]
+            steps = [(a, "like", ts) for a in rng.choice(list(authors), 4, replace=False).tolist()]
             values.append(
-                msgspec.json.encode(ClosedSession(f"v{seed}-{self._sessions}", 1, 1, steps))
+                msgspec.json.encode(ClosedSession(f"v{seed}-{self._sessions}", ts, ts, steps))
             )
         self.embeddings.closed(values, self._finish)
 
@@ -177,3 +183,36 @@ async def test_sessions_that_say_too_little_end_nothing(quiet, tmp_path):
     learner.close_sessions(2 * ENOUGH)
     await learner.until(lambda: learner.finished == 2)
     assert learner.outbox.accounts() == set("abcdef")
+
+
+async def test_a_fit_leaves_out_what_is_older_than_the_window(quiet, tmp_path):
+    learner = Learner(tmp_path)
+    learner.close_sessions(ENOUGH // 2, authors="old!", ts=1)
+    learner.close_sessions(ENOUGH // 2, ts=2 + WINDOW_MS)
+    await learner.until(lambda: learner.finished == 2)
+    assert learner.outbox.accounts() == set("abcdef")
+
+
+async def test_an_account_unseen_for_the_window_loses_its_vector(quiet, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_EVERY", 1)
+    learner = await fitted(tmp_path)
+    [space] = learner.outbox.spaces()
+    learner.close_sessions(15, authors="abcd", seed=1, ts=1 + WINDOW_MS)
+    await learner.until(lambda: len(learner.outbox.versions()) == 2)
+    assert learner.outbox.removed() == set()
+    learner.close_sessions(15, authors="abcd", seed=2, ts=2 + WINDOW_MS)
+    await learner.until(lambda: len(learner.outbox.versions()) == 3)
+    assert learner.outbox.removed() == set("ef")
+    stored = ArtifactStore(str(tmp_path)).get(KIND, learner.outbox.versions()[-1]["version"])
+    assert len(stored.arrays["counts"]) == 4
+    assert stored.meta["space_id"] == space
+
+
+async def test_a_session_with_a_see_fewer_moves_the_unwanted_account(quiet, tmp_path):
+    learner = await fitted(tmp_path)
+    learner.outbox.sent.clear()
+    steps = [("a", "like", 1), ("b", "like", 1), ("c", "see_fewer", 1)]
+    value = msgspec.json.encode(ClosedSession("v", 1, 1, steps))
+    learner.embeddings.closed([value], learner._finish)
+    await learner.until(lambda: learner.finished == 2)
+    assert learner.outbox.accounts() == set("abc")
