@@ -26,7 +26,7 @@ from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from models.events import ACTION_NAMES
 from models.ig2vec import HardNegative, Ig2Vec, Ig2VecError
-from models.sentences import hard_negatives, sentence
+from models.sentences import hard_negatives, sentence, sentences
 from streams.clock import now_ms
 from streams.ingest import Sender
 from streams.ranking import Finish
@@ -132,7 +132,7 @@ class Embeddings:
 
     async def _fit(self) -> None:
         histories = [self._within_window(history) for history in self._histories.values()]
-        corpus = [sentence(actions) for actions in histories]
+        corpus = list(sentences(histories))
         negatives = [pair for actions in histories for pair in hard_negatives(actions)]
         finishes, self._unfinished = self._unfinished, []
         self._waiting.clear()  # part of the histories
