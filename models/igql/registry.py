@@ -44,6 +44,15 @@ class SetType(Enum):
     MEDIA = "media"
 
 
+class ColumnType(Enum):
+    """What the values of a column are, and so what it may be compared with."""
+
+    NUMBER = "a number"
+    TEXT = "a text"
+    #: A media, account or viewer; compared with its id as a text, for equality only.
+    ID = "an id"
+
+
 class Kind(Enum):
     """What a parameter accepts."""
 
@@ -72,6 +81,7 @@ class Parameter:
         low, high: bounds of counts and numbers, both included.
         choices: of a choice.
         names: which names a NAME accepts: "embedding" or "model", looked up in the environment.
+        column_types: what a COLUMN may be; empty for any.
     """
 
     name: str
@@ -82,6 +92,7 @@ class Parameter:
     high: float = float("inf")
     choices: tuple[str, ...] = ()
     names: str = ""
+    column_types: tuple[ColumnType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,7 @@ class Operator:
         removes_only: it keeps rows as they are and drops some, each judged for itself, so it may
             be moved towards the sources.
         source: it brings media in; the name is the candidates' provenance.
+        keeps: further set types that it takes; it gives the type that it took (``let``, ``take``).
     """
 
     name: str
@@ -114,6 +126,13 @@ class Operator:
     summary: str
     removes_only: bool = False
     source: bool = False
+    keeps: tuple[SetType, ...] = ()
+
+    def given(self, taken: SetType) -> SetType | None:
+        """The type it gives for a set of type `taken`, ``None`` if it does not take that."""
+        if taken is self.takes:
+            return self.gives
+        return taken if taken in self.keeps else None
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of this name, ``None`` if there is none."""
@@ -136,6 +155,7 @@ class Registry:
         name: str = "",
         removes_only: bool = False,
         source: bool = False,
+        keeps: tuple[SetType, ...] = (),
     ) -> Callable[[Kernel], Kernel]:
         """Declare the decorated function as the kernel of an operator.
 
@@ -154,6 +174,7 @@ class Registry:
                 Operator(
                     called, takes, gives, parameters, cost, kernel,
                     (kernel.__doc__ or "").strip().partition("\n")[0], removes_only, source,
+                    keeps,
                 )
             )  # fmt: skip
             return kernel
