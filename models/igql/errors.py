@@ -14,7 +14,7 @@ Errors::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -132,15 +132,29 @@ def locate(message: str, text: str, span: Span | None) -> str:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that is most like `name`, ``None`` if none is."""
-    by_lower = {candidate.lower(): candidate for candidate in sorted(valid)}
-    close = get_close_matches(name[:64].lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else None
+    """The valid name that is most like `name`, ``None`` if none is.
+
+    Like by its letters, else as a part of it, else by its last word or any other.
+    """
+    name = name[:64].lower()
+    by_lower = {candidate.lower(): candidate for candidate in valid}
+    close = get_close_matches(name, by_lower, n=1, cutoff=0.6)
+    if close:
+        return by_lower[close[0]]
+    words = [word for word in name.split("_") if len(word) > 1]
+    if not words:
+        return None
+    tests: tuple[Callable[[str], bool], ...] = (
+        lambda other: len(name) > 2 and other.startswith(name),
+        lambda other: other.split("_")[-1] == words[-1],
+        lambda other: not set(words).isdisjoint(other.split("_")),
+    )
+    return next((by_lower[other] for test in tests for other in by_lower if test(other)), None)
 
 
 def did_you_mean(name: str, valid: Iterable[str], among: str = "choose among") -> str:
-    """The end of a message on an unknown name: the nearest valid one, else all of them."""
-    names = sorted(valid)
+    """The end of a message on an unknown name: the nearest valid one, else the first of them."""
+    names = list(valid)
     close = nearest(name, names)
     if close is not None:
         return f"; did you mean {close}?"

@@ -179,7 +179,8 @@ def _by_context(
         return f"arguments are named by `=`: write {left}=…"
     if kind == "DOT" and opened and "RPAR" in accepts:
         opening = span_of(opened[-1])
-        return f"the `(` of line {opening.line}, column {opening.column} is not closed: add `)` before this"
+        where = f"line {opening.line}, column {opening.column}"
+        return f"the `(` of {where} is not closed: add `)` before this"
     return None
 
 
