@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from math import isfinite
 from typing import Final
 
+from models.igql.comparisons import Report, check_predicate
 from models.igql.environment import Column, Environment
 from models.igql.errors import (
     IgqlArgumentError,
-    IgqlError,
     IgqlNameError,
-    IgqlTypeError,
     did_you_mean,
-    nearest,
     shortened,
 )
-from models.igql.formatter import format_predicate
 from models.igql.registry import (
     RESERVED,
     ArgumentValue,
@@ -41,9 +36,8 @@ from models.igql.tree import (
     Text,
     Value,
 )
+from models.igql.wording import brief, hint, shown, wanted, within
 
-#: (class, message, place) → one mistake more.
-Report = Callable[[type[IgqlError], str, Span | None], None]
 #: Kinds that take any number of arguments of their own form.
 _COLLECTED: Final = (Kind.PREDICATES, Kind.BINDINGS)
 
@@ -95,11 +89,11 @@ class _Arguments:
     def _predicate(self, predicate: Predicate) -> None:
         if Kind.PREDICATES in self._collects:
             self._predicates.append(predicate)
-            self._compared(predicate)
+            check_predicate(predicate, self._known_column, self._report)
             return
         self._report(
             IgqlArgumentError,
-            f"{self._operator.name} takes no predicates: write .filter({_brief(predicate)})",
+            f"{self._operator.name} takes no predicates: write .filter({brief(predicate)})",
             predicate.span,
         )
 
@@ -120,16 +114,16 @@ class _Arguments:
         operator, value = self._operator.name, argument.value
         if not self._plain or Kind.BINDINGS in self._collects:
             message = (
-                f"{operator} takes new_name=column, not {_shown(value)}"
+                f"{operator} takes new_name=column, not {shown(value)}"
                 if Kind.BINDINGS in self._collects
                 else f"{operator} takes no arguments"
             )
             self._report(IgqlArgumentError, message, argument.span)
         elif Kind.PREDICATES in self._collects:
-            first = _shown(value) if isinstance(value, Name) else "nsfw"
+            first = shown(value) if isinstance(value, Name) else "nsfw"
             self._report(
                 IgqlArgumentError,
-                f"{_shown(value)} is no predicate: compare a column, as in {first} < 0.5, "
+                f"{shown(value)} is no predicate: compare a column, as in {first} < 0.5, "
                 f"or name the parameter ({', '.join(p.name for p in self._plain)})",
                 argument.span,
             )
@@ -138,14 +132,14 @@ class _Arguments:
             most = f"{len(self._plain)} argument" + "s" * (len(self._plain) > 1)
             self._report(
                 IgqlArgumentError,
-                f"{operator} takes at most {most} ({names}): remove {_shown(value)}",
+                f"{operator} takes at most {most} ({names}): remove {shown(value)}",
                 argument.span,
             )
         elif named is not None:
             self._report(
                 IgqlArgumentError,
                 f"an argument without a name cannot follow {named.name}=…: "
-                f"name it, as in {self._plain[position].name}={_shown(value)}",
+                f"name it, as in {self._plain[position].name}={shown(value)}",
                 argument.span,
             )
         elif self._plain[position].name in self._given:
@@ -161,8 +155,8 @@ class _Arguments:
         names = [p.name for p in self._plain]
         if Kind.PREDICATES in self._collects and name in self._scope.columns:
             is_number = self._scope.columns[name].type is ColumnType.NUMBER
-            text = value.value if isinstance(value, Name) else _shown(value)
-            right = _shown(value) if is_number or isinstance(value, Text) else f'"{text}"'
+            text = value.value if isinstance(value, Name) else shown(value)
+            right = shown(value) if is_number or isinstance(value, Text) else f'"{text}"'
             return f"`=` names an argument, `==` compares: write {name} == {right}"
         if not names:
             return f"{self._operator.name} takes no arguments"
@@ -207,9 +201,9 @@ class _Arguments:
     def _value(self, parameter: Parameter, value: Value) -> ArgumentValue:
         """What the kernel gets; anything where it was reported."""
         match parameter.kind, value:
-            case (Kind.COUNT, Number(value=int() as whole)) if _within(parameter, whole):
+            case (Kind.COUNT, Number(value=int() as whole)) if within(parameter, whole):
                 return whole
-            case (Kind.NUMBER, Number(value=number)) if _within(parameter, number):
+            case (Kind.NUMBER, Number(value=number)) if within(parameter, number):
                 return float(number)
             case (Kind.FLAG, Flag(value=flag)):
                 return flag
@@ -222,8 +216,8 @@ class _Arguments:
                 return name
             case _:
                 message = (
-                    f"{parameter.name} is {self._wanted(parameter)}, not {_shown(value)}"
-                    f"{_hint(parameter, value)}"
+                    f"{parameter.name} is {self._wanted(parameter)}, not {shown(value)}"
+                    f"{hint(parameter, value)}"
                 )
                 self._report(IgqlArgumentError, message, value.span)
                 return parameter.default
@@ -271,130 +265,12 @@ class _Arguments:
         elif name in self._bindings or name in self._scope.bound:
             message = f"{name} is bound already: bind another name"
         elif not isinstance(value, Name):
-            message = f"{self._operator.name} binds a name to a column, not to {_shown(value)}"
+            message = f"{self._operator.name} binds a name to a column, not to {shown(value)}"
         else:
             self._known_column(value.value, value.span)
             self._bindings[name] = value.value
             return
         self._report(IgqlNameError, message, span)
-
-    # Predicates.
-
-    def _compared(self, predicate: Predicate) -> None:
-        match predicate:
-            case Comparison():
-                column = self._known_column(predicate.left.value, predicate.left.span)
-                if column is not None:
-                    self._comparison(column, predicate)
-            case Not():
-                self._compared(predicate.of)
-            case AllOf() | AnyOf():
-                for part in predicate.parts:
-                    self._compared(part)
-
-    def _comparison(self, column: Column, comparison: Comparison) -> None:
-        name, right, sign = column.name, comparison.right, comparison.sign
-        if column.type is ColumnType.NUMBER:
-            if isinstance(right, Number):
-                return
-            written = f"{name} {sign} {int(right.value)}" if isinstance(right, Flag) else ""
-            message = f"{name} is a number: compare it with a number, not {_shown(right)}"
-            message += f"; write {written}" if written else ""
-        elif not isinstance(right, Text):
-            message = (
-                f"{name} is {column.type.value}: compare it with a text, "
-                f'as in {name} == "…", not with {_shown(right)}'
-            )
-        elif sign not in ("==", "!="):
-            message = f"{name} is {column.type.value}: it has no order, only == and != compare it"
-            self._report(IgqlTypeError, message, comparison.span)
-            return
-        elif column.values and right.value not in column.values:
-            close = nearest(right.value, column.values)
-            known = ", ".join(f'"{value}"' for value in sorted(column.values)[:12])
-            message = f"no {name} is called {_shown(right)}"
-            message += f'; did you mean "{close}"?' if close else f"; choose among {known}"
-            self._report(IgqlNameError, message, right.span)
-            return
-        else:
-            return
-        self._report(IgqlTypeError, message, right.span)
-
-
-def wanted(parameter: Parameter, choices: Iterable[str] = ()) -> str:
-    """What a parameter accepts, as messages and the reference say it."""
-    match parameter.kind:
-        case Kind.CHOICE:
-            return f"one of {', '.join(parameter.choices)}"
-        case Kind.NAME:
-            names = ", ".join(sorted(choices))
-            return f"the name of {_article(parameter.names)}" + (f" ({names})" if names else "")
-        case Kind.COLUMN:
-            return "a column such as seed"
-    of: str = parameter.kind.value
-    if parameter.kind in (Kind.COUNT, Kind.NUMBER):
-        of += _bounds(parameter)
-    return of
-
-
-def _bounds(parameter: Parameter) -> str:
-    low, high = _figure(parameter.low), _figure(parameter.high)
-    match isfinite(parameter.low), isfinite(parameter.high):
-        case True, True:
-            return f" from {low} to {high}"
-        case True, False:
-            return f" of at least {low}"
-        case False, True:
-            return f" of at most {high}"
-    return ""
-
-
-def _figure(bound: float) -> str:
-    return f"{int(bound)}" if isfinite(bound) and bound == int(bound) else f"{bound:g}"
-
-
-def _article(noun: str) -> str:
-    return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
-
-
-def _within(parameter: Parameter, value: float) -> bool:
-    return not isinstance(value, bool) and parameter.low <= value <= parameter.high
-
-
-def _hint(parameter: Parameter, value: Value) -> str:
-    """What would be right, where the mistake is one of writing."""
-    match parameter.kind, value:
-        case (Kind.COUNT, Number(value=float() as number)) if number.is_integer():
-            return f"; write {int(number)}" if _within(parameter, number) else ""
-        case (Kind.COUNT | Kind.NUMBER, Text(value=text)) if text.strip().isdecimal():
-            return f"; write {shortened(text.strip())} without quotes"
-        case (Kind.CHOICE | Kind.NAME | Kind.COLUMN, Text(value=text)) if text.isidentifier():
-            return f"; write {shortened(text)} without quotes"
-        case (Kind.TEXT, Name(value=name)):
-            return f'; write "{shortened(name)}"'
-        case (Kind.FLAG, Name(value=("True" | "False") as name)):
-            return f"; write {name.lower()}"
-        case (Kind.FLAG, Number(value=(0 | 1) as number)):
-            return f"; write {'true' if number else 'false'}"
-    return ""
-
-
-def _shown(value: Value) -> str:
-    match value:
-        case Number():
-            return repr(value.value)
-        case Text():
-            return f'"{shortened(value.value)}"'
-        case Flag():
-            return "true" if value.value else "false"
-        case Name():
-            return shortened(value.value)
-        case _:
-            return _brief(value)
-
-
-def _brief(predicate: Predicate) -> str:
-    return shortened(format_predicate(predicate), 60)
 
 
 def _name_span(argument: Argument, name: str) -> Span | None:
