@@ -18,6 +18,7 @@ from models.igql.checked import (
 from models.igql.contradictions import contradiction
 from models.igql.environment import Environment
 from models.igql.errors import (
+    MOST_ERRORS,
     IgqlBranchError,
     IgqlError,
     IgqlLimitError,
@@ -87,6 +88,8 @@ class _Checker:
 
     def _report(self, error: type[IgqlError], message: str, span: Span | None) -> None:
         self.errors.append(error(message, self._text, span))
+        if len(self.errors) == MOST_ERRORS:
+            raise together(self.errors)
 
     def chain(self, query: Chain, called: str) -> _Walked:
         """Check a chain that must give media; `called` is its name in messages."""

@@ -22,7 +22,7 @@ from models.igql.tree import Span
 
 #: Characters of a quoted line on both sides of what is wrong.
 _CONTEXT: Final = 60
-#: Mistakes reported together; a text that is wrong all over is not repeated in full.
+#: The checker stops here: a text that is wrong all over is not repeated in full.
 MOST_ERRORS: Final = 20
 
 
@@ -97,10 +97,9 @@ def together(errors: Sequence[IgqlError]) -> IgqlError:
         return errors[0]
     # Stable: mistakes at one place stay in the order in which they were found.
     found = sorted(errors, key=lambda e: (e.span.line, e.span.column) if e.span else (0, 0))
-    shown = found[:MOST_ERRORS]
-    more = f", {len(shown)} shown" if len(shown) < len(found) else ""
+    more = ", and the rest is not checked" if len(found) == MOST_ERRORS else ""
     joined = IgqlError(f"{len(found)} mistakes{more}", errors[0].text)
-    joined.errors = tuple(shown)
+    joined.errors = tuple(found)
     return joined
 
 

@@ -51,9 +51,9 @@ ODD = "\x00\x0b\r\t\u00a0\u2028\ufeff\ud800é٣ß𝔘“‘{}[];&|!@$%^*/+-~`?\\
 def texts(seed: int, count: int) -> Iterator[str]:
     """`count` texts, the same for the same seed."""
     chosen = random.Random(seed)
-    kinds = (_mutated, _mutated, _mutated, _words, _characters, _deep, _huge)
     for _ in range(count):
-        yield chosen.choice(kinds)(chosen)
+        [kind] = chosen.choices((_mutated, _words, _characters, _deep, _huge), (60, 20, 10, 5, 5))
+        yield kind(chosen)
 
 
 def _mutated(chosen: random.Random) -> str:
