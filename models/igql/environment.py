@@ -18,7 +18,7 @@ class Column:
         low, high: every value lies between them; a predicate outside lets nothing through.
         values: the texts that may occur; empty for any.
         feature: a dense feature, assembled only where a query asks for it.
-        one_viewer: the same in every row of one viewer.
+        changes: operators that keep the rows may give them another value.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Column:
     high: float = float("inf")
     values: tuple[str, ...] = ()
     feature: bool = False
-    one_viewer: bool = False
+    changes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,20 @@ def _number(name: str, meaning: str, low: float, high: float = float("inf")) -> 
     return Column(name, ColumnType.NUMBER, meaning, low, high)
 
 
-def _id(name: str, meaning: str, *, one_viewer: bool = False) -> Column:
-    return Column(name, ColumnType.ID, meaning, one_viewer=one_viewer)
+def _id(name: str, meaning: str) -> Column:
+    return Column(name, ColumnType.ID, meaning)
 
 
 _PROVENANCE: Final = (
     _id("seed", "the seed account: the author of what the viewer liked, the followed account"),
-    Column("score", ColumnType.NUMBER, "the score that the last source or ranker gave"),
+    Column(
+        "score", ColumnType.NUMBER, "the score that the last source or ranker gave", changes=True
+    ),
 )
 
 #: Columns that every set of a type has.
 COLUMNS: Final[Mapping[SetType, tuple[Column, ...]]] = {
-    SetType.VIEWER: (_id("user_id", "the viewer", one_viewer=True),),
+    SetType.VIEWER: (_id("user_id", "the viewer"),),
     SetType.ACCOUNTS: (_id("user_id", "the account"), *_PROVENANCE),
     SetType.MEDIA: (
         _id("media_id", "the media"),
