@@ -13,8 +13,8 @@ from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count, named
 from models.igql.sets import ColumnSet, by_viewer
 
-#: Neighbours asked for of one seed at most: far ones are near nothing.
-MOST_PER_SEED: Final = 200
+#: Neighbours of one seed at most: farther ones are hardly like it, and lists of one length are cached.
+MOST_PER_SEED: Final = 64
 
 
 @operators.register(
@@ -58,25 +58,16 @@ def account_nn(execution: Execution, seeds: ColumnSet, arguments: Arguments) -> 
     if space is None or not len(space):
         execution.note("no account has a vector yet")
         return ColumnSet.empty(SetType.ACCOUNTS)
-    # The same account may be a seed of several viewers.
-    row_u, at_n = np.unique(seeds.row_n, return_inverse=True)
-    vectors_ud, known_u = space.vectors_of(row_u)
-    seeds = seeds.where(known_u[at_n])
-    if not len(seeds):
-        execution.note("no seed has a vector")
-        return ColumnSet.empty(SetType.ACCOUNTS)
-    at_n = at_n[known_u[at_n]]
-    at_n = (np.cumsum(known_u) - 1)[at_n]
     most = arguments["max_num_to_retrieve"]
     seeds_v = np.bincount(seeds.viewer_n)
-    each_n = np.minimum(-(-most // seeds_v), MOST_PER_SEED)[seeds.viewer_n]
-    # One more than asked: a seed is its own nearest account.
-    near_uk, cosine_uk = space.nearest(vectors_ud[known_u], int(each_n.max()) + 1)
-    near_nk, cosine_nk = near_uk[at_n], cosine_uk[at_n]
-    usable_nk = (near_nk != UNKNOWN) & (near_nk != seeds.row_n[:, None])
-    # Each seed gives as many as its viewer's share, however many other viewers ask for.
-    usable_nk &= np.cumsum(usable_nk, axis=1) <= each_n[:, None]
+    each_n = np.minimum(-(-most // np.maximum(seeds_v, 1)), MOST_PER_SEED)[seeds.viewer_n]
+    near_nk, cosine_nk = space.neighbours_of(seeds.row_n, int(each_n.max()))
+    # Each seed gives as many as its viewer's share, however many others' seeds give.
+    usable_nk = (near_nk != UNKNOWN) & (np.arange(near_nk.shape[1]) < each_n[:, None])
     seed_at, column = np.nonzero(usable_nk)
+    if not len(seed_at):
+        execution.note("no seed has a vector")
+        return ColumnSet.empty(SetType.ACCOUNTS)
     found = seeds.derive(
         seed_at,
         SetType.ACCOUNTS,
