@@ -176,6 +176,14 @@ class Catalog:
         """Name of a topic code, empty for 0."""
         return self._topics[code]
 
+    def topic_code(self, name: str) -> int:
+        """Code of a topic, −1 for one that nothing has."""
+        return self._topics.row(name)
+
+    def language_code(self, name: str) -> int:
+        """Code of a language, −1 for one that nothing has."""
+        return self._languages.row(name)
+
     def author_of(self, media_id: str) -> str | None:
         """Id of a media's author, None if the media is not known (deleted ones still are)."""
         row = self._media.row(media_id)

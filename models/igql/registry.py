@@ -28,7 +28,8 @@ from typing import Any, Final
 
 ArgumentValue = Any
 Arguments = Mapping[str, ArgumentValue]
-#: (execution, input set, arguments) → output set; the types are of :mod:`models.igql.sets`.
+#: (execution, input set, arguments) → output set; the types are of :mod:`models.igql.execution` and
+#: :mod:`models.igql.sets`. Of an operator that only removes rows: → mask of the rows kept.
 Kernel = Callable[[Any, Any, Arguments], Any]
 
 
@@ -115,6 +116,9 @@ class Operator:
             be moved towards the sources.
         source: it brings media in; the name is the candidates' provenance.
         keeps: further set types that it takes; it gives the type that it took (``let``, ``take``).
+        limit: the count that says how many media a source gives a viewer. Asked for more, a source
+            gives the same media first, so the planner may raise it and filter what comes.
+        depth: the same for the media of each author.
     """
 
     name: str
@@ -127,6 +131,8 @@ class Operator:
     removes_only: bool = False
     source: bool = False
     keeps: tuple[SetType, ...] = ()
+    limit: str = ""
+    depth: str = ""
 
     def given(self, taken: SetType) -> SetType | None:
         """The type it gives for a set of type `taken`, ``None`` if it does not take that."""
@@ -156,6 +162,8 @@ class Registry:
         removes_only: bool = False,
         source: bool = False,
         keeps: tuple[SetType, ...] = (),
+        limit: str = "",
+        depth: str = "",
     ) -> Callable[[Kernel], Kernel]:
         """Declare the decorated function as the kernel of an operator.
 
@@ -174,7 +182,7 @@ class Registry:
                 Operator(
                     called, takes, gives, parameters, cost, kernel,
                     (kernel.__doc__ or "").strip().partition("\n")[0], removes_only, source,
-                    keeps,
+                    keeps, limit, depth,
                 )
             )  # fmt: skip
             return kernel

@@ -1,0 +1,1 @@
+"""The queries that come with the package, as text."""
