@@ -139,11 +139,6 @@ class ViewerQuery(Query):
         """The newest media."""
         return MediaQuery(self.tree)
 
-    @_operator
-    def two_tower(self, max_num_to_retrieve: int = 100) -> MediaQuery:
-        """Media near the viewer in the two-tower space."""
-        return MediaQuery(self.tree)
-
 
 class AccountsQuery(_WithAccounts):
     """A query that stands at accounts."""
@@ -185,11 +180,6 @@ class MediaQuery(_WithAccounts):
     @_operator
     def co_engaged(self, max_num_to_retrieve: int = 200) -> Self:
         """Media that viewers act on together with these."""
-        return self
-
-    @_operator
-    def similar_image(self, max_num_to_retrieve: int = 200) -> Self:
-        """Media that look like these."""
         return self
 
     @_operator

@@ -16,8 +16,10 @@ from models.igql.checker import load
 from models.igql.environment import Environment
 from models.igql.errors import IgqlError
 from models.igql.formatter import format_query
+from models.igql.library import operators
 from models.igql.parser import parse
-from tests.igql import ENVIRONMENT
+
+ENVIRONMENT = Environment(operators)
 
 QUERIES = (
     """user
