@@ -136,10 +136,11 @@ class _Arguments:
                 argument.span,
             )
         elif named is not None:
+            free = next((p.name for p in self._plain if p.name not in self._given), "name")
             self._report(
                 IgqlArgumentError,
                 f"an argument without a name cannot follow {named.name}=…: "
-                f"name it, as in {self._plain[position].name}={shown(value)}",
+                f"name it, as in {free}={shown(value)}",
                 argument.span,
             )
         elif self._plain[position].name in self._given:
@@ -154,10 +155,9 @@ class _Arguments:
     def _unknown(self, name: str, value: Value) -> str:
         names = [p.name for p in self._plain]
         if Kind.PREDICATES in self._collects and name in self._scope.columns:
-            is_number = self._scope.columns[name].type is ColumnType.NUMBER
-            text = value.value if isinstance(value, Name) else shown(value)
-            right = shown(value) if is_number or isinstance(value, Text) else f'"{text}"'
-            return f"`=` names an argument, `==` compares: write {name} == {right}"
+            literal = shown(value) if isinstance(value, Number | Text) else f'"{shown(value)}"'
+            sign = "<" if self._scope.columns[name].type is ColumnType.NUMBER else "=="
+            return f"`=` names an argument; to compare the column write {name} {sign} {literal}"
         if not names:
             return f"{self._operator.name} takes no arguments"
         return f"{self._operator.name} has no parameter {name}" + did_you_mean(

@@ -54,13 +54,14 @@ class Query:
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
                 raise AttributeError(name)
-            operators = [
-                word
-                for word in dir(type(self))
-                if not word.startswith("_") and word not in ("call", "tree")
-            ]
+            sets = (ViewerQuery, AccountsQuery, MediaQuery)
+            behind = " or ".join(of._set for of in sets if name in dir(of))
+            if behind:
+                raise _NoOperatorError(f"{name} stands behind {behind}, not behind {self._set}")
+            operators = set(dir(type(self))) - {"call", "tree"}
+            public = sorted(word for word in operators if not word.startswith("_"))
             raise _NoOperatorError(
-                f"{name} is no operator of {self._set}" + did_you_mean(name, operators)
+                f"{name} is no operator of {self._set}" + did_you_mean(name, public)
             )
 
 

@@ -243,7 +243,11 @@ class _Checker:
 
     def _ways(self, given: SetType, wanted: SetType) -> Sequence[str]:
         """Operators that lead from one set to another."""
-        return sorted(op.name for op in self._registry if op.takes is given and op.gives is wanted)
+        enough = {wanted}
+        if wanted is SetType.ACCOUNTS and self._registry.get(AUTHORS_OF) is not None:
+            enough.add(SetType.MEDIA)
+        found = (op for op in self._registry if op.takes is given and op.gives is not given)
+        return [op.name for op in found if op.gives in enough]
 
     # Cost.
 
