@@ -144,8 +144,8 @@ def _token(
     if accepts == {"USER", "BLEND"}:
         begins = "a query" if previous is None else "the query of a branch"
         close = nearest(word, ("user", "blend")) if token.type == "NAME" else None
-        said = f"{begins} begins with user or blend(…), not with {word}"
-        return f"{said}; did you mean {close}?" if close else said
+        meant = f"; did you mean {close}?" if close else ""
+        return f"{begins} begins with user or blend(…), not with {word}{meant}"
     if previous is not None:
         said = _by_context(token, accepts, previous, opened)
         if said is None and token.type == "SIGN":

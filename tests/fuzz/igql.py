@@ -19,6 +19,7 @@ from models.igql.errors import IgqlError
 from models.igql.formatter import format_query
 from models.igql.library import operators
 from models.igql.parser import parse
+from models.igql.registry import RESERVED
 
 ENVIRONMENT = Environment(operators)
 
@@ -43,7 +44,8 @@ QUERIES = (
 )
 _WORD = r"""([A-Za-z_]\w*|[-\d.]*\d|"[^"]*"|[<>=!]=?)"""
 _NAMES = ("seed", "user_id", "nsfw", "default", "mmr", "language", "count", "x", "true", "blend")
-_LITERALS = ("0", "-1", "30", "0.2", "1e9", "20000", '"ru"', '"popular"', "true", "<", "==", "!=")
+_LITERALS = ("0", "-1", "30", "0.2", "1e9", "20000", '"ru"', '"popular"', "true")
+_SIGNS = ("<", "<=", ">", "==", "!=", "=")
 _WORDS = r"""
 user blend true false and or not . . . . ( ) ( ) ( ) , : = < <= > >= == != #
 0 1 30 0.2 -1 1e3 1e999 99999999999999999999 nan inf .5 0x1f 1_000
@@ -58,7 +60,9 @@ def texts(seed: int, count: int) -> Iterator[str]:
     """`count` texts, the same for the same seed."""
     chosen = random.Random(seed)
     for _ in range(count):
-        [kind] = chosen.choices((_mutated, _words, _characters, _deep, _huge), (60, 20, 10, 5, 5))
+        [kind] = chosen.choices(
+            (_mutated, _exchanged, _words, _characters, _deep, _huge), (35, 35, 10, 10, 5, 5)
+        )
         yield kind(chosen)
 
 
@@ -84,10 +88,13 @@ def _exchanged(chosen: random.Random) -> str:
     """A query with some names and literals in the places of others: most are still read."""
     parts = re.split(_WORD, chosen.choice(QUERIES))
     names = (*_NAMES, *(operator.name for operator in ENVIRONMENT.registry))
-    for _ in range(chosen.choice((1, 1, 2, 4))):
-        at = chosen.randrange(1, len(parts), 2)
-        is_name = parts[at][0].isalpha() and chosen.random() < 0.9
-        parts[at] = chosen.choice(names if is_name else _LITERALS)
+    places = [at for at in range(1, len(parts), 2) if parts[at] not in RESERVED]
+    for at in chosen.sample(places, chosen.choice((1, 1, 2, 4))):
+        if parts[at][0] in "<>=!":
+            parts[at] = chosen.choice(_SIGNS)
+        else:
+            is_name = parts[at][0].isalpha() and chosen.random() < 0.9
+            parts[at] = chosen.choice(names if is_name else _LITERALS)
     return "".join(parts)
 
 
