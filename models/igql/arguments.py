@@ -166,7 +166,11 @@ class _Arguments:
 
     def _absent(self) -> None:
         for parameter in self._plain:
-            if parameter.required and parameter.name not in self._given:
+            if parameter.name in self._given:
+                continue
+            if parameter.kind is Kind.NAME and parameter.default is not None:
+                self._one_of(parameter, parameter.default, self._call.span)
+            if parameter.required:
                 self._report(
                     IgqlArgumentError,
                     f"{self._operator.name} needs {parameter.name}: {self._wanted(parameter)}",
@@ -246,10 +250,8 @@ class _Arguments:
             self._report(IgqlArgumentError, f"{message}; {name} is {column.type.value}", span)
 
     def _known_column(self, name: str, span: Span | None) -> Column | None:
-        if self._scope.type is None:
-            return None
         column = self._scope.columns.get(name)
-        if column is None:
+        if column is None and self._scope.sure:
             self._report(IgqlNameError, self._scope.unknown_column(name), span)
         return column
 
