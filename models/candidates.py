@@ -36,12 +36,12 @@ class Candidates:
         return len(self.media_n)
 
     @classmethod
-    def of(cls, media_n: Rows) -> Candidates:
-        """Media that no source retrieved, e.g. logged exposures, in this order."""
+    def of(cls, media_n: Rows, source: str = "logged") -> Candidates:
+        """Media of one source, in this order; without one, e.g. logged exposures."""
         n = len(media_n)
         return cls(
             np.asarray(media_n, np.int32),
-            np.zeros(n, np.int16),
+            np.full(n, SOURCES.index(source), np.int16),
             np.full(n, UNKNOWN, np.int32),
             np.zeros(n, np.float32),
             np.arange(n, dtype=np.int32),

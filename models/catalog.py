@@ -41,6 +41,7 @@ class Catalog:
             nsfw=(np.float32, 0.0),
             spam=(np.float32, 0.0),
             misinformation=(np.float32, 0.0),
+            risk=(np.float32, 0.0),
             deleted=(np.bool_, True),
             topic=(np.int32, 0),
             language=(np.int32, 0),
@@ -104,6 +105,11 @@ class Catalog:
     def misinformation_n(self) -> NDArray[np.float32]:
         """Integrity score in [0, 1]."""
         return self._m["misinformation"]
+
+    @property
+    def risk_n(self) -> NDArray[np.float32]:
+        """The highest of the integrity scores."""
+        return self._m["risk"]
 
     @property
     def deleted_n(self) -> NDArray[np.bool_]:
@@ -236,6 +242,9 @@ class Catalog:
         m["nsfw"][rows] = [record.integrity.nsfw for record in records]
         m["spam"][rows] = [record.integrity.spam for record in records]
         m["misinformation"][rows] = [record.integrity.misinformation for record in records]
+        m["risk"][rows] = np.maximum.reduce(
+            [m["nsfw"][rows], m["spam"][rows], m["misinformation"][rows]]
+        )
         m["topic"][rows] = self._codes(
             self._topics, self._topic_hash, [r.topics[0] if r.topics else "" for r in records]
         )

@@ -12,7 +12,7 @@ bounded:
 * What a viewer last acted on stands in a table of `viewers` places, chosen by the hash of the
   viewer's id. Who meets another there begins anew; no viewer is kept beyond that.
 
-With the defaults that is at most 90 MB, and about 350 bytes a media that was acted on. The counts
+With the defaults that is at most 50 MB, and about 150 bytes a media that was acted on. The counts
 depend a little on the order in which events come, which may differ between processes.
 """
 
@@ -42,7 +42,7 @@ class CoEngagementConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     half_life_ms: int = 7 * 24 * 3600 * 1000
-    neighbours: int = 32
+    neighbours: int = 16
     window: int = 3
     media: int = 250_000
     viewers: int = 1 << 16
@@ -72,9 +72,7 @@ class CoEngagement:
         """Media with neighbours."""
         return len(self._slots) - len(self._free)
 
-    def add(
-        self, viewer_n: NDArray[np.integer], media_rows: Rows, ts: NDArray[np.int64]
-    ) -> None:
+    def add(self, viewer_n: NDArray[np.integer], media_rows: Rows, ts: NDArray[np.int64]) -> None:
         """Count positives in the order they come.
 
         Args:

@@ -106,8 +106,8 @@ class Popularity:
         return self._top.best(self._media["score"], k)
 
     def score(self, media_rows: Rows, now_ms: int) -> NDArray[np.float64]:
-        """The weighted decayed count that :meth:`most_popular` orders by."""
-        weighted: NDArray[np.float64] = self.decayed_media(media_rows, now_ms) @ self._weights
+        """The weighted decayed count that :meth:`most_popular` orders by, of counted rows."""
+        weighted: NDArray[np.float64] = self._media["score"][media_rows] * self._factor(now_ms)
         return weighted
 
     def _factor(self, now_ms: int) -> float:

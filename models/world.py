@@ -22,7 +22,6 @@ from models.popularity import Popularity, PopularityConfig
 from models.rankers import PriorRankers, Rankers
 from models.value import Weights
 
-
 #: By action, whether it says that the viewer liked what was there.
 _POSITIVE: Final = np.zeros(len(Action), np.bool_)
 _POSITIVE[[Action.LIKE, Action.SAVE, Action.LONG_VIEW]] = True

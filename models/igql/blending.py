@@ -11,9 +11,7 @@ from models.igql.execution import Execution
 from models.igql.sets import ColumnSet, concatenate
 
 
-def blend(
-    execution: Execution, parts: Sequence[ColumnSet], weights: Sequence[float]
-) -> ColumnSet:
+def blend(execution: Execution, parts: Sequence[ColumnSet], weights: Sequence[float]) -> ColumnSet:
     """Interleave ordered parts.
 
     Of each viewer the i-th media of a part (from 0) is due at (i + ½) / weight, equal ones in the

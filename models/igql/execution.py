@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Rows
+from models.igql.registry import SetType
 from models.igql.sets import ColumnSet, Mask
 from models.viewer_context import ViewerContext
 from models.world import World
@@ -63,6 +64,7 @@ class Execution:
         self.sources = sources
         self.notes: list[str] = []
         self._scratch = scratch or Scratch()
+        self._authors: tuple[ColumnSet, Rows] | None = None
 
     def note(self, text: str) -> None:
         """Tell something that whoever reads the plan should know."""
@@ -71,6 +73,8 @@ class Execution:
 
     def each(self, rows: ColumnSet) -> Sequence[tuple[ViewerContext, slice]]:
         """The viewers who have rows, and where these are."""
+        if len(self.viewers) == 1:
+            return [(self.viewers[0], slice(0, len(rows)))] if len(rows) else []
         bounds = rows.bounds(len(self.viewers)).tolist()
         return [
             (viewer, slice(start, end))
@@ -131,7 +135,11 @@ class Execution:
         """Each row of a viewer once, where it comes first."""
         return rows.where(self.first_places(rows, rows.row_n) == np.arange(len(rows)))
 
-    def authors(self, media: ColumnSet) -> Rows:
-        """Account row of each media's author, −1 where unknown."""
-        author_n: Rows = self.world.catalog.author_n[media.row_n]
-        return author_n
+    def authors(self, rows: ColumnSet) -> Rows:
+        """Account row of each media's author, −1 where unknown; accounts are their own."""
+        if rows.type is SetType.ACCOUNTS:
+            return rows.row_n
+        # Filters ask for those of one set one after the other.
+        if self._authors is None or self._authors[0] is not rows:
+            self._authors = rows, self.world.catalog.author_n[rows.row_n]
+        return self._authors[1]

@@ -20,7 +20,7 @@ from models.igql.blending import blend
 from models.igql.breaker import Breaker
 from models.igql.execution import Execution, Scratch
 from models.igql.fetching import fetch, sift
-from models.igql.plan_report import PlanReport, StepReport, describe, tree
+from models.igql.plan_report import PlanReport, StepReport
 from models.igql.planner import Mix, Node, Plan, Sieve, Step, Viewers
 from models.igql.predicates import candidates
 from models.igql.registry import Arguments
@@ -104,9 +104,7 @@ class Executor:
         started = self._clock()
         run = _Run(self, plan, execution)
         rows = run.node(plan.root)
-        report = PlanReport(
-            tree(plan, run.reports), plan.version, len(viewers), (self._clock() - started) * 1e6
-        )
+        report = PlanReport(plan, run.reports, len(viewers), (self._clock() - started) * 1e6)
         return Executed(rows, report, execution)
 
     def breaker(self, source: str) -> Breaker:
@@ -125,19 +123,20 @@ class _Run:
     """One execution; a node that is used twice is computed once."""
 
     def __init__(self, executor: Executor, plan: Plan, execution: Execution) -> None:
-        self.reports: dict[int, StepReport] = {}
+        self.reports: dict[Node, StepReport] = {}
         self._executor = executor
         self._plan = plan
         self._execution = execution
-        self._found: dict[int, ColumnSet] = {}
+        self._found: dict[Node, ColumnSet] = {}
         self._clock = executor._clock
 
     def node(self, node: Node) -> ColumnSet:
-        found = self._found.get(id(node))
+        found = self._found.get(node)
         if found is None:
-            report = self.reports[id(node)] = StepReport(describe(node))
-            found = self._found[id(node)] = self._compute(node, report)
+            report = StepReport(node)
+            found = self._found[node] = self._compute(node, report)
             report.rows_out = len(found)
+            self.reports[node] = report
         return found
 
     def _compute(self, node: Node, report: StepReport) -> ColumnSet:
@@ -183,9 +182,7 @@ class _Run:
         budget_s = self._executor.config.source_ms / 1e3 * len(execution.viewers)
         late = started + budget_s
         try:
-            found = fetch(
-                execution, step, rows, self._kernel(step), lambda: self._clock() <= late
-            )
+            found = fetch(execution, step, rows, self._kernel(step), lambda: self._clock() <= late)
         except Exception as error:  # Whatever user code raises.
             execution.note(f"{operator.name} failed: {error!r}")
             if breaker is not None:
@@ -202,8 +199,8 @@ class _Run:
             execution.note(f"{operator.name} took {(ended - started) * 1e3:.0f} ms")
         elif breaker is not None:
             breaker.went_well()
-        report.dropped, report.fetched = dict(found.dropped), found.count
-        if found.count and not len(found.rows):
+        report.dropped, report.fetched = dict(found.dropped), found.came
+        if found.came and not len(found.rows):
             execution.note("filters let nothing through")
         self._close(report, rows, started)
         return found.rows

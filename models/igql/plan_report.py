@@ -3,87 +3,109 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-import msgspec
-
-from models.igql.planner import Mix, Node, Plan, Sieve, Step, Viewers
+from models.igql.planner import Mix, Node, Plan, Sieve, Step, Viewers, inputs
 
 
-class StepReport(msgspec.Struct):
+@dataclass(slots=True)
+class StepReport:
     """One node.
 
     Attributes:
-        what: the operator and its arguments, as text.
         rows_in, rows_out: of all viewers.
         microseconds: of this node alone, filters included.
-        fetched: rows that came before filters and cuts, where that is more than went out.
+        fetched: rows that came before filters and cuts.
         dropped: rows that each filter took out.
         notes: what went otherwise than one might expect.
-        inputs: the nodes before it. One that is used twice appears twice, computed once.
     """
 
-    what: str
+    node: Node
     rows_in: int = 0
     rows_out: int = 0
     microseconds: float = 0.0
     fetched: int = 0
-    dropped: dict[str, int] = {}
-    notes: list[str] = []
-    inputs: list[StepReport] = []
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-class PlanReport(msgspec.Struct):
-    """One execution of a plan for a batch of viewers."""
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """One execution of a plan for a batch of viewers.
 
-    root: StepReport
-    version: str
+    Attributes:
+        steps: by node, inputs before what reads them.
+    """
+
+    plan: Plan
+    steps: Mapping[Node, StepReport]
     viewers: int
     microseconds: float
-
-    def steps(self) -> Iterator[StepReport]:
-        """Every node once, inputs first."""
-        seen: set[int] = set()
-
-        def walk(step: StepReport) -> Iterator[StepReport]:
-            if id(step) in seen:
-                return
-            seen.add(id(step))
-            for below in step.inputs:
-                yield from walk(below)
-            yield step
-
-        return walk(self.root)
 
     def dropped(self) -> dict[str, int]:
         """Rows that each filter took out, over all nodes."""
         total: Counter[str] = Counter()
-        for step in self.steps():
+        for step in self.steps.values():
             total.update(step.dropped)
         return dict(total)
 
+    def notes(self) -> list[str]:
+        """What went otherwise than one might expect, over all nodes."""
+        return [note for step in self.steps.values() for note in step.notes]
+
     def lines(self) -> list[str]:
         """The plan as an indented tree, what runs last on top."""
-        found = [f"{'rows in':>9}{'out':>8}{'µs':>9}  query {self.version}"]
-
-        def show(step: StepReport, depth: int, seen: set[int]) -> None:
-            indent = "  " * depth
-            again = id(step) in seen
-            times = " " * 26 if again else (
-                f"{step.rows_in:>9}{step.rows_out:>8}{step.microseconds:>9.0f}"
-            )
-            found.append(f"{times}  {indent}{step.what}{' (as above)' if again else ''}")
+        found = [f"{'rows in':>9}{'out':>8}{'µs':>9}  query {self.plan.version}"]
+        for node, depth, again in self._walk():
+            step, indent = self.steps[node], "  " * depth
             if again:
-                return
-            seen.add(id(step))
-            for name, count in step.dropped.items():
-                found.append(f"{'':>26}  {indent}  − {count} by {name}")
+                found.append(f"{'':>26}  {indent}{describe(node)} (as above)")
+                continue
+            found.append(
+                f"{step.rows_in:>9}{step.rows_out:>8}{step.microseconds:>9.0f}  "
+                f"{indent}{describe(node)}"
+            )
+            found.extend(
+                f"{'':>26}  {indent}  − {count} by {name}" for name, count in step.dropped.items()
+            )
             found.extend(f"{'':>26}  {indent}  ! {note}" for note in step.notes)
-            for below in step.inputs:
-                show(below, depth + 1, seen)
-
-        show(self.root, 0, set())
         return found
+
+    def document(self) -> dict[str, Any]:
+        """The plan for scripts: nodes by number, inputs before what reads them."""
+        numbers = {node: number for number, node in enumerate(self.steps)}
+        return {
+            "version": self.plan.version,
+            "viewers": self.viewers,
+            "microseconds": round(self.microseconds, 1),
+            "steps": [
+                {
+                    "step": numbers[node],
+                    "what": describe(node),
+                    "inputs": [numbers[below] for below in inputs(node)],
+                    "rows_in": step.rows_in,
+                    "rows_out": step.rows_out,
+                    "microseconds": round(step.microseconds, 1),
+                    "fetched": step.fetched,
+                    "dropped": step.dropped,
+                    "notes": step.notes,
+                }
+                for node, step in self.steps.items()
+            ],
+        }
+
+    def _walk(self) -> Iterator[tuple[Node, int, bool]]:
+        """Nodes from the root, with their depth and whether they were there before."""
+        seen: set[Node] = set()
+        waiting = [(self.plan.root, 0)]
+        while waiting:
+            node, depth = waiting.pop()
+            yield node, depth, node in seen
+            if node not in seen:
+                seen.add(node)
+                waiting.extend((below, depth + 1) for below in reversed(inputs(node)))
 
 
 def describe(node: Node) -> str:
@@ -106,12 +128,3 @@ def _value(value: object) -> str:
     if isinstance(value, tuple):
         return "{" + ", ".join(f"{name}={of}" for name, of in value) + "}"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def tree(plan: Plan, reports: dict[int, StepReport]) -> StepReport:
-    """Put the reports of a plan's nodes, by their identity, together."""
-    from models.igql.planner import inputs
-
-    for node in plan.nodes():
-        reports[id(node)].inputs = [reports[id(below)] for below in inputs(node)]
-    return reports[id(plan.root)]

@@ -1,11 +1,12 @@
-"""A checked query → a plan: filters moved to the sources, and how many rows each branch has to give.
+"""A checked query → a plan: filters at the sources, and how many rows each branch has to give.
 
 Three things travel from the end of a query towards its sources:
 
 * **filters**: an operator that only removes rows is applied where the rows come in. It passes
   ``let``, ``rank``, ``diversify_by`` (unless they make the column it looks at) and into all
-  branches of a blend, so what is spread, cut and weighed are rows that may stay. It does not pass
-  ``take``: whoever takes fifty and then filters means that.
+  branches of a blend, and one that judges accounts too from posts to their authors; so what is
+  spread, cut and weighed are rows that may stay. It does not pass ``take``: whoever takes fifty
+  and then filters means that.
 * **what must never be shown** (deleted or hidden media, those already served): a filter that no
   query writes, and that passes ``take`` too.
 * **the number asked for**, by the nearest ``take`` behind: a source fetches more than that where
@@ -108,20 +109,6 @@ class Plan:
     text: str
     source_codes: dict[str, int] = field(default_factory=dict)
 
-    def nodes(self) -> Iterator[Node]:
-        """Every node once, inputs first."""
-        seen: set[int] = set()
-
-        def walk(node: Node) -> Iterator[Node]:
-            if id(node) in seen:
-                return
-            seen.add(id(node))
-            for below in inputs(node):
-                yield from walk(below)
-            yield node
-
-        yield from walk(self.root)
-
 
 def inputs(node: Node) -> tuple[Node, ...]:
     """The nodes that a node reads."""
@@ -142,7 +129,9 @@ def plan(query: CheckedQuery, registry: Registry, canonical_text: str) -> Plan:
         canonical_text: of the query, as the formatter writes it.
     """
     known: dict[Hashable, Node] = {}
-    shown = (Filter(UNAVAILABLE, {}), Filter(SERVED, {})) if query.chain.gives is SetType.MEDIA else ()
+    shown = (
+        (Filter(UNAVAILABLE, {}), Filter(SERVED, {})) if query.chain.gives is SetType.MEDIA else ()
+    )
     root = _Planner(known).chain(query.chain, [], list(shown), None, None)
     others = (op.name for op in registry if op.source and op.name not in SOURCES)
     sources = (*SOURCES, *others)
@@ -206,8 +195,11 @@ class _Planner:
             only = cut if call.operator.name == "let" and not stays else None
             below = self._upto(chain, length - 1, moves, always, only, asked)
             return self._sieve(self._step(call, below, [], None, asked), stays)
-        below = self._upto(chain, length - 1, [], [], None, None)
-        return self._step(call, below, [*always, *written], cut, asked)
+        # What is judged by the author is judged before the author's posts are looked for.
+        earlier = [one for one in written if _by_author(one)] if call.operator.depth else []
+        below = self._upto(chain, length - 1, earlier, [], None, None)
+        filters = [*always, *(one for one in written if one not in earlier)]
+        return self._step(call, below, filters, cut, asked)
 
     def _step(
         self,
@@ -227,9 +219,7 @@ class _Planner:
         )
         return self._one(
             key,
-            lambda: Step(
-                call.operator, call.arguments, below, tuple(filters), cut, asked, key
-            ),
+            lambda: Step(call.operator, call.arguments, below, tuple(filters), cut, asked, key),
         )
 
     def _sieve(self, below: Node, filters: list[Filter]) -> Node:
@@ -243,6 +233,10 @@ class _Planner:
         if node is None:
             node = self._known[key] = make()
         return node
+
+
+def _by_author(one: Filter) -> bool:
+    return SetType.ACCOUNTS in one.operator.keeps
 
 
 def _frozen(arguments: Arguments) -> Hashable:

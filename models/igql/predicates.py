@@ -96,9 +96,11 @@ def holds(execution: Execution, media: ColumnSet, predicate: Predicate) -> Mask:
         case Not(of=part):
             return ~holds(execution, media, part)
         case AllOf(parts=parts):
-            return np.logical_and.reduce([holds(execution, media, part) for part in parts])
+            every: Mask = np.all([holds(execution, media, part) for part in parts], axis=0)
+            return every
         case AnyOf(parts=parts):
-            return np.logical_or.reduce([holds(execution, media, part) for part in parts])
+            some: Mask = np.any([holds(execution, media, part) for part in parts], axis=0)
+            return some
         case Comparison(left=left, sign=sign, right=right):
             value = (
                 _code(execution, media, left.value, right.value)

@@ -98,6 +98,13 @@ class ColumnSet:
         """The rows where `keep_n` is true."""
         return self if keep_n.all() else self.take(keep_n)
 
+    def kept(self, keep_n: Mask, most: int | None, viewers: int) -> ColumnSet:
+        """The rows where `keep_n` is true, of each viewer the first `most` of them."""
+        rows = np.flatnonzero(keep_n)
+        if most is not None:
+            rows = rows[:most] if viewers == 1 else rows[turns(self.viewer_n[rows]) < most]
+        return self if len(rows) == len(self) else self.take(rows)
+
     def scored(self, score_n: NDArray[np.float32]) -> ColumnSet:
         """The same rows with other scores."""
         return replace(self, score_n=score_n)
@@ -185,7 +192,7 @@ def concatenate(parts: Sequence[ColumnSet]) -> ColumnSet:
     return joined if order_n is None else joined.take(order_n)
 
 
-def _at(columns: Columns, rows: Positions) -> Columns:
+def _at(columns: Columns, rows: Positions | Mask) -> Columns:
     if not columns:
         return _NO_COLUMNS
     return {name: Bound(means, value_n[rows]) for name, (means, value_n) in columns.items()}
@@ -221,7 +228,7 @@ def turns(group_n: NDArray[np.integer]) -> NDArray[np.int32]:
     """Position of each row in its run of equal values, from 0."""
     n = len(group_n)
     at_n = np.arange(n, dtype=np.int32)
-    if n == 0 or group_n[0] == group_n[-1] and (group_n == group_n[0]).all():
+    if n == 0 or (group_n[0] == group_n[-1] and (group_n == group_n[0]).all()):
         return at_n
     starts = np.flatnonzero(group_n[1:] != group_n[:-1]) + 1
     begin_n = np.zeros(n, np.int32)

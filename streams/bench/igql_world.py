@@ -47,9 +47,7 @@ class ClusteredWorld:
         self._add_vectors()
         by_author = np.argsort(self._author_n, kind="stable")
         self._media_by_author = by_author
-        self._first_of_author = np.searchsorted(
-            self._author_n[by_author], np.arange(accounts + 1)
-        )
+        self._first_of_author = np.searchsorted(self._author_n[by_author], np.arange(accounts + 1))
         self._add_events(events)
 
     def _add_media(self) -> None:
@@ -99,10 +97,15 @@ class ClusteredWorld:
         rng = self._rng
         clusters = rng.choice(max(self._accounts // CLUSTER, 1), 4)
         inside_n = (rng.random(count) ** 2 * CLUSTER).astype(np.int64)
-        accounts_n = np.minimum(rng.choice(clusters, count) * CLUSTER + inside_n, self._accounts - 1)
+        accounts_n = np.minimum(
+            rng.choice(clusters, count) * CLUSTER + inside_n, self._accounts - 1
+        )
         first, after = self._first_of_author[accounts_n], self._first_of_author[accounts_n + 1]
         at_n = first + (rng.random(count) ** 2 * (after - first)).astype(np.int64)
-        return self._media_by_author[np.minimum(at_n, len(self._media_by_author) - 1)]
+        found: NDArray[np.int64] = self._media_by_author[
+            np.minimum(at_n, len(self._media_by_author) - 1)
+        ]
+        return found
 
     def viewers(self, count: int, likes: int) -> list[ViewerContext]:
         """New viewers with `likes` likes and as many views each."""
@@ -122,6 +125,7 @@ class ClusteredWorld:
 def _skewed(rng: np.random.Generator, accounts: int, count: int) -> NDArray[np.int64]:
     """Accounts to which media are given: the first of a cluster get more than the last."""
     inside_n = (rng.random(count) ** 2 * CLUSTER).astype(np.int64)
-    return np.minimum(
+    found: NDArray[np.int64] = np.minimum(
         rng.integers(0, max(accounts // CLUSTER, 1), count) * CLUSTER + inside_n, accounts - 1
     )
+    return found

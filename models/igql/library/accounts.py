@@ -13,7 +13,8 @@ from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count, named
 from models.igql.sets import ColumnSet, by_viewer
 
-#: Neighbours of one seed at most: farther ones are hardly like it, and lists of one length are cached.
+#: Neighbours of one seed at most: farther ones are hardly like it, and the cache of neighbours
+#: keeps lists of one length.
 MOST_PER_SEED: Final = 64
 
 
@@ -105,5 +106,3 @@ def posted_media(execution: Execution, accounts: ColumnSet, arguments: Arguments
         accounts.row_n, arguments["max_media_per_account"]
     )
     return accounts.derive(at_n, SetType.MEDIA, media_n)
-
-

@@ -122,7 +122,9 @@ def followed(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> 
     found: list[Rows] = []
     for at in viewers.viewer_n.tolist():
         viewer = execution.viewers[at]
-        rows = viewer.followed[~np.isin(viewer.followed, _unwanted(viewer))]
+        rows = viewer.followed
+        if len(rows):
+            rows = rows[~np.isin(rows, _unwanted(viewer))]
         found.append(rows[: arguments["max_num_to_retrieve"]])
     at_n = np.repeat(np.arange(len(viewers)), [len(rows) for rows in found])
     if not len(at_n):

@@ -15,9 +15,7 @@ from models.igql.sets import ColumnSet
     takes=SetType.MEDIA,
     gives=SetType.MEDIA,
     parameters=(count("max_num_to_retrieve", default=200, most=5000),),
-    cost=lambda rows, arguments: Cost(
-        arguments["max_num_to_retrieve"], 60.0 + 2.0 * rows
-    ),
+    cost=lambda rows, arguments: Cost(arguments["max_num_to_retrieve"], 60.0 + 2.0 * rows),
     source=True,
     limit="max_num_to_retrieve",
 )

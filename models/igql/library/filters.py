@@ -40,21 +40,22 @@ def _threshold(name: str) -> Parameter:
     cost=_cost,
     removes_only=True,
 )
-def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:  # noqa: A001
-    """Media within the thresholds of the integrity classifiers, the language, the age and the
-    predicates; ``non_recommendable_model_threshold`` bounds the highest of the classifiers.
+def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    """Media within thresholds, of a language, of an age and with predicates that hold.
+
+    ``nsfw``, ``spam`` and ``misinformation`` bound the score of one integrity classifier,
+    ``non_recommendable_model_threshold`` the highest of the three.
     """
     catalog, rows = execution.world.catalog, media.row_n
     keep_n = np.ones(len(media), np.bool_)
-    most = arguments["non_recommendable_model_threshold"]
     for of, threshold in (
+        (catalog.risk_n, arguments["non_recommendable_model_threshold"]),
         (catalog.nsfw_n, arguments["nsfw"]),
         (catalog.spam_n, arguments["spam"]),
         (catalog.misinformation_n, arguments["misinformation"]),
     ):
-        bounds = [bound for bound in (threshold, most) if bound is not None]
-        if bounds:
-            keep_n &= of[rows] <= np.float32(min(bounds))
+        if threshold is not None:
+            keep_n &= of[rows] <= np.float32(threshold)
     if arguments["language"] is not None:
         keep_n &= catalog.language_n[rows] == catalog.language_code(arguments["language"])
     if arguments["max_age_hours"] is not None:
@@ -80,9 +81,15 @@ def exclude_suppressed(execution: Execution, media: ColumnSet, arguments: Argume
     return keep_n & ~_by(execution, media, [v.blocked for v in execution.viewers])
 
 
-@operators.register(takes=SetType.MEDIA, gives=SetType.MEDIA, cost=_cost, removes_only=True)
+@operators.register(
+    takes=SetType.MEDIA,
+    gives=SetType.MEDIA,
+    cost=_cost,
+    removes_only=True,
+    keeps=(SetType.ACCOUNTS,),
+)
 def exclude_followed(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
-    """Media of accounts that the viewer does not follow."""
+    """Accounts that the viewer does not follow, or their media."""
     return ~_by(execution, media, [v.followed for v in execution.viewers])
 
 
@@ -92,10 +99,13 @@ def exclude_followed(execution: Execution, media: ColumnSet, arguments: Argument
     parameters=(count("newest", default=40, most=300),),
     cost=_cost,
     removes_only=True,
+    keeps=(SetType.ACCOUNTS,),
 )
 def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
-    """Media neither of the viewer nor of accounts whose media the viewer lately liked, saved or
-    viewed long: these belong to the home feed. ``newest`` says how many such actions count.
+    """Accounts, or their media, other than the viewer and those the viewer lately acted on.
+
+    Whose media the viewer liked, saved or viewed long belongs to the home feed. ``newest`` says how
+    many likes and saves count, and how many views.
     """
 
     def own(viewer: ViewerContext) -> Rows:
@@ -114,9 +124,8 @@ def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Argu
 
 def _available(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     catalog, rows = execution.world.catalog, media.row_n
-    keep_n = ~catalog.deleted_n[rows]
     # A media only referred to has no author, and is deleted too.
-    return keep_n & ~catalog.hidden_account_a[catalog.author_n[rows]]
+    return ~(catalog.deleted_n[rows] | catalog.hidden_account_a[execution.authors(media)])
 
 
 def _not_served(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
