@@ -81,8 +81,19 @@ def _operator(declared: Callable[Concatenate[_Taken, _P], _Given]) -> Callable[
     return called
 
 
-class _WithAccounts(Query):
-    """What takes accounts; media give theirs."""
+class _Binding(Query):
+    """What takes every set."""
+
+    __slots__ = ()
+
+    @_operator
+    def let(self, /, **bindings: str) -> Self:
+        """Bind columns to new names, which then ride along."""
+        return self
+
+
+class _WithAccounts(_Binding):
+    """What takes accounts, or accounts and media alike; media give theirs where it does not."""
 
     __slots__ = ()
 
@@ -98,17 +109,27 @@ class _WithAccounts(Query):
         """The newest posts of each account."""
         return MediaQuery(self.tree)
 
+    @_operator
+    def exclude_followed(self) -> Self:
+        """Without accounts that the viewer follows."""
+        return self
 
-class ViewerQuery(Query):
+    @_operator
+    def exclude_own_accounts(self, newest: int = 40) -> Self:
+        """Without the viewer and the accounts the viewer lately acted on."""
+        return self
+
+    @_operator
+    def take(self, count: int) -> Self:
+        """The first rows."""
+        return self
+
+
+class ViewerQuery(_Binding):
     """A query that stands at the viewer."""
 
     __slots__ = ()
     _set = "the viewer"
-
-    @_operator
-    def let(self, /, **bindings: str) -> Self:
-        """Bind columns to new names, which then ride along."""
-        return self
 
     @_operator
     def liked(self, max_num_to_retrieve: int = 30) -> MediaQuery:
@@ -147,16 +168,6 @@ class AccountsQuery(_WithAccounts):
     __slots__ = ()
     _set = "accounts"
 
-    @_operator
-    def let(self, /, **bindings: str) -> Self:
-        """Bind columns to new names, which then ride along."""
-        return self
-
-    @_operator
-    def take(self, count: int) -> Self:
-        """The first accounts."""
-        return self
-
 
 class MediaQuery(_WithAccounts):
     """A query that stands at media; it may end there."""
@@ -167,11 +178,6 @@ class MediaQuery(_WithAccounts):
     def build(self) -> Chain:
         """The tree, for the checker."""
         return self.tree
-
-    @_operator
-    def let(self, /, **bindings: str) -> Self:
-        """Bind columns to new names, which then ride along."""
-        return self
 
     @_operator
     def authors(self) -> AccountsQuery:
@@ -208,23 +214,8 @@ class MediaQuery(_WithAccounts):
         return self
 
     @_operator
-    def exclude_followed(self) -> Self:
-        """Media of accounts that the viewer does not follow."""
-        return self
-
-    @_operator
-    def exclude_own_accounts(self, newest: int = 40) -> Self:
-        """Media neither of the viewer nor of the accounts the viewer lately acted on."""
-        return self
-
-    @_operator
     def rank(self, ranking_model: str = "default") -> Self:
         """Media by the score of a model, highest first."""
-        return self
-
-    @_operator
-    def take(self, count: int) -> Self:
-        """The first media."""
         return self
 
     @_operator
