@@ -13,18 +13,18 @@ from typing import Any, Final
 
 from models.igql.builder import blend, user
 from models.igql.checker import check, load
-from models.igql.environment import Column, Environment
+from models.igql.environment import Column
 from models.igql.errors import IgqlError
 from models.igql.expressions import column, text
 from models.igql.grammar import GRAMMAR
 from models.igql.library import operators
-from models.igql.library.ordering import MODELS
 from models.igql.registry import Kind, Operator, Parameter, SetType
 from models.igql.tree import Chain
 from models.igql.wording import wanted
+from models.queries import environment
 
 PAGE: Final = Path(__file__).parent / "igql.md"
-ENVIRONMENT: Final = Environment(operators, names={"embedding": ("default",), "model": MODELS})
+ENVIRONMENT: Final = environment()
 #: A block that is run, and the block that has what it says.
 EXAMPLE: Final = re.compile(
     r"^(```(igql|python)\n((?:(?!```).)*)```\n\n```text\n)((?:(?!```).)*)(```\n)", re.DOTALL | re.M

@@ -17,11 +17,11 @@ from models.igql.checker import load
 from models.igql.environment import Environment
 from models.igql.errors import IgqlError
 from models.igql.formatter import format_query
-from models.igql.library import operators
 from models.igql.parser import parse
 from models.igql.registry import RESERVED
+from models.queries import environment
 
-ENVIRONMENT = Environment(operators)
+ENVIRONMENT = environment()
 
 QUERIES = (
     """user

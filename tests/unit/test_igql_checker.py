@@ -24,8 +24,9 @@ from models.igql.library import operators
 from models.igql.parser import parse
 from models.igql.registry import ColumnType, Cost, Kind, Parameter, SetType, count, named
 from models.igql.tree import AllOf, Call, Chain, Comparison, Name, Number, User
+from models.queries import environment
 
-ENVIRONMENT = Environment(operators)
+ENVIRONMENT = environment()
 DEFAULT = (
     "blend(1: user.liked(30).account_nn().posted_media(), 3: user.popular(200))"
     ".filter(media_age_hours < 72, nsfw=0.1, spam < 0.5).diversify_by(seed).take(50)"
