@@ -136,6 +136,13 @@ def test_huge_and_odd_numbers_are_refused(number: str) -> None:
         parse(f"user.popular({number})")
 
 
+@pytest.mark.parametrize("text", ['"\ud800"', '"\\ud83d\\ude00"', '"\x00"', '"\\x41"', '"\n"'])
+def test_texts_have_no_characters_that_cannot_be_printed(text: str) -> None:
+    with pytest.raises(IgqlSyntaxError) as caught:
+        parse(f"user.f({text})")
+    str(caught.value).encode()
+
+
 def test_a_tree_nested_too_deep_has_no_text() -> None:
     query = Chain(User())
     for _ in range(40):
