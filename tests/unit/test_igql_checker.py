@@ -1,6 +1,7 @@
 """Checking: what the planner is given, what scopes know, and that every mistake is told at once."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from models.igql.tree import AllOf, Call, Chain, Comparison, Name, Number, User
 from models.queries import environment
 
 ENVIRONMENT = environment()
+PAGE = (Path(__file__).parents[2] / "docs" / "igql.md").read_text()
 DEFAULT = (
     "blend(1: user.liked(30).account_nn().posted_media(), 3: user.popular(200))"
     ".filter(media_age_hours < 72, nsfw=0.1, spam < 0.5).diversify_by(seed).take(50)"
@@ -278,6 +280,8 @@ def test_what_user_code_registers_is_checked_like_the_rest() -> None:
     ]
     [error] = errors("user.nearby()", environment)
     assert error.message == "nearby needs city: a text in quotes"
+    for message in (*messages[1:4], error.message):
+        assert f"`{message}`" in PAGE
     # The registry that was copied is as it was.
     assert errors('user.nearby(city="Oslo")')[0].message.startswith("nearby is no operator")
 
@@ -285,6 +289,7 @@ def test_what_user_code_registers_is_checked_like_the_rest() -> None:
 def test_names_that_are_not_loaded_are_told() -> None:
     [error] = errors("user.popular().rank()", Environment(operators, names={}))
     assert error.message == "default is no model: no model is loaded here"
+    assert f"`{error.message}`" in PAGE
 
 
 @pytest.mark.parametrize(
