@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 #: Candidate sources by code. Code 0 is a media that no source retrieved, e.g. a logged exposure
 #: of another surface: its one-hot columns are all zero.
-SOURCES: Final = ("logged", "account_nn", "followed", "popular", "fresh", "co_engaged")
+SOURCES: Final = ("logged", "account_nn", "followed", "popular", "fresh")
 
 ACTION_COLUMNS: Final = ("like", "save", "see_fewer", "view", "long_view")
 RATE_COLUMNS: Final = ("like", "save", "see_fewer", "long_view")
