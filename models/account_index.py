@@ -3,9 +3,13 @@
 The main is a FAISS index that is never written to. Accounts changed since it was built are
 searched exactly in the delta; their old vectors, and removed accounts, are masked inside the main
 search, so no result is lost and none appears twice. A new main is built from a snapshot while
-lookups and changes go on (:meth:`AccountIndex.build_main`), then put in place in one step
-(:meth:`AccountIndex.swap`); what changed meanwhile stays in the delta. The log-structured merge of
-Bigtable, applied to vectors, because FAISS HNSW cannot delete and adding an id again doubles it.
+lookups and changes go on (:meth:`AccountIndex.build_main`), or another process built it
+(:meth:`AccountIndex.bind_main`); then it is put in place in one step (:meth:`AccountIndex.swap`)
+and what changed meanwhile stays in the delta. The log-structured merge of Bigtable, applied to
+vectors, because FAISS HNSW cannot delete and adding an id again doubles it.
+
+A vector is held once: in the main, whose memory several processes may share, or in the delta.
+A change costs the same however many accounts there are.
 
 Threads: any number may search while others change, build and swap. A search sees the state at one
 moment; one that begins after ``remove`` returned does not find the account.
@@ -30,7 +34,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.account_delta import AccountDelta, DeltaView
 from models.ann_main import AnnMain, MainConfig
+from models.change_log import ChangeLog
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int32]
@@ -38,6 +44,12 @@ Rows = NDArray[np.int32]
 NOT_FOUND: Final = np.int32(-1)
 _FIRST_CAPACITY: Final = 1024
 _TINY: Final = 1e-12
+# Where the vector of a row is: nowhere, at a position of the main, or (downwards from here) in an
+# entry of the delta.
+_NOWHERE: Final = -1
+_FIRST_ENTRY: Final = -2
+#: Vectors copied or compared while nobody else may change the index: about a millisecond.
+_AT_ONCE: Final = 4096
 
 
 class AccountIndexError(ValueError):
@@ -70,10 +82,17 @@ class ForeignMainError(AccountIndexError):
 
 
 class Main(msgspec.Struct, frozen=True):
-    """A built main: position p holds the vector that row ``rows_m[p]`` had at `built_at`."""
+    """A main for one index.
+
+    Attributes:
+        ann: position p holds a vector of row ``rows_m[p]``.
+        valid_m: where it is the vector that the row had at version `built_at`.
+        owner: the index that the rows belong to.
+    """
 
     ann: AnnMain
     rows_m: Rows
+    valid_m: NDArray[np.bool_]
     built_at: int
     owner: object
 
@@ -84,8 +103,7 @@ class _View(msgspec.Struct, frozen=True):
     main: Main | None
     # One bit per position of the main, None when all are alive.
     alive: NDArray[np.uint8] | None
-    delta_rows_e: Rows
-    delta_ed: Vectors
+    delta: DeltaView
 
 
 class AccountIndex:
@@ -116,24 +134,28 @@ class AccountIndex:
         self._version = 0
         self._row_of: dict[str, int] = {}
         self._ids: list[str] = []
-        self._vectors: Vectors = np.zeros((_FIRST_CAPACITY, dimension), dtype=np.float32)
-        self._present = np.zeros(_FIRST_CAPACITY, dtype=np.bool_)
+        self._place = np.full(_FIRST_CAPACITY, _NOWHERE, dtype=np.int32)
         self._changed_at = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self._in_main = np.zeros(_FIRST_CAPACITY, dtype=np.bool_)
         self._size = 0
         self._main: Main | None = None
+        # One bit per position of the main, and how many are not set.
+        self._alive = np.zeros(0, dtype=np.uint8)
+        self._dead = 0
+        self._delta = AccountDelta(dimension)
+        self._changes = ChangeLog()
         self._view: _View | None = None
 
     @property
     def version(self) -> int:
         """Grows with every change of content; a rebuild changes no content."""
-        return self._version
+        # Under the lock: a change that has this version is complete.
+        with self._lock:
+            return self._version
 
     @property
     def delta_size(self) -> int:
         """Accounts searched exactly beside the main; rebuild when it grows large."""
-        with self._lock:
-            return int((self._present & ~self._in_main).sum())
+        return self._delta.alive
 
     @property
     def main_size(self) -> int:
@@ -146,7 +168,7 @@ class AccountIndex:
 
     def __contains__(self, account: str) -> bool:
         row = self._row_of.get(account)
-        return row is not None and bool(self._present[row])
+        return row is not None and bool(self._place[row] != _NOWHERE)
 
     def upsert(self, ids: Sequence[str], vectors_nd: NDArray[Any]) -> int:
         """Add accounts or replace their vectors; of an id given twice the last valid one stays.
@@ -168,14 +190,14 @@ class AccountIndex:
         picked_u = np.fromiter(last.values(), dtype=np.int64, count=len(last))
         with self._lock:
             rows_u = self._rows_for(last)
-            same_u = (self._vectors[rows_u] == unit_nd[picked_u]).all(axis=1)
-            changed_u = ~(same_u & self._present[rows_u])
-            rows_c = rows_u[changed_u]
+            there_u = self._place[rows_u] != _NOWHERE
+            same_u = there_u & (self._stored(rows_u) == unit_nd[picked_u]).all(axis=1)
+            rows_c = rows_u[~same_u]
             if len(rows_c):
-                self._vectors[rows_c] = unit_nd[picked_u[changed_u]]
-                self._size += int((~self._present[rows_c]).sum())
-                self._present[rows_c] = True
-                self._touch(rows_c)
+                self._size += int((~there_u).sum())
+                self._vacate(rows_c)
+                self._append(rows_c, unit_nd[picked_u[~same_u]])
+                self._changed(rows_c)
         if rejected:
             raise RejectedVectorsError(rejected)
         return len(rows_c)
@@ -186,12 +208,12 @@ class AccountIndex:
             rows_n = np.array(
                 sorted({self._row_of[a] for a in ids if a in self._row_of}), dtype=np.int64
             )
-            rows_n = rows_n[self._present[rows_n]]
+            rows_n = rows_n[self._place[rows_n] != _NOWHERE]
             if len(rows_n):
-                self._present[rows_n] = False
-                self._vectors[rows_n] = 0.0
                 self._size -= len(rows_n)
-                self._touch(rows_n)
+                self._vacate(rows_n)
+                self._place[rows_n] = _NOWHERE
+                self._changed(rows_n)
             return len(rows_n)
 
     def search(self, queries_qd: NDArray[Any], k: int) -> tuple[Rows, Vectors]:
@@ -214,7 +236,7 @@ class AccountIndex:
         rows_qk = np.full((len(unit_qd), max(k, 0)), NOT_FOUND, dtype=np.int32)
         similarities_qk = np.full(rows_qk.shape, -np.inf, dtype=np.float32)
         view = self._current_view()
-        parts = [_search_main(view, unit_qd, k), _search_delta(view, unit_qd, k)] if k > 0 else []
+        parts = [_search_main(view, unit_qd, k), view.delta.search(unit_qd, k)] if k > 0 else []
         found = [part for part in parts if part is not None]
         if found:
             all_rows = np.concatenate([rows for rows, _ in found], axis=1)
@@ -224,7 +246,7 @@ class AccountIndex:
             width = order.shape[1]
             rows_qk[:, :width] = np.take_along_axis(all_rows, order, axis=1)
             similarities_qk[:, :width] = np.take_along_axis(all_similarities, order, axis=1)
-            similarities_qk[rows_qk == NOT_FOUND] = -np.inf
+            rows_qk[np.isneginf(similarities_qk)] = NOT_FOUND
         rows_qk[~usable_q] = NOT_FOUND
         similarities_qk[~usable_q] = -np.inf
         return rows_qk, similarities_qk
@@ -234,7 +256,7 @@ class AccountIndex:
         with self._lock:
             rows_n = np.array([self._row_of.get(account, -1) for account in ids], dtype=np.int32)
             known_n = rows_n >= 0
-            known_n[known_n] = self._present[rows_n[known_n]]
+            known_n[known_n] = self._place[rows_n[known_n]] != _NOWHERE
             rows_n[~known_n] = NOT_FOUND
             return rows_n
 
@@ -254,31 +276,86 @@ class AccountIndex:
         """Unit vectors of the rows, (…, dimension); zeros for −1 and for removed accounts."""
         with self._lock:
             known = (rows >= 0) & (rows < len(self._ids))
-            vectors: Vectors = self._vectors[np.where(known, rows, 0)]
-        vectors[~known] = 0.0
-        return vectors
+            vectors = self._stored(np.where(known, rows, 0).ravel())
+        vectors[~known.ravel()] = 0.0
+        return vectors.reshape(*rows.shape, self.dimension)
+
+    def changed_at(self, rows: NDArray[Any]) -> NDArray[np.int64]:
+        """The version that last changed each row: its vector is another, it came or it went."""
+        changed: NDArray[np.int64] = self._changed_at[rows]
+        return changed
+
+    def changed_since(self, version: int) -> Rows | None:
+        """Distinct rows that changed after a version; None where that is too long ago to tell."""
+        with self._lock:
+            return self._changes.since(version)
+
+    def snapshot(self) -> tuple[Rows, Vectors, int]:
+        """Rows_m with a vector, the vectors_md and a version.
+
+        Changes may go on meanwhile: a row that changes after the version has its old vector, its
+        new one or zeros.
+        """
+        with self._lock:
+            rows_m = np.flatnonzero(self._place[: len(self._ids)] != _NOWHERE).astype(np.int32)
+            version = self._version
+        vectors_md = np.empty((len(rows_m), self.dimension), dtype=np.float32)
+        for at in _slices(len(rows_m)):
+            with self._lock:
+                vectors_md[at] = self._stored(rows_m[at])
+        return rows_m, vectors_md, version
 
     def build_main(self) -> Main:
         """Build a main from a snapshot; may take long and may run in any thread."""
+        rows_m, vectors_md, version = self.snapshot()
+        ann = AnnMain.build(vectors_md, self.config)
+        return Main(ann, rows_m, np.ones(len(rows_m), np.bool_), version, self._owner)
+
+    def bind_main(self, ann: AnnMain, ids: Sequence[str]) -> Main:
+        """A main that was built elsewhere, of the accounts `ids`, made usable here.
+
+        It brings no content: accounts that are not here, or have another vector here, are masked.
+
+        Raises:
+            VectorShapeError: its vectors have another dimension, or are not one per account.
+        """
+        if ann.vectors_md.shape != (len(ids), self.dimension):
+            raise VectorShapeError(
+                f"a main of shape {ann.vectors_md.shape} for {len(ids)} accounts where "
+                f"dimension {self.dimension} is expected: build it anew"
+            )
         with self._lock:
-            rows_m = np.flatnonzero(self._present).astype(np.int32)
-            vectors_md = self._vectors[rows_m]
-            built_at = self._version
-        return Main(AnnMain(vectors_md, self.config), rows_m, built_at, self._owner)
+            version = self._version
+        rows_m = np.empty(len(ids), dtype=np.int32)
+        valid_m = np.empty(len(ids), dtype=np.bool_)
+        for at in _slices(len(ids)):
+            with self._lock:
+                rows_m[at] = rows = self.row_of(ids[at])
+                same = (self._stored(rows) == ann.vectors_md[at]).all(axis=1)
+                valid_m[at] = same & (rows != NOT_FOUND)
+        return Main(ann, rows_m, valid_m, version, self._owner)
 
     def swap(self, main: Main) -> None:
         """Put a main in place in one step; changes since its snapshot stay in the delta.
 
         Raises:
-            ForeignMainError: `main` was built by another index.
+            ForeignMainError: `main` belongs to another index.
         """
         if main.owner is not self._owner:
-            raise ForeignMainError("this main was built by another index; build it with this one")
+            raise ForeignMainError("this main belongs to another index; build it with this one")
         with self._lock:
-            unchanged_m = self._changed_at[main.rows_m] <= main.built_at
-            self._in_main[:] = False
-            self._in_main[main.rows_m[unchanged_m]] = True
-            self._main = main
+            valid_m = main.valid_m & (self._changed_at[main.rows_m] <= main.built_at)
+            positions = np.flatnonzero(valid_m)
+            covered_n = np.zeros(len(self._place), dtype=np.bool_)
+            covered_n[main.rows_m[positions]] = True
+            rows_e = np.flatnonzero((self._place != _NOWHERE) & ~covered_n)
+            delta = AccountDelta(self.dimension, 2 * len(rows_e))
+            entries = delta.append(rows_e, self._stored(rows_e))
+            self._place[main.rows_m[positions]] = positions
+            self._place[rows_e] = _FIRST_ENTRY - entries
+            self._main, self._delta = main, delta
+            self._alive = np.packbits(valid_m, bitorder="little")
+            self._dead = len(valid_m) - len(positions)
             self._view = None
 
     def rebuild(self) -> None:
@@ -288,9 +365,9 @@ class AccountIndex:
     def state_hash(self) -> str:
         """Hash of accounts and vectors; equal content gives equal hashes whatever came before."""
         with self._lock:
-            rows = np.flatnonzero(self._present).tolist()
+            rows = np.flatnonzero(self._place[: len(self._ids)] != _NOWHERE).tolist()
             rows.sort(key=self._ids.__getitem__)
-            vectors_nd = self._vectors[np.array(rows, dtype=np.int64)]
+            vectors_nd = self._stored(np.array(rows, dtype=np.int64))
             names = [self._ids[row].encode() for row in rows]
         digest = blake2b(self.dimension.to_bytes(4, "big"), digest_size=32)
         digest.update(np.array([len(name) for name in names], dtype="<u4").tobytes())
@@ -319,21 +396,44 @@ class AccountIndex:
                 row = self._row_of[account] = len(self._ids)
                 self._ids.append(account)
             rows_u[n] = row
-        if len(self._ids) > len(self._present):
-            self._grow(max(len(self._ids), 2 * len(self._present)))
+        if len(self._ids) > len(self._place):
+            more = max(len(self._ids), 2 * len(self._place)) - len(self._place)
+            self._place = np.pad(self._place, (0, more), constant_values=_NOWHERE)
+            self._changed_at = np.pad(self._changed_at, (0, more))
         return rows_u
 
-    def _grow(self, capacity: int) -> None:
-        more = capacity - len(self._present)
-        self._vectors = np.pad(self._vectors, ((0, more), (0, 0)))
-        self._present = np.pad(self._present, (0, more))
-        self._changed_at = np.pad(self._changed_at, (0, more))
-        self._in_main = np.pad(self._in_main, (0, more))
+    def _stored(self, rows: NDArray[Any]) -> Vectors:
+        """Vectors of one-dimensional rows, zeros where there is none; under the lock."""
+        places = self._place[rows]
+        vectors = np.zeros((len(rows), self.dimension), dtype=np.float32)
+        in_main = places >= 0
+        if self._main is not None and in_main.any():
+            vectors[in_main] = self._main.ann.vectors_md[places[in_main]]
+        in_delta = places <= _FIRST_ENTRY
+        if in_delta.any():
+            vectors[in_delta] = self._delta.vectors_of(_FIRST_ENTRY - places[in_delta])
+        return vectors
 
-    def _touch(self, rows_c: NDArray[np.int64]) -> None:
+    def _vacate(self, rows_c: NDArray[np.int64]) -> None:
+        """Mask the vectors that rows have now; the caller says where the rows are next."""
+        places = self._place[rows_c]
+        positions = places[places >= 0]
+        if len(positions):
+            bits = np.left_shift(1, positions & 7, dtype=np.int64).astype(np.uint8)
+            np.bitwise_and.at(self._alive, positions >> 3, ~bits)
+            self._dead += len(positions)
+        self._delta.kill(_FIRST_ENTRY - places[places <= _FIRST_ENTRY])
+
+    def _append(self, rows_c: NDArray[np.int64], vectors_cd: Vectors) -> None:
+        if self._delta.used + len(rows_c) > self._delta.capacity:
+            self._delta, rows_e = self._delta.compacted(len(rows_c))
+            self._place[rows_e] = _FIRST_ENTRY - np.arange(len(rows_e))
+        self._place[rows_c] = _FIRST_ENTRY - self._delta.append(rows_c, vectors_cd)
+
+    def _changed(self, rows_c: NDArray[np.int64]) -> None:
         self._version += 1
         self._changed_at[rows_c] = self._version
-        self._in_main[rows_c] = False
+        self._changes.add(self._version, rows_c)
         self._view = None
 
     def _current_view(self) -> _View:
@@ -341,14 +441,13 @@ class AccountIndex:
         if view is not None:
             return view
         with self._lock:
-            delta_rows_e = np.flatnonzero(self._present & ~self._in_main).astype(np.int32)
-            alive = None
-            if self._main is not None:
-                alive_m = self._in_main[self._main.rows_m]
-                if not alive_m.all():
-                    alive = np.packbits(alive_m, bitorder="little")
-            self._view = _View(self._main, alive, delta_rows_e, self._vectors[delta_rows_e])
-            return self._view
+            alive = self._alive.copy() if self._dead else None
+            self._view = view = _View(self._main, alive, self._delta.view())
+            return view
+
+
+def _slices(length: int) -> list[slice]:
+    return [slice(at, at + _AT_ONCE) for at in range(0, length, _AT_ONCE)]
 
 
 def _normalised(vectors_nd: Vectors) -> tuple[Vectors, NDArray[np.bool_]]:
@@ -369,14 +468,3 @@ def _search_main(view: _View, unit_qd: Vectors, k: int) -> tuple[Rows, Vectors] 
     found_qk = positions_qk >= 0
     rows_qk = np.where(found_qk, main.rows_m[positions_qk], NOT_FOUND)
     return rows_qk, np.where(found_qk, scores_qk, np.float32(-np.inf))
-
-
-def _search_delta(view: _View, unit_qd: Vectors, k: int) -> tuple[Rows, Vectors] | None:
-    if not len(view.delta_rows_e):
-        return None
-    scores_qe = unit_qd @ view.delta_ed.T
-    if k < scores_qe.shape[1]:
-        best_qk = np.argpartition(-scores_qe, k - 1, axis=1)[:, :k]
-        return view.delta_rows_e[best_qk], np.take_along_axis(scores_qe, best_qk, axis=1)
-    rows_qe = np.broadcast_to(view.delta_rows_e, scores_qe.shape)
-    return rows_qe, scores_qe

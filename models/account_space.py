@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.account_index import AccountIndex
 from models.columns import UNKNOWN, Columns, Rows
+from models.neighbour_cache import NeighbourCache
 
 
 class AccountSpace:
@@ -23,6 +24,7 @@ class AccountSpace:
         self.name = name
         self.dimension = dimension
         self.index = AccountIndex(dimension)
+        self.neighbours = NeighbourCache(self.index)
         self._of_account = Columns(row=(np.int32, UNKNOWN))
         self._of_row = Columns(account=(np.int32, UNKNOWN))
 
@@ -58,10 +60,7 @@ class AccountSpace:
 
     def vectors_of(self, account_rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Unit vectors_nd of accounts (zeros where there is none) and whether each has one."""
-        of_account = self._of_account["row"]
-        inside = (account_rows >= 0) & (account_rows < len(of_account))
-        rows = np.full(len(account_rows), UNKNOWN, np.int32)
-        rows[inside] = of_account[account_rows[inside]]
+        rows = self._index_rows(account_rows)
         known_n = rows != UNKNOWN
         vectors_nd = np.zeros((len(rows), self.dimension), np.float32)
         if known_n.any():
@@ -73,5 +72,27 @@ class AccountSpace:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Account rows_qk and cosines_qk nearest to each vector, best first, −1 padded."""
         rows_qk, cosines_qk = self.index.search(vectors_qd, k)
-        accounts_qk = np.where(rows_qk >= 0, self._of_row["account"][rows_qk], UNKNOWN)
-        return accounts_qk.astype(np.int32), cosines_qk
+        return self._accounts(rows_qk), cosines_qk
+
+    def neighbours_of(
+        self, account_rows: Rows, k: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Account rows_qk and cosines_qk of the nearest other accounts, best first, −1 padded.
+
+        From a cache where nothing has changed that matters; an account without a vector has no
+        neighbours.
+        """
+        rows_qk, cosines_qk = self.neighbours.neighbours_of(self._index_rows(account_rows), k)
+        return self._accounts(rows_qk), cosines_qk
+
+    def _index_rows(self, account_rows: Rows) -> Rows:
+        of_account = self._of_account["row"]
+        inside = (account_rows >= 0) & (account_rows < len(of_account))
+        rows = np.full(len(account_rows), UNKNOWN, np.int32)
+        rows[inside] = of_account[account_rows[inside]]
+        return rows
+
+    def _accounts(self, rows_qk: Rows) -> Rows:
+        if not len(self._of_row):
+            return np.full(rows_qk.shape, UNKNOWN, np.int32)
+        return np.where(rows_qk >= 0, self._of_row["account"][rows_qk], UNKNOWN).astype(np.int32)

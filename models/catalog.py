@@ -41,6 +41,7 @@ class Catalog:
             nsfw=(np.float32, 0.0),
             spam=(np.float32, 0.0),
             misinformation=(np.float32, 0.0),
+            risk=(np.float32, 0.0),
             deleted=(np.bool_, True),
             topic=(np.int32, 0),
             language=(np.int32, 0),
@@ -104,6 +105,11 @@ class Catalog:
     def misinformation_n(self) -> NDArray[np.float32]:
         """Integrity score in [0, 1]."""
         return self._m["misinformation"]
+
+    @property
+    def risk_n(self) -> NDArray[np.float32]:
+        """The highest of the integrity scores."""
+        return self._m["risk"]
 
     @property
     def deleted_n(self) -> NDArray[np.bool_]:
@@ -176,6 +182,14 @@ class Catalog:
         """Name of a topic code, empty for 0."""
         return self._topics[code]
 
+    def topic_code(self, name: str) -> int:
+        """Code of a topic, −1 for one that nothing has."""
+        return self._topics.row(name)
+
+    def language_code(self, name: str) -> int:
+        """Code of a language, −1 for one that nothing has."""
+        return self._languages.row(name)
+
     def author_of(self, media_id: str) -> str | None:
         """Id of a media's author, None if the media is not known (deleted ones still are)."""
         row = self._media.row(media_id)
@@ -228,6 +242,9 @@ class Catalog:
         m["nsfw"][rows] = [record.integrity.nsfw for record in records]
         m["spam"][rows] = [record.integrity.spam for record in records]
         m["misinformation"][rows] = [record.integrity.misinformation for record in records]
+        m["risk"][rows] = np.maximum.reduce(
+            [m["nsfw"][rows], m["spam"][rows], m["misinformation"][rows]]
+        )
         m["topic"][rows] = self._codes(
             self._topics, self._topic_hash, [r.topics[0] if r.topics else "" for r in records]
         )

@@ -134,6 +134,8 @@ class TopRows:
         """Up to k rows with the highest finite keys above 0, best first (equal keys: lower row)."""
         if self._cached is not None and self._cached[0] >= k:
             return self._cached[1][:k]
+        # Some more than asked for are kept, so that asking for those later costs nothing.
+        k, wanted = max(k, self._pool_size // 4), k
         if not self._scanned or k > self._pool_size:
             self._scan(key_n, k)
         rows = self._select(key_n, k)
@@ -142,7 +144,7 @@ class TopRows:
             self._scan(key_n, k)
             rows = self._select(key_n, k)
         self._cached = (k, rows)
-        return rows
+        return rows[:wanted]
 
     def _select(self, key_n: NDArray[np.float64], k: int) -> Rows:
         rows = np.unique(np.concatenate([self._pool, *self._touched]))

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from models.default_query import QueryConfig, default_query
 from models.examples import CandidateSets
 from models.feature_schema import FeatureMatrix
 from models.features import assemble
+from models.queries import CandidateQuery
 from models.viewer_context import ViewerContext
 from models.viewer_state import FoldConfig, ViewerState
 from models.world import World
@@ -23,27 +23,26 @@ def candidate_sets(
     viewers: Iterable[tuple[str, ViewerState]],
     world: World,
     now_ms: int,
-    query: QueryConfig | None = None,
+    query: CandidateQuery | None = None,
     fold: FoldConfig | None = None,
 ) -> CandidateSets:
-    """Run the default query for each viewer and assemble the features of all it finds.
+    """Run the query for each viewer and assemble the features of all it finds.
 
     Args:
         viewers: ids and states; an empty state stands for a viewer without history.
         world: as it is at `now_ms`.
         now_ms: event time of the request.
-        query: sizes of the query.
+        query: what finds the candidates; by default the one that comes with the package.
         fold: settings the states were folded with.
 
     Returns:
         One group per viewer for whom anything was found, in the order of `viewers`.
     """
-    query = query or QueryConfig()
-    nothing_served = np.empty(0, np.int32)
+    query = query or CandidateQuery()
     parts: list[FeatureMatrix] = []
     for viewer_id, state in viewers:
         viewer = ViewerContext.from_state(viewer_id, state, world, now_ms, fold)
-        found, _ = default_query(viewer, world, query, now_ms, nothing_served)
+        found = query.find([viewer], world, now_ms).candidates()
         if len(found):
             parts.append(assemble(viewer, found, world, now_ms))
     sizes_g = np.array([len(part) for part in parts], np.int64)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Rows
-from models.default_query import QUERY_VERSION, QueryConfig, default_query
 from models.diversity import DiversityConfig, diversify
 from models.features import FEATURE_VERSION, assemble
 from models.grid import Grid
+from models.queries import CandidateQuery
 from models.value import value
 from models.viewer_context import ViewerContext
 from models.world import World
@@ -39,7 +39,6 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
             only if nothing else is left.
     """
 
-    query: QueryConfig = QueryConfig()
     first: int = 150
     second: int = 50
     size: int = 25
@@ -55,15 +54,19 @@ def explore(
     config: ExploreConfig,
     now_ms: int,
     exclude_media_rows: Rows = _NO_ROWS,
+    query: CandidateQuery | None = None,
 ) -> Grid:
     """Compute a grid. Fewer items than asked when there is little to show, never an error.
 
     Args:
         exclude_media_rows: media already served, e.g. on earlier pages; unknown rows are ignored.
+        query: what finds the candidates; by default the one that comes with the package.
     """
+    query = query or CandidateQuery()
     served = exclude_media_rows[exclude_media_rows >= 0]
     rankers, weights = world.rankers, world.weights
-    candidates, dropped = default_query(viewer, world, config.query, now_ms, served)
+    found = query.find([viewer], world, now_ms, [served])
+    candidates = found.candidates()
     features = assemble(viewer, candidates, world, now_ms)
     media_n, author_n = candidates.media_n, world.catalog.author_n[candidates.media_n]
     likeness_n = features.column("see_fewer_similarity")
@@ -111,12 +114,13 @@ def explore(
         candidate_count=len(candidates),
         generated_at_ms=now_ms,
         reflects_ts=viewer.reflects_ts,
-        dropped=dict(dropped),
+        dropped=found.report.dropped(),
         versions={
             **world.versions(),
             "index": world.index_version(),
             "features": FEATURE_VERSION,
-            "query": QUERY_VERSION,
+            "query": query.plan.version,
+            "arm": query.name,
         },
     )
 

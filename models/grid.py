@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.candidates import Candidates
 from models.columns import UNKNOWN, Rows
-from models.feature_schema import SOURCES, FeatureMatrix
+from models.feature_schema import FeatureMatrix
 from models.world import World
 
 
@@ -153,7 +153,7 @@ class Grid:
                         catalog.author_ids(self.author_n),
                         self.value_n.tolist(),
                         self.probabilities_n3.tolist(),
-                        [SOURCES[code] for code in found.source_n.tolist()],
+                        [found.sources[code] for code in found.source_n.tolist()],
                         seeds,
                         self._stages(),
                         strict=True,

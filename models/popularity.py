@@ -106,8 +106,11 @@ class Popularity:
         return self._top.best(self._media["score"], k)
 
     def score(self, media_rows: Rows, now_ms: int) -> NDArray[np.float64]:
-        """The weighted decayed count that :meth:`most_popular` orders by."""
-        weighted: NDArray[np.float64] = self.decayed_media(media_rows, now_ms) @ self._weights
+        """The weighted decayed count that :meth:`most_popular` orders by; 0 where never counted."""
+        score_m = self._media["score"]
+        inside = (media_rows >= 0) & (media_rows < len(score_m))
+        weighted = np.zeros(len(media_rows))
+        weighted[inside] = score_m[media_rows[inside]] * self._factor(now_ms)
         return weighted
 
     def _factor(self, now_ms: int) -> float:

@@ -7,6 +7,7 @@ there are no locks and no half-applied batches.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -14,11 +15,16 @@ from numpy.typing import NDArray
 
 from models.account_space import AccountSpace
 from models.catalog import Catalog
-from models.columns import UNKNOWN, Rows
+from models.co_engagement import CoEngagement, CoEngagementConfig
+from models.columns import UNKNOWN, Rows, hash_id
 from models.events import Account, Action, Media, MediaEvent
 from models.popularity import Popularity, PopularityConfig
 from models.rankers import PriorRankers, Rankers
 from models.value import Weights
+
+#: By action, whether it says that the viewer liked what was there.
+_POSITIVE: Final = np.zeros(len(Action), np.bool_)
+_POSITIVE[[Action.LIKE, Action.SAVE, Action.LONG_VIEW]] = True
 
 
 class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +32,13 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         popularity: half-life and weights of popularity.
+        co_engagement: bounds and half-life of the counts of media acted on together.
         switch_share: a new embedding space takes over when it holds at least this share of the
             accounts of the live one.
     """
 
     popularity: PopularityConfig = PopularityConfig()
+    co_engagement: CoEngagementConfig = CoEngagementConfig()
     switch_share: float = 0.8
 
 
@@ -47,6 +55,7 @@ class World:
         self.config = config or WorldConfig()
         self.catalog = Catalog()
         self.popularity = Popularity(self.config.popularity)
+        self.co_engagement = CoEngagement(self.config.co_engagement)
         self.rankers: Rankers = rankers or PriorRankers()
         self.weights = Weights()
         self.space: AccountSpace | None = None
@@ -63,7 +72,7 @@ class World:
         self.catalog.upsert_accounts(accounts)
 
     def apply_events(self, events: Sequence[tuple[Action, MediaEvent]]) -> None:
-        """Count a batch of actions in the popularity of their media and authors.
+        """Count a batch of actions: popularity of media and authors, media acted on together.
 
         The catalogue's author of a media is believed over the event's; an event whose author
         nobody knows counts for its media alone.
@@ -79,12 +88,15 @@ class World:
                 if author_id is not None:
                     author_rows[at] = catalog.intern_accounts([author_id])[0]
         n = len(events)
-        self.popularity.add(
-            media_rows,
-            author_rows,
-            np.fromiter((action for action, _ in events), np.int8, n),
-            np.fromiter((event.ts for _, event in events), np.int64, n),
-            np.fromiter((-1 if event.undo else 1 for _, event in events), np.int8, n),
+        action_n = np.fromiter((action for action, _ in events), np.int8, n)
+        ts_n = np.fromiter((event.ts for _, event in events), np.int64, n)
+        sign_n = np.fromiter((-1 if event.undo else 1 for _, event in events), np.int8, n)
+        self.popularity.add(media_rows, author_rows, action_n, ts_n, sign_n)
+        positive = np.flatnonzero(_POSITIVE[action_n] & (sign_n > 0))
+        self.co_engagement.add(
+            np.array([hash_id(events[at][1].viewer_id) for at in positive.tolist()], np.int64),
+            media_rows[positive],
+            ts_n[positive],
         )
 
     def apply_embeddings(

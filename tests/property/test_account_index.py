@@ -16,7 +16,7 @@ from models.ann_main import MainConfig
 DIMENSION = 3
 NAMES = tuple("abcdefghij")
 # From 4 vectors on an inverted file that probes every list: the IVF code, with exact answers.
-IVF = MainConfig(flat_below=4, probed_share=1.0)
+IVF = MainConfig(flat_below=4, vectors_per_list=2, probed=100)
 
 names = st.sampled_from(NAMES)
 vectors = st.tuples(*[st.integers(-3, 3)] * DIMENSION).filter(any)

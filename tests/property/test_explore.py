@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.candidates import Candidates
-from models.default_query import QueryConfig, default_query, seed_accounts
 from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore import ExploreConfig, cut, explore, finite, top
 from models.features import DENSE_NAMES, SPARSE_BUCKETS, SPARSE_NAMES, assemble
 from models.grid import from_json, to_json
+from models.queries import CandidateQuery, explore_text, planned
 from models.viewer_context import ViewerContext
 from models.viewer_state import (
     FoldConfig,
@@ -102,14 +102,16 @@ def context(case: Case) -> ViewerContext:
     return ViewerContext.from_state("viewer", case.state, case.world, NOW)
 
 
-SMALL = ExploreConfig(query=QueryConfig(size=30), first=20, second=12, size=8)
+SMALL = ExploreConfig(first=20, second=12, size=8)
+SMALL_QUERY = CandidateQuery(planned(explore_text().replace("take(500)", "take(30)")))
+EVERYTHING = CandidateQuery(planned(explore_text().replace("500", "10000")))
 
 
 @settings(max_examples=150)
 @given(case=cases())
 def test_a_grid_holds_only_what_may_be_shown_and_nothing_twice(case: Case) -> None:
     viewer = context(case)
-    grid = explore(viewer, case.world, SMALL, NOW)
+    grid = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY)
     document = grid.document(case.world)
     shown = [item.media_id for item in document.items]
     assert len(shown) == len(set(shown)) <= SMALL.size
@@ -117,7 +119,7 @@ def test_a_grid_holds_only_what_may_be_shown_and_nothing_twice(case: Case) -> No
     assert from_json(to_json(document)) == document
     assert not set(shown) & (seen_media(case.state) | suppressed_media(case.state))
     unwanted = related_authors(case.state, Relation.BLOCK, Relation.MUTE, Relation.FOLLOW)
-    seeds = case.world.catalog.author_ids(seed_accounts(viewer, 40).account_n)
+    seeds = case.world.catalog.author_ids(viewer.author_e[viewer.positives(40)])
     for item in document.items:
         media, author = case.media[item.media_id], case.accounts[item.author_id]
         assert not media.deleted
@@ -129,27 +131,29 @@ def test_a_grid_holds_only_what_may_be_shown_and_nothing_twice(case: Case) -> No
         assert item.author_id not in unwanted
         assert item.author_id not in seeds
         assert np.isfinite(item.value)
-        assert item.seed is None or item.seed in seeds
+        followed = related_authors(case.state, Relation.FOLLOW)
+        assert item.seed is None or item.seed in seeds or item.seed in followed
 
 
 @settings(max_examples=100)
 @given(case=cases())
 def test_a_grid_is_full_when_enough_may_be_shown(case: Case) -> None:
     # What the query finds when it asks for everything, against what it finds for one grid.
-    viewer, none = context(case), np.empty(0, np.int32)
-    everything, _ = default_query(viewer, case.world, QueryConfig(size=10_000), NOW, none)
-    found, dropped = default_query(viewer, case.world, SMALL.query, NOW, none)
-    assert len(found) == min(len(everything), SMALL.query.size)
-    assert all(count > 0 for count in dropped.values())
-    assert len(explore(viewer, case.world, SMALL, NOW)) == min(len(everything), SMALL.size)
+    viewer = context(case)
+    everything = EVERYTHING.find([viewer], case.world, NOW).candidates()
+    found = SMALL_QUERY.find([viewer], case.world, NOW)
+    assert len(found.candidates()) == min(len(everything), 30)
+    assert all(count > 0 for count in found.report.dropped().values())
+    grid = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY)
+    assert len(grid) == min(len(everything), SMALL.size)
 
 
 @settings(max_examples=60)
 @given(case=cases())
 def test_pages_never_repeat_until_nothing_is_left(case: Case) -> None:
     viewer, served = context(case), np.empty(0, np.int32)
-    everything, _ = default_query(viewer, case.world, QueryConfig(size=10_000), NOW, served)
-    while len(page := explore(viewer, case.world, SMALL, NOW, served).media_n):
+    everything = EVERYTHING.find([viewer], case.world, NOW).candidates()
+    while len(page := explore(viewer, case.world, SMALL, NOW, served, SMALL_QUERY).media_n):
         assert not set(page.tolist()) & set(served.tolist())
         served = np.append(served, page)
     assert set(everything.media_n.tolist()) == set(served.tolist())

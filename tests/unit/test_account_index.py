@@ -126,7 +126,7 @@ def test_the_approximate_main_finds_nearly_all_true_neighbours() -> None:
     centres = rng.standard_normal((200, 16))
     vectors_nd = centres[rng.integers(0, 200, 5000)] + 0.5 * rng.standard_normal((5000, 16))
     vectors_nd = (vectors_nd / np.linalg.norm(vectors_nd, axis=1, keepdims=True)).astype(np.float32)
-    main = AnnMain(vectors_nd, MainConfig(flat_below=1000))
+    main = AnnMain.build(vectors_nd, MainConfig(flat_below=1000, probed=40))
     assert not main.exact
     dead = np.zeros(5000, dtype=np.bool_)
     dead[::3] = True

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.candidates import Candidates
-from models.default_query import QueryConfig
 from models.distillation_sets import candidate_sets
 from models.events import (
     EVENT_TOPICS,
@@ -30,6 +29,7 @@ from models.example_builder import ExampleBuilder, ExampleConfig, Observed
 from models.examples import LABELS, Examples
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.features import assemble
+from models.queries import CandidateQuery, explore_text, planned
 from models.viewer_context import ViewerContext
 from models.viewer_state import ViewerState
 from models.world import World
@@ -248,7 +248,8 @@ def test_candidate_sets_hold_what_the_query_finds() -> None:
     builder.observe([event(Action.LIKE, "v", n, T0 + n) for n in range(5)], NOW)
     builder.flush()
     viewers = [*builder.viewers(), ("nobody", ViewerState())]
-    sets = candidate_sets(viewers, made, T0 + MINUTE, QueryConfig(size=20))
+    query = CandidateQuery(planned(explore_text().replace("take(500)", "take(20)")))
+    sets = candidate_sets(viewers, made, T0 + MINUTE, query)
     assert np.bincount(sets.groups_n).max() <= 20
     assert set(sets.groups_n.tolist()) == {0, 1}
     assert len(sets.features) == len(sets)

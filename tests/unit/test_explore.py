@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from models.account_index import RejectedVectorsError
 from models.candidates import Candidates
-from models.default_query import QueryConfig
 from models.diversity import DiversityConfig
 from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore import ExploreConfig, expect_see_fewer, explore
 from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
 from models.features import DENSE_NAMES, SPARSE_NAMES, assemble
 from models.grid import GridDocument, from_json, to_json
+from models.queries import CandidateQuery, explore_text, planned
 from models.rankers import PriorRankers
 from models.value import Weights
 from models.viewer_context import ViewerContext
@@ -63,9 +63,18 @@ def act(
     fold_media_event(state, action, event, author, FOLD)
 
 
-def grid_of(world: World, state: ViewerState, now: int = NOW, **config: object) -> GridDocument:
+def grid_of(
+    world: World,
+    state: ViewerState,
+    now: int = NOW,
+    changed: tuple[str, str] = ("", ""),
+    **config: object,
+) -> GridDocument:
+    """A grid; `changed` replaces a part of the query's text."""
     viewer = ViewerContext.from_state("v", state, world, now, FOLD)
-    return explore(viewer, world, ExploreConfig(**config), now).document(world)  # type: ignore[arg-type]
+    query = CandidateQuery(planned(explore_text().replace(*changed)))
+    settings = ExploreConfig(**config)  # type: ignore[arg-type]
+    return explore(viewer, world, settings, now, query=query).document(world)
 
 
 def share_of(document: GridDocument, authors: range) -> float:
@@ -127,7 +136,7 @@ def test_the_first_like_shows_even_where_rankers_see_only_popularity(world: Worl
     world.weights = Weights(like=1.0, save=0.0, see_fewer=0.0)
     act(state, Action.LIKE, "m3-0")
     funnel = {
-        "query": QueryConfig(neighbours=(10, 10)),
+        "changed": ("max_num_to_retrieve=400", "max_num_to_retrieve=10"),
         "diversity": DiversityConfig(enabled=False),
         "size": 20,
     }
@@ -263,9 +272,9 @@ def test_the_query_asks_again_when_filters_take_much() -> None:
     world = World()
     world.apply_media([Media(f"s{i}", "a", NOW - i, Integrity(spam=0.9)) for i in range(200)])
     world.apply_media([Media(f"m{i}", "b", NOW - DAY - i) for i in range(10)])
-    document = grid_of(world, ViewerState(), query=QueryConfig(size=8))
+    document = grid_of(world, ViewerState(), changed=("take(500)", "take(8)"))
     assert sorted(item.media_id for item in document.items) == [f"m{i}" for i in range(8)]
-    assert document.dropped == {"integrity": 200}
+    assert document.dropped == {"filter": 200}
 
 
 def test_feature_declarations_are_consistent() -> None:

@@ -1,0 +1,1 @@
+"""IGQL, the query language of candidate generation: text or builder → tree → plan → candidates."""

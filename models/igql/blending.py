@@ -1,0 +1,46 @@
+"""Branches interleaved in proportion to their weights, each media once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.columns import UNKNOWN
+from models.igql.execution import Execution
+from models.igql.sets import ColumnSet, concatenate
+
+
+def blend(execution: Execution, parts: Sequence[ColumnSet], weights: Sequence[float]) -> ColumnSet:
+    """Interleave ordered parts.
+
+    Of each viewer the i-th media of a part (from 0) is due at (i + ½) / weight, equal ones in the
+    order of the parts. So a part that runs out, fails or has nothing for a viewer leaves its share
+    to the others in proportion, and one of weight 0 stands in when all others have run out.
+
+    A media that several parts bring is kept where its provenance says most: from a part that
+    names a seed rather than from one that does not, then from the first of them.
+    """
+    joined = concatenate(parts)
+    if not len(joined):
+        return joined
+    viewers = len(execution.viewers)
+    part_n = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
+    if viewers > 1:
+        viewer_n = np.concatenate([part.viewer_n for part in parts])
+        part_n = part_n[np.argsort(viewer_n.astype(np.uint16), kind="stable")]
+    first_n = execution.first_places(joined, joined.row_n, joined.seed_n != UNKNOWN)
+    kept = np.flatnonzero(first_n == np.arange(len(joined)))
+    joined, part_n = joined.take(kept), part_n[kept]
+    group_n = joined.viewer_n * np.int32(len(parts)) + part_n
+    size_g = np.bincount(group_n, minlength=viewers * len(parts))
+    turn_n = np.arange(len(kept)) - (np.cumsum(size_g) - size_g)[group_n]
+    with np.errstate(divide="ignore"):
+        due_n = (turn_n + 0.5) / np.asarray(weights, np.float64)[part_n]
+    # Without a due time the turn decides.
+    order_n = (
+        np.argsort(due_n, kind="stable")
+        if np.isfinite(due_n).all() and viewers == 1
+        else np.lexsort((turn_n, due_n, joined.viewer_n))
+    )
+    return joined.take(order_n)

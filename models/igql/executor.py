@@ -1,0 +1,223 @@
+"""Runs plans: many viewers at once, column by column, and always to an end.
+
+A source that fails or is over its budget costs its own rows, is counted and after a while left out
+(:mod:`models.igql.breaker`); an order that fails leaves the order as it was; a filter that fails
+lets nothing through. What happened is in the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from models.candidates import Candidates
+from models.columns import Rows
+from models.igql.blending import blend
+from models.igql.breaker import Breaker
+from models.igql.execution import Execution, Scratch
+from models.igql.fetching import fetch, sift
+from models.igql.plan_report import PlanReport, StepReport
+from models.igql.planner import Mix, Node, Plan, Sieve, Step, Viewers
+from models.igql.predicates import candidates
+from models.igql.registry import Arguments
+from models.igql.sets import ColumnSet
+from models.viewer_context import ViewerContext
+from models.world import World
+
+_NOTHING: Final = np.empty(0, np.int32)
+#: Viewers of one run: codes of viewers are sorted by counting 16-bit numbers.
+_MOST_VIEWERS: Final = 1 << 15
+
+
+class ExecutorConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Budgets.
+
+    Attributes:
+        source_ms: what one source may take of one execution for one viewer; more is counted as
+            slow, and nothing is fetched again.
+        strikes: executions running that may be slow or fail before a source rests.
+        rest_s: how long it rests before it is tried again.
+    """
+
+    source_ms: float = 50.0
+    strikes: int = 3
+    rest_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What a plan gave for a batch of viewers."""
+
+    rows: ColumnSet
+    report: PlanReport
+    _execution: Execution
+
+    def candidates(self, viewer: int = 0) -> Candidates:
+        """One viewer's media, best first."""
+        bounds = self.rows.bounds(len(self._execution.viewers))
+        span = slice(int(bounds[viewer]), int(bounds[viewer + 1]))
+        return candidates(self._execution, self.rows, span)
+
+
+class Executor:
+    """Runs plans against worlds; keeps its breakers and tables between runs.
+
+    Args:
+        clock: monotonic seconds; without one nothing is ever slow and reports have no times.
+    """
+
+    def __init__(
+        self, config: ExecutorConfig | None = None, clock: Callable[[], float] | None = None
+    ) -> None:
+        self.config = config or ExecutorConfig()
+        self.breakers: dict[str, Breaker] = {}
+        self._clock = clock or _no_clock
+        self._scratch = Scratch()
+
+    def run(
+        self,
+        plan: Plan,
+        viewers: Sequence[ViewerContext],
+        world: World,
+        now_ms: int,
+        served: Sequence[Rows] | None = None,
+    ) -> Executed:
+        """Run a plan for viewers.
+
+        Args:
+            served: for each viewer the media rows not to be given again.
+
+        Raises:
+            ValueError: `served` is not of every viewer, or there are more than 32,768 of them.
+        """
+        if len(viewers) > _MOST_VIEWERS:
+            raise ValueError(f"{len(viewers)} viewers at once; run at most {_MOST_VIEWERS}")
+        if served is None:
+            served = [_NOTHING] * len(viewers)
+        elif len(served) != len(viewers):
+            raise ValueError(f"{len(served)} lists of served media for {len(viewers)} viewers")
+        execution = Execution(world, viewers, now_ms, served, plan.sources, self._scratch)
+        started = self._clock()
+        run = _Run(self, plan, execution)
+        rows = run.node(plan.root)
+        report = PlanReport(plan, run.reports, len(viewers), (self._clock() - started) * 1e6)
+        return Executed(rows, report, execution)
+
+    def breaker(self, source: str) -> Breaker:
+        """The breaker of a source."""
+        found = self.breakers.get(source)
+        if found is None:
+            found = self.breakers[source] = Breaker(self.config.strikes, self.config.rest_s)
+        return found
+
+
+def _no_clock() -> float:
+    return 0.0
+
+
+class _Run:
+    """One execution; a node that is used twice is computed once."""
+
+    def __init__(self, executor: Executor, plan: Plan, execution: Execution) -> None:
+        self.reports: dict[Node, StepReport] = {}
+        self._executor = executor
+        self._plan = plan
+        self._execution = execution
+        self._found: dict[Node, ColumnSet] = {}
+        self._clock = executor._clock
+
+    def node(self, node: Node) -> ColumnSet:
+        found = self._found.get(node)
+        if found is None:
+            report = StepReport(node)
+            found = self._found[node] = self._compute(node, report)
+            report.rows_out = len(found)
+            self.reports[node] = report
+        return found
+
+    def _compute(self, node: Node, report: StepReport) -> ColumnSet:
+        execution = self._execution
+        match node:
+            case Viewers():
+                return ColumnSet.viewers(len(execution.viewers))
+            case Step():
+                return self._step(node, self.node(node.input), report)
+            case Sieve():
+                rows = self.node(node.input)
+                started = self._clock()
+                keep_n, dropped = sift(execution, rows, node.filters)
+                found = rows.where(keep_n)
+                report.dropped = dict(dropped)
+                self._close(report, rows, started)
+                return found
+            case Mix():
+                parts = [self.node(branch) for _, branch in node.branches]
+                started = self._clock()
+                weights = [weight for weight, _ in node.branches]
+                if not any(w for w, part in zip(weights, parts, strict=True) if len(part)):
+                    execution.note("no branch with a weight brought anything")
+                found = blend(execution, parts, weights)
+                if node.cut is not None:
+                    found = found.first(node.cut, len(execution.viewers))
+                report.rows_in = sum(map(len, parts))
+                report.microseconds = (self._clock() - started) * 1e6
+                report.notes, execution.notes = execution.notes, []
+                return found
+
+    def _step(self, step: Step, rows: ColumnSet, report: StepReport) -> ColumnSet:
+        execution, operator = self._execution, step.operator
+        nothing = ColumnSet.empty(operator.given(rows.type) or operator.gives)
+        if not len(rows):
+            return nothing
+        started = self._clock()
+        breaker = self._executor.breaker(operator.name) if operator.source else None
+        if breaker is not None and not breaker.closed(started):
+            execution.note(f"{operator.name} rests after being slow or failing")
+            self._close(report, rows, started)
+            return nothing
+        budget_s = self._executor.config.source_ms / 1e3 * len(execution.viewers)
+        late = started + budget_s
+        try:
+            found = fetch(execution, step, rows, self._kernel(step), lambda: self._clock() <= late)
+        except Exception as error:  # Whatever user code raises.
+            execution.note(f"{operator.name} failed: {error!r}")
+            if breaker is not None:
+                breaker.raised(self._clock())
+            left = nothing
+            if breaker is None and rows.type is nothing.type:
+                keep_n, dropped = sift(execution, rows, step.filters)
+                left, report.dropped = rows.where(keep_n), dict(dropped)
+            self._close(report, rows, started)
+            return left
+        ended = self._clock()
+        if breaker is not None and ended > late:
+            breaker.was_slow(ended)
+            execution.note(f"{operator.name} took {(ended - started) * 1e3:.0f} ms")
+        elif breaker is not None:
+            breaker.went_well()
+        report.dropped, report.fetched = dict(found.dropped), found.came
+        if found.came and not len(found.rows):
+            execution.note("filters let nothing through")
+        self._close(report, rows, started)
+        return found.rows
+
+    def _kernel(self, step: Step) -> Callable[[ColumnSet, Arguments], ColumnSet]:
+        execution, operator = self._execution, step.operator
+        code = self._plan.source_codes.get(operator.name) if operator.source else None
+
+        def run(rows: ColumnSet, arguments: Arguments) -> ColumnSet:
+            found: ColumnSet = operator.kernel(execution, rows, arguments)
+            if code is not None:
+                found = found.from_source(code)
+            return found
+
+        return run
+
+    def _close(self, report: StepReport, rows: ColumnSet, started: float) -> None:
+        report.rows_in = len(rows)
+        report.microseconds = (self._clock() - started) * 1e6
+        report.notes, self._execution.notes = self._execution.notes, []

@@ -1,0 +1,186 @@
+"""Fetching through filters: more than asked for, and again where too few are left.
+
+A source with a limit gives a viewer the first so many media of its list that may stay, however
+far down they stand. Of posts (`depth`) each author gives the newest so many that may stay among a
+quarter more than that; while a viewer then has fewer media than asked for in the end, twice as
+many are looked at, and so on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.igql.execution import Execution
+from models.igql.planner import Filter, Step
+from models.igql.registry import Arguments
+from models.igql.sets import ColumnSet, Mask, concatenate, turns
+
+#: What is fetched beyond the number wanted, where filters follow.
+OVER_FETCH: Final = 1.25
+#: Each further fetch asks for so many times as much,
+WIDEN: Final = 4
+#: or looks so many times as deep.
+DEEPEN: Final = 2
+#: No further fetch asks for more than this of one viewer.
+MOST: Final = 1_000_000
+
+Kernel = Callable[[ColumnSet, Arguments], ColumnSet]
+
+
+class Fetched(NamedTuple):
+    """Rows that may stay, what each filter took out, and how many rows came."""
+
+    rows: ColumnSet
+    dropped: Counter[str]
+    came: int
+
+
+def sift(
+    execution: Execution, rows: ColumnSet, filters: Sequence[Filter]
+) -> tuple[Mask, Counter[str]]:
+    """Which rows all filters let through, and how many each one took out that were still in.
+
+    A filter that raises lets nothing through: what it keeps out must not be shown.
+    """
+    keep_n = np.ones(len(rows), np.bool_)
+    dropped: Counter[str] = Counter()
+    for one in filters:
+        before = int(np.count_nonzero(keep_n))
+        if not before:
+            break
+        try:
+            keep_n &= one.operator.kernel(execution, rows, one.arguments)
+        except Exception as error:  # Whatever user code raises.
+            execution.note(f"{one.operator.name} failed and let nothing through: {error!r}")
+            keep_n[:] = False
+        gone = before - int(np.count_nonzero(keep_n))
+        if gone:
+            dropped[one.operator.name] += gone
+    return keep_n, dropped
+
+
+def fetch(
+    execution: Execution, step: Step, rows: ColumnSet, kernel: Kernel, may_go_on: Callable[[], bool]
+) -> Fetched:
+    """Run a step's kernel and filters until there is enough or nothing more.
+
+    Args:
+        rows: the step's input, some.
+        kernel: of the step.
+        may_go_on: whether there is time for a further fetch.
+    """
+    if step.operator.limit:
+        return _limited(execution, step, rows, kernel, may_go_on)
+    if step.operator.depth:
+        return _deep(execution, step, rows, kernel, may_go_on)
+    found = kernel(rows, step.arguments)
+    keep_n, dropped = sift(execution, found, step.filters)
+    kept = found.kept(keep_n, step.cut, len(execution.viewers))
+    return Fetched(kept, dropped, len(found))
+
+
+def _limited(
+    execution: Execution, step: Step, rows: ColumnSet, kernel: Kernel, may_go_on: Callable[[], bool]
+) -> Fetched:
+    name = step.operator.limit
+    wanted = int(step.arguments[name])
+    if step.cut is not None:
+        wanted = min(wanted, step.cut)
+    asked = wanted
+    if step.filters:
+        known = max(
+            len(viewer.seen) + len(served)
+            for viewer, served in zip(execution.viewers, execution.served, strict=True)
+        )
+        asked = int(OVER_FETCH * wanted) + known
+    viewers = len(execution.viewers)
+    parts: list[ColumnSet] = []
+    dropped: Counter[str] = Counter()
+    count = 0
+    while True:
+        found = kernel(rows, {**step.arguments, name: asked})
+        keep_n, taken_out = sift(execution, found, step.filters)
+        again = False
+        if len(found) >= asked and asked < MOST:
+            found_v = np.bincount(found.viewer_n, minlength=viewers)
+            kept_v = np.bincount(found.viewer_n, keep_n, viewers)
+            short_v = (kept_v < wanted) & (found_v >= asked)
+            again = bool(short_v.any()) and may_go_on()
+        if again:
+            # What those who fetch again lost is counted by the further fetch.
+            found = found.where(~short_v[found.viewer_n])
+            keep_n, taken_out = sift(execution, found, step.filters)
+        parts.append(found.kept(keep_n, wanted, viewers))
+        dropped += taken_out
+        count += len(found)
+        if not again:
+            return Fetched(concatenate(parts), dropped, count)
+        rows = rows.where(short_v[rows.viewer_n])
+        asked *= WIDEN
+
+
+def _deep(
+    execution: Execution, step: Step, rows: ColumnSet, kernel: Kernel, may_go_on: Callable[[], bool]
+) -> Fetched:
+    name = step.operator.depth
+    each = depth = int(step.arguments[name])
+    if step.filters:
+        depth = math.ceil(OVER_FETCH * each)
+    viewers = len(execution.viewers)
+    parts: list[ColumnSet] = []
+    dropped: Counter[str] = Counter()
+    count = 0
+    while True:
+        found = kernel(rows, {**step.arguments, name: depth})
+        keep_n, taken_out = sift(execution, found, step.filters)
+        author_n = execution.authors(found)
+        if viewers > 1:
+            author_n = (found.viewer_n.astype(np.int64) << 32) | author_n
+        short_v = np.zeros(viewers, np.bool_)
+        if step.asked is not None and taken_out and depth < MOST:
+            short_v = _short(found.viewer_n, author_n, keep_n, each, depth, step.asked, viewers)
+        again = bool(short_v.any()) and may_go_on()
+        if again:
+            done_n = ~short_v[found.viewer_n]
+            found, author_n = found.where(done_n), author_n[done_n]
+            keep_n, taken_out = sift(execution, found, step.filters)
+        if depth > each:
+            rows_k = np.flatnonzero(keep_n)
+            keep_n[rows_k[turns(author_n[rows_k]) >= each]] = False
+        parts.append(found.kept(keep_n, step.cut, viewers))
+        dropped += taken_out
+        count += len(found)
+        if not again:
+            return Fetched(concatenate(parts), dropped, count)
+        rows = rows.where(short_v[rows.viewer_n])
+        depth *= DEEPEN
+
+
+def _short(
+    viewer_n: NDArray[np.int32],
+    author_n: NDArray[np.integer],
+    keep_n: Mask,
+    each: int,
+    depth: int,
+    asked: int,
+    viewers: int,
+) -> Mask:
+    """Viewers with fewer media than asked for, and with an author who may have more to give.
+
+    Posts of one author stand together.
+    """
+    begin_n = np.append(True, author_n[1:] != author_n[:-1])[: len(author_n)]
+    run_n = np.cumsum(begin_n) - 1
+    found_r, kept_r = np.bincount(run_n), np.bincount(run_n, keep_n)
+    viewer_r = viewer_n[begin_n]
+    kept_v = np.bincount(viewer_r, np.minimum(kept_r, each), viewers)
+    more_r = (found_r == depth) & (kept_r < each)
+    more_v = np.bincount(viewer_r, more_r, viewers) > 0
+    short_v: Mask = (kept_v < asked) & more_v
+    return short_v

@@ -1,0 +1,149 @@
+"""Filters: masks of what may stay. A row is judged for itself, so they move towards the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from models.columns import UNKNOWN, Rows
+from models.events import Action
+from models.igql.execution import Execution
+from models.igql.library.registered import operators
+from models.igql.predicates import holds
+from models.igql.registry import Arguments, Cost, Kind, Operator, Parameter, SetType, count, number
+from models.igql.sets import ColumnSet, Mask
+from models.viewer_context import ViewerContext
+
+
+def _cost(rows: float, _: Arguments) -> Cost:
+    return Cost(rows, 10.0 + 0.01 * rows)
+
+
+def _threshold(name: str) -> Parameter:
+    return number(name, low=0.0, high=1.0)
+
+
+@operators.register(
+    takes=SetType.MEDIA,
+    gives=SetType.MEDIA,
+    parameters=(
+        Parameter("predicates", Kind.PREDICATES),
+        _threshold("non_recommendable_model_threshold"),
+        _threshold("nsfw"),
+        _threshold("spam"),
+        _threshold("misinformation"),
+        Parameter("language", Kind.TEXT),
+        number("max_age_hours", low=0.0),
+    ),
+    cost=_cost,
+    removes_only=True,
+)
+def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    """Media within thresholds, of a language, of an age and with predicates that hold.
+
+    ``nsfw``, ``spam`` and ``misinformation`` bound the score of one integrity classifier,
+    ``non_recommendable_model_threshold`` the highest of the three.
+    """
+    catalog, rows = execution.world.catalog, media.row_n
+    keep_n = np.ones(len(media), np.bool_)
+    for of, threshold in (
+        (catalog.risk_n, arguments["non_recommendable_model_threshold"]),
+        (catalog.nsfw_n, arguments["nsfw"]),
+        (catalog.spam_n, arguments["spam"]),
+        (catalog.misinformation_n, arguments["misinformation"]),
+    ):
+        if threshold is not None:
+            keep_n &= of[rows] <= np.float32(threshold)
+    if arguments["language"] is not None:
+        keep_n &= catalog.language_n[rows] == catalog.language_code(arguments["language"])
+    if arguments["max_age_hours"] is not None:
+        oldest_ms = execution.now_ms - arguments["max_age_hours"] * 3_600_000
+        keep_n &= catalog.created_ts_n[rows] >= oldest_ms
+    if arguments["predicates"] is not None:
+        keep_n &= holds(execution, media, arguments["predicates"])
+    return keep_n
+
+
+@operators.register(takes=SetType.MEDIA, gives=SetType.MEDIA, cost=_cost, removes_only=True)
+def exclude_seen(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    """Media the viewer has neither viewed nor acted on."""
+    size = execution.world.catalog.media_count
+    return ~execution.member(media, media.row_n, [v.seen for v in execution.viewers], size)
+
+
+@operators.register(takes=SetType.MEDIA, gives=SetType.MEDIA, cost=_cost, removes_only=True)
+def exclude_suppressed(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    """Media the viewer does not want fewer of, of authors neither blocked nor muted."""
+    size = execution.world.catalog.media_count
+    keep_n = ~execution.member(media, media.row_n, [v.suppressed for v in execution.viewers], size)
+    return keep_n & ~_by(execution, media, [v.blocked for v in execution.viewers])
+
+
+@operators.register(
+    takes=SetType.MEDIA,
+    gives=SetType.MEDIA,
+    cost=_cost,
+    removes_only=True,
+    keeps=(SetType.ACCOUNTS,),
+)
+def exclude_followed(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    """Accounts that the viewer does not follow, or their media."""
+    return ~_by(execution, media, [v.followed for v in execution.viewers])
+
+
+@operators.register(
+    takes=SetType.MEDIA,
+    gives=SetType.MEDIA,
+    parameters=(count("newest", default=40, most=300),),
+    cost=_cost,
+    removes_only=True,
+    keeps=(SetType.ACCOUNTS,),
+)
+def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    """Accounts, or their media, other than the viewer and those the viewer lately acted on.
+
+    Whose media the viewer liked, saved or viewed long belongs to the home feed. ``newest`` says how
+    many likes and saves count, and how many views.
+    """
+
+    def own(viewer: ViewerContext) -> Rows:
+        # As many of each kind, so that views do not push likes out.
+        acted = np.concatenate(
+            [
+                viewer.events_of((Action.LIKE, Action.SAVE), arguments["newest"]),
+                viewer.events_of((Action.LONG_VIEW,), arguments["newest"]),
+            ]
+        )
+        rows = viewer.author_e[acted]
+        return rows if viewer.own_author == UNKNOWN else np.append(rows, viewer.own_author)
+
+    return ~_by(execution, media, [own(v) for v in execution.viewers])
+
+
+def _available(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    catalog, rows = execution.world.catalog, media.row_n
+    # A media only referred to has no author, and is deleted too.
+    return ~(catalog.deleted_n[rows] | catalog.hidden_account_a[execution.authors(media)])
+
+
+def _not_served(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    size = execution.world.catalog.media_count
+    return ~execution.member(media, media.row_n, execution.served, size)
+
+
+#: Applied to every query of media, though none says so.
+UNAVAILABLE: Final = Operator(
+    "unavailable", SetType.MEDIA, SetType.MEDIA, (), _cost, _available,
+    "Media that are there, of accounts neither private nor disabled.", removes_only=True,
+)  # fmt: skip
+SERVED: Final = Operator(
+    "served", SetType.MEDIA, SetType.MEDIA, (), _cost, _not_served,
+    "Media that were not on earlier pages.", removes_only=True,
+)  # fmt: skip
+
+
+def _by(execution: Execution, media: ColumnSet, of_v: Sequence[Rows]) -> Mask:
+    size = execution.world.catalog.account_count
+    return execution.member(media, execution.authors(media), of_v, size)

@@ -1,0 +1,237 @@
+"""What flows between operators: viewers, accounts or media of many viewers at once, as columns.
+
+Rows are ordered by viewer and, within a viewer, best first. Whatever an operator does, it does to
+each viewer's rows alone, so a batch gives what its viewers would give one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.columns import UNKNOWN, Rows
+from models.igql.registry import SetType
+
+Mask = NDArray[np.bool_]
+Positions = NDArray[np.integer]
+
+
+class Bound(NamedTuple):
+    """A column that ``let`` bound.
+
+    Attributes:
+        means: what its values are: the name of a column, or "viewer".
+    """
+
+    means: str
+    value_n: NDArray[Any]
+
+
+Columns = Mapping[str, Bound]
+_NO_COLUMNS: Final[Columns] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSet:
+    """A set of one type, with its provenance.
+
+    Attributes:
+        type: what `row_n` are rows of.
+        viewer_n: position of the viewer in the batch, ascending.
+        row_n: account rows or media rows; of viewers their position again.
+        source_n: which source brought the row in, a code of the plan.
+        seed_n: account row of the seed, −1 for none.
+        score_n: the source's own score, comparable within one source only, or a ranker's.
+        rank_n: position at the source, from 0.
+        columns: bound by ``let``.
+    """
+
+    type: SetType
+    viewer_n: NDArray[np.int32]
+    row_n: Rows
+    source_n: NDArray[np.int16]
+    seed_n: Rows
+    score_n: NDArray[np.float32]
+    rank_n: NDArray[np.int32]
+    columns: Columns = field(default_factory=lambda: _NO_COLUMNS)
+
+    def __len__(self) -> int:
+        return len(self.row_n)
+
+    @classmethod
+    def viewers(cls, count: int) -> ColumnSet:
+        """The viewers of a batch."""
+        viewer_n = np.arange(count, dtype=np.int32)
+        none_n = np.full(count, UNKNOWN, np.int32)
+        zero_n = np.zeros(count, np.int32)
+        return cls(
+            SetType.VIEWER, viewer_n, viewer_n, zero_n.astype(np.int16), none_n,
+            zero_n.astype(np.float32), zero_n,
+        )  # fmt: skip
+
+    @classmethod
+    def empty(cls, of: SetType) -> ColumnSet:
+        """No rows."""
+        none = np.empty(0, np.int32)
+        return cls(of, none, none, none.astype(np.int16), none, none.astype(np.float32), none)
+
+    def take(self, rows: Positions | Mask) -> ColumnSet:
+        """These rows, or those where a mask is true."""
+        if rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
+        return ColumnSet(
+            self.type,
+            self.viewer_n[rows],
+            self.row_n[rows],
+            self.source_n[rows],
+            self.seed_n[rows],
+            self.score_n[rows],
+            self.rank_n[rows],
+            _at(self.columns, rows),
+        )
+
+    def where(self, keep_n: Mask) -> ColumnSet:
+        """The rows where `keep_n` is true."""
+        return self if keep_n.all() else self.take(keep_n)
+
+    def kept(self, keep_n: Mask, most: int | None, viewers: int) -> ColumnSet:
+        """The rows where `keep_n` is true, of each viewer the first `most` of them."""
+        rows = np.flatnonzero(keep_n)
+        if most is not None:
+            rows = rows[:most] if viewers == 1 else rows[turns(self.viewer_n[rows]) < most]
+        return self if len(rows) == len(self) else self.take(rows)
+
+    def scored(self, score_n: NDArray[np.float32]) -> ColumnSet:
+        """The same rows with other scores."""
+        return replace(self, score_n=score_n)
+
+    def from_source(self, code: int) -> ColumnSet:
+        """The same rows, all brought in by one source."""
+        return replace(self, source_n=np.full(len(self), code, np.int16))
+
+    def derive(
+        self,
+        at_n: Positions,
+        to: SetType,
+        row_n: Rows,
+        *,
+        seed_n: Rows | None = None,
+        score_n: NDArray[np.floating] | None = None,
+    ) -> ColumnSet:
+        """New rows, each from a row of this set whose viewer, source and bound columns it takes.
+
+        Args:
+            at_n: position of the row that each new one comes from; their viewers must ascend.
+            row_n: rows of the new set.
+            seed_n, score_n: those of the row it comes from where left out.
+        """
+        viewer_n = self.viewer_n[at_n]
+        return ColumnSet(
+            to,
+            viewer_n,
+            row_n,
+            self.source_n[at_n],
+            self.seed_n[at_n] if seed_n is None else seed_n,
+            self.score_n[at_n] if score_n is None else score_n.astype(np.float32, copy=False),
+            turns(viewer_n),
+            _at(self.columns, at_n),
+        )
+
+    def to_each(
+        self, to: SetType, row_k: Rows, score_k: NDArray[np.floating] | None = None
+    ) -> ColumnSet:
+        """The same rows for each row of this set, without a seed: what a global source gives."""
+        n, k = len(self), len(row_k)
+        score_k = np.zeros(k, np.float32) if score_k is None else score_k.astype(np.float32)
+        return ColumnSet(
+            to,
+            np.repeat(self.viewer_n, k),
+            np.tile(row_k.astype(np.int32, copy=False), n),
+            np.zeros(n * k, np.int16),
+            np.full(n * k, UNKNOWN, np.int32),
+            np.tile(score_k, n),
+            np.tile(np.arange(k, dtype=np.int32), n),
+            _at(self.columns, np.repeat(np.arange(n), k)) if self.columns else _NO_COLUMNS,
+        )
+
+    def bounds(self, viewers: int) -> NDArray[np.int64]:
+        """Where each viewer's rows begin, and at the end their number; (viewers + 1)."""
+        if viewers == 1:
+            return np.array([0, len(self)])
+        return np.searchsorted(self.viewer_n, np.arange(viewers + 1))
+
+    def first(self, most: int, viewers: int) -> ColumnSet:
+        """The first `most` rows of each viewer."""
+        if viewers == 1:
+            return self if len(self) <= most else self.take(np.arange(most))
+        return self.where(turns(self.viewer_n) < most)
+
+
+def concatenate(parts: Sequence[ColumnSet]) -> ColumnSet:
+    """All rows of all parts (one type), ordered by viewer and then by part.
+
+    A column bound in some parts only is missing, as −1, in the others' rows.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    joined = ColumnSet(
+        parts[0].type,
+        np.concatenate([part.viewer_n for part in parts]),
+        np.concatenate([part.row_n for part in parts]),
+        np.concatenate([part.source_n for part in parts]),
+        np.concatenate([part.seed_n for part in parts]),
+        np.concatenate([part.score_n for part in parts]),
+        np.concatenate([part.rank_n for part in parts]),
+        _joined(parts),
+    )
+    order_n = by_viewer(joined.viewer_n)
+    return joined if order_n is None else joined.take(order_n)
+
+
+def _at(columns: Columns, rows: Positions | Mask) -> Columns:
+    if not columns:
+        return _NO_COLUMNS
+    return {name: Bound(means, value_n[rows]) for name, (means, value_n) in columns.items()}
+
+
+def _joined(parts: Sequence[ColumnSet]) -> Columns:
+    means = {name: bound.means for part in parts for name, bound in part.columns.items()}
+    return {
+        name: Bound(
+            of,
+            np.concatenate(
+                [
+                    part.columns[name].value_n
+                    if name in part.columns
+                    else np.full(len(part), UNKNOWN, np.int64)
+                    for part in parts
+                ]
+            ),
+        )
+        for name, of in means.items()
+    }
+
+
+def by_viewer(viewer_n: NDArray[np.int32]) -> Positions | None:
+    """The order that sorts rows by viewer and leaves the rest, None where they are sorted."""
+    if len(viewer_n) < 2 or (viewer_n[1:] >= viewer_n[:-1]).all():
+        return None
+    # Small integers are sorted by counting.
+    return np.argsort(viewer_n.astype(np.uint16), kind="stable")
+
+
+def turns(group_n: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Position of each row in its run of equal values, from 0."""
+    n = len(group_n)
+    at_n = np.arange(n, dtype=np.int32)
+    if n == 0 or (group_n[0] == group_n[-1] and (group_n == group_n[0]).all()):
+        return at_n
+    starts = np.flatnonzero(group_n[1:] != group_n[:-1]) + 1
+    begin_n = np.zeros(n, np.int32)
+    begin_n[starts] = starts
+    result: NDArray[np.int32] = at_n - np.maximum.accumulate(begin_n)
+    return result

@@ -1,0 +1,73 @@
+"""The queries that come with the package, and text → what runs.
+
+A query that ranks by no trained model has ``ranking_model=source_score``; the embedding that
+``account_nn`` takes is the live one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from models.columns import Rows
+from models.igql.checker import load
+from models.igql.environment import Environment
+from models.igql.executor import Executed, Executor
+from models.igql.formatter import format_query
+from models.igql.library import operators
+from models.igql.library.ordering import MODELS
+from models.igql.planner import Plan, plan
+from models.igql.registry import Registry
+from models.viewer_context import ViewerContext
+from models.world import World
+
+#: Name of the query that runs where nobody says otherwise.
+EXPLORE: Final = "explore"
+
+
+def environment(registry: Registry = operators) -> Environment:
+    """What queries of this service are checked against."""
+    return Environment(registry, names={"embedding": ("default",), "model": MODELS})
+
+
+def planned(text: str, registry: Registry = operators) -> Plan:
+    """Text → plan.
+
+    Raises:
+        IgqlError: the query is wrong; ``errors`` has every mistake.
+    """
+    query = load(text, environment(registry))
+    return plan(query, registry, format_query(query.tree))
+
+
+@cache
+def explore_plan() -> Plan:
+    """The plan of the query that comes with the package."""
+    return planned(explore_text())
+
+
+def explore_text() -> str:
+    """The query that comes with the package."""
+    return files(__name__).joinpath(f"{EXPLORE}.igql").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateQuery:
+    """A named plan and what runs it. One thread at a time: the executor keeps tables."""
+
+    plan: Plan = field(default_factory=explore_plan)
+    executor: Executor = field(default_factory=Executor)
+    name: str = EXPLORE
+
+    def find(
+        self,
+        viewers: Sequence[ViewerContext],
+        world: World,
+        now_ms: int,
+        served: Sequence[Rows] | None = None,
+    ) -> Executed:
+        """Candidates of viewers; see :meth:`models.igql.executor.Executor.run`."""
+        return self.executor.run(self.plan, viewers, world, now_ms, served)
