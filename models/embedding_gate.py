@@ -1,8 +1,8 @@
 """Whether a new version of the account vectors may replace the live one.
 
 A version is promoted unless it loses more than a margin of the topic probe's macro-F1 to the live
-one, both measured on the same labelled accounts (:func:`models.embedding_quality.measure`). Why this
-figure and this margin: ``docs/decisions/0013-embedding-gate.md``.
+one, both measured on the same labelled accounts (:func:`models.embedding_quality.measure`). Why
+this figure and this margin: ``docs/decisions/0013-embedding-gate.md``.
 
 Errors::
 
@@ -70,9 +70,9 @@ def decide(
     """Decide on a candidate.
 
     Args:
-        candidate: its figures; ``None`` where too few accounts are labelled to measure any. It is
-            promoted then: without labels nothing speaks against it.
-        live: figures of the live version on the same accounts; ``None`` if there is no such version.
+        candidate: its figures; ``None`` where too few accounts are labelled to measure any. It
+            is promoted then: without labels nothing speaks against it.
+        live: figures of the live version on the same accounts; ``None`` if there is none.
         margin: macro-F1 that may be lost, 0 to 1.
 
     Raises:
