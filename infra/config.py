@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.embedding_gate import MARGIN
 from models.viewer_state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
@@ -68,6 +69,10 @@ class Settings(BaseSettings):
     bootstrap_positives: PositiveInt = 300
     keep_examples: PositiveInt = 300_000
     training_threads: PositiveInt = 1
+    #: Macro-F1 of the topic probe that a new version of the account vectors may lose to the live.
+    embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = MARGIN
+    #: Newest versions of each kind that are kept, and how far back one can roll.
+    keep_versions: PositiveInt = 5
 
     log_level: str = "WARNING"
     #: Where this process serves Prometheus metrics; port 0 for nowhere.

@@ -186,6 +186,14 @@ class Message(NamedTuple):
     value: bytes
 
 
+class Tombstone(NamedTuple):
+    """A record to send that takes its key out of a compacted topic."""
+
+    topic: str
+    key: str
+    value: None = None
+
+
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
 Polled = Callable[[], Awaitable[None]]
 
