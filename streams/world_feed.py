@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -87,6 +87,12 @@ def embedding_messages(
         text = base64.b64encode(vector_d.tobytes()).decode()
         value = _json.encode(Embedding(account_id, space, text))
         yield Message(EMBEDDINGS_TOPIC, account_id, value)
+
+
+def removal_messages(space: str, ids: Iterable[str]) -> Iterator[Message]:
+    """The records that tell that accounts have no vector any more."""
+    for account_id in ids:
+        yield Message(EMBEDDINGS_TOPIC, account_id, None)
 
 
 def version_message(version: Version) -> Message:
