@@ -20,7 +20,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.config import Settings
 from infra.errors import UnreachableError
-from infra.kafka import TOUCHED_TOPIC, Ends, Message, Tombstone
+from infra.kafka import TOUCHED_TOPIC, Ends, Message
 from infra.metrics import KAFKA_FAILURES
 
 BATCH_BYTES: Final = 256 * 1024
@@ -64,7 +64,7 @@ class Outbox:
         """Send without waiting for the broker: for what may be lost in a crash."""
         await self._producer.send(message.topic, message.value, key=message.key.encode())
 
-    async def send(self, messages: Iterable[Message | Tombstone]) -> None:
+    async def send(self, messages: Iterable[Message]) -> None:
         """Return once the broker has acknowledged every record.
 
         Waits for a broker that is away as long as it takes; some records may then arrive twice.
@@ -139,7 +139,7 @@ class BatchSender:
         self._under_way: dict[asyncio.Future[Any], tuple[Place, int]] = {}
         self._ends: dict[Place, int] = {}
 
-    async def add(self, message: Message | Tombstone) -> None:
+    async def add(self, message: Message) -> None:
         """Take a record; it leaves when its batch is full, or with the next `flush`."""
         topic, text, value = message
         key = text.encode()

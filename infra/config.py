@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     # Learning.
     #: The first fit of ig2vec waits for this many sessions of two accounts or more.
     bootstrap_sessions: PositiveInt = 500
+    #: A fit takes what happened within this time; an account that nobody engaged with for as long
+    #: loses its vector.
+    embedding_window_ms: Milliseconds = 90 * 24 * 3600 * 1000
     #: Training of the rankers waits for this many new likes, saves and see-fewers.
     train_every_positives: PositiveInt = 1000
     bootstrap_positives: PositiveInt = 300

@@ -5,7 +5,9 @@ being replayed is read to its end first), and whenever the number of sessions ha
 is fitted anew. A fit takes each viewer's sessions together as one sentence: where viewers come
 seldom, single sessions hold too few accounts to learn from
 (``docs/decisions/0005-first-fit-of-ig2vec.md``). Between fits the sessions that closed are learned
-incrementally every few seconds, and only vectors that changed are sent on.
+incrementally every few seconds, and only vectors that changed are sent on. Both look back as far as
+a window in the stream's own time: a fit leaves out what is older, and an account that nothing was
+heard of since loses its vector.
 """
 
 from __future__ import annotations
@@ -23,14 +25,15 @@ from infra.artifacts import Artifact, ArtifactStore
 from infra.config import Settings
 from models.embedding_quality import AccountVectors
 from models.events import ACTION_NAMES
-from models.ig2vec import Ig2Vec, Ig2VecError
-from models.sentences import sentence, sentences
+from models.ig2vec import HardNegative, Ig2Vec, Ig2VecError
+from models.sentences import hard_negatives, sentence
 from models.world import World
+from streams.ingest import Sender
 from streams.promotion import Promotion, Saved
 from streams.ranking import Finish
 from streams.sessions import ClosedSession
 from streams.versions import IG2VEC, Version, last_good, version_message
-from streams.world_feed import RecordSender, embedding_messages, removal_messages
+from streams.world_feed import embedding_messages, removal_messages
 
 #: Sessions that closed are learned this often: a compromise of freshness and batch efficiency.
 UPDATE_INTERVAL_S: Final = 2.0
@@ -41,14 +44,15 @@ NEVER_QUIET: Final = 4
 #: A fit takes this much of each viewer's history, and this many viewers, the newest of both.
 MAX_STEPS: Final = 500
 MAX_VIEWERS: Final = 200_000
-#: A copy of the model is kept every so many updates; a restart goes on from the last copy.
+#: A copy of the model is kept every so many updates, without the accounts that expired; a restart
+#: goes on from the last copy.
 SAVE_EVERY: Final = 20
 #: A space that is not live is deleted after so long: until then it may be one that somebody is
 #: still sending, or that a record on its way names.
 SPACE_GRACE_S: Final = 600.0
 
-#: (author_id, action code)
-Step = tuple[str, int]
+#: (author_id, action code), time in ms
+Step = tuple[tuple[str, int], int]
 
 _CODES: Final = {name: code for code, name in enumerate(ACTION_NAMES)}
 _session = msgspec.json.Decoder(ClosedSession)
@@ -67,7 +71,7 @@ class Embeddings:
         self,
         settings: Settings,
         artifacts: ArtifactStore,
-        sender: RecordSender,
+        sender: Sender,
         live: Version | None,
         world: World,
     ) -> None:
@@ -81,6 +85,8 @@ class Embeddings:
         self._sessions_at_fit = 0
         self._fresh_sessions = 0
         self._waiting: list[list[str]] = []
+        self._waiting_negatives: list[HardNegative] = []
+        self._stream_ms = 0  # when the newest session ended
         self._unfinished: list[Finish] = []
         self._arrived_s = time.monotonic()
         # Spaces that this process began or took over: what it says of them is no news to it.
@@ -111,7 +117,7 @@ class Embeddings:
         for value in values:
             try:
                 session = _session.decode(value)
-                steps = [(author, _CODES[action]) for author, action, _ in session.steps]
+                steps = [((author, _CODES[action]), ts) for author, action, ts in session.steps]
             except (msgspec.DecodeError, KeyError) as error:
                 logger.warning("a record of closed sessions is skipped: %r", error)
                 continue
@@ -119,9 +125,11 @@ class Embeddings:
             history.extend(steps)
             self._histories.move_to_end(session.viewer_id)
             self._fresh_sessions += 1
-            learning = self.model is not None or self._asked is not None
-            if learning and (words := sentence(steps)):
-                self._waiting.append(words)
+            self._stream_ms = max(self._stream_ms, session.ended_ts)
+            if self.model is not None or self._asked is not None:
+                actions = [action for action, _ in steps]
+                self._waiting.append(sentence(actions))
+                self._waiting_negatives += hard_negatives(actions)
         while len(self._histories) > MAX_VIEWERS:
             self._histories.popitem(last=False)
         self._arrived_s = time.monotonic()
@@ -192,14 +200,19 @@ class Embeddings:
         return fresh >= enough and (quiet or fresh >= NEVER_QUIET * enough)
 
     async def _fit(self) -> None:
-        corpus = list(sentences(self._histories.values()))
+        histories = [self._within_window(history) for history in self._histories.values()]
+        corpus = [sentence(actions) for actions in histories]
+        negatives = [pair for actions in histories for pair in hard_negatives(actions)]
         finishes, self._unfinished = self._unfinished, []
         waiting, self._waiting = self._waiting, []  # part of the histories
+        waiting_negatives, self._waiting_negatives = self._waiting_negatives, []
         self._sessions_at_fit += self._fresh_sessions
         self._fresh_sessions = 0
         started = time.monotonic()
         try:
-            model = await asyncio.to_thread(Ig2Vec.fit, corpus)
+            model = await asyncio.to_thread(
+                Ig2Vec.fit, corpus, hard_negatives=negatives, now_ms=self._stream_ms
+            )
         except Ig2VecError as error:
             logger.warning("no account vectors yet: %s", error)
             self._unfinished = finishes + self._unfinished
@@ -214,6 +227,7 @@ class Embeddings:
         if space is None:
             # The live model goes on learning, also from these.
             self._waiting = waiting + self._waiting
+            self._waiting_negatives = waiting_negatives + self._waiting_negatives
             self._unfinished = finishes + self._unfinished
             return
         self._own_spaces.add(space)
@@ -223,8 +237,11 @@ class Embeddings:
 
     async def _update(self, model: Ig2Vec) -> None:
         corpus, self._waiting = self._waiting, []
+        negatives, self._waiting_negatives = self._waiting_negatives, []
         finishes, self._unfinished = self._unfinished, []
-        changed = await asyncio.to_thread(model.update, corpus)
+        changed = await asyncio.to_thread(
+            model.update, corpus, hard_negatives=negatives, now_ms=self._stream_ms
+        )
         ids, vectors_nd = model.vectors(changed)
         live = self._promotion.live
         if live is not None:
@@ -232,9 +249,18 @@ class Embeddings:
         for finish in finishes:
             finish()
         if changed and model.updates % SAVE_EVERY == 0 and live is not None:
+            gone = await asyncio.to_thread(model.expire, self._window_start_ms())
+            await self._sender.send(removal_messages(live.space, gone))
             passed = await self._promotion.offer_copy(*self._saved(model))
             if not passed and (version := await self._load(live)) is not None:
                 await self._restore(version, "what was learned since was refused")
+
+    def _window_start_ms(self) -> int:
+        return self._stream_ms - self._settings.embedding_window_ms
+
+    def _within_window(self, history: deque[Step]) -> list[tuple[str, int]]:
+        start_ms = self._window_start_ms()
+        return [action for action, ts in history if ts >= start_ms]
 
     def _saved(self, model: Ig2Vec) -> tuple[Saved, dict[str, float]]:
         """A model as it is stored, and what is told of it."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Message, Tombstone
+from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Message
 from models.account_index import AccountIndexError
 from models.events import (
     ACCOUNTS_TOPIC,
@@ -40,14 +40,6 @@ logger = logging.getLogger(__name__)
 FEED_TOPICS: Final = (
     MEDIA_TOPIC, ACCOUNTS_TOPIC, *MEDIA_EVENT_TOPICS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC,
 )  # fmt: skip
-
-
-class RecordSender(Protocol):
-    """Sends to compacted topics, where a record may also be taken out."""
-
-    async def send(self, messages: Iterable[Message | Tombstone]) -> None:
-        """Return once the broker has all of them."""
-        ...
 
 
 class Embedding(msgspec.Struct):
@@ -77,10 +69,10 @@ def embedding_messages(
         yield Message(EMBEDDINGS_TOPIC, _embedding_key(space, account_id), value)
 
 
-def removal_messages(space: str, ids: Iterable[str]) -> Iterator[Tombstone]:
+def removal_messages(space: str, ids: Iterable[str]) -> Iterator[Message]:
     """The records that tell that accounts have no vector any more."""
     for account_id in ids:
-        yield Tombstone(EMBEDDINGS_TOPIC, _embedding_key(space, account_id))
+        yield Message(EMBEDDINGS_TOPIC, _embedding_key(space, account_id), None)
 
 
 def _embedding_key(space: str, account_id: str) -> str:
