@@ -152,14 +152,15 @@ class World:
         return list(self._spaces.values())
 
     def _choose_space(self) -> None:
-        if not self._named:
-            # Whichever says most, whatever came first.
-            self.space = max(self._spaces.values(), key=lambda s: (s.told, s.name), default=None)
-            return
         serving = None if self.space is None else self._spaces.get(self.space.name)
         named = self._spaces.get(self._named)
-        complete = (0 if named is None else named.told) >= self._complete_at
-        self.space = named if complete or serving is None else serving
+        if named is None and (not self._complete_at or serving is None):
+            # None is named, or none of its vectors came: whichever says most, whatever came first.
+            self.space = max(self._spaces.values(), key=lambda s: (s.told, s.name), default=None)
+        elif named is not None and (named.told >= self._complete_at or serving is None):
+            self.space = named
+        else:
+            self.space = serving
 
     # Reads.
 

@@ -256,6 +256,16 @@ def inspect_viewer(
     show(asyncio.run(inspect_stored_viewer(load_settings(), viewer_id)), as_json=json)
 
 
+@inspect.command("index")
+def inspect_account_index(json: Json = False) -> None:
+    """The account index as the topics give it: a ranking worker's /v1/index has the same hash."""
+    import asyncio
+
+    from streams.inspection import inspect_index
+
+    show(asyncio.run(inspect_index(load_settings())), as_json=json)
+
+
 @app.command()
 def bench(
     name: Annotated[str | None, typer.Argument(help="Which benchmark; see --list.")] = None,

@@ -150,8 +150,13 @@ class Embeddings:
         live, self._asked = self._asked, None
         if live is None:
             return
-        self._promotion.live = live
-        version = await self._load(live)
+        before = self._promotion.live
+        if before is not None and before.version != live.version:
+            # Where it cannot be loaded, what was live until now is the first to go back to.
+            self._promotion.live = msgspec.structs.replace(live, previous=before.version)
+        else:
+            self._promotion.live = live
+        version = await self._load(self._promotion.live)
         if version is None:
             return
         if version != live.version or not live.space:

@@ -126,10 +126,13 @@ def test_a_named_space_takes_over_when_it_is_complete(feed):
     feed.apply(EMBEDDINGS_TOPIC, told("new", ["c"], [[1, 2, 3]]))
     assert feed.world.versions()["ig2vec"] == "new"
     assert vectors_of(feed, "a0", "b", "c")[1].all()
-    # It stays live when accounts leave it, until none is left.
+    # It stays live when accounts leave it, until none is left: then the largest serves.
     feed.apply(EMBEDDINGS_TOPIC, removed("new", *ids))
     assert feed.world.versions()["ig2vec"] == "new"
     feed.apply(EMBEDDINGS_TOPIC, removed("new", "b", "c"))
+    feed.polled(lag=0)
+    assert feed.world.versions()["ig2vec"] == "old"
+    feed.apply(EMBEDDINGS_TOPIC, removed("old", *ids))
     assert feed.world.space is None
 
 
