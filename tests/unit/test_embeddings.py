@@ -71,6 +71,13 @@ class Learner:
         self.artifacts = ArtifactStore(str(folder))
         config = Settings(bootstrap_sessions=ENOUGH, **settings)
         self.embeddings = Embeddings(config, self.artifacts, self.outbox, live, self.world)
+        self.idle, tidy = asyncio.Event(), self.embeddings._tidy
+
+        async def then_idle():
+            await tidy()
+            self.idle.set()
+
+        self.embeddings._tidy = then_idle
 
     def close_sessions(self, count, *, authors="abcdef", seed=0):
         """Sessions of new viewers, as one chunk."""
@@ -88,7 +95,7 @@ class Learner:
         self.finished += 1
 
     async def until(self, condition):
-        """Run until the condition holds."""
+        """Run until the condition holds, and whatever it came of is done."""
         running = asyncio.ensure_future(self.embeddings.run())
         async with asyncio.timeout(30):
             while not condition() and not running.done():
@@ -104,6 +111,11 @@ class Learner:
         await self._end(running)
 
     async def _end(self, running):
+        """Cancel between two turns, which no part of the loop expects in the midst of one."""
+        self.idle = asyncio.Event()
+        await asyncio.wait(
+            (asyncio.ensure_future(self.idle.wait()), running), return_when="FIRST_COMPLETED"
+        )
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
