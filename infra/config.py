@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.embedding_gate import MARGIN
+from models.image import DIMENSION
 from models.viewer_state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
@@ -55,6 +56,9 @@ class Settings(BaseSettings):
     parking_max_media: PositiveInt = 10_000
     parking_max_events_per_media: PositiveInt = 100
     catalog_ttl_s: PositiveInt = 365 * 24 * 3600
+
+    #: Length of `image_embedding`; the default is that of `freshgrid embed-images`.
+    image_dimension: PositiveInt = DIMENSION
 
     # Grid.
     grid_size: PositiveInt = 25

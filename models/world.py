@@ -16,6 +16,8 @@ from models.account_space import AccountSpace
 from models.catalog import Catalog
 from models.columns import UNKNOWN, Rows
 from models.events import Account, Action, Media, MediaEvent
+from models.image import DIMENSION, ImageError, image_vector
+from models.image_space import ImageSpace
 from models.popularity import Popularity, PopularityConfig
 from models.rankers import PriorRankers, Rankers
 from models.value import Weights
@@ -26,9 +28,11 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         popularity: half-life and weights of popularity.
+        image_dimension: length of image vectors.
     """
 
     popularity: PopularityConfig = PopularityConfig()
+    image_dimension: int = DIMENSION
 
 
 class World:
@@ -38,6 +42,7 @@ class World:
         rankers: the live passes; assign to swap.
         weights: the live value weights; assign to change.
         space: the live embedding space, None where it has no vectors.
+        images: vectors of media's pictures.
     """
 
     def __init__(self, config: WorldConfig | None = None, rankers: Rankers | None = None) -> None:
@@ -47,6 +52,7 @@ class World:
         self.rankers: Rankers = rankers or PriorRankers()
         self.weights = Weights()
         self.space: AccountSpace | None = None
+        self.images = ImageSpace(self.config.image_dimension)
         # All spaces that were told of; vectors of different ones cannot be compared.
         self._spaces: dict[str, AccountSpace] = {}
         self._named = ""
@@ -54,9 +60,36 @@ class World:
 
     # Updates.
 
-    def apply_media(self, media: Sequence[Media]) -> None:
-        """Insert, replace or (``deleted``) remove media."""
+    def apply_media(self, media: Sequence[Media]) -> list[str]:
+        """Insert, replace or (``deleted``) remove media.
+
+        Returns:
+            What is wrong with image vectors that are of no use; their media were applied without.
+        """
         self.catalog.upsert_media(media)
+        if not len(self.images) and all(record.image_embedding is None for record in media):
+            return []
+        newest = {record.media_id: record for record in media}
+        vectors: dict[str, NDArray[np.float32]] = {}
+        refused: list[str] = []
+        for record in newest.values():
+            if record.image_embedding is None or record.deleted:
+                continue
+            try:
+                vectors[record.media_id] = image_vector(
+                    record.image_embedding, self.images.dimension
+                )
+            except ImageError as error:
+                refused.append(f"media {record.media_id}: {error}")
+        self.images.remove(self.catalog.media_rows([n for n in newest if n not in vectors]))
+        if vectors:
+            rows = self.catalog.media_rows(list(vectors))
+            self.images.put(rows, np.stack(list(vectors.values())))
+        return refused
+
+    def delete_media(self, ids: Sequence[str]) -> None:
+        """Delete media; unknown ids are ignored."""
+        self.images.remove(self.catalog.delete_media(ids))
 
     def apply_accounts(self, accounts: Sequence[Account]) -> None:
         """Insert or replace accounts; the vector of one that is disabled is withheld."""

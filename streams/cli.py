@@ -310,6 +310,34 @@ def bench(
 
 
 @app.command()
+def embed_images(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, or folders of them.", exists=True)
+    ] = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(help="Instead: records of catalog.media, JSON lines, embedded by image_url."),
+    ] = None,
+    send: Annotated[
+        bool, typer.Option("--send", help="Send the records to catalog.media.")
+    ] = False,
+) -> None:
+    """Embed pictures; prints JSON lines with image_embedding, or sends them. Extra: images."""
+    from streams.image_command import embed_images as embed
+    from streams.image_command import pictures_of_media, pictures_of_paths
+
+    if bool(paths) == bool(media) or (send and media is None):
+        raise SettingsError("give pictures, or --media FILE (with or without --send)")
+    out = None if send else sys.stdout
+    if media is None:
+        counts = embed(load_settings(), pictures_of_paths(paths or ()), out)
+    else:
+        with media.open(encoding="utf-8") as lines:
+            counts = embed(load_settings(), pictures_of_media(lines, str(media)), out)
+    print(f"{counts['embedded']} of {counts['records']} embedded", file=sys.stderr)
+
+
+@app.command()
 def doctor() -> None:
     """Check Python, packages, Kafka, Redis, the HTTP port and the artifacts folder."""
     from infra.doctor import findings

@@ -14,7 +14,7 @@ from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
-from models.world import World
+from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.embeddings import Embeddings
 from streams.topology import add_embeddings
@@ -40,7 +40,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         importing = asyncio.ensure_future(asyncio.to_thread(import_module, "torch"))
         stack.push_async_callback(asyncio.gather, importing)
         live = await live_versions(config, cluster)
-        world = World()
+        world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
         embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
         training = Training(config, world, artifacts, outbox, live=live.get(RANKERS))

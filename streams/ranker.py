@@ -19,7 +19,7 @@ from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
 from models.ranker_bundle import RankerBundle
 from models.rankers import PriorRankers
-from models.world import World
+from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.explorer import Explorer
 from streams.index_refresh import refresh_index
@@ -78,7 +78,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await outbox.start()
         stack.push_async_callback(outbox.stop)
 
-        world = World()
+        world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
         explorer = Explorer(config, world, store)
         ranking = Ranking(store, explorer)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Message
+from infra.metrics import IMAGES_REFUSED
 from models.account_index import AccountIndexError
 from models.events import (
     ACCOUNTS_TOPIC,
@@ -104,8 +105,11 @@ class WorldFeed:
                 except InvalidEventError:
                     continue
                 newest[media.media_id] = media
-            self.world.apply_media([media for media in newest.values() if media is not None])
-            self.world.catalog.delete_media([name for name, of in newest.items() if of is None])
+            refused = self.world.apply_media([of for of in newest.values() if of is not None])
+            for reason in refused:
+                IMAGES_REFUSED.inc()
+                logger.warning("image vector refused: %s", reason)
+            self.world.delete_media([name for name, of in newest.items() if of is None])
         elif topic == ACCOUNTS_TOPIC:
             self._accounts(records)
         elif topic == EMBEDDINGS_TOPIC:
