@@ -19,6 +19,7 @@ import typer
 from infra.errors import FreshgridError, SettingsError
 from streams.cli_common import Json, load_settings, show
 from streams.cli_dead_letters import dead_letters
+from streams.cli_evaluate import evaluate, tune
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -39,6 +40,8 @@ Port = Annotated[
 inspect = typer.Typer(no_args_is_help=True, help="Look at what is stored.")
 app.add_typer(inspect, name="inspect")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(evaluate, name="evaluate")
+app.add_typer(tune, name="tune")
 
 
 @app.command()

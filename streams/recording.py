@@ -86,14 +86,13 @@ class Recording(msgspec.Struct):
 
     def closed(self, from_ms: int, until_ms: int, gap_ms: int) -> list[Sentence]:
         """Sentences of the sessions whose last step is in the time given, in order of that step."""
-        found: list[tuple[int, Sentence]] = []
-        for steps in self.steps.values():
-            for session in _sessions(steps, gap_ms):
-                if from_ms <= session[-1].ts_ms < until_ms and (
-                    words := sentence((s.author, s.action) for s in session)
-                ):
-                    found.append((session[-1].ts_ms, words))
-        return [words for _, words in sorted(found)]
+        found = sorted(
+            (session[-1].ts_ms, sentence((s.author, s.action) for s in session))
+            for steps in self.steps.values()
+            for session in _sessions(steps, gap_ms)
+            if from_ms <= session[-1].ts_ms < until_ms
+        )
+        return [words for _, words in found if words]
 
 
 def _sessions(steps: Sequence[Step], gap_ms: int) -> Iterator[Sequence[Step]]:
@@ -173,10 +172,8 @@ def _kuairand(folder: Path) -> Recording:
     for author, topic in zip(media["author_id"], media["topic"], strict=True):
         if topic is not None:
             tags[author][str(topic)] += 1
-    topics = {
-        f"a{author}": min(counts, key=lambda t, counts=counts: (-counts[t], int(t)))
-        for author, counts in tags.items()
-    }
+    # Of topics that are equally frequent the one that comes first in the alphabet.
+    topics = {f"a{a}": max(sorted(counts), key=counts.__getitem__) for a, counts in tags.items()}
     real = [ts for ts, is_real in zip(events["ts"], events["ts_real"], strict=True) if is_real]
     return _ordered(steps, topics, stream_from_ms=min(real, default=0))
 
