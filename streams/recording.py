@@ -132,9 +132,9 @@ def _fixture(path: Path) -> Recording:
                 assert isinstance(event, MediaEvent)
                 events.append((event, action_of(line.topic, event)))
         except InvalidEventError as error:
-            raise RecordingError(f"{path} has a record of {line.topic} that is no: {error}") from (
-                error
-            )
+            raise RecordingError(
+                f"{path} has a record of {line.topic} that cannot be applied: {error}"
+            ) from (error)
     undone = {(e.viewer_id, e.media_id, action) for e, action in events if e.undo}
     steps: defaultdict[str, list[Step]] = defaultdict(list)
     for event, action in events:
