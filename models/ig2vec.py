@@ -92,10 +92,12 @@ class Ig2Vec:
                 f"no account among {len(counts)} has {config.min_count} actions: fit on more "
                 "sessions or lower min_count"
             )
-        self._skip_gram.grow(len(self), self._random())
+        random = self._random()
+        self._skip_gram.grow(len(self), random)
         self._skip_gram.thin_out(np.arange(len(self)), self._vocabulary.counts_n)
         self._draw_negatives()
-        self._train(corpus, (config.alpha, config.min_alpha), config.epochs, hard_negatives)
+        alphas, rows = (config.alpha, config.min_alpha), self._vocabulary.row_of
+        self._skip_gram.train(corpus, rows, alphas, config.epochs, random, hard_negatives)
         self.space_id = self._hash()
         return self
 
@@ -133,7 +135,9 @@ class Ig2Vec:
         rows_m = np.union1d(rows_m, np.array(sorted(apart - {-1}), dtype=np.int64))
         before_md = skip_gram.vectors_nd[rows_m]
         alphas = self.config.update_alpha, self.config.update_alpha
-        self._train(corpus, alphas, self.config.update_epochs, hard_negatives)
+        skip_gram.train(
+            corpus, vocabulary.row_of, alphas, self.config.update_epochs, random, hard_negatives
+        )
         changed_m = (skip_gram.vectors_nd[rows_m] != before_md).any(axis=1) | (rows_m >= known)
         return [vocabulary.ids[row] for row in rows_m[changed_m].tolist()]
 
@@ -205,9 +209,14 @@ class Ig2Vec:
                 f"{shape}; fit a new model"
             )
         # gensim reads the table unchecked: a wrong one would write outside the vectors.
-        if not 0 < len(negatives_m) <= len(vocabulary) or (np.diff(negatives_m) < 0).any():
+        drawn = len(negatives_m)
+        if (
+            drawn > len(vocabulary)
+            or (drawn == 0 and len(vocabulary))
+            or ((np.diff(negatives_m.astype(np.int64)) < 0).any())
+        ):
             raise Ig2VecError(
-                f"a table of {len(negatives_m)} negatives does not fit {len(vocabulary)} "
+                f"a table of {drawn} negatives does not fit {len(vocabulary)} "
                 "accounts; fit a new model"
             )
         self = cls(config, vocabulary, SkipGram(config, vectors_nd, contexts_nd))
@@ -239,19 +248,8 @@ class Ig2Vec:
                 vectors_nd[row] = vectors_nd[near].mean(axis=0)
                 contexts_nd[row] = contexts_nd[near].mean(axis=0)
 
-    def _train(
-        self,
-        corpus: list[Sentence],
-        alphas: tuple[float, float],
-        epochs: int,
-        hard_negatives: Sequence[HardNegative],
-    ) -> None:
-        self._skip_gram.train(
-            corpus, self._vocabulary.row_of, alphas, epochs, self._random(), hard_negatives
-        )
-
     def _random(self) -> np.random.RandomState:
-        """A fresh stream of random numbers a call: a loaded model learns on as the saved one."""
+        """Random numbers of one call, its own: a loaded model learns on as the saved one."""
         return np.random.RandomState((self.config.seed + 7919 * self.updates) % 2**32)
 
     def _hash(self) -> str:
