@@ -274,6 +274,14 @@ def bench(
     background: Annotated[
         int | None, typer.Option(min=1, help="Other events per second meanwhile. [freshness]")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Recorded events, the bundled ones if none. [embeddings]"),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs. [embeddings]")] = None,
+    first_days: Annotated[
+        int | None, typer.Option(min=1, help="Days fitted before the stream. [embeddings]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure, and print the figures; --json ends with one JSON line.
@@ -296,6 +304,9 @@ def bench(
         "viewers": viewers,
         "likes": likes,
         "background": background,
+        "data": data,
+        "seeds": seeds,
+        "first_days": first_days,
     }
     show(run_bench(name, load_settings(), options), as_json=json)
 

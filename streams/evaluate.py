@@ -113,7 +113,8 @@ def evaluate_recording(recording: Recording, topics: Mapping[str, str]) -> dict[
         EvaluationError: there is too little to fit on or to measure.
     """
     try:
-        model = Ig2Vec.fit(recording.histories(0, recording.end_ms))
+        histories = recording.histories()
+        model = Ig2Vec.fit(histories.corpus(), hard_negatives=histories.hard_negatives())
     except Ig2VecError as error:
         raise EvaluationError(f"cannot fit on the events: {error}") from error
     [figures] = measured([AccountVectors(*model.vectors())], topics)

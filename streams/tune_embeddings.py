@@ -71,7 +71,7 @@ def tune(
         EvaluationError: too few accounts are labelled, or there is nothing to fit on.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    corpus = recording.histories(0, recording.end_ms)
+    corpus = recording.histories().corpus()
     choose, report = split_topics(topics)
     changes: list[Change] = [{"seed": Ig2VecConfig().seed + n} for n in range(SEEDS)]
     changes += [{name: value} for name, values in sweep.items() for value in values]

@@ -1,4 +1,4 @@
-"""Recorded events as days of sentences."""
+"""Recorded events as histories and sessions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from models.events import Action
-from streams.recording import DAY_MS, Recording, RecordingError, Step, read_recording
+from models.histories import Step
+from streams.recording import DAY_MS, Recording, RecordingError, read_recording
 from streams.replay import FixtureError
 
 T = 1_652_000_000_000
@@ -48,13 +49,13 @@ def test_a_file_of_events_is_read_with_its_labels(tmp_path: Path) -> None:
     )
     recording = read_recording(path)
     assert recording.steps == {
-        "v": [Step(T + 1, "a1", Action.LONG_VIEW), Step(T + 2, "a2", Action.LIKE)]
+        "v": [Step("a1", Action.LONG_VIEW, T + 1), Step("a2", Action.LIKE, T + 2)]
     }
     assert recording.topics == {"a1": "cats"}
 
 
 def steps(*minutes_and_authors: tuple[int, str]) -> list[Step]:
-    return [Step(T + n * MINUTE, author, Action.LIKE) for n, author in minutes_and_authors]
+    return [Step(author, Action.LIKE, T + n * MINUTE) for n, author in minutes_and_authors]
 
 
 def test_a_history_is_one_sentence_and_sessions_are_cut() -> None:
@@ -63,11 +64,15 @@ def test_a_history_is_one_sentence_and_sessions_are_cut() -> None:
         {},
         T,
     )
-    assert recording.histories(0, recording.end_ms) == [["a", "b", "c", "d"], ["x", "y"]]
-    assert recording.histories(0, T + 41 * MINUTE) == [["a", "b"], ["x", "y"]]
-    closed = recording.closed(T, T + DAY_MS, 30 * MINUTE)
-    assert closed == [["x", "y"], ["a", "b"], ["c", "d"]]
-    assert recording.closed(T, T + 10 * MINUTE, 30 * MINUTE) == [["x", "y"]]
+    assert recording.histories().corpus() == [["a", "b", "c", "d"], ["x", "y"]]
+    assert recording.histories(T + 41 * MINUTE).corpus() == [["a", "b"], ["x", "y"]]
+
+    def ended(until_ms: int) -> list[tuple[str, str]]:
+        sessions = recording.sessions(T, until_ms, 30 * MINUTE)
+        return [(viewer, "".join(step.author for step in session)) for viewer, session in sessions]
+
+    assert ended(T + DAY_MS) == [("w", "xy"), ("v", "ab"), ("v", "cd")]
+    assert ended(T + 10 * MINUTE) == [("w", "xy")]
 
 
 def test_a_recording_that_says_nothing_is_an_error(tmp_path: Path) -> None:
@@ -91,5 +96,5 @@ def test_a_folder_that_is_no_kuairand_is_an_error(tmp_path: Path) -> None:
 
 def test_the_bundled_events_can_be_read() -> None:
     recording = read_recording(ROOT / "tests" / "fixtures" / "tiny.jsonl")
-    assert recording.histories(0, recording.end_ms)
+    assert recording.histories().corpus()
     assert set(recording.topics) & {s.author for of in recording.steps.values() for s in of}
