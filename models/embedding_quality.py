@@ -129,7 +129,8 @@ def aligned(found: AccountVectors, accounts: Sequence[str]) -> NDArray[np.float3
     vectors_md = np.zeros((len(accounts), vectors_nd.shape[1]), dtype=np.float32)
     vectors_md[rows_m >= 0] = vectors_nd[rows_m[rows_m >= 0]]
     lengths_m1 = np.linalg.norm(vectors_md, axis=1, keepdims=True)
-    return vectors_md / np.where(lengths_m1 > 0, lengths_m1, 1)
+    vectors_md /= np.where(lengths_m1 > 0, lengths_m1, 1)
+    return vectors_md
 
 
 def purity(vectors_md: NDArray[np.float32], names: Sequence[str], k: int) -> tuple[float, float]:

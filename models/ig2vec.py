@@ -92,10 +92,12 @@ class Ig2Vec:
                 f"no account among {len(counts)} has {config.min_count} actions: fit on more "
                 "sessions or lower min_count"
             )
-        self._skip_gram.grow(len(self), self._random())
+        random = self._random()
+        self._skip_gram.grow(len(self), random)
         self._skip_gram.thin_out(np.arange(len(self)), self._vocabulary.counts_n)
         self._draw_negatives()
-        self._train(corpus, (config.alpha, config.min_alpha), config.epochs, hard_negatives)
+        alphas, rows = (config.alpha, config.min_alpha), self._vocabulary.row_of
+        self._skip_gram.train(corpus, rows, alphas, config.epochs, random, hard_negatives)
         self.space_id = self._hash()
         return self
 
@@ -103,12 +105,15 @@ class Ig2Vec:
         self,
         sentences: Iterable[Sentence],
         *,
+        counted: Iterable[str] | None = None,
         hard_negatives: Sequence[HardNegative] = (),
         now_ms: int = 0,
     ) -> list[str]:
         """Learn from sentences of newly closed sessions.
 
         Args:
+            counted: the words that are new, where `sentences` hold others, too
+                (:meth:`models.histories.Histories.lesson`); all of them if None.
             hard_negatives: see :func:`models.sentences.hard_negatives`.
             now_ms: the stream's time; one before the last is taken for the last.
 
@@ -120,7 +125,9 @@ class Ig2Vec:
             return []
         self.updates += 1
         vocabulary, skip_gram, random = self._vocabulary, self._skip_gram, self._random()
-        rows_m = vocabulary.count(Counter(chain.from_iterable(corpus)), now_ms)
+        words = Counter(chain.from_iterable(corpus))
+        counts = words if counted is None else Counter(counted)
+        rows_m = vocabulary.count(counts, now_ms)
         known = len(skip_gram)
         if len(self) > known:
             skip_gram.grow(len(self) - known, random)
@@ -129,11 +136,14 @@ class Ig2Vec:
         if vocabulary.churn > STALE_SHARE * vocabulary.counts_n.sum():
             self._draw_negatives()
 
-        apart = {vocabulary.row_of.get(account, -1) for pair in hard_negatives for account in pair}
-        rows_m = np.union1d(rows_m, np.array(sorted(apart - {-1}), dtype=np.int64))
+        learned = chain(words, chain.from_iterable(hard_negatives))
+        rows = {vocabulary.row_of.get(account, -1) for account in learned}
+        rows_m = np.union1d(rows_m, np.array(sorted(rows - {-1}), dtype=np.int64))
         before_md = skip_gram.vectors_nd[rows_m]
         alphas = self.config.update_alpha, self.config.update_alpha
-        self._train(corpus, alphas, self.config.update_epochs, hard_negatives)
+        skip_gram.train(
+            corpus, vocabulary.row_of, alphas, self.config.update_epochs, random, hard_negatives
+        )
         changed_m = (skip_gram.vectors_nd[rows_m] != before_md).any(axis=1) | (rows_m >= known)
         return [vocabulary.ids[row] for row in rows_m[changed_m].tolist()]
 
@@ -205,9 +215,14 @@ class Ig2Vec:
                 f"{shape}; fit a new model"
             )
         # gensim reads the table unchecked: a wrong one would write outside the vectors.
-        if not 0 < len(negatives_m) <= len(vocabulary) or (np.diff(negatives_m) < 0).any():
+        drawn = len(negatives_m)
+        if (
+            drawn > len(vocabulary)
+            or (drawn == 0 and len(vocabulary))
+            or ((np.diff(negatives_m.astype(np.int64)) < 0).any())
+        ):
             raise Ig2VecError(
-                f"a table of {len(negatives_m)} negatives does not fit {len(vocabulary)} "
+                f"a table of {drawn} negatives does not fit {len(vocabulary)} "
                 "accounts; fit a new model"
             )
         self = cls(config, vocabulary, SkipGram(config, vectors_nd, contexts_nd))
@@ -239,19 +254,8 @@ class Ig2Vec:
                 vectors_nd[row] = vectors_nd[near].mean(axis=0)
                 contexts_nd[row] = contexts_nd[near].mean(axis=0)
 
-    def _train(
-        self,
-        corpus: list[Sentence],
-        alphas: tuple[float, float],
-        epochs: int,
-        hard_negatives: Sequence[HardNegative],
-    ) -> None:
-        self._skip_gram.train(
-            corpus, self._vocabulary.row_of, alphas, epochs, self._random(), hard_negatives
-        )
-
     def _random(self) -> np.random.RandomState:
-        """A fresh stream of random numbers a call: a loaded model learns on as the saved one."""
+        """Random numbers of one call, its own: a loaded model learns on as the saved one."""
         return np.random.RandomState((self.config.seed + 7919 * self.updates) % 2**32)
 
     def _hash(self) -> str:

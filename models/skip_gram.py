@@ -91,7 +91,7 @@ class SkipGram:
         """Draw negatives by these counts of all rows."""
         # Counts decay, and with a negative exponent the forgotten ones would be drawn most.
         mass_n = np.cumsum(np.maximum(counts_n, 1.0) ** self.config.ns_exponent)
-        self.negatives_m = np.round(mass_n / mass_n[-1] * _TABLE_END).astype(np.uint32)
+        self.negatives_m = np.round(mass_n / mass_n[-1:] * _TABLE_END).astype(np.uint32)
 
     def thin_out(self, rows_m: NDArray[np.int64], counts_n: NDArray[np.float64]) -> None:
         """Set by the counts of all rows how often the words of these rows are left out."""
@@ -172,19 +172,28 @@ class SkipGram:
             rows_b, other_b = pairs_b2.ravel(), pairs_b2[:, ::-1].ravel()
             vectors_bd, contexts_bd = self._vectors[rows_b], self._contexts[other_b]
             logits_b = np.einsum("bd,bd->b", vectors_bd, contexts_bd)
-            slope_b1 = (-step / (1 + np.exp(-logits_b)))[:, np.newaxis]
-            _add_means(self._vectors, rows_b, slope_b1 * contexts_bd)
-            _add_means(self._contexts, other_b, slope_b1 * vectors_bd)
+            # The logistic function, by way of tanh: it cannot overflow.
+            slope_b1 = -step * (0.5 + 0.5 * np.tanh(0.5 * logits_b))[:, np.newaxis]
+            most = 2 * self.config.window
+            _add(self._vectors, rows_b, slope_b1 * contexts_bd, most)
+            _add(self._contexts, other_b, slope_b1 * vectors_bd, most)
 
 
-def _add_means(
-    table_nd: NDArray[np.float32], rows_b: NDArray[np.int64], steps_bd: NDArray[np.float32]
+def _add(
+    table_nd: NDArray[np.float32],
+    rows_b: NDArray[np.int64],
+    steps_bd: NDArray[np.float32],
+    most: int,
 ) -> None:
-    """Add to each row the mean of its steps: their sum overshoots where a row comes up often."""
+    """Add its steps to each row, as far as `most` of them would go.
+
+    The steps are all taken from one place and would overshoot. An account that is in a sentence
+    once has at most twice the window of neighbours, so no more is undone at a time.
+    """
     rows_m, which_b, times_m = np.unique(rows_b, return_inverse=True, return_counts=True)
     sums_md = np.zeros((len(rows_m), table_nd.shape[1]), dtype=np.float32)
     np.add.at(sums_md, which_b, steps_bd)
-    sums_md /= times_m[:, np.newaxis]
+    sums_md /= np.maximum(times_m / most, 1)[:, np.newaxis]
     table_nd[rows_m] += sums_md
 
 

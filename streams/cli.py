@@ -19,6 +19,7 @@ import typer
 from infra.errors import FreshgridError, SettingsError
 from streams.cli_common import Json, load_settings, show
 from streams.cli_dead_letters import dead_letters
+from streams.cli_evaluate import evaluate, tune
 from streams.cli_versions import versions
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ Port = Annotated[
 inspect = typer.Typer(no_args_is_help=True, help="Look at what is stored.")
 app.add_typer(inspect, name="inspect")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(evaluate, name="evaluate")
+app.add_typer(tune, name="tune")
 app.add_typer(versions, name="versions")
 
 
@@ -283,6 +286,14 @@ def bench(
     background: Annotated[
         int | None, typer.Option(min=1, help="Other events per second meanwhile. [freshness]")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Recorded events, the bundled ones if none. [embeddings]"),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs. [embeddings]")] = None,
+    first_days: Annotated[
+        int | None, typer.Option(min=1, help="Days fitted before the stream. [embeddings]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure, and print the figures; --json ends with one JSON line.
@@ -305,6 +316,9 @@ def bench(
         "viewers": viewers,
         "likes": likes,
         "background": background,
+        "data": data,
+        "seeds": seeds,
+        "first_days": first_days,
     }
     show(run_bench(name, load_settings(), options), as_json=json)
 

@@ -101,8 +101,12 @@ class Promotion:
         live = self.live
         if live is None:
             return True
+        vectors = saved_account_vectors(model.arrays)
         against = await asyncio.to_thread(self._stored_vectors, live.version)
-        decision, version = await self._judge(model, saved_account_vectors(model.arrays), against)
+        if against is not None:
+            # That accounts expired meanwhile does not count against it.
+            against = _only(against, np.isin(against.ids, vectors.ids))
+        decision, version = await self._judge(model, vectors, against)
         if decision.promote:
             copy = msgspec.structs.replace(
                 live,
@@ -174,8 +178,12 @@ class Promotion:
         gone_n[gone_n] = catalog.gone_account_a[rows[gone_n]]
         if not gone_n.any():
             return vectors
-        here = np.flatnonzero(~gone_n)
-        return AccountVectors([vectors.ids[at] for at in here.tolist()], vectors.vectors_nd[here])
+        return _only(vectors, ~gone_n)
+
+
+def _only(vectors: AccountVectors, wanted_n: NDArray[np.bool_]) -> AccountVectors:
+    wanted = np.flatnonzero(wanted_n)
+    return AccountVectors([vectors.ids[at] for at in wanted.tolist()], vectors.vectors_nd[wanted])
 
 
 def _with_figures(metrics: Mapping[str, float], decision: Decision) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Recorded events as days of sentences, for judging account vectors without any server.
+"""Recorded events as histories and sessions, for judging account vectors without any server.
 
 A recording is a file of events as fixtures have them (:mod:`streams.replay`), or a folder of
 KuaiRand-Pure (``events.parquet``, ``media.parquet``; needs the extra ``fixture``). Labels are the
@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -33,27 +33,16 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.sentences import sentence
+from models.histories import Histories, Step
 from streams.clock import now_ms
 from streams.replay import read_fixture
 
 DAY_MS: Final = 24 * 3600 * 1000
-#: A fit takes so much of a viewer's history, the newest, as the learner does.
-MAX_STEPS: Final = 500
 _KUAIRAND: Final = {"like": Action.LIKE, "save": Action.SAVE, "see_fewer": Action.SEE_FEWER}
-Sentence = list[str]
 
 
 class RecordingError(FreshgridError):
     """A recording cannot be read, or has no events that say anything."""
-
-
-class Step(NamedTuple):
-    """One action of a viewer."""
-
-    ts_ms: int
-    author: str
-    action: int
 
 
 class Recording(msgspec.Struct):
@@ -75,25 +64,27 @@ class Recording(msgspec.Struct):
         """Just after the last step."""
         return max(steps[-1].ts_ms for steps in self.steps.values()) + 1
 
-    def histories(self, from_ms: int, until_ms: int) -> list[Sentence]:
-        """Each viewer's steps of ``from_ms <= ts < until_ms`` as one sentence: what a fit reads."""
-        found = []
-        for steps in self.steps.values():
-            inside = [(s.author, s.action) for s in steps if from_ms <= s.ts_ms < until_ms]
-            if words := sentence(inside[-MAX_STEPS:]):
-                found.append(words)
-        return found
+    def histories(self, until_ms: int | None = None) -> Histories:
+        """What the learner remembers before `until_ms`, or after everything; nothing is new."""
+        histories = Histories()
+        for viewer, steps in self.steps.items():
+            before = [s for s in steps if until_ms is None or s.ts_ms < until_ms]
+            if before:
+                histories.add(viewer, before)
+        histories.forget_new()
+        return histories
 
-    def closed(self, from_ms: int, until_ms: int, gap_ms: int) -> list[Sentence]:
-        """Sentences of the sessions whose last step is in the time given, in order of that step."""
-        found: list[tuple[int, Sentence]] = []
-        for steps in self.steps.values():
-            for session in _sessions(steps, gap_ms):
-                if from_ms <= session[-1].ts_ms < until_ms and (
-                    words := sentence((s.author, s.action) for s in session)
-                ):
-                    found.append((session[-1].ts_ms, words))
-        return [words for _, words in sorted(found)]
+    def sessions(
+        self, from_ms: int, until_ms: int, gap_ms: int
+    ) -> list[tuple[str, Sequence[Step]]]:
+        """Viewer and steps of sessions that ended in the time given, in order of their end."""
+        found = [
+            (session[-1].ts_ms, viewer, session)
+            for viewer, steps in self.steps.items()
+            for session in _sessions(steps, gap_ms)
+            if from_ms <= session[-1].ts_ms < until_ms
+        ]
+        return [(viewer, session) for _, viewer, session in sorted(found)]
 
 
 def _sessions(steps: Sequence[Step], gap_ms: int) -> Iterator[Sequence[Step]]:
@@ -133,16 +124,16 @@ def _fixture(path: Path) -> Recording:
                 assert isinstance(event, MediaEvent)
                 events.append((event, action_of(line.topic, event)))
         except InvalidEventError as error:
-            raise RecordingError(f"{path} has a record of {line.topic} that is no: {error}") from (
-                error
-            )
+            raise RecordingError(
+                f"{path} has a record of {line.topic} that cannot be applied: {error}"
+            ) from (error)
     undone = {(e.viewer_id, e.media_id, action) for e, action in events if e.undo}
     steps: defaultdict[str, list[Step]] = defaultdict(list)
     for event, action in events:
         author = event.author_id or authors.get(event.media_id)
         taken_back = (event.viewer_id, event.media_id, action) in undone
         if author is not None and action is not Action.VIEW and not taken_back:
-            steps[event.viewer_id].append(Step(event.ts, author, action))
+            steps[event.viewer_id].append(Step(author, action, event.ts))
     return _ordered(steps, topics, stream_from_ms=0)
 
 
@@ -168,15 +159,13 @@ def _kuairand(folder: Path) -> Recording:
     ):
         code = Action.LONG_VIEW if action == "view" and is_long else _KUAIRAND.get(action)
         if code is not None and author is not None:
-            steps[f"v{viewer}"].append(Step(ts, f"a{author}", code))
+            steps[f"v{viewer}"].append(Step(f"a{author}", code, ts))
     tags: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for author, topic in zip(media["author_id"], media["topic"], strict=True):
         if topic is not None:
             tags[author][str(topic)] += 1
-    topics = {
-        f"a{author}": min(counts, key=lambda t, counts=counts: (-counts[t], int(t)))
-        for author, counts in tags.items()
-    }
+    # Of topics that are equally frequent the one that comes first in the alphabet.
+    topics = {f"a{a}": max(sorted(counts), key=counts.__getitem__) for a, counts in tags.items()}
     real = [ts for ts, is_real in zip(events["ts"], events["ts_real"], strict=True) if is_real]
     return _ordered(steps, topics, stream_from_ms=min(real, default=0))
 
@@ -185,5 +174,5 @@ def _ordered(
     steps: Mapping[str, list[Step]], topics: dict[str, str], *, stream_from_ms: int
 ) -> Recording:
     for of_viewer in steps.values():
-        of_viewer.sort()
+        of_viewer.sort(key=lambda step: (step.ts_ms, step))
     return Recording(dict(steps), topics, stream_from_ms)

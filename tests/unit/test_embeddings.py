@@ -23,6 +23,7 @@ from streams.versions import DECISION_NOTE, IG2VEC, Version, earlier
 from streams.world_feed import WorldFeed
 
 ENOUGH = 40
+WINDOW_MS = 1000
 
 
 class Record(NamedTuple):
@@ -69,7 +70,7 @@ class Learner:
         self.feed = WorldFeed(self.world)
         self.outbox = Outbox(self.feed)
         self.artifacts = ArtifactStore(str(folder))
-        config = Settings(bootstrap_sessions=ENOUGH, **settings)
+        config = Settings(bootstrap_sessions=ENOUGH, embedding_window_ms=WINDOW_MS, **settings)
         self.embeddings = Embeddings(config, self.artifacts, self.outbox, live, self.world)
         self.idle, tidy = asyncio.Event(), self.embeddings._tidy
 
@@ -79,17 +80,22 @@ class Learner:
 
         self.embeddings._tidy = then_idle
 
-    def close_sessions(self, count, *, authors="abcdef", seed=0):
+    def close_sessions(self, count, *, authors="abcdef", seed=0, ts=1):
         """Sessions of new viewers, as one chunk."""
         rng = np.random.default_rng(seed)
         values = []
         for _ in range(count):
             self._sessions += 1
-            steps = [(a, "like", 1) for a in rng.choice(list(authors), 4, replace=False).tolist()]
+            steps = [(a, "like", ts) for a in rng.choice(list(authors), 4, replace=False).tolist()]
             values.append(
-                msgspec.json.encode(ClosedSession(f"v{seed}-{self._sessions}", 1, 1, steps))
+                msgspec.json.encode(ClosedSession(f"v{seed}-{self._sessions}", ts, ts, steps))
             )
         self.embeddings.closed(values, self._finish)
+
+    def close_session(self, *steps, ts=1):
+        """A session of a new viewer: (account, action)."""
+        session = ClosedSession("v", ts, ts, [(*step, ts) for step in steps])
+        self.embeddings.closed([msgspec.json.encode(session)], self._finish)
 
     def _finish(self):
         self.finished += 1
@@ -219,6 +225,40 @@ async def test_sessions_that_say_too_little_end_nothing(quiet, tmp_path):
     learner.close_sessions(2 * ENOUGH)
     await learner.until(lambda: learner.finished == 2)
     assert learner.outbox.accounts() == set("abcdef")
+
+
+async def test_a_fit_leaves_out_what_is_older_than_the_window(quiet, tmp_path):
+    learner = Learner(tmp_path)
+    learner.close_sessions(ENOUGH // 2, authors="old!", ts=1)
+    learner.close_sessions(ENOUGH // 2, ts=2 + WINDOW_MS)
+    await learner.until(lambda: learner.finished == 2)
+    assert learner.outbox.accounts() == set("abcdef")
+
+
+async def test_an_account_unseen_for_the_window_loses_its_vector(quiet, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_EVERY", 1)
+    learner = await fitted(tmp_path)
+    [space] = learner.outbox.spaces()
+    for ts in (1 + WINDOW_MS, 2 + WINDOW_MS):
+        assert learner.outbox.removed() == set()
+        learner.close_session(("a", "like"), ("b", "like"), ("c", "like"), ts=ts)
+        # Surely changes a vector, where words of so few accounts may all be thinned out.
+        learner.close_session(("d", "like"), ("c", "like"), ("a", "see_fewer"), ts=ts)
+        learner.outbox.sent = [m for m in learner.outbox.sent if m.topic != VERSIONS_TOPIC]
+        await learner.until(learner.outbox.versions)
+    assert learner.outbox.removed() == {f"{space}:e", f"{space}:f"}
+    [told] = learner.outbox.versions()
+    assert told.space == space
+    assert len(learner.artifacts.get(IG2VEC, told.version).arrays["counts"]) == 4
+    assert set(learner.world.space.account_ids()) == set("abcd")
+
+
+async def test_a_session_with_a_see_fewer_moves_the_unwanted_account(quiet, tmp_path):
+    learner = await fitted(tmp_path)
+    learner.outbox.sent.clear()
+    learner.close_session(("a", "like"), ("b", "like"), ("c", "see_fewer"))
+    await learner.until(lambda: learner.finished == 2)
+    assert learner.outbox.accounts() == set("abc")
 
 
 # The gate.
