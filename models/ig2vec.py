@@ -105,12 +105,15 @@ class Ig2Vec:
         self,
         sentences: Iterable[Sentence],
         *,
+        counted: Iterable[str] | None = None,
         hard_negatives: Sequence[HardNegative] = (),
         now_ms: int = 0,
     ) -> list[str]:
         """Learn from sentences of newly closed sessions.
 
         Args:
+            counted: the words that are new, where `sentences` hold others, too
+                (:meth:`models.histories.Histories.lesson`); all of them if None.
             hard_negatives: see :func:`models.sentences.hard_negatives`.
             now_ms: the stream's time; one before the last is taken for the last.
 
@@ -122,7 +125,9 @@ class Ig2Vec:
             return []
         self.updates += 1
         vocabulary, skip_gram, random = self._vocabulary, self._skip_gram, self._random()
-        rows_m = vocabulary.count(Counter(chain.from_iterable(corpus)), now_ms)
+        words = Counter(chain.from_iterable(corpus))
+        counts = words if counted is None else Counter(counted)
+        rows_m = vocabulary.count(counts, now_ms)
         known = len(skip_gram)
         if len(self) > known:
             skip_gram.grow(len(self) - known, random)
@@ -131,8 +136,9 @@ class Ig2Vec:
         if vocabulary.churn > STALE_SHARE * vocabulary.counts_n.sum():
             self._draw_negatives()
 
-        apart = {vocabulary.row_of.get(account, -1) for pair in hard_negatives for account in pair}
-        rows_m = np.union1d(rows_m, np.array(sorted(apart - {-1}), dtype=np.int64))
+        learned = chain(words, chain.from_iterable(hard_negatives))
+        rows = {vocabulary.row_of.get(account, -1) for account in learned}
+        rows_m = np.union1d(rows_m, np.array(sorted(rows - {-1}), dtype=np.int64))
         before_md = skip_gram.vectors_nd[rows_m]
         alphas = self.config.update_alpha, self.config.update_alpha
         skip_gram.train(

@@ -20,12 +20,13 @@ BENCHES: Final = {
     "growth": "events per second of one worker at 10,000 and at 1,000,000 viewers in Redis",
     "memory": "bytes in Redis per viewer and per grid, and keys without a time to live",
     "freshness": "like → changed grid readable in Redis, idle or under a steady load",
+    "embeddings": "account vectors learned from the stream beside full fits and gensim, by topic",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",
 }
 
 
 def run_bench(
-    name: str, settings: Settings, options: Mapping[str, int | None] = {}
+    name: str, settings: Settings, options: Mapping[str, int | Path | None] = {}
 ) -> dict[str, Any]:
     """Run one of :data:`BENCHES`.
 
