@@ -58,7 +58,7 @@ def check_search(
 
 
 @pytest.mark.parametrize("config", [MainConfig(), IVF], ids=["flat", "ivf"])
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(steps=operations)
 def test_any_interleaving_equals_brute_force(
     config: MainConfig, steps: list[tuple[str, object]]

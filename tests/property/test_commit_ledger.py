@@ -122,7 +122,7 @@ class Ledger(RuleBasedStateMachine):
             assert below <= self.processed
 
 
-Ledger.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+Ledger.TestCase.settings = settings(max_examples=200, stateful_step_count=30)
 TestLedger = Ledger.TestCase
 
 

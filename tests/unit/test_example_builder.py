@@ -163,7 +163,7 @@ def test_negatives_are_sampled_and_positives_kept() -> None:
     np.testing.assert_array_equal(examples.ts_n, again.ts_n)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(1, 40))
 def test_batches_change_nothing(seed: int, batch: int) -> None:
     rng = np.random.default_rng(seed)

@@ -33,7 +33,7 @@ def test_auc() -> None:
     assert math.isnan(auc(np.zeros(0), np.zeros(0)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_auc_counts_pairs(data: st.DataObject) -> None:
     n = data.draw(st.integers(2, 12))
@@ -92,7 +92,7 @@ def test_ndcg() -> None:
     assert math.isnan(ndcg(np.zeros(0), np.zeros(0), np.zeros(0, np.int64), 3))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_rank_in_group_is_a_stable_sort_of_each_group(data: st.DataObject) -> None:
     n = data.draw(st.integers(0, 15))
