@@ -163,6 +163,19 @@ class AccountIndex:
         main = self._main
         return 0 if main is None else main.ann.size
 
+    def nbytes(self) -> dict[str, int]:
+        """Bytes held in arrays, by part; the ids come on top.
+
+        ``codes`` and ``vectors`` are the main's, which processes may share.
+        """
+        main, mask = self._main, self._alive.nbytes
+        return {
+            "codes": 0 if main is None else main.ann.code_bytes(),
+            "vectors": 0 if main is None else main.ann.vectors_md.nbytes,
+            "rows": self._place.nbytes + self._changed_at.nbytes + mask,
+            "delta": self._delta.nbytes,
+        }
+
     def __len__(self) -> int:
         return self._size
 

@@ -98,6 +98,12 @@ class AnnMain:
         """Whether every vector is compared."""
         return not self._probed
 
+    def code_bytes(self) -> int:
+        """Bytes of codes, positions and centroids."""
+        index, lists = self.index, 0 if self.exact else self.index.nlist
+        per_vector = index.sa_code_size() + (8 if lists else 0)
+        return int(self.size * per_vector + lists * 4 * index.d)
+
     def search(
         self, unit_qd: Vectors, k: int, alive: NDArray[np.uint8] | None
     ) -> tuple[Positions, Vectors]:

@@ -268,6 +268,9 @@ def bench(
         int | None, typer.Option(min=1, help="Viewers to store. [growth, memory]")
     ] = None,
     likes: Annotated[int | None, typer.Option(min=1, help="Likes to time. [freshness]")] = None,
+    accounts: Annotated[
+        int | None, typer.Option(min=1000, help="Accounts in the index. [retrieval]")
+    ] = None,
     background: Annotated[
         int | None, typer.Option(min=1, help="Other events per second meanwhile. [freshness]")
     ] = None,
@@ -292,6 +295,7 @@ def bench(
         "stock_events": stock_events,
         "viewers": viewers,
         "likes": likes,
+        "accounts": accounts,
         "background": background,
     }
     show(run_bench(name, load_settings(), options), as_json=json)
