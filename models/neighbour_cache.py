@@ -51,7 +51,7 @@ class NeighbourCache:
         self._lock = Lock()
         self._slot_of = np.full(1024, _NO_SLOT, np.int32)
         self._next = 0
-        self._clear(0)
+        self._clear(1)
         self.hits = 0
         self.misses = 0
 
