@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.account_index import NOT_FOUND, AccountIndex
+from models.account_index import AccountIndex
+from models.index_view import NOT_FOUND
 
 Rows = NDArray[np.int32]
 Vectors = NDArray[np.float32]

@@ -7,9 +7,10 @@ import logging
 from typing import Final
 
 from infra.index_files import IndexFileError, IndexFolder
-from models.account_index import AccountIndex, Main
+from models.account_index import AccountIndex
 from models.account_space import AccountSpace
 from models.ann_main import AnnMain
+from models.index_view import Main
 from models.world import World
 
 #: How often the size of the delta is looked at.
