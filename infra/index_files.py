@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.errors import FreshgridError
-from models.ann_main import AnnMain, MainConfig
+from models.ann_main import AnnMain
 from models.id_arrays import pack_ids, unpack_ids
 
 # The stubs of FAISS do not know its flags.
@@ -105,7 +105,7 @@ class IndexFolder:
             shutil.rmtree(self.path / old, ignore_errors=True)
         return version
 
-    def get(self, version: str, config: MainConfig) -> tuple[AnnMain, list[str]]:
+    def get(self, version: str) -> tuple[AnnMain, list[str]]:
         """A main, every byte of it verified, its large files mapped; and its accounts.
 
         Raises:
@@ -136,7 +136,7 @@ class IndexFolder:
                 folder, f"holds {index.ntotal} codes, {vectors_md.shape} vectors, {len(ids)} ids"
             )
         # Read through the mapping all the same, without what the subclass costs each search.
-        return AnnMain(index, np.asarray(vectors_md), config), ids
+        return AnnMain(index, np.asarray(vectors_md)), ids
 
     def newest(self, space: str) -> str | None:
         """The newest version of a space, None where there is none."""

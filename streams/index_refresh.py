@@ -57,7 +57,7 @@ def shared_main(space: AccountSpace, folder: IndexFolder) -> Main | None:
     newest = folder.newest(space.name)
     if newest is not None:
         try:
-            main = index.bind_main(*folder.get(newest, index.config))
+            main = index.bind_main(*folder.get(newest))
             if not is_due(index, len(index) - int(main.valid_m.sum())):
                 return main
         except IndexFileError as error:
@@ -69,4 +69,4 @@ def shared_main(space: AccountSpace, folder: IndexFolder) -> Main | None:
         ann = AnnMain.build(vectors_md, index.config)
         version = folder.put(space.name, ann, index.ids_of(rows_m))
     # Read again, so that this process shares it too.
-    return index.bind_main(*folder.get(version, index.config))
+    return index.bind_main(*folder.get(version))

@@ -59,8 +59,8 @@ def run(settings: Settings, *, accounts: int = ACCOUNTS) -> dict[str, Any]:
 
     tenth = accounts // 10
     say(f"an index of {tenth} …")
-    small, _ = _index(vectors_nd[:tenth])
-    small_queries_qd = _queries(vectors_nd[:tenth])
+    small_vectors_nd, small_queries_qd = clustered(tenth)
+    small, _ = _index(small_vectors_nd)
     say(f"an index of {accounts} …")
     index, build_s = _index(vectors_nd)
     figures["build_s"] = round(build_s, 1)
@@ -68,7 +68,7 @@ def run(settings: Settings, *, accounts: int = ACCOUNTS) -> dict[str, Any]:
 
     say("searches and scans …")
     figures |= _quality(index, vectors_nd, queries_qd)
-    figures["recall_at_100_100k"] = _recall(small, vectors_nd[:tenth], small_queries_qd)
+    figures["recall_at_100_100k"] = _recall(small, small_vectors_nd, small_queries_qd)
     both = _medians(
         [lambda q: small.search(small_queries_qd[q : q + 1], K), _search(index, queries_qd)], TIMED
     )

@@ -206,3 +206,19 @@ def test_a_main_from_elsewhere_must_fit(index: AccountIndex) -> None:
     assert "stranger" not in index
     assert (index.main_size, index.delta_size, len(index)) == (2, 1, 2)
     assert index.search(np.array([[0, 1]]), 3)[0].tolist() == [[1, 0, -1]]
+
+
+@pytest.mark.parametrize("noise", [0.3, 5.0])
+def test_scattered_vectors_are_looked_for_in_more_lists(noise: float) -> None:
+    rng = np.random.default_rng(5)
+    vectors_nd = rng.standard_normal((60, 16))[rng.integers(0, 60, 3000)]
+    vectors_nd = vectors_nd + noise * rng.standard_normal(vectors_nd.shape)
+    vectors_nd = (vectors_nd / np.linalg.norm(vectors_nd, axis=1, keepdims=True)).astype(np.float32)
+    main = AnnMain.build(vectors_nd, MainConfig(flat_below=1000, probed=1, recall=0.95))
+    queries_qd = vectors_nd[7::13]
+    found_qk, _ = main.search(queries_qd, 50, None)
+    true_qk = np.argsort(-queries_qd @ vectors_nd.T, axis=1)[:, :50]
+    recall = np.mean([len(set(f) & set(t)) / 50 for f, t in zip(found_qk, true_qk, strict=True)])
+    assert recall >= 0.92
+    lists = main.index.nlist
+    assert (main.index.nprobe < lists / 4) == (noise < 1)

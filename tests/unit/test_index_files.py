@@ -36,7 +36,7 @@ def built(index: AccountIndex) -> tuple[AnnMain, list[str]]:
 def test_what_comes_back_searches_as_what_was_written(tmp_path: Path, accounts: int) -> None:
     ann, ids = built(filled(accounts).index)
     folder = IndexFolder(str(tmp_path))
-    again, ids_again = folder.get(folder.put("fit", ann, ids), CONFIG)
+    again, ids_again = folder.get(folder.put("fit", ann, ids))
     assert ids_again == ids
     assert again.exact == ann.exact
     queries_qd = np.random.default_rng(4).standard_normal((5, 8)).astype(np.float32)
@@ -100,7 +100,7 @@ def test_damage_is_refused_and_the_next_build_replaces_it(
     else:
         path.write_bytes(data[:-1] if damage == "cut" else bytes([data[0] ^ 1]) + data[1:])
     with pytest.raises(IndexFileError, match=rf"{name}.*delete the folder"):
-        folder.get(version, CONFIG)
+        folder.get(version)
     main = shared_main(space, folder)
     assert main is not None
     assert main.valid_m.all()
