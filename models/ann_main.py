@@ -48,8 +48,8 @@ class MainConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     flat_below: int = 50_000
     vectors_per_list: int = 61
-    probed: int = 384
-    recall: float = 0.96
+    probed: int = 320
+    recall: float = 0.955
 
 
 class AnnMain:

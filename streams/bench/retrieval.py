@@ -33,6 +33,7 @@ QUERY_NOISE: Final = 0.3
 QUERIES: Final = 500
 TIMED: Final = 300
 TIMED_SCANS: Final = 40
+BLOCKS: Final = 4
 REMOVED: Final = 2000
 INSERTS: Final = 200
 #: Other accounts that change just before each insert.
@@ -69,9 +70,7 @@ def run(settings: Settings, *, accounts: int = ACCOUNTS) -> dict[str, Any]:
     say("searches and scans …")
     figures |= _quality(index, vectors_nd, queries_qd)
     figures["recall_at_100_100k"] = _recall(small, small_vectors_nd, small_queries_qd)
-    both = _medians(
-        [lambda q: small.search(small_queries_qd[q : q + 1], K), _search(index, queries_qd)], TIMED
-    )
+    both = _medians((_search(small, small_queries_qd), TIMED), (_search(index, queries_qd), TIMED))
     figures["median_100k_ms"], figures["median_1m_ms"] = (round(1e3 * s, 3) for s in both)
     figures["growth_100k_1m"] = round(both[1] / both[0], 2)
 
@@ -138,7 +137,8 @@ def _recall(index: AccountIndex, vectors_nd: Vectors, queries_qd: Vectors) -> fl
 def _quality(index: AccountIndex, vectors_nd: Vectors, queries_qd: Vectors) -> dict[str, Any]:
     flat = _exact(vectors_nd)
     scan_s, search_s = _medians(
-        [lambda q: flat.search(queries_qd[q : q + 1], K), _search(index, queries_qd)], TIMED_SCANS
+        (lambda q: flat.search(queries_qd[q : q + 1], K), TIMED_SCANS),
+        (_search(index, queries_qd), TIMED),
     )
     return {
         "recall_at_100": _recall(index, vectors_nd, queries_qd),
@@ -151,19 +151,18 @@ def _search(index: AccountIndex, queries_qd: Vectors) -> Callable[[int], object]
     return lambda q: index.search(queries_qd[q % len(queries_qd)][None], K)
 
 
-def _medians(calls: list[Callable[[int], object]], rounds: int) -> list[float]:
-    """Median processor seconds of each call, all on this thread.
+def _medians(*calls: tuple[Callable[[int], object], int]) -> list[float]:
+    """Median processor seconds of each call, made so many times, all on this thread.
 
     Blocks of them in turn, so that all meet the same machine; processor time, because on a machine
     that others use a median of the clock's time says when they let go, not what a call takes.
     """
     taken: list[list[float]] = [[] for _ in calls]
-    block = 10
-    for first in range(0, rounds, block):
-        for times, call in zip(taken, calls, strict=True):
+    for block in range(BLOCKS):
+        for times, (call, rounds) in zip(taken, calls, strict=True):
             # What another call left in the caches is not this one's doing.
-            call(first)
-            for q in range(first, first + block):
+            call(block)
+            for q in range(block, rounds, BLOCKS):
                 began = time.thread_time()
                 call(q)
                 times.append(time.thread_time() - began)
