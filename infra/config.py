@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = 8000
     artifacts_url: str = "artifacts"
+    #: A local folder where the ranking workers of one machine share the built account index, so
+    #: that it is built and held in memory once; empty where each has its own.
+    index_folder: str = ""
 
     # Kafka.
     partitions: PositiveInt = 8

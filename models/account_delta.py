@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import faiss as _faiss
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+# The stubs of FAISS do not know all of it.
+faiss: Any = _faiss
 Rows = NDArray[np.int32]
 Vectors = NDArray[np.float32]
 
@@ -32,7 +35,11 @@ class DeltaView(msgspec.Struct, frozen=True):
         """
         if not len(self.rows_e):
             return None
-        scores_qe = unit_qd @ self.vectors_ed.T
+        # Not numpy's product, which starts as many threads as it likes for each small search.
+        faiss.omp_set_num_threads(1)
+        scores_qe = faiss.pairwise_distances(
+            unit_qd, self.vectors_ed, metric=faiss.METRIC_INNER_PRODUCT
+        )
         scores_qe[:, self.dead_e] = -np.inf
         if k < scores_qe.shape[1]:
             best_qk = np.argpartition(-scores_qe, k - 1, axis=1)[:, :k]
@@ -60,6 +67,11 @@ class AccountDelta:
     def used(self) -> int:
         """Entries, dead ones included."""
         return self._used
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, unused entries included."""
+        return self._rows.nbytes + self._vectors.nbytes + self._dead.nbytes
 
     def append(self, rows_c: NDArray[np.int64], vectors_cd: Vectors) -> NDArray[np.int64]:
         """Add entries that fit; returns where they are."""

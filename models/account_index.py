@@ -30,20 +30,18 @@ from hashlib import blake2b
 from threading import RLock
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.account_delta import AccountDelta, DeltaView
+from models.account_delta import AccountDelta
 from models.ann_main import AnnMain, MainConfig
 from models.change_log import ChangeLog
+from models.index_view import NOT_FOUND, IndexView, Main, normalised
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
-NOT_FOUND: Final = np.int32(-1)
 _FIRST_CAPACITY: Final = 1024
-_TINY: Final = 1e-12
 # Where the vector of a row is: nowhere, at a position of the main, or (downwards from here) in an
 # entry of the delta.
 _NOWHERE: Final = -1
@@ -79,31 +77,6 @@ class RejectedVectorsError(AccountIndexError):
 
 class ForeignMainError(AccountIndexError):
     """A main whose rows mean other accounts here."""
-
-
-class Main(msgspec.Struct, frozen=True):
-    """A main for one index.
-
-    Attributes:
-        ann: position p holds a vector of row ``rows_m[p]``.
-        valid_m: where it is the vector that the row had at version `built_at`.
-        owner: the index that the rows belong to.
-    """
-
-    ann: AnnMain
-    rows_m: Rows
-    valid_m: NDArray[np.bool_]
-    built_at: int
-    owner: object
-
-
-class _View(msgspec.Struct, frozen=True):
-    """What one search works on; never changed after it was made."""
-
-    main: Main | None
-    # One bit per position of the main, None when all are alive.
-    alive: NDArray[np.uint8] | None
-    delta: DeltaView
 
 
 class AccountIndex:
@@ -143,7 +116,7 @@ class AccountIndex:
         self._dead = 0
         self._delta = AccountDelta(dimension)
         self._changes = ChangeLog()
-        self._view: _View | None = None
+        self._view: IndexView | None = None
 
     @property
     def version(self) -> int:
@@ -163,6 +136,19 @@ class AccountIndex:
         main = self._main
         return 0 if main is None else main.ann.size
 
+    def nbytes(self) -> dict[str, int]:
+        """Bytes held in arrays, by part; the ids come on top.
+
+        ``codes`` and ``vectors`` are the main's, which processes may share.
+        """
+        main, mask = self._main, self._alive.nbytes
+        return {
+            "codes": 0 if main is None else main.ann.code_bytes(),
+            "vectors": 0 if main is None else main.ann.vectors_md.nbytes,
+            "rows": self._place.nbytes + self._changed_at.nbytes + mask,
+            "delta": self._delta.nbytes,
+        }
+
     def __len__(self) -> int:
         return self._size
 
@@ -181,7 +167,7 @@ class AccountIndex:
             RejectedVectorsError: some vectors are NaN, infinite or zero; all others were applied.
         """
         vectors_nd = self._checked(vectors_nd, len(ids), ids[0] if ids else "")
-        unit_nd, usable_n = _normalised(vectors_nd)
+        unit_nd, usable_n = normalised(vectors_nd)
         rejected = {
             ids[n]: "has length zero" if np.isfinite(vectors_nd[n]).all() else "is not finite"
             for n in np.flatnonzero(~usable_n).tolist()
@@ -232,21 +218,8 @@ class AccountIndex:
         queries_qd = self._checked(queries_qd, None, "query")
         if not np.isfinite(queries_qd).all():
             raise VectorShapeError("a query is not finite: check the vectors it was made from")
-        unit_qd, usable_q = _normalised(queries_qd)
-        rows_qk = np.full((len(unit_qd), max(k, 0)), NOT_FOUND, dtype=np.int32)
-        similarities_qk = np.full(rows_qk.shape, -np.inf, dtype=np.float32)
-        view = self._current_view()
-        parts = [_search_main(view, unit_qd, k), view.delta.search(unit_qd, k)] if k > 0 else []
-        found = [part for part in parts if part is not None]
-        if found:
-            all_rows = np.concatenate([rows for rows, _ in found], axis=1)
-            all_similarities = np.concatenate([scores for _, scores in found], axis=1)
-            # Equal similarities in the order of their rows: the same answer every time.
-            order = np.lexsort((all_rows, -all_similarities), axis=1)[:, :k]
-            width = order.shape[1]
-            rows_qk[:, :width] = np.take_along_axis(all_rows, order, axis=1)
-            similarities_qk[:, :width] = np.take_along_axis(all_similarities, order, axis=1)
-            rows_qk[np.isneginf(similarities_qk)] = NOT_FOUND
+        unit_qd, usable_q = normalised(queries_qd)
+        rows_qk, similarities_qk = self._current_view().search(unit_qd, k)
         rows_qk[~usable_q] = NOT_FOUND
         similarities_qk[~usable_q] = -np.inf
         return rows_qk, similarities_qk
@@ -436,35 +409,15 @@ class AccountIndex:
         self._changes.add(self._version, rows_c)
         self._view = None
 
-    def _current_view(self) -> _View:
+    def _current_view(self) -> IndexView:
         view = self._view
         if view is not None:
             return view
         with self._lock:
             alive = self._alive.copy() if self._dead else None
-            self._view = view = _View(self._main, alive, self._delta.view())
+            self._view = view = IndexView(self._main, alive, self._delta.view())
             return view
 
 
 def _slices(length: int) -> list[slice]:
     return [slice(at, at + _AT_ONCE) for at in range(0, length, _AT_ONCE)]
-
-
-def _normalised(vectors_nd: Vectors) -> tuple[Vectors, NDArray[np.bool_]]:
-    """Unit vectors, and which of them have a direction; the others are zero."""
-    # In double precision: the squares of large float32 values overflow.
-    norms_n = np.sqrt(np.einsum("nd,nd->n", vectors_nd, vectors_nd, dtype=np.float64))
-    usable_n = np.isfinite(norms_n) & (norms_n > _TINY)
-    unit_nd = vectors_nd / np.where(usable_n, norms_n, 1.0)[:, None]
-    unit_nd[~usable_n] = 0.0
-    return unit_nd.astype(np.float32), usable_n
-
-
-def _search_main(view: _View, unit_qd: Vectors, k: int) -> tuple[Rows, Vectors] | None:
-    main = view.main
-    if main is None or not main.ann.size or not len(unit_qd):
-        return None
-    positions_qk, scores_qk = main.ann.search(unit_qd, k, view.alive)
-    found_qk = positions_qk >= 0
-    rows_qk = np.where(found_qk, main.rows_m[positions_qk], NOT_FOUND)
-    return rows_qk, np.where(found_qk, scores_qk, np.float32(-np.inf))

@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.account_index import NOT_FOUND, AccountIndex
+from models.account_index import AccountIndex
+from models.index_view import NOT_FOUND
 
 Rows = NDArray[np.int32]
 Vectors = NDArray[np.float32]
@@ -51,7 +52,7 @@ class NeighbourCache:
         self._lock = Lock()
         self._slot_of = np.full(1024, _NO_SLOT, np.int32)
         self._next = 0
-        self._clear(0)
+        self._clear(1)
         self.hits = 0
         self.misses = 0
 

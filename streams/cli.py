@@ -283,6 +283,9 @@ def bench(
         int | None, typer.Option(min=1, help="Viewers to store. [growth, memory]")
     ] = None,
     likes: Annotated[int | None, typer.Option(min=1, help="Likes to time. [freshness]")] = None,
+    accounts: Annotated[
+        int | None, typer.Option(min=1000, help="Accounts in the index. [retrieval]")
+    ] = None,
     background: Annotated[
         int | None, typer.Option(min=1, help="Other events per second meanwhile. [freshness]")
     ] = None,
@@ -315,6 +318,7 @@ def bench(
         "stock_events": stock_events,
         "viewers": viewers,
         "likes": likes,
+        "accounts": accounts,
         "background": background,
         "data": data,
         "seeds": seeds,

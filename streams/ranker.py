@@ -14,6 +14,7 @@ from infra.api import create_api, serving
 from infra.artifacts import Artifact, ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
+from infra.index_files import IndexFolder
 from infra.kafka import IMPRESSIONS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Message
 from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
@@ -113,8 +114,9 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             await asyncio.sleep(0.01)
         failed = await stack.enter_async_context(running(app))
         served = await stack.enter_async_context(serving(create_api(lookup), config))
+        folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
-            background(failed, served, following, ranking.run(), refresh_index(world))
+            background(failed, served, following, ranking.run(), refresh_index(world, folder))
         )
 
 

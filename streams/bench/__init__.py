@@ -21,6 +21,7 @@ BENCHES: Final = {
     "memory": "bytes in Redis per viewer and per grid, and keys without a time to live",
     "freshness": "like → changed grid readable in Redis, idle or under a steady load",
     "embeddings": "account vectors learned from the stream beside full fits and gensim, by topic",
+    "retrieval": "searches of the account index against a scan, and while it changes",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",
 }
 

@@ -12,7 +12,7 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.errors import SettingsError
 from infra.kafka import prepare_cluster
-from streams.bench import BENCHES, growth, ingest, memory, run_bench
+from streams.bench import BENCHES, growth, ingest, memory, retrieval, run_bench
 from streams.bench.background import send_steadily
 from streams.bench.population import TOPICS
 from streams.bench.servers import NotEmptyError, bench_servers
@@ -53,6 +53,19 @@ def test_memory_measures_what_was_written(monkeypatch: pytest.MonkeyPatch) -> No
     assert figures["grids"] > 0
     # Both are schedules that are swept.
     assert set(figures["ttl_missing"]) <= {"parked", "sessions:due"}
+
+
+def test_retrieval_finds_what_it_should_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "QUIET_S", 0.2)
+    monkeypatch.setattr(retrieval, "INSERTS", 5)
+    figures = retrieval.run(Settings(), accounts=4_000)
+    assert (figures["removed_seen"], figures["failed_lookups"]) == (0, 0)
+    # A scan at this size, and an exact one.
+    assert figures["recall_at_100"] == figures["recall_at_100_100k"] == 1
+    # Vectors once for the main and once for FAISS' scan.
+    assert 2 * 4 * retrieval.DIMENSION < figures["bytes_per_account"] < 1000
+    for name in ("speedup_over_exact", "insert_visible_ms", "swap_p99_ratio", "growth_100k_1m"):
+        assert figures[name] > 0
 
 
 async def test_the_background_is_steady_and_tells_its_ends() -> None:

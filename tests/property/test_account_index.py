@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.account_index import AccountIndex, Main
-from models.ann_main import MainConfig
+from models.account_index import AccountIndex
+from models.ann_main import AnnMain, MainConfig
+from models.index_view import Main
 
 DIMENSION = 3
 NAMES = tuple("abcdefghij")
@@ -27,6 +28,8 @@ operations = st.lists(
         st.tuples(st.just("remove"), st.lists(names, max_size=4)),
         st.tuples(st.just("build"), st.none()),
         st.tuples(st.just("swap"), st.integers(0, 3)),
+        st.tuples(st.just("carry"), st.none()),
+        st.tuples(st.just("bind"), st.integers(0, 3)),
         st.tuples(st.just("search"), st.tuples(vectors, st.integers(0, 12))),
     ),
     max_size=30,
@@ -67,6 +70,7 @@ def test_any_interleaving_equals_brute_force(
     wanted: dict[str, np.ndarray] = {}
     rows: dict[str, int] = {}
     built: list[Main] = []
+    carried: list[tuple[AnnMain, list[str]]] = []
     for operation, value in steps:
         if operation == "upsert":
             index.upsert(
@@ -82,6 +86,12 @@ def test_any_interleaving_equals_brute_force(
         elif operation == "swap" and built:
             # Mains may be swapped in late, even an older one after a newer one, or twice.
             index.swap(built[value % len(built)])
+        elif operation == "carry":
+            # A main without the index it was built from, as it comes from a file.
+            rows_m, vectors_md, _ = index.snapshot()
+            carried.append((AnnMain.build(vectors_md, config), index.ids_of(rows_m)))
+        elif operation == "bind" and carried:
+            built.append(index.bind_main(*carried[value % len(carried)]))
         elif operation == "search":
             check_search(index, wanted, *value)
 

@@ -148,3 +148,77 @@ def test_an_older_main_after_a_newer_one_loses_nobody(index: AccountIndex) -> No
     rows_qk, _ = index.search(np.array([[-1, 0]]), 3)
     assert index.ids_of(rows_qk[0]) == ["c", "b", "a"]
     assert (index.main_size, index.delta_size) == (2, 1)
+
+
+def test_a_long_stream_of_changes_to_few_accounts_is_followed() -> None:
+    rng = np.random.default_rng(6)
+    index = AccountIndex(4)
+    wanted: dict[str, np.ndarray] = {}
+    for step in range(400):
+        names = [f"{n}" for n in rng.integers(0, 20, 10)]
+        vectors_nd = rng.standard_normal((10, 4))
+        index.upsert(names, vectors_nd)
+        wanted |= dict(zip(names, vectors_nd, strict=True))
+        if step % 7 == 0:
+            index.remove(names[:2])
+            wanted = {name: vector for name, vector in wanted.items() if name not in names[:2]}
+        if step == 100:
+            index.rebuild()
+    # More entries than the first delta holds: those replaced were given up.
+    assert index.nbytes()["delta"] < 400 * 10 * 4 * 4
+    assert index.delta_size <= len(index) == len(wanted)
+    query_d = rng.standard_normal(4)
+    rows_qk, _ = index.search(query_d[None], 5)
+    cosines = {name: query_d @ v / np.linalg.norm(v) for name, v in wanted.items()}
+    assert index.ids_of(rows_qk[0]) == sorted(cosines, key=cosines.__getitem__, reverse=True)[:5]
+
+
+def test_a_search_works_on_the_moment_it_began(index: AccountIndex) -> None:
+    index.rebuild()
+    index.upsert(["c"], np.array([[1, 1]]))
+    view = index._current_view()
+    index.remove(["a", "c"])
+    index.upsert(["b"], np.array([[-1, 0]]))
+    assert view.alive is None
+    assert not view.delta.dead_e.any()
+    assert view.delta.rows_e.tolist() == [2]
+    assert index.search(np.array([[1, 0]]), 3)[0].tolist() == [[1, -1, -1]]
+
+
+def test_added_and_removed_before_a_main_built_meanwhile_comes(index: AccountIndex) -> None:
+    main = index.build_main()
+    index.upsert(["c"], np.array([[1, 0]]))
+    index.remove(["c", "a"])
+    index.swap(main)
+    assert (len(index), index.delta_size) == (1, 0)
+    assert index.search(np.array([[1, 0]]), 3)[0].tolist() == [[1, -1, -1]]
+
+
+def test_a_main_from_elsewhere_must_fit(index: AccountIndex) -> None:
+    ann = AnnMain.build(np.eye(3, dtype=np.float32), MainConfig())
+    with pytest.raises(VectorShapeError, match=r"\(3, 3\) for 3 accounts where dimension 2"):
+        index.bind_main(ann, ["a", "b", "c"])
+    ann = AnnMain.build(np.eye(2, dtype=np.float32), MainConfig())
+    with pytest.raises(VectorShapeError, match="1 accounts"):
+        index.bind_main(ann, ["a"])
+    # The names it brings are no accounts here.
+    index.swap(index.bind_main(ann, ["a", "stranger"]))
+    assert "stranger" not in index
+    assert (index.main_size, index.delta_size, len(index)) == (2, 1, 2)
+    assert index.search(np.array([[0, 1]]), 3)[0].tolist() == [[1, 0, -1]]
+
+
+@pytest.mark.parametrize("noise", [0.3, 5.0])
+def test_scattered_vectors_are_looked_for_in_more_lists(noise: float) -> None:
+    rng = np.random.default_rng(5)
+    vectors_nd = rng.standard_normal((60, 16))[rng.integers(0, 60, 3000)]
+    vectors_nd = vectors_nd + noise * rng.standard_normal(vectors_nd.shape)
+    vectors_nd = (vectors_nd / np.linalg.norm(vectors_nd, axis=1, keepdims=True)).astype(np.float32)
+    main = AnnMain.build(vectors_nd, MainConfig(flat_below=1000, probed=1, recall=0.95))
+    queries_qd = vectors_nd[7::13]
+    found_qk, _ = main.search(queries_qd, 50, None)
+    true_qk = np.argsort(-queries_qd @ vectors_nd.T, axis=1)[:, :50]
+    recall = np.mean([len(set(f) & set(t)) / 50 for f, t in zip(found_qk, true_qk, strict=True)])
+    assert recall >= 0.92
+    lists = main.index.nlist
+    assert (main.index.nprobe < lists / 4) == (noise < 1)
