@@ -45,6 +45,7 @@ class Execution:
         viewers: of the batch; `viewer_n` of every set are positions in it.
         served: for each viewer the media rows served already.
         notes: what a kernel has to tell about this run.
+        failed: whether one has raised.
         sources: names of the codes in `source_n`.
     """
 
@@ -63,6 +64,7 @@ class Execution:
         self.served = served
         self.sources = sources
         self.notes: list[str] = []
+        self.failed = False
         self._scratch = scratch or Scratch()
         self._authors: tuple[ColumnSet, Rows] | None = None
 
@@ -70,6 +72,11 @@ class Execution:
         """Tell something that whoever reads the plan should know."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Tell that an operator raised."""
+        self.failed = True
+        self.note(f"{name} failed: {error!r}")
 
     def each(self, rows: ColumnSet) -> Sequence[tuple[ViewerContext, slice]]:
         """The viewers who have rows, and where these are."""

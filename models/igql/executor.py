@@ -184,7 +184,7 @@ class _Run:
         try:
             found = fetch(execution, step, rows, self._kernel(step), lambda: self._clock() <= late)
         except Exception as error:  # Whatever user code raises.
-            execution.note(f"{operator.name} failed: {error!r}")
+            execution.fail(operator.name, error)
             if breaker is not None:
                 breaker.raised(self._clock())
             left = nothing
@@ -221,3 +221,4 @@ class _Run:
         report.rows_in = len(rows)
         report.microseconds = (self._clock() - started) * 1e6
         report.notes, self._execution.notes = self._execution.notes, []
+        report.failed, self._execution.failed = self._execution.failed, False

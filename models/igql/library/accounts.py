@@ -62,7 +62,7 @@ def account_nn(execution: Execution, seeds: ColumnSet, arguments: Arguments) -> 
     most = arguments["max_num_to_retrieve"]
     seeds_v = np.bincount(seeds.viewer_n)
     each_n = np.minimum(-(-most // np.maximum(seeds_v, 1)), MOST_PER_SEED)[seeds.viewer_n]
-    near_nk, cosine_nk = space.neighbours_of(seeds.row_n, int(each_n.max()))
+    near_nk, cosine_nk = space.neighbours_of(seeds.row_n, int(each_n.max(initial=0)))
     # Each seed gives as many as its viewer's share, however many others' seeds give.
     usable_nk = (near_nk != UNKNOWN) & (np.arange(near_nk.shape[1]) < each_n[:, None])
     seed_at, column = np.nonzero(usable_nk)
