@@ -19,6 +19,7 @@ import typer
 from infra.errors import FreshgridError, SettingsError
 from streams.cli_common import Json, load_settings, show
 from streams.cli_dead_letters import dead_letters
+from streams.cli_query import query
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -39,6 +40,7 @@ Port = Annotated[
 inspect = typer.Typer(no_args_is_help=True, help="Look at what is stored.")
 app.add_typer(inspect, name="inspect")
 app.add_typer(dead_letters, name="dead-letters")
+app.command()(query)
 
 
 @app.command()

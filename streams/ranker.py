@@ -23,6 +23,7 @@ from models.world import World
 from streams.app import background, faust_app, running
 from streams.explorer import Explorer
 from streams.index_refresh import refresh_index
+from streams.live_queries import LiveQueries
 from streams.lookup import Lookup
 from streams.ranking import Ranking
 from streams.topology import add_ranking
@@ -70,7 +71,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         world = World()
         feed = WorldFeed(world)
-        explorer = Explorer(config, world, store)
+        queries = LiveQueries(config)
+        explorer = Explorer(config, world, store, queries)
         ranking = Ranking(store, explorer)
         live = LiveRankers(world, ArtifactStore(config.artifacts_url), ranking)
         follower = Follower(config, cluster.partitions, (*FEED_TOPICS, VERSIONS_TOPIC))
@@ -102,7 +104,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         failed = await stack.enter_async_context(running(app))
         served = await stack.enter_async_context(serving(create_api(lookup), config))
         yield await stack.enter_async_context(
-            background(failed, served, following, ranking.run(), refresh_index(world))
+            background(
+                failed,
+                served,
+                following,
+                ranking.run(),
+                refresh_index(world),
+                queries.follow(ranking.refresh),
+            )
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class Execution:
         served: for each viewer the media rows served already.
         notes: what a kernel has to tell about this run.
         failed: whether one has raised.
+        kept: what kernels keep for the next call in this run, by keys of their own.
         sources: names of the codes in `source_n`.
     """
 
@@ -66,6 +68,7 @@ class Execution:
         self.notes: list[str] = []
         self.failed = False
         self._scratch = scratch or Scratch()
+        self.kept: dict[Hashable, Any] = {}
         self._authors: tuple[ColumnSet, Rows] | None = None
 
     def note(self, text: str) -> None:
@@ -99,8 +102,12 @@ class Execution:
             size: above every row.
         """
         found_n = np.zeros(len(row_n), np.bool_)
+        if not any(map(len, of_v)):
+            return found_n
         marks = self._scratch.marks(size)
-        bounds = rows.bounds(len(self.viewers)).tolist()
+        bounds = [0, len(rows)]
+        if len(self.viewers) > 1:
+            bounds = rows.bounds(len(self.viewers)).tolist()
         for start, end, of_viewer in zip(bounds, bounds[1:], of_v, strict=False):
             if end > start and len(of_viewer):
                 marks[of_viewer] = True

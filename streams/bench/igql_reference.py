@@ -269,7 +269,7 @@ class _Reference:
             return []
         each = min(-(-most // len(below)), 64)
         rows = np.array([one.row for one in below], np.int32)
-        near_sk, cosine_sk = space.neighbours_of(rows, each)
+        near_sk, cosine_sk = (found[:, :each] for found in space.neighbours_of(rows, 64))
         pairs = [
             (cosine, row, one)
             for one, near, cosines in zip(below, near_sk.tolist(), cosine_sk.tolist(), strict=True)
