@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.embedding_gate import MARGIN
+from models.image import DIMENSION
 from models.viewer_state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
@@ -55,6 +57,9 @@ class Settings(BaseSettings):
     parking_max_events_per_media: PositiveInt = 100
     catalog_ttl_s: PositiveInt = 365 * 24 * 3600
 
+    #: Length of `image_embedding`; the default is that of `freshgrid embed-images`.
+    image_dimension: PositiveInt = DIMENSION
+
     # Candidates.
     #: File, or folder of *.igql, of the queries that find candidates; empty for the bundled one.
     explore_query: str = ""
@@ -69,11 +74,18 @@ class Settings(BaseSettings):
     # Learning.
     #: The first fit of ig2vec waits for this many sessions of two accounts or more.
     bootstrap_sessions: PositiveInt = 500
+    #: A fit takes what happened within this time; an account that nobody engaged with for as long
+    #: loses its vector.
+    embedding_window_ms: Milliseconds = 90 * 24 * 3600 * 1000
     #: Training of the rankers waits for this many new likes, saves and see-fewers.
     train_every_positives: PositiveInt = 1000
     bootstrap_positives: PositiveInt = 300
     keep_examples: PositiveInt = 300_000
     training_threads: PositiveInt = 1
+    #: Macro-F1 of the topic probe that a new version of the account vectors may lose to the live.
+    embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = MARGIN
+    #: Newest versions of each kind that are kept, and how far back one can roll.
+    keep_versions: PositiveInt = 5
 
     log_level: str = "WARNING"
     #: Where this process serves Prometheus metrics; port 0 for nowhere.

@@ -179,11 +179,11 @@ def sync_producer(settings: Settings) -> KafkaProducer:
 
 
 class Message(NamedTuple):
-    """A record to send."""
+    """A record to send; without a value it takes the key out of a compacted topic."""
 
     topic: str
     key: str
-    value: bytes
+    value: bytes | None
 
 
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]

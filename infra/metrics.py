@@ -53,6 +53,14 @@ SOURCES_OUT: Final = Counter(
     "Sources of candidates that were slow, failed, or were left out for it (skipped)",
     ["source", "outcome"],
 )
+IMAGES_REFUSED: Final = Counter(
+    "freshgrid_images_refused", "Image vectors of no use: wrong dimension, not finite, or zero"
+)
+VERSIONS: Final = Counter(
+    "freshgrid_versions",
+    "Trained versions: promoted, refused by the gate, or damaged when they were to be loaded",
+    ["kind", "outcome"],
+)
 
 #: Topic and partition → records that the broker has and the group has not committed.
 Lag = Callable[[], Mapping[tuple[str, int], int]]

@@ -2,11 +2,13 @@
 
 One session tends to be about one topic, so the accounts a viewer engaged with in it are each
 other's context, as words are in a sentence (Instagram 2019; session cut after Airbnb, KDD 2018).
+An account she asked to see fewer of is what does not belong: a hard negative of the same session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -23,11 +25,14 @@ class SentenceConfig(msgspec.Struct, frozen=True, kw_only=True):
         collapse_runs: a run of actions on one account becomes one word.
         save_weight: how often the word of a saved account is repeated.
         min_accounts: sessions with fewer different accounts give no sentence.
+        max_words: of a longer session the newest words count, and as many hard negatives: one
+            viewer who goes through thousands of accounts teaches no more than a busy one.
     """
 
     collapse_runs: bool = True
     save_weight: int = 2
     min_accounts: int = 2
+    max_words: int = 500
 
 
 def sentence(actions: Iterable[tuple[str, int]], config: SentenceConfig | None = None) -> list[str]:
@@ -45,7 +50,7 @@ def sentence(actions: Iterable[tuple[str, int]], config: SentenceConfig | None =
     """
     config = config or SentenceConfig()
     session = list(actions)
-    unwanted = {author for author, action in session if action == Action.SEE_FEWER}
+    unwanted = _unwanted(session)
     positive = ((a, action) for a, action in session if action in POSITIVE and a not in unwanted)
     words: list[tuple[str, int]] = []
     for author, action in positive:
@@ -54,9 +59,33 @@ def sentence(actions: Iterable[tuple[str, int]], config: SentenceConfig | None =
             words[-1] = (author, max(words[-1][1], weight))
         else:
             words.append((author, weight))
-    if len({author for author, _ in words}) < config.min_accounts:
-        return []
-    return [author for author, weight in words for _ in range(weight)]
+    repeated = [author for author, weight in words for _ in range(weight)][-config.max_words :]
+    return repeated if len(set(repeated)) >= config.min_accounts else []
+
+
+def hard_negatives(
+    actions: Iterable[tuple[str, int]], config: SentenceConfig | None = None
+) -> list[tuple[str, str]]:
+    """Pairs of an account that the viewer engaged with and one that she wanted to see fewer of.
+
+    Args:
+        actions: (author_id, code of :class:`models.events.Action`) of one session, oldest first.
+        config: defaults to ``SentenceConfig()``; at most its `max_words` pairs, of the newest.
+
+    >>> hard_negatives([("a", Action.LIKE), ("b", Action.SEE_FEWER), ("c", Action.LIKE)])
+    [('c', 'b'), ('a', 'b')]
+    """
+    config = config or SentenceConfig()
+    session = list(actions)[::-1]
+    unwanted = _unwanted(session)
+    wanted = dict.fromkeys(a for a, action in session if action in POSITIVE and a not in unwanted)
+    pairs = ((account, other) for other in unwanted for account in wanted)
+    return list(islice(pairs, config.max_words))
+
+
+def _unwanted(session: list[tuple[str, int]]) -> dict[str, None]:
+    """The accounts to see fewer of, each once, in order."""
+    return dict.fromkeys(author for author, action in session if action == Action.SEE_FEWER)
 
 
 def sentences(

@@ -7,6 +7,7 @@ topic and random vectors, measured the same way, say what the figures are worth.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -58,7 +59,7 @@ class ProbeError(ValueError):
 
 
 def probe(
-    vectors_nd: Vectors, topics: list[str | None], config: ProbeConfig | None = None
+    vectors_nd: Vectors, topics: Sequence[str | None], config: ProbeConfig | None = None
 ) -> ProbeScore:
     """Score vectors by how well they tell the topics of held-out accounts.
 

@@ -16,7 +16,7 @@ LINE_INTERVAL_S: Final = 5.0
 
 
 @contextmanager
-def showing_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+def showing_progress(name: str, unit: str = "records") -> Iterator[Callable[[int, int], None]]:
     """Gives the callback that takes (done, total)."""
     if sys.stderr.isatty():
         with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -29,6 +29,6 @@ def showing_progress(name: str) -> Iterator[Callable[[int, int], None]]:
         nonlocal next_line
         if time.monotonic() >= next_line:
             next_line = time.monotonic() + LINE_INTERVAL_S
-            print(f"{name}: {done} of {total} records", file=sys.stderr, flush=True)
+            print(f"{name}: {done} of {total} {unit}", file=sys.stderr, flush=True)
 
     yield tell

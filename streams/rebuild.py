@@ -182,7 +182,7 @@ class Unhandled:
         await self._sender.send([m for m in letters if self._is_new(m)])
 
     def _is_new(self, message: Message) -> bool:
-        letter = _letter.decode(message.value)
+        letter = _letter.decode(message.value or b"")
         return letter.offset >= self._committed.get((letter.topic, letter.partition), 0)
 
 

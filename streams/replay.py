@@ -161,9 +161,9 @@ class Loopback:
         """Take messages as a broker would."""
         for topic, key, value in messages:
             if topic in REPLAYABLE:
-                self.returned.append(Line(topic, key.encode(), value))
+                self.returned.append(Line(topic, key.encode(), value or b""))
             elif topic == DEAD_LETTERS_TOPIC:
-                self.dead_letters.append(value)
+                self.dead_letters.append(value or b"")
 
 
 class OfflineReport(NamedTuple):

@@ -20,7 +20,8 @@ FOLD = FoldConfig(max_strong=40, max_views=40)
 def random_world(seed: int, media: int, accounts: int, viewers: int) -> World:
     """Hidden accounts, deleted media, risky ones, accounts without vectors."""
     rng = np.random.default_rng(seed)
-    world = World(WorldConfig(co_engagement=CoEngagementConfig(neighbours=6, support=1.0)))
+    counts = CoEngagementConfig(neighbours=6, support=1.0)
+    world = World(WorldConfig(co_engagement=counts, image_dimension=4))
     world.apply_accounts([Account(f"a{i}", private=rng.random() < 0.1) for i in range(accounts)])
     world.apply_media(
         [
@@ -31,6 +32,7 @@ def random_world(seed: int, media: int, accounts: int, viewers: int) -> World:
                 Integrity(*(rng.random(3) ** 2 * 0.4).tolist()),
                 topics=(f"t{rng.integers(3)}",),
                 language=str(rng.choice(["en", "de"])),
+                image_embedding=tuple(rng.normal(size=4)) if rng.random() < 0.7 else None,
                 deleted=rng.random() < 0.1,
             )
             for i in range(media)

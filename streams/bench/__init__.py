@@ -21,12 +21,13 @@ BENCHES: Final = {
     "memory": "bytes in Redis per viewer and per grid, and keys without a time to live",
     "freshness": "like → changed grid readable in Redis, idle or under a steady load",
     "igql": "the default query: one viewer, a batch, ten times the media, and plain Python",
+    "embeddings": "account vectors learned from the stream beside full fits and gensim, by topic",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",
 }
 
 
 def run_bench(
-    name: str, settings: Settings, options: Mapping[str, int | None] = {}
+    name: str, settings: Settings, options: Mapping[str, int | Path | None] = {}
 ) -> dict[str, Any]:
     """Run one of :data:`BENCHES`.
 

@@ -227,6 +227,8 @@ class _Reference:
                 )
             case "co_engaged":
                 return self._co_engaged(below)
+            case "similar_image":
+                return self._similar_image(below)
             case "account_nn":
                 return self._account_nn(below, arguments["max_num_to_retrieve"])
             case "let":
@@ -277,11 +279,7 @@ class _Reference:
             if row != UNKNOWN
         ]
         pairs.sort(key=lambda pair: -pair[0])
-        found: dict[int, Candidate] = {}
-        for cosine, row, one in pairs:
-            if row not in found:
-                found[row] = Candidate(row, "account_nn", one.seed, cosine, len(found), one.bound)
-        return list(found.values())[:most]
+        return _best_of(pairs, "account_nn")[:most]
 
     def _co_engaged(self, below: list[Candidate]) -> list[Candidate]:
         rows = np.array([one.row for one in below], np.int32)
@@ -294,11 +292,24 @@ class _Reference:
             if row != UNKNOWN
         ]
         pairs.sort(key=lambda pair: -pair[0])
-        found: dict[int, Candidate] = {}
-        for score, row, one in pairs:
-            if row not in found:
-                found[row] = Candidate(row, "co_engaged", one.seed, score, len(found), one.bound)
-        return list(found.values())
+        return _best_of(pairs, "co_engaged")
+
+    def _similar_image(self, below: list[Candidate]) -> list[Candidate]:
+        images = self.world.world.images
+        vectors_sd, known_s = images.vectors_of(np.array([one.row for one in below], np.int32))
+        pairs = []
+        for one, vector_d, known in zip(below, vectors_sd, known_s.tolist(), strict=True):
+            if known:
+                near_1k, score_1k = images.nearest(vector_d[None], len(images))
+                pairs += [
+                    (score, row, one)
+                    for row, score in zip(
+                        near_1k[0].tolist(), score_1k[0].round(5).tolist(), strict=True
+                    )
+                    if row not in (one.row, UNKNOWN)
+                ]
+        pairs.sort(key=lambda pair: -pair[0])
+        return _best_of(pairs, "similar_image")
 
     def _posted(
         self,
@@ -489,6 +500,15 @@ class _Reference:
                 raise NotImplementedError(arguments["method"])
         keyed.sort(key=lambda pair: pair[0])
         return [found[place] for _, place in keyed]
+
+
+def _best_of(pairs: Sequence[tuple[float, int, Candidate]], source: str) -> list[Candidate]:
+    """Each row once, under the candidate that leads to it first."""
+    found: dict[int, Candidate] = {}
+    for score, row, one in pairs:
+        if row not in found:
+            found[row] = Candidate(row, source, one.seed, score, len(found), one.bound)
+    return list(found.values())
 
 
 def _names(predicate: Predicate | None) -> list[str]:

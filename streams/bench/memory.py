@@ -161,7 +161,9 @@ def _world(topics: dict[str, list[Line]]) -> World:
     vectors = np.random.default_rng(7).standard_normal((len(accounts), DIMENSIONS), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     messages = embedding_messages("0" * 24, accounts, vectors)
-    feed.apply(EMBEDDINGS_TOPIC, [Line(t, key.encode(), value) for t, key, value in messages])
+    feed.apply(
+        EMBEDDINGS_TOPIC, [Line(t, key.encode(), value or b"") for t, key, value in messages]
+    )
     return feed.world
 
 

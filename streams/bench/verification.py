@@ -42,7 +42,7 @@ async def fold_offline(
     for chunk in _chunks(messages, CHUNK):
         by_topic: dict[str, list[Line]] = {}
         for topic, key, value in chunk:
-            by_topic.setdefault(topic, []).append(Line(topic, key.encode(), value, offset))
+            by_topic.setdefault(topic, []).append(Line(topic, key.encode(), value or b"", offset))
             offset += 1
         for topic, lines in by_topic.items():
             await ingest.events(topic, 0, lines, now_ms())

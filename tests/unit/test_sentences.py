@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.events import Action
-from models.sentences import SentenceConfig, sentence, sentences
+from models.sentences import SentenceConfig, hard_negatives, sentence, sentences
 
 LIKE, SAVE, FEWER, VIEW, LONG = (
     Action.LIKE,
@@ -45,6 +45,35 @@ def test_sessions_about_one_account_say_nothing() -> None:
     assert sentence([("a", LIKE)], SentenceConfig(min_accounts=1)) == ["a"]
     made = sentences([[("a", LIKE)], [("a", LIKE), ("b", LIKE)], []])
     assert list(made) == [["a", "b"]]
+
+
+def test_a_session_of_ten_thousand_accounts_counts_as_a_busy_one() -> None:
+    endless = [(f"a{n}", SAVE) for n in range(10_000)]
+    words = sentence(endless)
+    assert words == [f"a{n}" for n in range(9_750, 10_000) for _ in range(2)]
+    pairs = hard_negatives([*endless, ("x", FEWER), ("y", FEWER)])
+    assert pairs == [(f"a{n}", "y") for n in range(9_999, 9_499, -1)]
+    assert len(hard_negatives([("a", LIKE), *((f"x{n}", FEWER) for n in range(10_000))])) == 500
+    # What is left of it may say too little.
+    assert sentence([("a", LIKE), ("b", SAVE)], SentenceConfig(max_words=2)) == []
+
+
+def test_hard_negatives_are_what_the_session_wanted_against_what_it_did_not() -> None:
+    session = [("a", LIKE), ("x", FEWER), ("b", SAVE), ("c", VIEW), ("a", LONG), ("y", FEWER)]
+    assert hard_negatives(session) == [("a", "y"), ("b", "y"), ("a", "x"), ("b", "x")]
+    assert hard_negatives([("a", LIKE), ("b", LONG)]) == []
+    assert hard_negatives([("x", LIKE), ("x", FEWER)]) == hard_negatives([]) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(list(Action)))))
+def test_hard_negatives_pair_no_account_with_itself_or_twice(
+    session: list[tuple[str, int]],
+) -> None:
+    pairs = hard_negatives(session)
+    unwanted = {a for a, action in session if action == FEWER}
+    wanted = set(sentence(session, SentenceConfig(min_accounts=1)))
+    assert len(pairs) == len(set(pairs))
+    assert set(pairs) == {(a, b) for a in wanted for b in unwanted}
 
 
 @given(

@@ -1,0 +1,151 @@
+"""What viewers did lately, and what a model of accounts learns from it.
+
+A fit reads every viewer's history as one sentence. An update must not read the new steps alone:
+where viewers come seldom most sessions hold a single account, whose company stands in earlier
+sessions; and a model that learns only what is new forgets what it knew (catastrophic interference,
+McCloskey and Cohen 1989). So an update reads the histories of the viewers who came back, with the
+histories of others drawn at random among them: rehearsal (Robins 1995).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from models.sentences import SentenceConfig, hard_negatives, sentence
+
+Sentence = list[str]
+_ANY: Final = SentenceConfig(min_accounts=1)
+
+
+class Step(NamedTuple):
+    """One action of a viewer: account, code of :class:`models.events.Action`, time."""
+
+    author: str
+    action: int
+    ts_ms: int
+
+
+class HistoriesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds, and how an update is put together.
+
+    Attributes:
+        max_steps: newest steps kept of a viewer.
+        max_viewers: viewers kept, those who came last.
+        company: steps of a viewer who came back that an update reads before the new ones.
+        rehearsal: words of other viewers that an update reads per new word.
+        seed: of the draw.
+    """
+
+    max_steps: int = 500
+    max_viewers: int = 200_000
+    company: int = 50
+    rehearsal: float = 10.0
+    seed: int = 7
+
+
+class Lesson(NamedTuple):
+    """What an update learns from.
+
+    Attributes:
+        sentences: in random order, new and rehearsed ones.
+        words: the new words alone, of which the counts go up.
+        hard_negatives: of the new steps (:func:`models.sentences.hard_negatives`).
+    """
+
+    sentences: list[Sentence]
+    words: list[str]
+    hard_negatives: list[tuple[str, str]]
+
+
+class Histories:
+    """The newest steps of the viewers who came last."""
+
+    def __init__(self, config: HistoriesConfig | None = None) -> None:
+        self.config = config or HistoriesConfig()
+        self._steps: dict[str, deque[Step]] = {}
+        # Viewers in no order, and where each stands: one can be drawn, and taken out, at once.
+        self._viewers: list[str] = []
+        self._place: dict[str, int] = {}
+        self._new: dict[str, int] = {}
+        self._random = np.random.default_rng(self.config.seed)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def add(self, viewer_id: str, steps: Iterable[Step]) -> None:
+        """Append steps of a viewer, oldest first; :meth:`lesson` will hold them as new."""
+        known = self._steps.pop(viewer_id, None)
+        if known is None:
+            known = deque(maxlen=self.config.max_steps)
+            self._place[viewer_id] = len(self._viewers)
+            self._viewers.append(viewer_id)
+        self._steps[viewer_id] = known  # last in order
+        fresh = list(steps)
+        known.extend(fresh)
+        self._new[viewer_id] = min(self._new.get(viewer_id, 0) + len(fresh), len(known))
+        while len(self._steps) > self.config.max_viewers:
+            self._drop(next(iter(self._steps)))
+
+    def corpus(self, since_ms: int = 0) -> list[Sentence]:
+        """What a fit reads: a sentence per viewer, of the steps since `since_ms`."""
+        return list(filter(None, map(sentence, self._actions(since_ms))))
+
+    def hard_negatives(self, since_ms: int = 0) -> list[tuple[str, str]]:
+        """The hard negatives of a fit."""
+        return [pair for actions in self._actions(since_ms) for pair in hard_negatives(actions)]
+
+    def forget_new(self) -> None:
+        """Take nothing as new any more: a fit has read it all."""
+        self._new.clear()
+
+    def lesson(self, since_ms: int = 0) -> Lesson:
+        """What an update learns from; what was new is not new any more.
+
+        Args:
+            since_ms: older steps are left out.
+        """
+        came_back, self._new = self._new, {}
+        sentences: list[Sentence] = []
+        words: list[str] = []
+        negatives: list[tuple[str, str]] = []
+        for viewer_id, new in came_back.items():
+            steps = self._steps[viewer_id]
+            first = max(len(steps) - new - self.config.company, 0)
+            read = [(s.author, s.action) for s in islice(steps, first, None) if s.ts_ms >= since_ms]
+            fresh = read[max(len(read) - new, 0) :]
+            sentences.append(sentence(read))
+            words += sentence(fresh, _ANY)
+            negatives += hard_negatives(fresh)
+        sentences += self._rehearsed(len(words) * self.config.rehearsal, since_ms)
+        order_n = self._random.permutation(len(sentences))
+        return Lesson([sentences[n] for n in order_n.tolist() if sentences[n]], words, negatives)
+
+    def _rehearsed(self, wanted: float, since_ms: int) -> Iterator[Sentence]:
+        """Histories drawn at random until they have `wanted` words, or it was drawn as often."""
+        if not self._viewers:
+            return
+        for n in self._random.integers(0, len(self._viewers), int(wanted)).tolist():
+            if wanted <= 0:
+                return
+            steps = self._steps[self._viewers[n]]
+            words = sentence((s.author, s.action) for s in steps if s.ts_ms >= since_ms)
+            wanted -= len(words)
+            yield words
+
+    def _actions(self, since_ms: int) -> Iterator[list[tuple[str, int]]]:
+        for steps in self._steps.values():
+            yield [(s.author, s.action) for s in steps if s.ts_ms >= since_ms]
+
+    def _drop(self, viewer_id: str) -> None:
+        del self._steps[viewer_id]
+        self._new.pop(viewer_id, None)
+        place, last = self._place.pop(viewer_id), self._viewers.pop()
+        if last != viewer_id:
+            self._viewers[place] = last
+            self._place[last] = place
