@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Path, Query, Response
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel
 
 from infra.config import Settings
 from models.events import MAX_ID_BYTES
@@ -35,11 +35,22 @@ CursorText = Annotated[
 ]
 
 
+class Asked(BaseModel):
+    """A query and for whom to run it."""
+
+    viewer_id: Annotated[str, AfterValidator(_event_id)]
+    query: str
+
+
 class Reader(Protocol):
     """What the API needs from the ranking worker."""
 
     async def page(self, viewer_id: str, cursor: str | None) -> bytes:
         """One page as JSON; ValueError says what is wrong with the cursor."""
+        ...
+
+    async def query(self, viewer_id: str, text: str) -> bytes:
+        """What a query gives a viewer, as JSON; ValueError says what is wrong with the query."""
         ...
 
     def status(self) -> dict[str, Any]:
@@ -61,6 +72,15 @@ def create_api(reader: Reader) -> FastAPI:
         """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
         try:
             body = await reader.page(viewer_id, cursor)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
+        return Response(body, media_type=JSON)
+
+    @api.post("/v1/query")
+    async def query(asked: Asked) -> Response:
+        """Run a query of candidates for a viewer: what it finds, and how it came to that."""
+        try:
+            body = await reader.query(asked.viewer_id, asked.query)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
         return Response(body, media_type=JSON)

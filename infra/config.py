@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     #: Length of `image_embedding`; the default is that of `freshgrid embed-images`.
     image_dimension: PositiveInt = DIMENSION
 
+    # Candidates.
+    #: File, or folder of *.igql, of the queries that find candidates; empty for the bundled one.
+    explore_query: str = ""
+    #: Shares of viewers by query, as in explore=0.9,other=0.1; empty for one query for everybody.
+    explore_query_arms: str = ""
+
     # Grid.
     grid_size: PositiveInt = 25
     grid_ttl_s: PositiveInt = 7 * 24 * 3600

@@ -45,6 +45,14 @@ KAFKA_FAILURES: Final = Counter(
 GRIDS: Final = Counter("freshgrid_grids", "Grids made and stored")
 GRIDS_WAITING: Final = Gauge("freshgrid_grids_waiting", "Viewers who wait for a grid")
 
+QUERIES_REFUSED: Final = Counter(
+    "freshgrid_queries_refused", "New versions of queries that were wrong; the old ones stay live"
+)
+SOURCES_OUT: Final = Counter(
+    "freshgrid_query_sources",
+    "Sources of candidates that were slow, failed, or were left out for it (skipped)",
+    ["source", "outcome"],
+)
 IMAGES_REFUSED: Final = Counter(
     "freshgrid_images_refused", "Image vectors of no use: wrong dimension, not finite, or zero"
 )

@@ -6,7 +6,7 @@ its training rows come from the query and not from exposures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def candidate_sets(
     viewers: Iterable[tuple[str, ViewerState]],
     world: World,
     now_ms: int,
-    query: CandidateQuery | None = None,
+    query_of: Callable[[str], CandidateQuery] | None = None,
     fold: FoldConfig | None = None,
 ) -> CandidateSets:
     """Run the query for each viewer and assemble the features of all it finds.
@@ -32,16 +32,18 @@ def candidate_sets(
         viewers: ids and states; an empty state stands for a viewer without history.
         world: as it is at `now_ms`.
         now_ms: event time of the request.
-        query: what finds the candidates; by default the one that comes with the package.
+        query_of: what finds the candidates of a viewer; by default the query that comes with the
+            package.
         fold: settings the states were folded with.
 
     Returns:
         One group per viewer for whom anything was found, in the order of `viewers`.
     """
-    query = query or CandidateQuery()
+    bundled = CandidateQuery()
     parts: list[FeatureMatrix] = []
     for viewer_id, state in viewers:
         viewer = ViewerContext.from_state(viewer_id, state, world, now_ms, fold)
+        query = query_of(viewer_id) if query_of is not None else bundled
         found = query.find([viewer], world, now_ms).candidates()
         if len(found):
             parts.append(assemble(viewer, found, world, now_ms))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from models.viewer_context import ViewerContext
 from models.viewer_state import ViewerState
 from models.world import World
 from streams.clock import now_ms
+from streams.live_queries import LiveQueries
 
 #: A viewer who scrolls further than this starts a new series.
 MAX_PAGES: Final = 100
@@ -69,8 +70,15 @@ class Cursor(msgspec.Struct, array_like=True):
 class Explorer:
     """Makes grids from the world in memory."""
 
-    def __init__(self, settings: Settings, world: World, store: Store) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        store: Store,
+        queries: LiveQueries | None = None,
+    ) -> None:
         self._settings = settings
+        self._queries = queries or LiveQueries(settings)
         self._world = world
         self._store = store
         self._config = ExploreConfig(size=settings.grid_size)
@@ -95,7 +103,10 @@ class Explorer:
         rows = catalog.media_rows([item.media_id for item in document.items])
         if (rows < 0).any() or catalog.deleted_n[rows].any():
             return False
-        live = self._world.versions()
+        live = {
+            **self._world.versions(),
+            "query": self._queries.of(document.viewer_id).plan.version,
+        }
         return all(document.versions.get(name) == version for name, version in live.items())
 
     async def next_page(self, cursor: Cursor) -> bytes:
@@ -123,4 +134,38 @@ class Explorer:
             viewer_id, state, world, now, self._settings.fold_config()
         )
         rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
-        return explore(viewer, world, self._config, now, rows).document(world)
+        query = self._queries.of(viewer_id)
+        return explore(viewer, world, self._config, now, rows, query).document(world)
+
+    async def query(self, viewer_id: str, text: str) -> dict[str, Any]:
+        """What a query gives a viewer, and how it came to that.
+
+        Raises:
+            IgqlError: the query is wrong.
+        """
+        asked = self._queries.asked(text)
+        [(_, state)] = await self._store.load([viewer_id])
+        world, now = self._world, now_ms()
+        viewer = ViewerContext.from_state(
+            viewer_id, state, world, now, self._settings.fold_config()
+        )
+        executed = asked.find([viewer], world, now)
+        found, catalog = executed.candidates(), world.catalog
+        seeds = [None if row < 0 else catalog.account_id(row) for row in found.seed_n.tolist()]
+        columns = zip(
+            catalog.media_ids(found.media_n),
+            catalog.author_ids(catalog.author_n[found.media_n]),
+            [found.sources[code] for code in found.source_n.tolist()],
+            seeds,
+            found.score_n.tolist(),
+            found.rank_n.tolist(),
+            strict=True,
+        )
+        names = ("media_id", "author_id", "source", "seed", "score", "source_rank")
+        return {
+            "viewer_id": viewer_id,
+            "version": asked.plan.version,
+            "candidates": [dict(zip(names, row, strict=True)) for row in columns],
+            "plan": executed.report.document(),
+            "plan_lines": executed.report.lines(),
+        }

@@ -88,6 +88,14 @@ class Lookup:
         await self._impression(viewer_id, body)
         return body
 
+    async def query(self, viewer_id: str, text: str) -> bytes:
+        """What a query gives a viewer, as JSON.
+
+        Raises:
+            IgqlError: the query is wrong.
+        """
+        return _json.encode(await self._explorer.query(viewer_id, text))
+
     async def _first(self, viewer_id: str) -> tuple[bytes, Cursor]:
         """The ready grid, kept as page 0 of its series; made anew where it is out of date."""
         grid = None if self._ranking.waits(viewer_id) else await self._store.grid(viewer_id)

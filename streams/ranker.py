@@ -24,6 +24,7 @@ from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.explorer import Explorer
 from streams.index_refresh import refresh_index
+from streams.live_queries import LiveQueries
 from streams.lookup import Lookup
 from streams.ranking import Ranking
 from streams.topology import add_ranking
@@ -81,7 +82,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
-        explorer = Explorer(config, world, store)
+        queries = LiveQueries(config)
+        explorer = Explorer(config, world, store, queries)
         ranking = Ranking(store, explorer)
         live = LiveRankers(world, ArtifactStore(config.artifacts_url), ranking)
         follower = Follower(config, cluster.partitions, FEED_TOPICS)
@@ -116,7 +118,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         served = await stack.enter_async_context(serving(create_api(lookup), config))
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
-            background(failed, served, following, ranking.run(), refresh_index(world, folder))
+            background(
+                failed,
+                served,
+                following,
+                ranking.run(),
+                refresh_index(world, folder),
+                queries.follow(ranking.refresh),
+            )
         )
 
 

@@ -26,6 +26,7 @@ from models.viewer_state import ViewerState
 from models.world import World
 from streams.clock import now_ms
 from streams.ingest import Sender
+from streams.live_queries import LiveQueries
 from streams.versions import RANKERS, Record, Version, announce
 from streams.world_feed import media_events
 
@@ -129,7 +130,9 @@ class Training:
         viewers = list(self._builder.viewers())[-DISTILLATION_VIEWERS:]
         # Viewers without history must be served well, too.
         viewers += [(f"new-{number}", ViewerState()) for number in range(len(viewers) // 10 + 1)]
-        return candidate_sets(viewers, self._world, now_ms(), fold=self._settings.fold_config())
+        fold = self._settings.fold_config()
+        # By the queries that serve: what is distilled must sort what they find.
+        return candidate_sets(viewers, self._world, now_ms(), LiveQueries(self._settings).of, fold)
 
     async def _train(self, examples: Examples, sets: CandidateSets) -> None:
         started = time.monotonic()

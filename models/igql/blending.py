@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.sets import ColumnSet, concatenate
+
+#: Later than any media of a branch with a weight is due.
+_NEVER: Final = 1e12
 
 
 def blend(execution: Execution, parts: Sequence[ColumnSet], weights: Sequence[float]) -> ColumnSet:
@@ -35,12 +39,11 @@ def blend(execution: Execution, parts: Sequence[ColumnSet], weights: Sequence[fl
     group_n = joined.viewer_n * np.int32(len(parts)) + part_n
     size_g = np.bincount(group_n, minlength=viewers * len(parts))
     turn_n = np.arange(len(kept)) - (np.cumsum(size_g) - size_g)[group_n]
-    with np.errstate(divide="ignore"):
-        due_n = (turn_n + 0.5) / np.asarray(weights, np.float64)[part_n]
-    # Without a due time the turn decides.
+    weight_n = np.asarray(weights, np.float64)[part_n]
+    standing_in_n = weight_n == 0.0
+    due_n = (turn_n + 0.5) / np.where(standing_in_n, 1.0, weight_n)
+    due_n[standing_in_n] += _NEVER
     order_n = (
-        np.argsort(due_n, kind="stable")
-        if np.isfinite(due_n).all() and viewers == 1
-        else np.lexsort((turn_n, due_n, joined.viewer_n))
+        np.argsort(due_n, kind="stable") if viewers == 1 else np.lexsort((due_n, joined.viewer_n))
     )
     return joined.take(order_n)

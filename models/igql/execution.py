@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,8 @@ class Execution:
         viewers: of the batch; `viewer_n` of every set are positions in it.
         served: for each viewer the media rows served already.
         notes: what a kernel has to tell about this run.
+        failed: whether one has raised.
+        kept: what kernels keep for the next call in this run, by keys of their own.
         sources: names of the codes in `source_n`.
     """
 
@@ -63,13 +66,20 @@ class Execution:
         self.served = served
         self.sources = sources
         self.notes: list[str] = []
+        self.failed = False
         self._scratch = scratch or Scratch()
+        self.kept: dict[Hashable, Any] = {}
         self._authors: tuple[ColumnSet, Rows] | None = None
 
     def note(self, text: str) -> None:
         """Tell something that whoever reads the plan should know."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Tell that an operator raised."""
+        self.failed = True
+        self.note(f"{name} failed: {error!r}")
 
     def each(self, rows: ColumnSet) -> Sequence[tuple[ViewerContext, slice]]:
         """The viewers who have rows, and where these are."""
@@ -92,8 +102,12 @@ class Execution:
             size: above every row.
         """
         found_n = np.zeros(len(row_n), np.bool_)
+        if not any(map(len, of_v)):
+            return found_n
         marks = self._scratch.marks(size)
-        bounds = rows.bounds(len(self.viewers)).tolist()
+        bounds = [0, len(rows)]
+        if len(self.viewers) > 1:
+            bounds = rows.bounds(len(self.viewers)).tolist()
         for start, end, of_viewer in zip(bounds, bounds[1:], of_v, strict=False):
             if end > start and len(of_viewer):
                 marks[of_viewer] = True

@@ -68,14 +68,19 @@ class Executor:
 
     Args:
         clock: monotonic seconds; without one nothing is ever slow and reports have no times.
+        tell: called with a source and ``slow``, ``failed`` or ``skipped``, whenever it was.
     """
 
     def __init__(
-        self, config: ExecutorConfig | None = None, clock: Callable[[], float] | None = None
+        self,
+        config: ExecutorConfig | None = None,
+        clock: Callable[[], float] | None = None,
+        tell: Callable[[str, str], None] | None = None,
     ) -> None:
         self.config = config or ExecutorConfig()
         self.breakers: dict[str, Breaker] = {}
         self._clock = clock or _no_clock
+        self.tell = tell or _nobody
         self._scratch = Scratch()
 
     def run(
@@ -117,6 +122,10 @@ class Executor:
 
 def _no_clock() -> float:
     return 0.0
+
+
+def _nobody(source: str, outcome: str) -> None:
+    pass
 
 
 class _Run:
@@ -177,6 +186,7 @@ class _Run:
         breaker = self._executor.breaker(operator.name) if operator.source else None
         if breaker is not None and not breaker.closed(started):
             execution.note(f"{operator.name} rests after being slow or failing")
+            self._executor.tell(operator.name, "skipped")
             self._close(report, rows, started)
             return nothing
         budget_s = self._executor.config.source_ms / 1e3 * len(execution.viewers)
@@ -184,9 +194,10 @@ class _Run:
         try:
             found = fetch(execution, step, rows, self._kernel(step), lambda: self._clock() <= late)
         except Exception as error:  # Whatever user code raises.
-            execution.note(f"{operator.name} failed: {error!r}")
+            execution.fail(operator.name, error)
             if breaker is not None:
                 breaker.raised(self._clock())
+                self._executor.tell(operator.name, "failed")
             left = nothing
             if breaker is None and rows.type is nothing.type:
                 keep_n, dropped = sift(execution, rows, step.filters)
@@ -196,6 +207,7 @@ class _Run:
         ended = self._clock()
         if breaker is not None and ended > late:
             breaker.was_slow(ended)
+            self._executor.tell(operator.name, "slow")
             execution.note(f"{operator.name} took {(ended - started) * 1e3:.0f} ms")
         elif breaker is not None:
             breaker.went_well()
@@ -221,3 +233,4 @@ class _Run:
         report.rows_in = len(rows)
         report.microseconds = (self._clock() - started) * 1e6
         report.notes, self._execution.notes = self._execution.notes, []
+        report.failed, self._execution.failed = self._execution.failed, False

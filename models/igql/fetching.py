@@ -57,7 +57,7 @@ def sift(
         try:
             keep_n &= one.operator.kernel(execution, rows, one.arguments)
         except Exception as error:  # Whatever user code raises.
-            execution.note(f"{one.operator.name} failed and let nothing through: {error!r}")
+            execution.fail(one.operator.name, error)
             keep_n[:] = False
         gone = before - int(np.count_nonzero(keep_n))
         if gone:

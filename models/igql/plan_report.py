@@ -20,6 +20,7 @@ class StepReport:
         fetched: rows that came before filters and cuts.
         dropped: rows that each filter took out.
         notes: what went otherwise than one might expect.
+        failed: it, or a filter of it, raised.
     """
 
     node: Node
@@ -29,6 +30,7 @@ class StepReport:
     fetched: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ class PlanReport:
             total.update(step.dropped)
         return dict(total)
 
-    def notes(self) -> list[str]:
-        """What went otherwise than one might expect, over all nodes."""
-        return [note for step in self.steps.values() for note in step.notes]
+    def failures(self) -> list[str]:
+        """What is noted of the nodes that failed."""
+        return [note for step in self.steps.values() if step.failed for note in step.notes]
 
     def lines(self) -> list[str]:
         """The plan as an indented tree, what runs last on top."""

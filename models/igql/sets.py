@@ -76,13 +76,12 @@ class ColumnSet:
     @classmethod
     def empty(cls, of: SetType) -> ColumnSet:
         """No rows."""
-        none = np.empty(0, np.int32)
-        return cls(of, none, none, none.astype(np.int16), none, none.astype(np.float32), none)
+        return _EMPTY[of]
 
     def take(self, rows: Positions | Mask) -> ColumnSet:
         """These rows, or those where a mask is true."""
         if rows.dtype == np.bool_:
-            rows = np.flatnonzero(rows)
+            rows = rows.nonzero()[0]
         return ColumnSet(
             self.type,
             self.viewer_n[rows],
@@ -100,7 +99,7 @@ class ColumnSet:
 
     def kept(self, keep_n: Mask, most: int | None, viewers: int) -> ColumnSet:
         """The rows where `keep_n` is true, of each viewer the first `most` of them."""
-        rows = np.flatnonzero(keep_n)
+        rows = keep_n.nonzero()[0]
         if most is not None:
             rows = rows[:most] if viewers == 1 else rows[turns(self.viewer_n[rows]) < most]
         return self if len(rows) == len(self) else self.take(rows)
@@ -111,7 +110,11 @@ class ColumnSet:
 
     def from_source(self, code: int) -> ColumnSet:
         """The same rows, all brought in by one source."""
-        return replace(self, source_n=np.full(len(self), code, np.int16))
+        source_n = np.full(len(self), code, np.int16)
+        return ColumnSet(
+            self.type, self.viewer_n, self.row_n, source_n, self.seed_n, self.score_n,
+            self.rank_n, self.columns,
+        )  # fmt: skip
 
     def derive(
         self,
@@ -169,6 +172,13 @@ class ColumnSet:
         if viewers == 1:
             return self if len(self) <= most else self.take(np.arange(most))
         return self.where(turns(self.viewer_n) < most)
+
+
+_NONE: Final = np.empty(0, np.int32)
+_EMPTY: Final = {
+    of: ColumnSet(of, _NONE, _NONE, np.empty(0, np.int16), _NONE, np.empty(0, np.float32), _NONE)
+    for of in SetType
+}
 
 
 def concatenate(parts: Sequence[ColumnSet]) -> ColumnSet:

@@ -20,6 +20,7 @@ BENCHES: Final = {
     "growth": "events per second of one worker at 10,000 and at 1,000,000 viewers in Redis",
     "memory": "bytes in Redis per viewer and per grid, and keys without a time to live",
     "freshness": "like → changed grid readable in Redis, idle or under a steady load",
+    "igql": "the default query: one viewer, a batch, ten times the media, and plain Python",
     "embeddings": "account vectors learned from the stream beside full fits and gensim, by topic",
     "retrieval": "searches of the account index against a scan, and while it changes",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",

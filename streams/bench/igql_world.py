@@ -107,18 +107,22 @@ class ClusteredWorld:
         ]
         return found
 
-    def viewers(self, count: int, likes: int) -> list[ViewerContext]:
-        """New viewers with `likes` likes and as many views each."""
+    def viewers(self, count: int, likes: int) -> list[tuple[ViewerContext, ViewerContext]]:
+        """New viewers with `likes` likes and as many views, each before and after one more like."""
         found, fold = [], FoldConfig()
         for number in range(count):
             state, name = ViewerState(), f"v{number}"
-            rows = self._likes(2 * likes).tolist()
+            rows = self._likes(2 * likes + 1).tolist()
+            contexts = []
             for at, row in enumerate(rows):
-                action = Action.LIKE if at % 2 else Action.VIEW
+                if at == 2 * likes:
+                    contexts.append(ViewerContext.from_state(name, state, self.world, NOW_MS, fold))
+                action = Action.VIEW if at % 2 else Action.LIKE
                 ts = NOW_MS - (len(rows) - at) * 600_000
                 event = MediaEvent(f"{name}-{at}", name, f"m{row}", ts)
                 fold_media_event(state, action, event, f"a{self._author_n[row]}", fold)
-            found.append(ViewerContext.from_state(name, state, self.world, NOW_MS, fold))
+            after = ViewerContext.from_state(name, state, self.world, NOW_MS, fold)
+            found.append((contexts[0], after))
         return found
 
 

@@ -249,7 +249,7 @@ def test_candidate_sets_hold_what_the_query_finds() -> None:
     builder.flush()
     viewers = [*builder.viewers(), ("nobody", ViewerState())]
     query = CandidateQuery(planned(explore_text().replace("take(500)", "take(20)")))
-    sets = candidate_sets(viewers, made, T0 + MINUTE, query)
+    sets = candidate_sets(viewers, made, T0 + MINUTE, lambda _: query)
     assert np.bincount(sets.groups_n).max() <= 20
     assert set(sets.groups_n.tolist()) == {0, 1}
     assert len(sets.features) == len(sets)

@@ -15,7 +15,17 @@ from models.igql.library import (
     everybody,
     filters,
     ordering,
+    similar_image,
 )
 from models.igql.library.registered import operators
 
-__all__ = ["accounts", "actions", "co_engaged", "everybody", "filters", "operators", "ordering"]
+__all__ = [
+    "accounts",
+    "actions",
+    "co_engaged",
+    "everybody",
+    "filters",
+    "operators",
+    "ordering",
+    "similar_image",
+]

@@ -108,18 +108,20 @@ def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Argu
     many likes and saves count, and how many views.
     """
 
-    def own(viewer: ViewerContext) -> Rows:
-        # As many of each kind, so that views do not push likes out.
-        acted = np.concatenate(
-            [
-                viewer.events_of((Action.LIKE, Action.SAVE), arguments["newest"]),
-                viewer.events_of((Action.LONG_VIEW,), arguments["newest"]),
-            ]
-        )
-        rows = viewer.author_e[acted]
-        return rows if viewer.own_author == UNKNOWN else np.append(rows, viewer.own_author)
+    key = exclude_own_accounts, arguments["newest"]
+    own_v = execution.kept.get(key)
+    if own_v is None:
+        own_v = [_own(viewer, arguments["newest"]) for viewer in execution.viewers]
+        execution.kept[key] = own_v
+    return ~_by(execution, media, own_v)
 
-    return ~_by(execution, media, [own(v) for v in execution.viewers])
+
+def _own(viewer: ViewerContext, newest: int) -> Rows:
+    # As many of each kind, so that views do not push likes out.
+    strong = viewer.events_of((Action.LIKE, Action.SAVE), newest)
+    weak = viewer.events_of((Action.LONG_VIEW,), newest)
+    rows = viewer.author_e[np.concatenate([strong, weak])]
+    return rows if viewer.own_author == UNKNOWN else np.append(rows, np.int32(viewer.own_author))
 
 
 def _available(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
