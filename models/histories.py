@@ -44,8 +44,8 @@ class HistoriesConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     max_steps: int = 500
     max_viewers: int = 200_000
-    company: int = 50
-    rehearsal: float = 10.0
+    company: int = 20
+    rehearsal: float = 20.0
     seed: int = 7
 
 
