@@ -46,6 +46,10 @@ class Reader(Protocol):
         """How the ranking worker is doing."""
         ...
 
+    async def index(self) -> dict[str, Any]:
+        """The account index, with a hash of its content."""
+        ...
+
 
 def create_api(reader: Reader) -> FastAPI:
     """The API over one ranking worker."""
@@ -65,6 +69,11 @@ def create_api(reader: Reader) -> FastAPI:
     async def status() -> dict[str, Any]:
         """Versions that are live, and whether the worker has read all there is."""
         return reader.status()
+
+    @api.get("/v1/index")
+    async def index() -> dict[str, Any]:
+        """The account index; processes with equal hashes hold the same accounts and vectors."""
+        return await reader.index()
 
     @api.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -4,6 +4,7 @@ Layout::
 
     {url}/{kind}/{version}/manifest.json      written last: a version without it does not exist
     {url}/{kind}/{version}/{name}.npy         one array each, never pickled
+    {url}/{kind}/{version}/notes/{name}.json  what became of it; no part of the version
 
 The version is a hash of the content, so writing the same thing twice changes nothing, and a
 manifest that lies about a file, a file that was cut, or a manifest that was edited is noticed.
@@ -23,7 +24,7 @@ import secrets
 import time
 from collections.abc import Collection, Mapping
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import fsspec
 import msgspec
@@ -34,6 +35,7 @@ from infra.errors import FreshgridError
 
 MANIFEST: Final = "manifest.json"
 SCHEMA: Final = 1
+Note = TypeVar("Note")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -63,6 +65,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_ns: int = 0
     files: dict[str, ArrayFile]
     meta: dict[str, Any]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all arrays."""
+        return sum(file.bytes for file in self.files.values())
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +185,28 @@ class ArtifactStore:
             raise _damaged(path, "does not describe this version")
         return manifest
 
+    def write_note(self, kind: str, version: str, name: str, note: Any) -> None:
+        """Write a small JSON document beside a version, in place of an older one of that name.
+
+        Args:
+            note: anything JSON can hold.
+
+        Raises:
+            ArtifactError: a name is not a plain file name.
+        """
+        path = self._note_path(kind, version, name)
+        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        self._write(path, msgspec.json.format(msgspec.json.encode(note)))
+
+    def read_note(self, kind: str, version: str, name: str, as_type: type[Note]) -> Note | None:
+        """A document that :meth:`write_note` wrote; None where there is none, or a damaged one."""
+        try:
+            return msgspec.json.decode(
+                self._fs.cat_file(self._note_path(kind, version, name)), type=as_type
+            )
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
     def list(self, kind: str) -> list[str]:
         """The finished versions of `kind`, oldest first; damaged manifests are left out."""
         _check_name("kind", kind)
@@ -213,6 +242,11 @@ class ArtifactStore:
             self._fs.rm_file(f"{folder}/{MANIFEST}")
             self._fs.rm(folder, recursive=True)
         return tuple(old)
+
+    def _note_path(self, kind: str, version: str, name: str) -> str:
+        for what, checked in (("kind", kind), ("version", version), ("note", name)):
+            _check_name(what, checked)
+        return f"{self._path(kind, version)}/notes/{name}.json"
 
     def _path(self, kind: str, version: str) -> str:
         return f"{self._root}/{kind}/{version}"

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.embedding_gate import MARGIN
+from models.image import DIMENSION
 from models.viewer_state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
@@ -55,6 +57,9 @@ class Settings(BaseSettings):
     parking_max_events_per_media: PositiveInt = 100
     catalog_ttl_s: PositiveInt = 365 * 24 * 3600
 
+    #: Length of `image_embedding`; the default is that of `freshgrid embed-images`.
+    image_dimension: PositiveInt = DIMENSION
+
     # Grid.
     grid_size: PositiveInt = 25
     grid_ttl_s: PositiveInt = 7 * 24 * 3600
@@ -71,6 +76,10 @@ class Settings(BaseSettings):
     bootstrap_positives: PositiveInt = 300
     keep_examples: PositiveInt = 300_000
     training_threads: PositiveInt = 1
+    #: Macro-F1 of the topic probe that a new version of the account vectors may lose to the live.
+    embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = MARGIN
+    #: Newest versions of each kind that are kept, and how far back one can roll.
+    keep_versions: PositiveInt = 5
 
     log_level: str = "WARNING"
     #: Where this process serves Prometheus metrics; port 0 for nowhere.

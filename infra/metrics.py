@@ -45,6 +45,15 @@ KAFKA_FAILURES: Final = Counter(
 GRIDS: Final = Counter("freshgrid_grids", "Grids made and stored")
 GRIDS_WAITING: Final = Gauge("freshgrid_grids_waiting", "Viewers who wait for a grid")
 
+IMAGES_REFUSED: Final = Counter(
+    "freshgrid_images_refused", "Image vectors of no use: wrong dimension, not finite, or zero"
+)
+VERSIONS: Final = Counter(
+    "freshgrid_versions",
+    "Trained versions: promoted, refused by the gate, or damaged when they were to be loaded",
+    ["kind", "outcome"],
+)
+
 #: Topic and partition → records that the broker has and the group has not committed.
 Lag = Callable[[], Mapping[tuple[str, int], int]]
 

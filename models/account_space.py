@@ -14,6 +14,9 @@ from models.columns import UNKNOWN, Columns, Rows
 class AccountSpace:
     """An :class:`AccountIndex` and the mapping between its rows and account rows.
 
+    Vectors of accounts that are gone are withheld: they are in no index, and come back with
+    their account, so the content does not depend on which of the two was told first.
+
     Args:
         name: names the fit whose vectors can be compared with each other.
         dimension: length of every vector.
@@ -25,18 +28,40 @@ class AccountSpace:
         self.index = AccountIndex(dimension)
         self._of_account = Columns(row=(np.int32, UNKNOWN))
         self._of_row = Columns(account=(np.int32, UNKNOWN))
+        self._withheld: dict[str, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def told(self) -> int:
+        """Accounts with a vector, those withheld included."""
+        return len(self.index) + len(self._withheld)
+
+    def account_ids(self) -> list[str]:
+        """Accounts with a vector, those withheld included."""
+        rows = self._of_account["row"]
+        return [*self.index.ids_of(rows[rows != UNKNOWN]), *self._withheld]
+
     def upsert(
-        self, ids: Sequence[str], account_rows: Rows, vectors_nd: NDArray[np.float32]
+        self,
+        ids: Sequence[str],
+        account_rows: Rows,
+        vectors_nd: NDArray[np.float32],
+        gone_n: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Add or change vectors; `account_rows` are the rows of `ids`.
+        """Add or change vectors; `account_rows` are the rows of `ids`, `gone_n` which to withhold.
 
         Raises:
             AccountIndexError: as :meth:`AccountIndex.upsert` does.
         """
+        if gone_n is not None and gone_n.any():
+            for at in np.flatnonzero(gone_n).tolist():
+                self._withheld[ids[at]] = vectors_nd[at].copy()
+            kept = np.flatnonzero(~gone_n)
+            ids, account_rows, vectors_nd = (
+                [ids[at] for at in kept.tolist()], account_rows[kept], vectors_nd[kept],
+            )  # fmt: skip
         try:
             self.index.upsert(ids, vectors_nd)
         finally:
@@ -52,6 +77,25 @@ class AccountSpace:
 
     def remove(self, ids: Sequence[str], account_rows: Rows) -> None:
         """Forget the vectors of accounts; ids without one are ignored."""
+        for name in ids:
+            self._withheld.pop(name, None)
+        self._leave_index(ids, account_rows)
+
+    def withhold(self, ids: Sequence[str], account_rows: Rows) -> None:
+        """Take accounts that are gone out of the index; their vectors are kept aside."""
+        vectors_nd, known_n = self.vectors_of(account_rows)
+        for at in np.flatnonzero(known_n).tolist():
+            self._withheld[ids[at]] = vectors_nd[at].copy()
+        self._leave_index(ids, account_rows)
+
+    def give_back(self, ids: Sequence[str], account_rows: Rows) -> None:
+        """Undo :meth:`withhold`; ids that were not withheld are ignored."""
+        back = [at for at, name in enumerate(ids) if name in self._withheld]
+        if back:
+            vectors_nd = np.stack([self._withheld.pop(ids[at]) for at in back])
+            self.upsert([ids[at] for at in back], account_rows[back], vectors_nd)
+
+    def _leave_index(self, ids: Sequence[str], account_rows: Rows) -> None:
         self.index.remove(ids)
         known = account_rows[(account_rows >= 0) & (account_rows < len(self._of_account))]
         self._of_account["row"][known] = UNKNOWN

@@ -51,6 +51,7 @@ class Catalog:
         )
         self._a = Columns(
             hidden=(np.bool_, False),
+            gone=(np.bool_, False),
             topic=(np.int32, 0),
             hash=(np.int32, 0),
             newest=(np.int32, UNKNOWN),
@@ -149,6 +150,11 @@ class Catalog:
     def hidden_account_a(self) -> NDArray[np.bool_]:
         """Whether each account is private or disabled: nothing of it is recommended."""
         return self._a["hidden"]
+
+    @property
+    def gone_account_a(self) -> NDArray[np.bool_]:
+        """Whether each account is disabled or deleted: it is nobody's neighbour either."""
+        return self._a["gone"]
 
     # Ids and rows.
 
@@ -256,9 +262,17 @@ class Catalog:
         rows = self.intern_accounts(list(newest))
         if len(rows):
             self._a["hidden"][rows] = [record.private or record.disabled for record in records]
+            self._a["gone"][rows] = [record.disabled for record in records]
             self._a["topic"][rows] = self._codes(
                 self._topics, self._topic_hash, [r.topics[0] if r.topics else "" for r in records]
             )
+        return rows
+
+    def delete_accounts(self, ids: Sequence[str]) -> Rows:
+        """Delete accounts until a record brings them back; returns their rows."""
+        rows = self.intern_accounts(ids)
+        self._a["hidden"][rows] = True
+        self._a["gone"][rows] = True
         return rows
 
     # Reads.
@@ -292,6 +306,14 @@ class Catalog:
         all_positions = np.concatenate(positions)
         order = np.argsort(all_positions, kind="stable")
         return np.concatenate(media)[order], all_positions[order]
+
+    def labelled_accounts(self, limit: int) -> dict[str, str]:
+        """Account → topic of up to `limit` accounts with one, chosen by the hash of their id."""
+        rows = np.flatnonzero(self.account_topic_a > 0).astype(np.int32)
+        if len(rows) > limit:
+            rows = rows[np.argsort(self.account_hash_a[rows], kind="stable")[:limit]]
+        topics = self._topics.names(self.account_topic_a[rows])
+        return dict(zip(self.author_ids(rows), topics, strict=True))
 
     def newest(self, k: int) -> Rows:
         """Up to k live media rows, newest first (equal times: lower row first)."""

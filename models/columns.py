@@ -79,6 +79,11 @@ class Columns:
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name][: self._length]
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the arrays, what is held ready for new rows included."""
+        return sum(array.nbytes for array in self._arrays.values())
+
     def grow(self, length: int) -> None:
         """Make at least `length` rows; new ones hold the fill values."""
         if length <= self._length:

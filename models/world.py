@@ -16,6 +16,8 @@ from models.account_space import AccountSpace
 from models.catalog import Catalog
 from models.columns import UNKNOWN, Rows
 from models.events import Account, Action, Media, MediaEvent
+from models.image import DIMENSION, ImageError, image_vector
+from models.image_space import ImageSpace
 from models.popularity import Popularity, PopularityConfig
 from models.rankers import PriorRankers, Rankers
 from models.value import Weights
@@ -26,12 +28,11 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         popularity: half-life and weights of popularity.
-        switch_share: a new embedding space takes over when it holds at least this share of the
-            accounts of the live one.
+        image_dimension: length of image vectors.
     """
 
     popularity: PopularityConfig = PopularityConfig()
-    switch_share: float = 0.8
+    image_dimension: int = DIMENSION
 
 
 class World:
@@ -40,7 +41,8 @@ class World:
     Attributes:
         rankers: the live passes; assign to swap.
         weights: the live value weights; assign to change.
-        space: the live embedding space, None before the first vector.
+        space: the live embedding space, None where it has no vectors.
+        images: vectors of media's pictures.
     """
 
     def __init__(self, config: WorldConfig | None = None, rankers: Rankers | None = None) -> None:
@@ -50,17 +52,62 @@ class World:
         self.rankers: Rankers = rankers or PriorRankers()
         self.weights = Weights()
         self.space: AccountSpace | None = None
-        self._next: AccountSpace | None = None
+        self.images = ImageSpace(self.config.image_dimension)
+        # All spaces that were told of; vectors of different ones cannot be compared.
+        self._spaces: dict[str, AccountSpace] = {}
+        self._named = ""
+        self._complete_at = 0
 
     # Updates.
 
-    def apply_media(self, media: Sequence[Media]) -> None:
-        """Insert, replace or (``deleted``) remove media."""
+    def apply_media(self, media: Sequence[Media]) -> list[str]:
+        """Insert, replace or (``deleted``) remove media.
+
+        Returns:
+            What is wrong with image vectors that are of no use; their media were applied without.
+        """
         self.catalog.upsert_media(media)
+        if not len(self.images) and all(record.image_embedding is None for record in media):
+            return []
+        newest = {record.media_id: record for record in media}
+        vectors: dict[str, NDArray[np.float32]] = {}
+        refused: list[str] = []
+        for record in newest.values():
+            if record.image_embedding is None or record.deleted:
+                continue
+            try:
+                vectors[record.media_id] = image_vector(
+                    record.image_embedding, self.images.dimension
+                )
+            except ImageError as error:
+                refused.append(f"media {record.media_id}: {error}")
+        self.images.remove(self.catalog.media_rows([n for n in newest if n not in vectors]))
+        if vectors:
+            rows = self.catalog.media_rows(list(vectors))
+            self.images.put(rows, np.stack(list(vectors.values())))
+        return refused
+
+    def delete_media(self, ids: Sequence[str]) -> None:
+        """Delete media; unknown ids are ignored."""
+        self.images.remove(self.catalog.delete_media(ids))
 
     def apply_accounts(self, accounts: Sequence[Account]) -> None:
-        """Insert or replace accounts."""
-        self.catalog.upsert_accounts(accounts)
+        """Insert or replace accounts; the vector of one that is disabled is withheld."""
+        rows = self.catalog.upsert_accounts(accounts)
+        if len(rows):
+            self._sort_out(np.unique(rows))
+
+    def remove_accounts(self, ids: Sequence[str]) -> None:
+        """Delete accounts: nothing of them is shown and their vectors are withheld."""
+        if ids:
+            self._sort_out(np.unique(self.catalog.delete_accounts(ids)))
+
+    def _sort_out(self, rows: Rows) -> None:
+        gone_n = self.catalog.gone_account_a[rows]
+        gone, here = rows[gone_n], rows[~gone_n]
+        for space in self._spaces.values():
+            space.withhold(self.catalog.author_ids(gone), gone)
+            space.give_back(self.catalog.author_ids(here), here)
 
     def apply_events(self, events: Sequence[tuple[Action, MediaEvent]]) -> None:
         """Count a batch of actions in the popularity of their media and authors.
@@ -92,30 +139,61 @@ class World:
     ) -> None:
         """Add or change account vectors.
 
-        Vectors of another space cannot be compared with the live ones, so they gather beside
-        them and take over once they cover enough accounts (``switch_share``).
+        Vectors of a space that is not live wait beside it until :meth:`name_space`.
+
+        Raises:
+            AccountIndexError: as :meth:`models.account_index.AccountIndex.upsert` does.
         """
         if not ids:
             return
         rows = self.catalog.intern_accounts(ids)
-        dimension = vectors_nd.shape[1]
-        if self.space is None:
-            self.space = AccountSpace(space, dimension)
-        if space == self.space.name:
-            self.space.upsert(ids, rows, vectors_nd)
-            return
-        if self._next is None or space != self._next.name:
-            self._next = AccountSpace(space, dimension)
-        self._next.upsert(ids, rows, vectors_nd)
-        if len(self._next) >= self.config.switch_share * len(self.space):
-            self.space, self._next = self._next, None
+        of = self._spaces.get(space)
+        if of is None:
+            of = self._spaces[space] = AccountSpace(space, vectors_nd.shape[1])
+        try:
+            of.upsert(ids, rows, vectors_nd, self.catalog.gone_account_a[rows])
+        finally:
+            self._choose_space()
 
-    def remove_embeddings(self, ids: Sequence[str]) -> None:
-        """Forget the vectors of accounts; ids without one are ignored."""
-        rows = self.catalog.author_rows(ids)
-        for space in (self.space, self._next):
-            if space is not None and ids:
-                space.remove(ids, rows)
+    def remove_embeddings(self, space: str, ids: Sequence[str]) -> None:
+        """Forget the vectors of accounts in one space; what is not there is ignored."""
+        of = self._spaces.get(space)
+        if of is None or not ids:
+            return
+        of.remove(ids, self.catalog.author_rows(ids))
+        if not of.told:
+            del self._spaces[space]
+        self._choose_space()
+
+    def name_space(self, name: str, complete_at: int = 0) -> None:
+        """Say which space is live.
+
+        The space that serves goes on doing so until the named one has `complete_at` accounts, or
+        :meth:`settle` says that no more are on their way.
+        """
+        self._named, self._complete_at = name, complete_at
+        self._choose_space()
+
+    def settle(self) -> None:
+        """All that was told so far has been applied: the named space is live as it is."""
+        if self._complete_at:
+            self._complete_at = 0
+            self._choose_space()
+
+    def spaces(self) -> list[AccountSpace]:
+        """The live space and those that wait or were left."""
+        return list(self._spaces.values())
+
+    def _choose_space(self) -> None:
+        serving = None if self.space is None else self._spaces.get(self.space.name)
+        named = self._spaces.get(self._named)
+        if named is None and (not self._complete_at or serving is None):
+            # None is named, or none of its vectors came: whichever says most, whatever came first.
+            self.space = max(self._spaces.values(), key=lambda s: (s.told, s.name), default=None)
+        elif named is not None and (named.told >= self._complete_at or serving is None):
+            self.space = named
+        else:
+            self.space = serving
 
     # Reads.
 

@@ -20,6 +20,7 @@ from infra.errors import FreshgridError, SettingsError
 from streams.cli_common import Json, load_settings, show
 from streams.cli_dead_letters import dead_letters
 from streams.cli_evaluate import evaluate, tune
+from streams.cli_versions import versions
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -42,6 +43,7 @@ app.add_typer(inspect, name="inspect")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(tune, name="tune")
+app.add_typer(versions, name="versions")
 
 
 @app.command()
@@ -257,6 +259,16 @@ def inspect_viewer(
     show(asyncio.run(inspect_stored_viewer(load_settings(), viewer_id)), as_json=json)
 
 
+@inspect.command("index")
+def inspect_account_index(json: Json = False) -> None:
+    """The account index as the topics give it: a ranking worker's /v1/index has the same hash."""
+    import asyncio
+
+    from streams.inspection import inspect_index
+
+    show(asyncio.run(inspect_index(load_settings())), as_json=json)
+
+
 @app.command()
 def bench(
     name: Annotated[str | None, typer.Argument(help="Which benchmark; see --list.")] = None,
@@ -309,6 +321,34 @@ def bench(
         "first_days": first_days,
     }
     show(run_bench(name, load_settings(), options), as_json=json)
+
+
+@app.command()
+def embed_images(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, or folders of them.", exists=True)
+    ] = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(help="Instead: records of catalog.media, JSON lines, embedded by image_url."),
+    ] = None,
+    send: Annotated[
+        bool, typer.Option("--send", help="Send the records to catalog.media.")
+    ] = False,
+) -> None:
+    """Embed pictures; prints JSON lines with image_embedding, or sends them. Extra: images."""
+    from streams.image_command import embed_images as embed
+    from streams.image_command import pictures_of_media, pictures_of_paths
+
+    if bool(paths) == bool(media) or (send and media is None):
+        raise SettingsError("give pictures, or --media FILE (with or without --send)")
+    out = None if send else sys.stdout
+    if media is None:
+        counts = embed(load_settings(), pictures_of_paths(paths or ()), out)
+    else:
+        with media.open(encoding="utf-8") as lines:
+            counts = embed(load_settings(), pictures_of_media(lines, str(media)), out)
+    print(f"{counts['embedded']} of {counts['records']} embedded", file=sys.stderr)
 
 
 @app.command()

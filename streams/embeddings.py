@@ -20,20 +20,21 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from infra.artifacts import ArtifactError, ArtifactStore
+from infra.artifacts import Artifact, ArtifactStore
 from infra.config import Settings
+from models.embedding_quality import AccountVectors
 from models.events import ACTION_NAMES
 from models.ig2vec import HardNegative, Ig2Vec, Ig2VecError
 from models.sentences import hard_negatives, sentence
-from streams.clock import now_ms
+from models.world import World
 from streams.ingest import Sender
+from streams.promotion import Promotion, Saved
 from streams.ranking import Finish
 from streams.sessions import ClosedSession
-from streams.world_feed import Version, embedding_messages, removal_messages, version_message
+from streams.versions import IG2VEC, Version, last_good, version_message
+from streams.world_feed import embedding_messages, removal_messages
 
-KIND: Final = "ig2vec"
 #: Sessions that closed are learned this often: a compromise of freshness and batch efficiency.
 UPDATE_INTERVAL_S: Final = 2.0
 #: A fit begins when no session came in for this long …
@@ -46,6 +47,9 @@ MAX_VIEWERS: Final = 200_000
 #: A copy of the model is kept every so many updates, without the accounts that expired; a restart
 #: goes on from the last copy.
 SAVE_EVERY: Final = 20
+#: A space that is not live is deleted after so long: until then it may be one that somebody is
+#: still sending, or that a record on its way names.
+SPACE_GRACE_S: Final = 600.0
 
 #: (author_id, action code), time in ms
 Step = tuple[tuple[str, int], int]
@@ -56,38 +60,53 @@ logger = logging.getLogger(__name__)
 
 
 class Embeddings:
-    """Owns the ig2vec model of a learner."""
+    """Owns the ig2vec model of a learner.
+
+    Args:
+        live: what ``explore.versions`` says is live; learning goes on from there.
+        world: catalogue and vectors as the topics tell them.
+    """
 
     def __init__(
-        self, settings: Settings, artifacts: ArtifactStore, sender: Sender, live: str | None
+        self,
+        settings: Settings,
+        artifacts: ArtifactStore,
+        sender: Sender,
+        live: Version | None,
+        world: World,
     ) -> None:
         self._settings = settings
         self._artifacts = artifacts
         self._sender = sender
+        self._world = world
+        self._promotion = Promotion(settings, artifacts, sender, world, live)
         # Newest steps of recently active viewers, what a fit learns from; least recent first.
         self._histories: OrderedDict[str, deque[Step]] = OrderedDict()
-        self._sessions = 0
         self._sessions_at_fit = 0
+        self._fresh_sessions = 0
         self._waiting: list[list[str]] = []
         self._waiting_negatives: list[HardNegative] = []
         self._stream_ms = 0  # when the newest session ended
         self._unfinished: list[Finish] = []
         self._arrived_s = time.monotonic()
+        # Spaces that this process began or took over: what it says of them is no news to it.
+        self._own_spaces: set[str] = set()
+        self._asked: Version | None = None
+        self._left: dict[str, float] = {}
+        self._deleted: list[str] = []
         self.model: Ig2Vec | None = None
         if live is not None:
-            self._resume(live)
+            self._asked = live
+            self._own_spaces.add(live.space)
 
-    def _resume(self, version: str) -> None:
-        try:
-            artifact = self._artifacts.get(KIND, version)
-            self.model = Ig2Vec.load_arrays(artifact.arrays, artifact.meta)
-        except (ArtifactError, Ig2VecError) as error:
-            logger.warning(
-                "ig2vec %s cannot be loaded, a new one will be fitted: %s", version, error
-            )
-            return
-        # What the histories held is gone: the next fit waits for as much again.
-        self._sessions = self._sessions_at_fit = int(artifact.meta.get("sessions", 0))
+    def told(self, version: Version) -> None:
+        """Take in a record of ``explore.versions``: somebody may have made another version live."""
+        if version.kind == IG2VEC and version.space and version.space not in self._own_spaces:
+            self._asked = version
+
+    def deleted(self, accounts: Sequence[str]) -> None:
+        """Take in accounts that were deleted: their vectors leave the topic."""
+        self._deleted += accounts
 
     def closed(self, values: Sequence[bytes], finish: Finish) -> None:
         """Take in closed sessions; calls `finish` when what they changed has been sent on.
@@ -105,9 +124,9 @@ class Embeddings:
             history = self._histories.setdefault(session.viewer_id, deque(maxlen=MAX_STEPS))
             history.extend(steps)
             self._histories.move_to_end(session.viewer_id)
-            self._sessions += 1
+            self._fresh_sessions += 1
             self._stream_ms = max(self._stream_ms, session.ended_ts)
-            if self.model is not None:
+            if self.model is not None or self._asked is not None:
                 actions = [action for action, _ in steps]
                 self._waiting.append(sentence(actions))
                 self._waiting_negatives += hard_negatives(actions)
@@ -118,15 +137,70 @@ class Embeddings:
     async def run(self) -> None:
         """Fit once there is enough and whenever it has doubled; else update. Never ends."""
         while True:
+            await self._take_over()
+            await self._tidy()
             await asyncio.sleep(UPDATE_INTERVAL_S)
             if self._is_fit_due():
                 await self._fit()
             elif self.model is not None and self._unfinished:
                 await self._update(self.model)
 
+    async def _take_over(self) -> None:
+        """Go on from the version that was made live, or the newest before it that is whole."""
+        live, self._asked = self._asked, None
+        if live is None:
+            return
+        before = self._promotion.live
+        if before is not None and before.version != live.version:
+            # Where it cannot be loaded, what was live until now is the first to go back to.
+            self._promotion.live = msgspec.structs.replace(live, previous=before.version)
+        else:
+            self._promotion.live = live
+        version = await self._load(self._promotion.live)
+        if version is None:
+            return
+        if version != live.version or not live.space:
+            await self._restore(version, f"{live.version} cannot be loaded")
+        elif live.space not in self._own_spaces:
+            self._own_spaces.add(live.space)
+            # The histories hold what made the version that was not wanted: a new fit waits.
+            self._fresh_sessions = 0
+            # Something of our own may have been told in between.
+            await self._sender.send([version_message(live)])
+
+    async def _load(self, live: Version) -> str | None:
+        """Load `live` or the newest before it that is whole; returns which, None if none is."""
+        found = await asyncio.to_thread(last_good, self._artifacts, live, _loaded)
+        if found is None:
+            logger.error("no version of ig2vec can be loaded, a new one will be fitted")
+            return None
+        version, (self.model, self._sessions_at_fit) = found
+        return version
+
+    async def _restore(self, version: str, reason: str) -> None:
+        """Send all vectors of the loaded version in a new space."""
+        if self.model is not None:
+            vectors = AccountVectors(*self.model.vectors())
+            self._own_spaces.add(await self._promotion.restore(version, vectors, reason))
+
+    async def _tidy(self) -> None:
+        """Take out of the topic what nobody needs: deleted accounts, spaces that were left."""
+        deleted, self._deleted = self._deleted, []
+        spaces = self._world.spaces()
+        live = None if self._promotion.live is None else self._promotion.live.space
+        for space in spaces if deleted else ():
+            await self._sender.send(removal_messages(space.name, deleted))
+        left = {s.name: s for s in spaces if s is not self._world.space and s.name != live}
+        now = time.monotonic()
+        self._left = {name: self._left.get(name, now) for name in left}
+        for name, since in list(self._left.items()):
+            if now - since >= SPACE_GRACE_S:
+                await self._sender.send(removal_messages(name, left[name].account_ids()))
+                del self._left[name]
+
     def _is_fit_due(self) -> bool:
         quiet = time.monotonic() - self._arrived_s >= QUIET_S
-        fresh = self._sessions - self._sessions_at_fit
+        fresh = self._fresh_sessions
         enough = max(self._settings.bootstrap_sessions, self._sessions_at_fit)
         return fresh >= enough and (quiet or fresh >= NEVER_QUIET * enough)
 
@@ -135,9 +209,10 @@ class Embeddings:
         corpus = [sentence(actions) for actions in histories]
         negatives = [pair for actions in histories for pair in hard_negatives(actions)]
         finishes, self._unfinished = self._unfinished, []
-        self._waiting.clear()  # part of the histories
-        self._waiting_negatives.clear()
-        self._sessions_at_fit = sessions = self._sessions
+        waiting, self._waiting = self._waiting, []  # part of the histories
+        waiting_negatives, self._waiting_negatives = self._waiting_negatives, []
+        self._sessions_at_fit += self._fresh_sessions
+        self._fresh_sessions = 0
         started = time.monotonic()
         try:
             model = await asyncio.to_thread(
@@ -147,13 +222,23 @@ class Embeddings:
             logger.warning("no account vectors yet: %s", error)
             self._unfinished = finishes + self._unfinished
             return
-        self.model = model
         logger.info(
             "fitted ig2vec on %d sessions in %.1f s: %d accounts",
-            sessions, time.monotonic() - started, len(model),
+            self._sessions_at_fit, time.monotonic() - started, len(model),
         )  # fmt: skip
-        await self._save(model, {"sessions": sessions, "accounts": len(model)})
-        await self._tell(model, None, finishes)
+        await self._take_over()
+        serving = None if self.model is None else AccountVectors(*self.model.vectors())
+        space = await self._promotion.offer_fit(*self._saved(model), serving)
+        if space is None:
+            # The live model goes on learning, also from these.
+            self._waiting = waiting + self._waiting
+            self._waiting_negatives = waiting_negatives + self._waiting_negatives
+            self._unfinished = finishes + self._unfinished
+            return
+        self._own_spaces.add(space)
+        self.model = model
+        for finish in finishes:
+            finish()
 
     async def _update(self, model: Ig2Vec) -> None:
         corpus, self._waiting = self._waiting, []
@@ -162,11 +247,18 @@ class Embeddings:
         changed = await asyncio.to_thread(
             model.update, corpus, hard_negatives=negatives, now_ms=self._stream_ms
         )
-        await self._tell(model, changed, finishes)
-        if changed and model.updates % SAVE_EVERY == 0:
+        ids, vectors_nd = model.vectors(changed)
+        live = self._promotion.live
+        if live is not None:
+            await self._sender.send(embedding_messages(live.space, ids, vectors_nd))
+        for finish in finishes:
+            finish()
+        if changed and model.updates % SAVE_EVERY == 0 and live is not None:
             gone = await asyncio.to_thread(model.expire, self._window_start_ms())
-            await self._sender.send(removal_messages(model.space_id, gone))
-            await self._save(model, {"sessions": len(corpus), "accounts": len(model)})
+            await self._sender.send(removal_messages(live.space, gone))
+            passed = await self._promotion.offer_copy(*self._saved(model))
+            if not passed and (version := await self._load(live)) is not None:
+                await self._restore(version, "what was learned since was refused")
 
     def _window_start_ms(self) -> int:
         return self._stream_ms - self._settings.embedding_window_ms
@@ -175,15 +267,14 @@ class Embeddings:
         start_ms = self._window_start_ms()
         return [action for action, ts in history if ts >= start_ms]
 
-    async def _tell(self, model: Ig2Vec, changed: list[str] | None, finishes: list[Finish]) -> None:
-        ids, vectors_nd = model.vectors(changed)
-        vectors_nd = vectors_nd.astype(np.float32)
-        await self._sender.send(embedding_messages(model.space_id, ids, vectors_nd))
-        for finish in finishes:
-            finish()
-
-    async def _save(self, model: Ig2Vec, metrics: dict[str, float]) -> None:
+    def _saved(self, model: Ig2Vec) -> tuple[Saved, dict[str, float]]:
+        """A model as it is stored, and what is told of it."""
         arrays, meta = model.save_arrays()
-        meta = {**meta, "sessions": self._sessions_at_fit}
-        version = await asyncio.to_thread(self._artifacts.put, KIND, arrays, meta)
-        await self._sender.send([version_message(Version(KIND, version, now_ms(), metrics))])
+        sessions = self._sessions_at_fit
+        told = {"sessions": float(sessions), "accounts": len(model), "updates": model.updates}
+        return Saved(arrays, {**meta, "sessions": sessions}), told
+
+
+def _loaded(artifact: Artifact) -> tuple[Ig2Vec, int]:
+    model = Ig2Vec.load_arrays(artifact.arrays, artifact.meta)
+    return model, int(artifact.meta.get("sessions", 0))

@@ -1,4 +1,4 @@
-"""Everything stored about one viewer, for people and scripts."""
+"""What is stored about one viewer, and the account index, for people and scripts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from redis.exceptions import RedisError
 
 from infra.config import Settings
 from infra.errors import UnreachableError
+from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, prepare_cluster
+from infra.log_reader import LogReader
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store
-from models.events import ACTION_NAMES, Action, Relation
+from models.events import ACCOUNTS_TOPIC, ACTION_NAMES, Action, Relation
 from models.interactions import Counter
 from models.lanes import Entry
 from models.viewer_state import (
@@ -20,6 +22,8 @@ from models.viewer_state import (
     sessions,
     suppressed_media,
 )
+from models.world import World
+from streams.world_feed import WorldFeed
 
 
 async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str, Any]:
@@ -37,6 +41,27 @@ async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str,
         ) from error
     finally:
         await store.close()
+
+
+async def inspect_index(settings: Settings) -> dict[str, Any]:
+    """The account index that the topics give: what every ranking worker should hold.
+
+    Raises:
+        UnreachableError: Kafka does not answer.
+        LogReadError: the topics cannot be read to their ends.
+    """
+    cluster = await prepare_cluster(settings)
+    feed = WorldFeed(World())
+    async with LogReader(settings) as reader:
+        for topic in (ACCOUNTS_TOPIC, EMBEDDINGS_TOPIC, VERSIONS_TOPIC):
+            places = [(topic, number) for number in range(cluster.partitions[topic])]
+            async for batch in reader.read(await reader.spans(places)):
+                feed.apply(batch.topic, batch.records)
+    feed.polled(lag=0)
+    space = feed.world.space
+    if space is None:
+        return {"space": None, "accounts": 0, "hash": None}
+    return {"space": space.name, "accounts": len(space), "hash": space.index.state_hash()}
 
 
 async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> dict[str, Any]:

@@ -7,21 +7,20 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
-from models.world import World
+from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
-from streams.embeddings import KIND as IG2VEC
 from streams.embeddings import Embeddings
 from streams.topology import add_embeddings
-from streams.training import KIND as RANKERS
 from streams.training import Training
-from streams.world_feed import Record, WorldFeed, versions
+from streams.versions import IG2VEC, RANKERS, Record, Version, live_versions, versions
+from streams.world_feed import WorldFeed, deleted_accounts
 
 #: Of 19, by which the learner lets other processes go first.
 NICENESS: Final = 10
@@ -40,26 +39,42 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         # Takes seconds, most of which pass while the consumer group forms.
         importing = asyncio.ensure_future(asyncio.to_thread(import_module, "torch"))
         stack.push_async_callback(asyncio.gather, importing)
-        live = await _live_versions(config, cluster)
-        embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC))
-
-        world = World()
+        live = await live_versions(config, cluster)
+        world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
-        training = Training(config, world, artifacts, outbox, trained=RANKERS in live)
+        embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
+        training = Training(config, world, artifacts, outbox, live=live.get(RANKERS))
         follower = Follower(
             config,
             cluster.partitions,
-            (MEDIA_TOPIC, ACCOUNTS_TOPIC, *EVENT_TOPICS, EMBEDDINGS_TOPIC),
+            (MEDIA_TOPIC, ACCOUNTS_TOPIC, *EVENT_TOPICS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
         )
+        # Of what was told before this process began only the newest counts.
+        backlog: dict[str, Version] = {}
+
+        def tell(told: Sequence[Version]) -> None:
+            for version in told:
+                embeddings.told(version)
+                training.told(version)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic in EVENT_TOPICS:
                 # Popularity is counted by the example builder, at the time of each example.
                 training.events(topic, records)
-            else:
-                feed.apply(topic, records)
+                return
+            feed.apply(topic, records)
+            if topic == ACCOUNTS_TOPIC:
+                embeddings.deleted(deleted_accounts(records))
+            elif topic == VERSIONS_TOPIC and follower.caught_up:
+                tell(versions(records))
+            elif topic == VERSIONS_TOPIC:
+                backlog.update((version.kind, version) for version in versions(records))
 
         async def polled() -> None:
+            feed.polled(follower.lag)
+            if follower.caught_up:
+                tell(list(backlog.values()))
+                backlog.clear()
             await training.polled(follower.lag)
 
         app = faust_app("learner", config, prompt=False)
@@ -68,21 +83,3 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         yield await stack.enter_async_context(
             background(failed, follower.run(handle, polled), embeddings.run())
         )
-
-
-async def _live_versions(config: Settings, cluster: ClusterInfo) -> dict[str, str]:
-    """What ``explore.versions`` says is live now."""
-    live: dict[str, str] = {}
-    follower = Follower(config, cluster.partitions, (VERSIONS_TOPIC,))
-
-    async def handle(_: str, records: Sequence[Any]) -> None:
-        live.update((told.kind, told.version) for told in versions(records))
-
-    reading = asyncio.create_task(follower.run(handle))
-    while not follower.caught_up and not reading.done():
-        await asyncio.sleep(0.01)
-    if reading.done():
-        reading.result()
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
-    return live

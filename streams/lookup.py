@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
@@ -100,6 +101,15 @@ class Lookup:
         series = str(from_json(grid).generated_at_ms)
         grid = await self._store.add_page(viewer_id, series, 0, grid)
         return grid, Cursor(viewer_id, series, 0)
+
+    async def index(self) -> dict[str, Any]:
+        """The account index; equal hashes mean equal accounts and vectors."""
+        space = self._world.space
+        if space is None:
+            return {"space": None, "version": 0, "accounts": 0, "hash": None}
+        version, accounts = space.index.version, len(space)
+        digest = await asyncio.to_thread(space.index.state_hash)
+        return {"space": space.name, "version": version, "accounts": accounts, "hash": digest}
 
     def status(self) -> dict[str, Any]:
         """How the ranking worker is doing."""

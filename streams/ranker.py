@@ -11,24 +11,24 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from infra.api import create_api, serving
-from infra.artifacts import ArtifactError, ArtifactStore
+from infra.artifacts import Artifact, ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.kafka import IMPRESSIONS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Message
 from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
-from models.networks import ModelError
 from models.ranker_bundle import RankerBundle
-from models.world import World
+from models.rankers import PriorRankers
+from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.explorer import Explorer
 from streams.index_refresh import refresh_index
 from streams.lookup import Lookup
 from streams.ranking import Ranking
 from streams.topology import add_ranking
-from streams.world_feed import FEED_TOPICS, Record, WorldFeed, versions
+from streams.versions import RANKERS, Record, last_good, versions
+from streams.world_feed import FEED_TOPICS, WorldFeed
 
-RANKERS: Final = "rankers"
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 IMPRESSION_WAIT_S: Final = 0.02
 
@@ -44,17 +44,27 @@ class LiveRankers:
         self._ranking = ranking
 
     async def apply(self, records: Sequence[Record]) -> None:
-        """Load the newest version told of; a damaged one is refused and the live one stays."""
+        """Load the newest version told of.
+
+        A damaged one is refused and the live one stays; a process that has none yet takes the
+        newest whole one of those that were live before.
+        """
         told = [v for v in versions(records) if v.kind == RANKERS]
         if not told:
             return
-        try:
-            artifact = await asyncio.to_thread(self._artifacts.get, RANKERS, told[-1].version)
-            self._world.rankers = RankerBundle.from_arrays(artifact.arrays, artifact.meta)
-        except (ArtifactError, ModelError) as error:
-            logger.error("rankers %s refused, the live ones stay: %s", told[-1].version, error)
+        found = await asyncio.to_thread(last_good, self._artifacts, told[-1], _bundle)
+        if found is None:
+            logger.error("no rankers can be loaded, the live ones stay")
             return
+        version, bundle = found
+        if version != told[-1].version and not isinstance(self._world.rankers, PriorRankers):
+            return
+        self._world.rankers = bundle
         self._ranking.refresh()
+
+
+def _bundle(artifact: Artifact) -> RankerBundle:
+    return RankerBundle.from_arrays(artifact.arrays, artifact.meta)
 
 
 @asynccontextmanager
@@ -68,20 +78,22 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await outbox.start()
         stack.push_async_callback(outbox.stop)
 
-        world = World()
+        world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
         explorer = Explorer(config, world, store)
         ranking = Ranking(store, explorer)
         live = LiveRankers(world, ArtifactStore(config.artifacts_url), ranking)
-        follower = Follower(config, cluster.partitions, (*FEED_TOPICS, VERSIONS_TOPIC))
+        follower = Follower(config, cluster.partitions, FEED_TOPICS)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
+            feed.apply(topic, records)
             if topic == VERSIONS_TOPIC:
                 await live.apply(records)
-            else:
-                feed.apply(topic, records)
-                if topic == MEDIA_TOPIC:
-                    ranking.inventory_changed()
+            elif topic == MEDIA_TOPIC:
+                ranking.inventory_changed()
+
+        async def polled() -> None:
+            feed.polled(follower.lag)
 
         async def impression(viewer_id: str, grid: bytes) -> None:
             # A page is not held up by a log that takes nothing.
@@ -94,7 +106,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
         app = faust_app("ranking", config)
         add_ranking(app, ranking)
-        following = asyncio.ensure_future(follower.run(handle))
+        following = asyncio.ensure_future(follower.run(handle, polled))
         stack.push_async_callback(_cancelled, following)
         # Grids made before the catalogue has been read would be poor ones.
         while not follower.caught_up and not following.done():

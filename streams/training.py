@@ -26,9 +26,9 @@ from models.viewer_state import ViewerState
 from models.world import World
 from streams.clock import now_ms
 from streams.ingest import Sender
-from streams.world_feed import Record, Version, media_events, version_message
+from streams.versions import RANKERS, Record, Version, announce
+from streams.world_feed import media_events
 
-KIND: Final = "rankers"
 #: Viewers whose candidates the earlier passes are distilled on.
 DISTILLATION_VIEWERS: Final = 120
 #: Events are sorted by time before they are observed: partitions are read unevenly. They wait for
@@ -45,7 +45,7 @@ class Training:
     """Collects examples and trains when enough is new.
 
     Args:
-        trained: there are live rankers already, so the first training is not urgent.
+        live: the rankers that are live already, if any: the first training is not urgent then.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Training:
         artifacts: ArtifactStore,
         sender: Sender,
         *,
-        trained: bool = False,
+        live: Version | None = None,
     ) -> None:
         self._settings = settings
         self._artifacts = artifacts
@@ -66,7 +66,7 @@ class Training:
         self._examples = Examples.empty()
         self._new_positives = 0
         self._arrived_s = time.monotonic()
-        self._trained = trained
+        self._live = live
         self._training: asyncio.Task[None] | None = None
 
     def events(self, topic: str, records: Sequence[Record]) -> None:
@@ -105,7 +105,7 @@ class Training:
     def _is_due(self) -> bool:
         if self._world.space is None:
             return False
-        if self._trained:
+        if self._live is not None:
             return self._new_positives >= self._settings.train_every_positives
         # The first training reads a replay to its end first, but does not wait for ever.
         waited = time.monotonic() - self._arrived_s >= QUIET_S
@@ -146,10 +146,20 @@ class Training:
 
     async def _publish(self, bundle: RankerBundle) -> None:
         arrays, meta = bundle.to_arrays()
-        version = await asyncio.to_thread(self._artifacts.put, KIND, arrays, meta)
-        announced = Version(KIND, version, now_ms(), dict(meta["metrics"]))
-        await self._sender.send([version_message(announced)])
-        self._trained = True
+        version = await asyncio.to_thread(self._artifacts.put, RANKERS, arrays, meta)
+        self._live = Version(
+            kind=RANKERS,
+            version=version,
+            announced_ms=now_ms(),
+            metrics=dict(meta["metrics"]),
+            previous="" if self._live is None else self._live.version,
+        )
+        await announce(self._artifacts, self._sender, self._live, self._settings.keep_versions)
+
+    def told(self, version: Version) -> None:
+        """Take in a record of ``explore.versions``: what the next training replaces."""
+        if version.kind == RANKERS:
+            self._live = version
 
 
 def _train(examples: Examples, sets: CandidateSets, settings: Settings) -> RankerBundle:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Message
+from infra.metrics import IMAGES_REFUSED
 from models.account_index import AccountIndexError
 from models.events import (
     ACCOUNTS_TOPIC,
     MEDIA_EVENT_TOPICS,
     MEDIA_TOPIC,
+    Account,
     Action,
     InvalidEventError,
     Media,
@@ -32,31 +34,20 @@ from models.events import (
 )
 from models.world import World
 from streams.clock import now_ms
+from streams.versions import IG2VEC, Record, versions
 
 logger = logging.getLogger(__name__)
 
-FEED_TOPICS: Final = (MEDIA_TOPIC, ACCOUNTS_TOPIC, *MEDIA_EVENT_TOPICS, EMBEDDINGS_TOPIC)
-
-
-class Record(Protocol):
-    """What is read of a Kafka record."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Its key."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value."""
-        ...
+FEED_TOPICS: Final = (
+    MEDIA_TOPIC, ACCOUNTS_TOPIC, *MEDIA_EVENT_TOPICS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC,
+)  # fmt: skip
 
 
 class Embedding(msgspec.Struct):
     """A changed account vector, as ``explore.embeddings`` carries it.
 
     Attributes:
-        space: the fit whose vectors can be compared with each other.
+        space: what all descends from one fit, and can be compared with each other.
         vector: little-endian float32, base64.
     """
 
@@ -65,17 +56,7 @@ class Embedding(msgspec.Struct):
     vector: str
 
 
-class Version(msgspec.Struct):
-    """The live version of an artifact, as ``explore.versions`` carries it."""
-
-    kind: str
-    version: str
-    announced_ms: int
-    metrics: dict[str, float] = {}
-
-
 _embedding = msgspec.json.Decoder(Embedding)
-_version = msgspec.json.Decoder(Version)
 _json = msgspec.json.Encoder()
 
 
@@ -86,35 +67,26 @@ def embedding_messages(
     for account_id, vector_d in zip(ids, vectors_nd.astype("<f4"), strict=True):
         text = base64.b64encode(vector_d.tobytes()).decode()
         value = _json.encode(Embedding(account_id, space, text))
-        yield Message(EMBEDDINGS_TOPIC, account_id, value)
+        yield Message(EMBEDDINGS_TOPIC, _embedding_key(space, account_id), value)
 
 
 def removal_messages(space: str, ids: Iterable[str]) -> Iterator[Message]:
     """The records that tell that accounts have no vector any more."""
     for account_id in ids:
-        yield Message(EMBEDDINGS_TOPIC, account_id, None)
+        yield Message(EMBEDDINGS_TOPIC, _embedding_key(space, account_id), None)
 
 
-def version_message(version: Version) -> Message:
-    """The record that tells of a new live version."""
-    return Message(VERSIONS_TOPIC, version.kind, _json.encode(version))
-
-
-def versions(records: Sequence[Record]) -> list[Version]:
-    """The versions that records of ``explore.versions`` tell of, oldest first."""
-    told = []
-    for record in records:
-        if record.value is None:
-            continue
-        try:
-            told.append(_version.decode(record.value))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            logger.warning("a record of %s is skipped: %s", VERSIONS_TOPIC, error)
-    return told
+def _embedding_key(space: str, account_id: str) -> str:
+    # With the space in it, compaction keeps the live space whole while another one is being sent.
+    return f"{space}:{account_id}"
 
 
 class WorldFeed:
-    """Applies batches of records to a world."""
+    """Applies batches of records to a world.
+
+    Where it ends is a function of the newest record of each key: whoever reads the topics from
+    their beginning, whenever, ends in the same world.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -133,27 +105,48 @@ class WorldFeed:
                 except InvalidEventError:
                     continue
                 newest[media.media_id] = media
-            self.world.apply_media([media for media in newest.values() if media is not None])
-            self.world.catalog.delete_media([name for name, of in newest.items() if of is None])
+            refused = self.world.apply_media([of for of in newest.values() if of is not None])
+            for reason in refused:
+                IMAGES_REFUSED.inc()
+                logger.warning("image vector refused: %s", reason)
+            self.world.delete_media([name for name, of in newest.items() if of is None])
         elif topic == ACCOUNTS_TOPIC:
-            accounts = []
-            for record in records:
-                try:
-                    accounts.append(parse_account(record.value))
-                except InvalidEventError:
-                    continue
-            self.world.apply_accounts(accounts)
+            self._accounts(records)
         elif topic == EMBEDDINGS_TOPIC:
             self._embeddings(records)
+        elif topic == VERSIONS_TOPIC:
+            for version in versions(records):
+                if version.kind == IG2VEC and version.space:
+                    self.world.name_space(version.space, version.accounts)
         else:
             self.world.apply_events(list(media_events(topic, records)))
 
-    def _embeddings(self, records: Sequence[Record]) -> None:
-        # The newest record of an account within the batch is the only one that counts.
-        newest: dict[str, tuple[str, NDArray[np.float32]] | None] = {}
+    def polled(self, lag: int) -> None:
+        """Tell how many records the topics have that were not given yet."""
+        if lag == 0:
+            self.world.settle()
+
+    def _accounts(self, records: Sequence[Record]) -> None:
+        newest: dict[str, Account | None] = {}
         for record in records:
             if record.value is None:
                 newest[_key(record)] = None
+                continue
+            try:
+                account = parse_account(record.value)
+            except InvalidEventError:
+                continue
+            newest[account.account_id] = account
+        self.world.apply_accounts([account for account in newest.values() if account is not None])
+        self.world.remove_accounts([name for name, of in newest.items() if of is None and name])
+
+    def _embeddings(self, records: Sequence[Record]) -> None:
+        # The newest record of an account within the batch is the only one that counts.
+        newest: dict[tuple[str, str], NDArray[np.float32] | None] = {}
+        for record in records:
+            if record.value is None:
+                space, _, account_id = _key(record).partition(":")
+                newest[space, account_id] = None
                 continue
             try:
                 told = _embedding.decode(record.value)
@@ -161,14 +154,18 @@ class WorldFeed:
             except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
                 logger.warning("vector of account %s refused: %s", _key(record), error)
                 continue
-            newest[told.account_id] = told.space, vector_d
-        self.world.remove_embeddings([name for name, of in newest.items() if of is None])
+            newest[told.space, told.account_id] = vector_d
+        removed: dict[str, list[str]] = {}
         # Vectors of different lengths cannot be stacked; the world refuses the wrong ones.
-        spaces: dict[tuple[str, int], dict[str, NDArray[np.float32]]] = {}
-        for name, of in newest.items():
-            if of is not None:
-                spaces.setdefault((of[0], len(of[1])), {})[name] = of[1]
-        for (space, _), vectors in spaces.items():
+        changed: dict[tuple[str, int], dict[str, NDArray[np.float32]]] = {}
+        for (space, name), of in newest.items():
+            if of is None:
+                removed.setdefault(space, []).append(name)
+            else:
+                changed.setdefault((space, len(of)), {})[name] = of
+        for space, names in removed.items():
+            self.world.remove_embeddings(space, names)
+        for (space, _), vectors in changed.items():
             try:
                 self.world.apply_embeddings(space, list(vectors), np.stack(list(vectors.values())))
             except AccountIndexError as error:
@@ -177,6 +174,11 @@ class WorldFeed:
 
 def _key(record: Record) -> str:
     return (record.key or b"").decode("utf-8", "replace")
+
+
+def deleted_accounts(records: Sequence[Record]) -> list[str]:
+    """Accounts that records of the account catalogue delete."""
+    return [_key(record) for record in records if record.value is None and record.key]
 
 
 def media_events(topic: str, records: Sequence[Record]) -> Iterator[tuple[Action, MediaEvent]]:

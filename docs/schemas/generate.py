@@ -19,7 +19,8 @@ from streams.letters import DeadLetter
 from streams.lookup import Page
 from streams.sessions import ClosedSession
 from streams.slices import Touched
-from streams.world_feed import Embedding, Version
+from streams.versions import Version
+from streams.world_feed import Embedding
 
 FOLDER: Final = Path(__file__).parent
 

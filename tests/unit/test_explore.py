@@ -358,18 +358,18 @@ def test_events_count_for_media_and_author_and_undo_takes_them_back() -> None:
     assert world.popularity.decayed_total(NOW)[Action.LIKE] == 1.0
 
 
-def test_another_space_takes_over_when_it_covers_enough() -> None:
+def test_the_named_space_is_live() -> None:
     world, ids = World(), [f"a{i}" for i in range(10)]
     world.apply_embeddings("old", ids, np.eye(10, dtype=np.float32))
     world.apply_embeddings("new", ids[:7], np.ones((7, 3), np.float32))
     assert world.versions()["ig2vec"] == "old"
+    world.name_space("new")
     world.apply_embeddings("old", ids[:1], np.ones((1, 10), np.float32))
-    world.apply_embeddings("new", ids[7:8], np.ones((1, 3), np.float32))
     assert world.versions()["ig2vec"] == "new"
     vectors, known = world.vectors_of(world.catalog.author_rows(ids))
-    assert known.tolist() == [True] * 8 + [False] * 2
+    assert known.tolist() == [True] * 7 + [False] * 3
     assert vectors.shape == (10, 3)
-    assert not vectors[8:].any()
+    assert not vectors[7:].any()
 
 
 def test_a_removed_account_is_nobodys_neighbour(world: World) -> None:
@@ -377,7 +377,7 @@ def test_a_removed_account_is_nobodys_neighbour(world: World) -> None:
     act(state, Action.LIKE, "m3-0")
     assert world.space is not None
     gone = [f"a{i}" for i in range(4, 20)]
-    world.remove_embeddings([*gone, "never-seen"])
+    world.remove_embeddings("one", [*gone, "never-seen"])
     seeds, known = world.vectors_of(world.catalog.author_rows(["a3", "a4"]))
     assert known.tolist() == [True, False]
     near, _ = world.space.nearest(seeds[:1], 40)
