@@ -22,7 +22,7 @@ def likes(authors: str | list[str], ts_ms: int = 1) -> list[Step]:
 def test_a_session_of_one_account_is_learned_in_its_viewers_company() -> None:
     histories = Histories(HistoriesConfig(rehearsal=0, company=2))
     histories.add("v", likes("abc"))
-    histories.forget_new()
+    histories.take_new()
     assert histories.lesson() == ([], [], [])
     histories.add("v", likes("d"))
     assert histories.lesson() == ([["b", "c", "d"]], ["d"], [])
@@ -33,7 +33,7 @@ def test_rehearsal_reads_other_viewers_as_often_as_asked_but_counts_only_what_is
     histories = Histories(HistoriesConfig(rehearsal=10))
     for n in range(50):
         histories.add(f"w{n}", likes([f"a{n}", f"b{n}"]))
-    histories.forget_new()
+    histories.take_new()
     histories.add("v", likes("xyz"))
     lesson = histories.lesson()
     assert lesson.words == ["x", "y", "z"]
@@ -52,6 +52,23 @@ def test_what_is_older_than_the_window_is_left_out() -> None:
     histories.add("v", [*likes("ab", 1), *likes("cd", 5)])
     assert histories.corpus(since_ms=5) == [["c", "d"]]
     assert histories.lesson(since_ms=5) == ([["c", "d"]], ["c", "d"], [])
+
+
+def test_what_a_fit_took_in_vain_is_new_again() -> None:
+    histories = Histories(HistoriesConfig(rehearsal=0, max_viewers=2))
+    histories.add("u", likes("ab"))
+    histories.add("v", likes("cd"))
+    taken = histories.take_new()
+    histories.add("v", likes("e"))
+    histories.add("w", likes("fg"))
+    histories.put_back(taken)
+    assert sorted(histories.lesson().words) == ["c", "d", "e", "f", "g"]
+
+
+def test_rehearsal_is_bounded() -> None:
+    histories = Histories(HistoriesConfig(max_rehearsed=10))
+    histories.add("v", likes("ab" * 50))
+    assert sum(map(len, histories.lesson().sentences)) == 200
 
 
 def test_lessons_are_the_same_for_the_same_seed() -> None:
