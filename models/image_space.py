@@ -91,8 +91,8 @@ class ImageSpace:
     def nearest(self, vectors_qd: NDArray[np.float32], k: int) -> tuple[Rows, NDArray[np.float32]]:
         """Media rows_qk and cosines_qk nearest to each unit vector, best first.
 
-        Equal cosines are in the order of their rows. Where there are fewer than `k`, the rest is
-        row −1 with cosine −inf.
+        Equal cosines are in the order of their rows; which of several equals is the last of `k` is
+        open. Where there are fewer than `k`, the rest is row −1 with cosine −inf.
         """
         queries = len(vectors_qd)
         best_rows_qk = np.full((queries, k), UNKNOWN, np.int32)
@@ -104,9 +104,12 @@ class ImageSpace:
             media_c = media_s[start : start + _CHUNK]
             cosines_qc = vectors_qd @ vectors_sd[start : start + _CHUNK].astype(np.float32).T
             cosines_qc[:, media_c == UNKNOWN] = -np.inf
-            rows_qm = np.concatenate(
-                [best_rows_qk, np.broadcast_to(media_c, cosines_qc.shape)], axis=1
-            )
+            rows_qc = np.broadcast_to(media_c, cosines_qc.shape)
+            if k < len(media_c):
+                chosen_qk = np.argpartition(-cosines_qc, k - 1, axis=1)[:, :k]
+                rows_qc = np.take_along_axis(rows_qc, chosen_qk, axis=1)
+                cosines_qc = np.take_along_axis(cosines_qc, chosen_qk, axis=1)
+            rows_qm = np.concatenate([best_rows_qk, rows_qc], axis=1)
             all_qm = np.concatenate([best_qk, cosines_qc], axis=1)
             order_qk = np.lexsort((rows_qm, -all_qm), axis=1)[:, :k]
             best_qk = np.take_along_axis(all_qm, order_qk, axis=1)

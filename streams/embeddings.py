@@ -44,6 +44,8 @@ NEVER_QUIET: Final = 4
 #: A copy of the model is kept every so many updates, without the accounts that expired; a restart
 #: goes on from the last copy.
 SAVE_EVERY: Final = 20
+#: … but not more often than this: judging one takes seconds of a core.
+COPY_INTERVAL_S: Final = 300.0
 #: A space that is not live is deleted after so long: until then it may be one that somebody is
 #: still sending, or that a record on its way names.
 SPACE_GRACE_S: Final = 600.0
@@ -79,7 +81,7 @@ class Embeddings:
         self._fresh_sessions = 0
         self._stream_ms = 0  # when the newest session ended
         self._unfinished: list[Finish] = []
-        self._arrived_s = time.monotonic()
+        self._arrived_s = self._copied_s = time.monotonic()
         # Spaces that this process began or took over: what it says of them is no news to it.
         self._own_spaces: set[str] = set()
         self._asked: Version | None = None
@@ -234,7 +236,10 @@ class Embeddings:
             await self._sender.send(embedding_messages(live.space, ids, vectors_nd))
         for finish in finishes:
             finish()
-        if changed and model.updates % SAVE_EVERY == 0 and live is not None:
+        now = time.monotonic()
+        due = model.updates % SAVE_EVERY == 0 and now - self._copied_s >= COPY_INTERVAL_S
+        if changed and due and live is not None:
+            self._copied_s = now
             gone = await asyncio.to_thread(model.expire, self._window_start_ms())
             await self._sender.send(removal_messages(live.space, gone))
             passed = await self._promotion.offer_copy(*self._saved(model))

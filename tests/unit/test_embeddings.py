@@ -132,6 +132,7 @@ class Learner:
 def quiet(monkeypatch):
     monkeypatch.setattr(module, "UPDATE_INTERVAL_S", 0.001)
     monkeypatch.setattr(module, "QUIET_S", 0.0)
+    monkeypatch.setattr(module, "COPY_INTERVAL_S", 0.0)
 
 
 @pytest.fixture
@@ -439,3 +440,12 @@ async def test_deleted_accounts_and_left_spaces_leave_the_topic(quiet, tmp_path,
     await learner.turns()
     assert learner.world.spaces() == [learner.world.space]
     assert learner.world.space.name == learner.outbox.versions()[-1].space
+
+
+async def test_copies_are_some_time_apart(quiet, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_EVERY", 1)
+    monkeypatch.setattr(module, "COPY_INTERVAL_S", 1e9)
+    learner = await fitted(tmp_path, 3 * ENOUGH)
+    learner.close_sessions(25, seed=1)
+    await learner.until(lambda: learner.finished == 2)
+    assert len(learner.outbox.versions()) == 1
