@@ -39,13 +39,15 @@ class HistoriesConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_viewers: viewers kept, those who came last.
         company: steps of a viewer who came back that an update reads before the new ones.
         rehearsal: words of other viewers that an update reads per new word.
+        max_rehearsed: but no more than so many; putting a lesson together takes some 0.1 s then.
         seed: of the draw.
     """
 
     max_steps: int = 500
     max_viewers: int = 200_000
-    company: int = 50
-    rehearsal: float = 10.0
+    company: int = 20
+    rehearsal: float = 20.0
+    max_rehearsed: int = 50_000
     seed: int = 7
 
 
@@ -88,7 +90,7 @@ class Histories:
         self._steps[viewer_id] = known  # last in order
         fresh = list(steps)
         known.extend(fresh)
-        self._new[viewer_id] = min(self._new.get(viewer_id, 0) + len(fresh), len(known))
+        self._note_new(viewer_id, len(fresh))
         while len(self._steps) > self.config.max_viewers:
             self._drop(next(iter(self._steps)))
 
@@ -100,9 +102,20 @@ class Histories:
         """The hard negatives of a fit."""
         return [pair for actions in self._actions(since_ms) for pair in hard_negatives(actions)]
 
-    def forget_new(self) -> None:
-        """Take nothing as new any more: a fit has read it all."""
-        self._new.clear()
+    def take_new(self) -> dict[str, int]:
+        """Take nothing as new any more, a fit reads it all; gives viewer → new steps until now."""
+        taken, self._new = self._new, {}
+        return taken
+
+    def put_back(self, taken: dict[str, int]) -> None:
+        """Take as new again what :meth:`take_new` gave: the fit came to nothing."""
+        for viewer_id, new in taken.items():
+            if viewer_id in self._steps:
+                self._note_new(viewer_id, new)
+
+    def _note_new(self, viewer_id: str, new: int) -> None:
+        steps = len(self._steps[viewer_id])
+        self._new[viewer_id] = min(self._new.get(viewer_id, 0) + new, steps)
 
     def lesson(self, since_ms: int = 0) -> Lesson:
         """What an update learns from; what was new is not new any more.
@@ -110,7 +123,7 @@ class Histories:
         Args:
             since_ms: older steps are left out.
         """
-        came_back, self._new = self._new, {}
+        came_back = self.take_new()
         sentences: list[Sentence] = []
         words: list[str] = []
         negatives: list[tuple[str, str]] = []
@@ -122,7 +135,8 @@ class Histories:
             sentences.append(sentence(read))
             words += sentence(fresh, _ANY)
             negatives += hard_negatives(fresh)
-        sentences += self._rehearsed(len(words) * self.config.rehearsal, since_ms)
+        wanted = min(len(words) * self.config.rehearsal, self.config.max_rehearsed)
+        sentences += self._rehearsed(wanted, since_ms)
         order_n = self._random.permutation(len(sentences))
         return Lesson([sentences[n] for n in order_n.tolist() if sentences[n]], words, negatives)
 
