@@ -111,53 +111,41 @@ class _Arguments:
             self._given[name] = self._value(parameter, argument.value)
 
     def _unnamed(self, argument: Argument, position: int, named: Argument | None) -> None:
-        operator, value = self._operator.name, argument.value
-        if not self._plain or Kind.BINDINGS in self._collects:
-            message = (
-                f"{operator} takes new_name=column, not {shown(value)}"
-                if Kind.BINDINGS in self._collects
-                else f"{operator} takes no arguments"
-            )
+        message = self._out_of_place(argument.value, position, named)
+        if message is not None:
             self._report(IgqlArgumentError, message, argument.span)
-        elif Kind.PREDICATES in self._collects:
-            first = shown(value) if isinstance(value, Name) else "nsfw"
-            self._report(
-                IgqlArgumentError,
-                f"{shown(value)} is no predicate: compare a column, as in {first} < 0.5, "
-                f"or name the parameter ({', '.join(p.name for p in self._plain)})",
-                argument.span,
-            )
-        elif position >= len(self._plain):
-            names = ", ".join(p.name for p in self._plain)
-            most = f"{len(self._plain)} argument" + "s" * (len(self._plain) > 1)
-            self._report(
-                IgqlArgumentError,
-                f"{operator} takes at most {most} ({names}): remove {shown(value)}",
-                argument.span,
-            )
-        elif named is not None:
-            self._report(
-                IgqlArgumentError,
-                f"an argument without a name cannot follow {named.name}=…: "
-                f"name it, as in {self._plain[position].name}={shown(value)}",
-                argument.span,
-            )
-        elif self._plain[position].name in self._given:
-            self._report(
-                IgqlArgumentError,
-                f"{self._plain[position].name} is given twice: keep one of them",
-                argument.span,
-            )
         else:
-            self._given[self._plain[position].name] = self._value(self._plain[position], value)
+            parameter = self._plain[position]
+            self._given[parameter.name] = self._value(parameter, argument.value)
+
+    def _out_of_place(self, value: Value, position: int, named: Argument | None) -> str | None:
+        """Why an argument without a name cannot stand there, ``None`` if it can."""
+        operator, names = self._operator.name, [p.name for p in self._plain]
+        if Kind.BINDINGS in self._collects:
+            return f"{operator} takes new_name=column, not {shown(value)}"
+        if Kind.PREDICATES in self._collects:
+            first = shown(value) if isinstance(value, Name) else "nsfw"
+            message = f"{shown(value)} is no predicate: compare a column, as in {first} < 0.5"
+            return message + (f", or name the parameter ({', '.join(names)})" if names else "")
+        if not names:
+            return f"{operator} takes no arguments"
+        free = [name for name in names if name not in self._given]
+        if position >= len(names) or not free:
+            most = f"{len(names)} argument" + "s" * (len(names) > 1)
+            return f"{operator} takes at most {most} ({', '.join(names)}): remove {shown(value)}"
+        if named is not None:
+            return (
+                f"an argument without a name cannot follow {named.name}=…: "
+                f"name it, as in {free[0]}={shown(value)}"
+            )
+        return None
 
     def _unknown(self, name: str, value: Value) -> str:
         names = [p.name for p in self._plain]
         if Kind.PREDICATES in self._collects and name in self._scope.columns:
-            is_number = self._scope.columns[name].type is ColumnType.NUMBER
-            text = value.value if isinstance(value, Name) else shown(value)
-            right = shown(value) if is_number or isinstance(value, Text) else f'"{text}"'
-            return f"`=` names an argument, `==` compares: write {name} == {right}"
+            literal = shown(value) if isinstance(value, Number | Text) else f'"{shown(value)}"'
+            sign = "<" if self._scope.columns[name].type is ColumnType.NUMBER else "=="
+            return f"`=` names an argument; to compare the column write {name} {sign} {literal}"
         if not names:
             return f"{self._operator.name} takes no arguments"
         return f"{self._operator.name} has no parameter {name}" + did_you_mean(
@@ -166,7 +154,11 @@ class _Arguments:
 
     def _absent(self) -> None:
         for parameter in self._plain:
-            if parameter.required and parameter.name not in self._given:
+            if parameter.name in self._given:
+                continue
+            if parameter.kind is Kind.NAME and parameter.default is not None:
+                self._one_of(parameter, parameter.default, self._call.span)
+            if parameter.required:
                 self._report(
                     IgqlArgumentError,
                     f"{self._operator.name} needs {parameter.name}: {self._wanted(parameter)}",
@@ -246,10 +238,8 @@ class _Arguments:
             self._report(IgqlArgumentError, f"{message}; {name} is {column.type.value}", span)
 
     def _known_column(self, name: str, span: Span | None) -> Column | None:
-        if self._scope.type is None:
-            return None
         column = self._scope.columns.get(name)
-        if column is None:
+        if column is None and self._scope.sure:
             self._report(IgqlNameError, self._scope.unknown_column(name), span)
         return column
 

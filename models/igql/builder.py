@@ -54,13 +54,14 @@ class Query:
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
                 raise AttributeError(name)
-            operators = [
-                word
-                for word in dir(type(self))
-                if not word.startswith("_") and word not in ("call", "tree")
-            ]
+            sets = (ViewerQuery, AccountsQuery, MediaQuery)
+            behind = " or ".join(of._set for of in sets if name in dir(of))
+            if behind:
+                raise _NoOperatorError(f"{name} stands behind {behind}, not behind {self._set}")
+            operators = set(dir(type(self))) - {"call", "tree"}
+            public = sorted(word for word in operators if not word.startswith("_"))
             raise _NoOperatorError(
-                f"{name} is no operator of {self._set}" + did_you_mean(name, operators)
+                f"{name} is no operator of {self._set}" + did_you_mean(name, public)
             )
 
 
@@ -80,8 +81,19 @@ def _operator(declared: Callable[Concatenate[_Taken, _P], _Given]) -> Callable[
     return called
 
 
-class _WithAccounts(Query):
-    """What takes accounts; media give theirs."""
+class _Binding(Query):
+    """What takes every set."""
+
+    __slots__ = ()
+
+    @_operator
+    def let(self, /, **bindings: str) -> Self:
+        """Bind columns to new names, which then ride along."""
+        return self
+
+
+class _WithAccounts(_Binding):
+    """What takes accounts, or accounts and media alike; media give theirs where it does not."""
 
     __slots__ = ()
 
@@ -97,17 +109,27 @@ class _WithAccounts(Query):
         """The newest posts of each account."""
         return MediaQuery(self.tree)
 
+    @_operator
+    def exclude_followed(self) -> Self:
+        """Without accounts that the viewer follows."""
+        return self
 
-class ViewerQuery(Query):
+    @_operator
+    def exclude_own_accounts(self, newest: int = 40) -> Self:
+        """Without the viewer and the accounts the viewer lately acted on."""
+        return self
+
+    @_operator
+    def take(self, count: int) -> Self:
+        """The first rows."""
+        return self
+
+
+class ViewerQuery(_Binding):
     """A query that stands at the viewer."""
 
     __slots__ = ()
     _set = "the viewer"
-
-    @_operator
-    def let(self, /, **bindings: str) -> Self:
-        """Bind columns to new names, which then ride along."""
-        return self
 
     @_operator
     def liked(self, max_num_to_retrieve: int = 30) -> MediaQuery:
@@ -139,27 +161,12 @@ class ViewerQuery(Query):
         """The newest media."""
         return MediaQuery(self.tree)
 
-    @_operator
-    def two_tower(self, max_num_to_retrieve: int = 100) -> MediaQuery:
-        """Media near the viewer in the two-tower space."""
-        return MediaQuery(self.tree)
-
 
 class AccountsQuery(_WithAccounts):
     """A query that stands at accounts."""
 
     __slots__ = ()
     _set = "accounts"
-
-    @_operator
-    def let(self, /, **bindings: str) -> Self:
-        """Bind columns to new names, which then ride along."""
-        return self
-
-    @_operator
-    def take(self, count: int) -> Self:
-        """The first accounts."""
-        return self
 
 
 class MediaQuery(_WithAccounts):
@@ -173,11 +180,6 @@ class MediaQuery(_WithAccounts):
         return self.tree
 
     @_operator
-    def let(self, /, **bindings: str) -> Self:
-        """Bind columns to new names, which then ride along."""
-        return self
-
-    @_operator
     def authors(self) -> AccountsQuery:
         """The distinct authors; put in by the checker where accounts are wanted."""
         return AccountsQuery(self.tree)
@@ -185,11 +187,6 @@ class MediaQuery(_WithAccounts):
     @_operator
     def co_engaged(self, max_num_to_retrieve: int = 200) -> Self:
         """Media that viewers act on together with these."""
-        return self
-
-    @_operator
-    def similar_image(self, max_num_to_retrieve: int = 200) -> Self:
-        """Media that look like these."""
         return self
 
     @_operator
@@ -217,23 +214,8 @@ class MediaQuery(_WithAccounts):
         return self
 
     @_operator
-    def exclude_followed(self) -> Self:
-        """Media of accounts that the viewer does not follow."""
-        return self
-
-    @_operator
-    def exclude_own_accounts(self, newest: int = 40) -> Self:
-        """Media neither of the viewer nor of the accounts the viewer lately acted on."""
-        return self
-
-    @_operator
     def rank(self, ranking_model: str = "default") -> Self:
         """Media by the score of a model, highest first."""
-        return self
-
-    @_operator
-    def take(self, count: int) -> Self:
-        """The first media."""
         return self
 
     @_operator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from models.igql.advice import advice
@@ -23,6 +23,7 @@ from models.igql.errors import (
     IgqlError,
     IgqlLimitError,
     IgqlNameError,
+    IgqlSyntaxError,
     IgqlTypeError,
     did_you_mean,
     nearest,
@@ -61,7 +62,9 @@ def check(query: Chain, environment: Environment, text: str | None = None) -> Ch
     """
     if text is None:
         text = format_query(query)
-        query = parse(text)
+        written, query = query, parse(text)
+        if query != written:
+            raise IgqlSyntaxError("the tree says what no text can say: a name in it is no name")
     checker = _Checker(environment, text)
     walked = checker.chain(query, "the query")
     if not checker.errors:
@@ -138,7 +141,8 @@ class _Checker:
         bound = {name: column for name, column in every[0].items() if name in names}
         partly = frozenset().union(*every) - names
         columns = self._environment.columns_of(SetType.MEDIA)
-        scope = Scope(SetType.MEDIA, {**columns, **bound}, bound, partly)
+        sure = all(part.scope.sure for part in walked)
+        scope = Scope(SetType.MEDIA, {**columns, **bound}, bound, partly, sure=sure)
         costs = [part.checked.cost for part in walked]
         cost = Cost(sum(c.rows for c in costs), sum(c.microseconds for c in costs))
         return CheckedBlend(branches), scope, cost
@@ -169,11 +173,10 @@ class _Checker:
             fits = coercion is not None and coercion.given(scope.type) is operator.takes
             if coercion is None or not fits:
                 self._report(IgqlTypeError, self._misplaced(operator, scope.type), call.span)
-                after = scope.to(operator.gives, self._environment)
                 # Its arguments may be wrong too; its columns are those of another set.
-                unknown = Scope(None, scope.columns, scope.bound)
-                check_arguments(call, operator, unknown, self._environment, self._report)
-                yield None, after
+                unsure = replace(scope, sure=False)
+                check_arguments(call, operator, unsure, self._environment, self._report)
+                yield None, unsure.to(operator.gives, self._environment)
                 return
             authors = self._apply(coercion, {}, scope, rows, call.span, inserted=True)
             yield authors
@@ -212,10 +215,11 @@ class _Checker:
     def _unknown(self, call: Call, scope: Scope) -> Scope:
         """Report an operator nobody knows, and go on as behind the one that was meant."""
         name = shortened(call.operator)
+        unsure = replace(scope, sure=False)
         if call.operator in ("user", "blend"):
             message = f"{name} begins a query or a branch and is no operator"
             self._report(IgqlNameError, message, call.span)
-            return scope.to(None, self._environment)
+            return unsure.to(None, self._environment)
         fitting = [op.name for op in self._registry if self._takes(op, scope.type)]
         after = f" of {CALLED[scope.type]}" if scope.type is not None else ""
         everything = [op.name for op in self._registry]
@@ -224,8 +228,8 @@ class _Checker:
         self._report(IgqlNameError, f"{name} is no operator{after}{said}", call.span)
         meant = self._registry.get(close) if close else None
         if meant is None or scope.type is None:
-            return scope.to(None, self._environment)
-        return scope.to(meant.given(scope.type) or meant.gives, self._environment)
+            return unsure.to(None, self._environment)
+        return unsure.to(meant.given(scope.type) or meant.gives, self._environment)
 
     def _takes(self, operator: Operator, given: SetType | None) -> bool:
         if given is None or operator.given(given) is not None:
@@ -243,7 +247,11 @@ class _Checker:
 
     def _ways(self, given: SetType, wanted: SetType) -> Sequence[str]:
         """Operators that lead from one set to another."""
-        return sorted(op.name for op in self._registry if op.takes is given and op.gives is wanted)
+        enough = {wanted}
+        if wanted is SetType.ACCOUNTS and self._registry.get(AUTHORS_OF) is not None:
+            enough.add(SetType.MEDIA)
+        found = (op for op in self._registry if op.takes is given and op.gives is not given)
+        return [op.name for op in found if op.gives in enough]
 
     # Cost.
 

@@ -104,4 +104,4 @@ def identifier(name: object) -> str:
     """
     if isinstance(name, str) and name.isidentifier() and name.isascii():
         return name
-    raise IgqlArgumentError(f"{name!r} is no name: names are a–z, A–Z, 0–9 and _; text({name!r})?")
+    raise IgqlArgumentError(f"{name!r} is no name: names are a–z, A–Z, 0–9 and _")

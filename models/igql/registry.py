@@ -172,8 +172,8 @@ class Registry:
 
         Raises:
             RegistryError: the name is taken or no identifier, two parameters share a name, a
-                default is outside its bounds, or the function has no docstring (its first line is
-                the operator's summary).
+                default is outside its bounds, or the function has no docstring (its first sentence
+                is the operator's summary).
         """
 
         def decorate(kernel: Kernel) -> Kernel:
@@ -181,7 +181,7 @@ class Registry:
             self.add(
                 Operator(
                     called, takes, gives, parameters, cost, kernel,
-                    (kernel.__doc__ or "").strip().partition("\n")[0], removes_only, source,
+                    _summary(kernel), removes_only, source,
                     keeps, limit, depth,
                 )
             )  # fmt: skip
@@ -217,12 +217,20 @@ class Registry:
 RESERVED: Final = frozenset({"user", "blend", "true", "false", "and", "or", "not"})
 
 
+def _summary(kernel: Kernel) -> str:
+    paragraph = (kernel.__doc__ or "").strip().partition("\n\n")[0]
+    sentence, stop, _ = " ".join(paragraph.split()).partition(". ")
+    return sentence + stop.strip()
+
+
 def _check(operator: Operator) -> None:
     name = operator.name
     if not (name.isidentifier() and name.isascii()) or name in RESERVED:
         raise RegistryError(f"operator name {name!r} is no free identifier: choose another one")
     if not operator.summary:
-        raise RegistryError(f"operator {name!r} has no docstring: its first line is its summary")
+        raise RegistryError(
+            f"operator {name!r} has no docstring: its first sentence is its summary"
+        )
     names = [parameter.name for parameter in operator.parameters]
     if len(names) != len(set(names)):
         raise RegistryError(f"operator {name!r} has two parameters of one name: {names}")

@@ -24,11 +24,12 @@ class Scope:
     """The set at one point of a chain.
 
     Attributes:
-        type: ``None`` behind a call that was not understood: nothing is said about columns there.
+        type: ``None`` behind a call that was not understood.
         columns: all by name, those bound by ``let`` among them.
         bound: those that ``let`` bound.
         partly: names bound in some branches of the blend only.
         known: what filters of this chain let through.
+        sure: every call before was understood, so a column that is not there is unknown.
     """
 
     type: SetType | None
@@ -36,6 +37,7 @@ class Scope:
     bound: Mapping[str, Column] = field(default_factory=dict)
     partly: frozenset[str] = frozenset()
     known: Knowledge = field(default_factory=dict)
+    sure: bool = True
 
     def to(self, of: SetType | None, environment: Environment) -> Scope:
         """The scope behind an operator that gives a set of type `of`."""
@@ -49,7 +51,7 @@ class Scope:
             }
             return replace(self, known=kept)
         columns = {**environment.columns_of(of), **self.bound}
-        return Scope(of, columns, self.bound, self.partly)
+        return Scope(of, columns, self.bound, self.partly, sure=self.sure)
 
     def bind(self, bindings: tuple[tuple[str, str], ...]) -> Scope:
         """The scope with new names for columns; unknown columns are left out."""

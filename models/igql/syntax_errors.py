@@ -10,7 +10,7 @@ from typing import Final
 from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from models.igql.errors import IgqlSyntaxError, did_you_mean, shortened
+from models.igql.errors import IgqlSyntaxError, nearest, shortened
 from models.igql.tree import Span
 
 #: Terminal of the grammar → how a message says it, in the order in which it lists them.
@@ -103,7 +103,8 @@ def _character(error: UnexpectedCharacters, accepts: Collection[str], text: str)
     if character in _QUOTES:
         return f'`{character}` does not quote: write a text as "…"', 1
     if character in _CHARACTERS:
-        return f"`{character}` means nothing here: {_CHARACTERS[character]}", 1
+        sign = character * 2 if rest.startswith(character * 2) else character
+        return f"`{sign}` means nothing here: {_CHARACTERS[character]}", len(sign)
     code = f"U+{ord(character):04X}"
     called = unicodedata.name(character, "a control character").lower()
     if character.isspace():
@@ -142,9 +143,9 @@ def _token(
     word = shortened(str(token))
     if accepts == {"USER", "BLEND"}:
         begins = "a query" if previous is None else "the query of a branch"
-        return f"{begins} begins with user or blend(…), not with {word}" + (
-            did_you_mean(word, ("user", "blend"), "write") if token.type == "NAME" else ""
-        )
+        close = nearest(word, ("user", "blend")) if token.type == "NAME" else None
+        meant = f"; did you mean {close}?" if close else ""
+        return f"{begins} begins with user or blend(…), not with {word}{meant}"
     if previous is not None:
         said = _by_context(token, accepts, previous, opened)
         if said is None and token.type == "SIGN":

@@ -49,7 +49,7 @@ def _article(noun: str) -> str:
 
 def within(parameter: Parameter, value: float) -> bool:
     """Whether a number is inside the bounds."""
-    return not isinstance(value, bool) and parameter.low <= value <= parameter.high
+    return parameter.low <= value <= parameter.high
 
 
 def hint(parameter: Parameter, value: Value) -> str:

@@ -29,8 +29,8 @@ from models.igql.tree import (
     User,
 )
 from tests.fuzz import igql as fuzz
-from tests.igql import ENVIRONMENT
 
+ENVIRONMENT = fuzz.ENVIRONMENT
 COLUMN_NAMES = [column.name for column in COLUMNS[SetType.MEDIA]]
 OPERATORS = [operator.name for operator in ENVIRONMENT.registry]
 PARAMETERS = sorted({p.name for op in ENVIRONMENT.registry for p in op.parameters})

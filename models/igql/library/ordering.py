@@ -14,6 +14,7 @@ from models.igql.library.registered import operators
 from models.igql.predicates import candidates, column
 from models.igql.registry import (
     Arguments,
+    ColumnType,
     Cost,
     Kind,
     Parameter,
@@ -27,6 +28,8 @@ from models.igql.sets import Bound, ColumnSet, turns
 
 #: Rankers by the name that a query gives: the first pass of the live rankers, or no model at all.
 MODELS: Final = ("default", "source_score")
+#: What rows may be grouped by; nearly every score is a group of its own.
+_GROUPS: Final = (ColumnType.ID, ColumnType.TEXT)
 
 
 @operators.register(
@@ -83,7 +86,7 @@ def rank(execution: Execution, media: ColumnSet, arguments: Arguments) -> Column
     takes=SetType.MEDIA,
     gives=SetType.MEDIA,
     parameters=(
-        Parameter("column", Kind.COLUMN, required=True),
+        Parameter("column", Kind.COLUMN, required=True, column_types=_GROUPS),
         choice("method", ("round_robin", "penalty", "mmr"), default="round_robin"),
         number("strength", default=0.5, low=0.0, high=1.0),
     ),
