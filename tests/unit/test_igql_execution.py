@@ -291,9 +291,8 @@ def test_marginal_relevance_spreads_authors(world: World) -> None:
 
 def test_the_example_of_ones_own_operator_in_the_guide_runs(world: World) -> None:
     page = (Path(__file__).parents[2] / "docs" / "igql.md").read_text()
-    [example] = [
-        block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "@mine" in block
-    ]
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [example] = [block for block in blocks if "@mine" in block]
     names = {
         "operators": operators, "SetType": SetType, "count": count, "Parameter": Parameter,
         "Kind": Kind, "Cost": Cost, "planned": planned,

@@ -7,9 +7,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
-from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from infra.api import create_api
@@ -76,28 +76,40 @@ class Reader:
         raise NotImplementedError
 
 
+async def answers(*bodies: dict[str, str]) -> list[httpx.Response]:
+    transport = httpx.ASGITransport(create_api(Reader()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as client:
+        return [await client.post("/v1/query", json=body) for body in bodies]
+
+
 def test_the_route_answers_candidates_and_plan_or_every_mistake() -> None:
-    client = TestClient(create_api(Reader()))
-    body = {"viewer_id": "new", "query": "user.popular(7).exclude_seen()"}
-    found = client.post("/v1/query", json=body).json()
+    right, wrong, nobody = asyncio.run(
+        answers(
+            {"viewer_id": "new", "query": "user.popular(7).exclude_seen()"},
+            {"viewer_id": "new", "query": "user.populr()"},
+            {"viewer_id": "", "query": "user.popular()"},
+        )
+    )
+    found = right.json()
     assert len(found["candidates"]) == 7
     assert found["candidates"][0]["source"] == "popular"
     assert found["candidates"][0]["seed"] is None
-    assert [step["what"] for step in found["plan"]["steps"]][0] == "user"
+    assert found["plan"]["steps"][0]["what"] == "user"
     assert found["plan"]["version"] == found["version"]
     lines = table(found)
     assert len(lines) == 8 and "popular" in lines[1]
-    wrong = client.post("/v1/query", json={"viewer_id": "new", "query": "user.populr()"})
     assert wrong.status_code == 400
     assert "did you mean popular?" in wrong.json()["detail"]
-    assert client.post("/v1/query", json={"viewer_id": "", "query": "user"}).status_code == 422
+    assert nobody.status_code == 422
 
 
 def test_without_a_ranker_the_way_out_is_said() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(UnreachableError, match="no ranking worker answers at .* `freshgrid serve`"):
+    with pytest.raises(
+        UnreachableError, match=r"no ranking worker answers at .* `freshgrid serve`"
+    ):
         ask(Settings(http_port=port), "user.popular()", "v")
 
 
