@@ -282,7 +282,8 @@ def bench(
         int | None, typer.Option(min=1, help="Events for stock Faust. [ingest]")
     ] = None,
     viewers: Annotated[
-        int | None, typer.Option(min=1, help="Viewers to store. [growth, memory]")
+        int | None,
+        typer.Option(min=1, help="Viewers. [growth, memory, igql]"),
     ] = None,
     likes: Annotated[int | None, typer.Option(min=1, help="Likes to time. [freshness]")] = None,
     accounts: Annotated[
