@@ -306,6 +306,9 @@ def bench(
 
     An option names the benchmarks that take it.
     """
+    from infra.threads import use_one_thread
+
+    use_one_thread()
     from streams.bench import BENCHES, run_bench
 
     if list_names:
