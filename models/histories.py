@@ -164,13 +164,13 @@ class Histories:
 
     def _sentence(self, viewer_id: str, since_ms: int) -> Sentence:
         """The sentence of a viewer's steps since `since_ms`; making it costs more than learning."""
-        words, oldest_ms = self._sentences.get(viewer_id, ([], -1))
-        if oldest_ms < since_ms:
+        known = self._sentences.get(viewer_id)
+        if known is None or known[1] < since_ms:
             steps = [s for s in self._steps[viewer_id] if s.ts_ms >= since_ms]
-            words = sentence((s.author, s.action) for s in steps)
             oldest_ms = min((s.ts_ms for s in steps), default=since_ms)
-            self._sentences[viewer_id] = words, oldest_ms
-        return words
+            known = sentence((s.author, s.action) for s in steps), oldest_ms
+            self._sentences[viewer_id] = known
+        return known[0]
 
     def _drop(self, viewer_id: str) -> None:
         del self._steps[viewer_id]

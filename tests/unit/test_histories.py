@@ -50,6 +50,8 @@ def test_see_fewers_are_no_words_and_push_apart() -> None:
 def test_what_is_older_than_the_window_is_left_out() -> None:
     histories = Histories(HistoriesConfig(rehearsal=0))
     histories.add("v", [*likes("ab", 1), *likes("cd", 5)])
+    # Event times that are younger than the window is long.
+    assert histories.corpus(since_ms=-5) == [["a", "b", "c", "d"]]
     assert histories.corpus(since_ms=1) == [["a", "b", "c", "d"]]
     assert histories.corpus(since_ms=5) == [["c", "d"]]
     assert histories.lesson(since_ms=5) == ([["c", "d"]], ["c", "d"], [])
