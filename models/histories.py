@@ -39,15 +39,16 @@ class HistoriesConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_viewers: viewers kept, those who came last.
         company: steps of a viewer who came back that an update reads before the new ones.
         rehearsal: words of other viewers that an update reads per new word.
-        max_rehearsed: but no more than so many; putting a lesson together takes some 0.1 s then.
+        max_rehearsed: but no more than so many; putting a lesson together takes up to half
+            a second then.
         seed: of the draw.
     """
 
     max_steps: int = 500
     max_viewers: int = 200_000
-    company: int = 20
-    rehearsal: float = 20.0
-    max_rehearsed: int = 50_000
+    company: int = 50
+    rehearsal: float = 40.0
+    max_rehearsed: int = 100_000
     seed: int = 7
 
 
@@ -66,7 +67,10 @@ class Lesson(NamedTuple):
 
 
 class Histories:
-    """The newest steps of the viewers who came last."""
+    """The newest steps of the viewers who came last.
+
+    The `since_ms` of methods may stay or grow from call to call, never go back.
+    """
 
     def __init__(self, config: HistoriesConfig | None = None) -> None:
         self.config = config or HistoriesConfig()
@@ -75,6 +79,8 @@ class Histories:
         self._viewers: list[str] = []
         self._place: dict[str, int] = {}
         self._new: dict[str, int] = {}
+        # Sentences that were asked for, with the time of their oldest step.
+        self._sentences: dict[str, tuple[Sentence, int]] = {}
         self._random = np.random.default_rng(self.config.seed)
 
     def __len__(self) -> int:
@@ -90,17 +96,22 @@ class Histories:
         self._steps[viewer_id] = known  # last in order
         fresh = list(steps)
         known.extend(fresh)
+        self._sentences.pop(viewer_id, None)
         self._note_new(viewer_id, len(fresh))
         while len(self._steps) > self.config.max_viewers:
             self._drop(next(iter(self._steps)))
 
     def corpus(self, since_ms: int = 0) -> list[Sentence]:
         """What a fit reads: a sentence per viewer, of the steps since `since_ms`."""
-        return list(filter(None, map(sentence, self._actions(since_ms))))
+        return [words for viewer in self._steps if (words := self._sentence(viewer, since_ms))]
 
     def hard_negatives(self, since_ms: int = 0) -> list[tuple[str, str]]:
         """The hard negatives of a fit."""
-        return [pair for actions in self._actions(since_ms) for pair in hard_negatives(actions)]
+        return [
+            pair
+            for steps in self._steps.values()
+            for pair in hard_negatives((s.author, s.action) for s in steps if s.ts_ms >= since_ms)
+        ]
 
     def take_new(self) -> dict[str, int]:
         """Take nothing as new any more, a fit reads it all; gives viewer → new steps until now."""
@@ -147,18 +158,24 @@ class Histories:
         for n in self._random.integers(0, len(self._viewers), int(wanted)).tolist():
             if wanted <= 0:
                 return
-            steps = self._steps[self._viewers[n]]
-            words = sentence((s.author, s.action) for s in steps if s.ts_ms >= since_ms)
+            words = self._sentence(self._viewers[n], since_ms)
             wanted -= len(words)
             yield words
 
-    def _actions(self, since_ms: int) -> Iterator[list[tuple[str, int]]]:
-        for steps in self._steps.values():
-            yield [(s.author, s.action) for s in steps if s.ts_ms >= since_ms]
+    def _sentence(self, viewer_id: str, since_ms: int) -> Sentence:
+        """The sentence of a viewer's steps since `since_ms`; making it costs more than learning."""
+        known = self._sentences.get(viewer_id)
+        if known is None or known[1] < since_ms:
+            steps = [s for s in self._steps[viewer_id] if s.ts_ms >= since_ms]
+            oldest_ms = min((s.ts_ms for s in steps), default=since_ms)
+            known = sentence((s.author, s.action) for s in steps), oldest_ms
+            self._sentences[viewer_id] = known
+        return known[0]
 
     def _drop(self, viewer_id: str) -> None:
         del self._steps[viewer_id]
         self._new.pop(viewer_id, None)
+        self._sentences.pop(viewer_id, None)
         place, last = self._place.pop(viewer_id), self._viewers.pop()
         if last != viewer_id:
             self._viewers[place] = last

@@ -50,8 +50,19 @@ def test_see_fewers_are_no_words_and_push_apart() -> None:
 def test_what_is_older_than_the_window_is_left_out() -> None:
     histories = Histories(HistoriesConfig(rehearsal=0))
     histories.add("v", [*likes("ab", 1), *likes("cd", 5)])
+    # Event times that are younger than the window is long.
+    assert histories.corpus(since_ms=-5) == [["a", "b", "c", "d"]]
+    assert histories.corpus(since_ms=1) == [["a", "b", "c", "d"]]
     assert histories.corpus(since_ms=5) == [["c", "d"]]
     assert histories.lesson(since_ms=5) == ([["c", "d"]], ["c", "d"], [])
+
+
+def test_a_sentence_grows_with_its_viewer() -> None:
+    histories = Histories()
+    histories.add("v", likes("ab"))
+    assert histories.corpus() == [["a", "b"]]
+    histories.add("v", likes("c"))
+    assert histories.corpus() == [["a", "b", "c"]]
 
 
 def test_what_a_fit_took_in_vain_is_new_again() -> None:
