@@ -22,6 +22,7 @@ from streams.cli_dead_letters import dead_letters
 from streams.cli_evaluate import evaluate, tune
 from streams.cli_query import query
 from streams.cli_versions import versions
+from streams.cli_weights import experiments, weights
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -46,6 +47,8 @@ app.command()(query)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(tune, name="tune")
 app.add_typer(versions, name="versions")
+app.add_typer(weights, name="weights")
+app.add_typer(experiments, name="experiments")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,9 @@ import numpy as np
 
 from infra.config import Settings
 from infra.stores import Store
+from models.diversity import DiversityConfig
+from models.experiment import Treatment
+from models.exploration import ExplorationConfig
 from models.explore import ExploreConfig, explore
 from models.grid import GridDocument, from_json, to_json
 from models.viewer_context import ViewerContext
@@ -67,6 +71,23 @@ class Cursor(msgspec.Struct, array_like=True):
         return cursor
 
 
+def explore_config(settings: Settings) -> ExploreConfig:
+    """The part of the settings that grids depend on."""
+    return ExploreConfig(
+        size=settings.grid_size,
+        diversity=DiversityConfig(
+            author_spacing=settings.author_spacing,
+            author_cap=settings.author_cap,
+            seed_cap=settings.seed_cap,
+        ),
+        exploration=ExplorationConfig(
+            share=settings.exploration_share,
+            max_age_ms=settings.exploration_max_age_ms,
+            max_views=settings.exploration_max_views,
+        ),
+    )
+
+
 class Explorer:
     """Makes grids from the world in memory."""
 
@@ -76,12 +97,14 @@ class Explorer:
         world: World,
         store: Store,
         queries: LiveQueries | None = None,
+        treatment_of: Callable[[str], Treatment] = lambda viewer_id: Treatment(),
     ) -> None:
         self._settings = settings
         self._queries = queries or LiveQueries(settings)
+        self._treatment_of = treatment_of
         self._world = world
         self._store = store
-        self._config = ExploreConfig(size=settings.grid_size)
+        self._config = explore_config(settings)
 
     def make(self, viewer_id: str, state: ViewerState, now: int) -> bytes:
         """The first page as JSON."""
@@ -103,9 +126,10 @@ class Explorer:
         rows = catalog.media_rows([item.media_id for item in document.items])
         if (rows < 0).any() or catalog.deleted_n[rows].any():
             return False
+        treatment = self._treatment_of(document.viewer_id)
         live = {
-            **self._world.versions(),
-            "query": self._queries.of(document.viewer_id).plan.version,
+            **treatment.versions(self._world),
+            "query": self._queries.of(treatment.query).plan.version,
         }
         return all(document.versions.get(name) == version for name, version in live.items())
 
@@ -134,8 +158,9 @@ class Explorer:
             viewer_id, state, world, now, self._settings.fold_config()
         )
         rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
-        query = self._queries.of(viewer_id)
-        return explore(viewer, world, self._config, now, rows, query).document(world)
+        treatment = self._treatment_of(viewer_id)
+        query = self._queries.of(treatment.query)
+        return explore(viewer, world, self._config, now, rows, query, treatment).document(world)
 
     async def query(self, viewer_id: str, text: str) -> dict[str, Any]:
         """What a query gives a viewer, and how it came to that.

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from models.candidates import Candidates
 from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
+from models.experiment import Treatment
+from models.exploration import ExplorationConfig
 from models.explore import ExploreConfig, cut, explore, finite, top
 from models.features import DENSE_NAMES, SPARSE_BUCKETS, SPARSE_NAMES, assemble
 from models.grid import from_json, to_json
@@ -104,6 +106,9 @@ def context(case: Case) -> ViewerContext:
 
 SMALL = ExploreConfig(first=20, second=12, size=8)
 SMALL_QUERY = CandidateQuery(planned(explore_text().replace("take(500)", "take(30)")))
+EXPLORING = ExploreConfig(
+    first=20, second=12, size=8, exploration=ExplorationConfig(share=0.25, max_age_ms=30 * DAY)
+)
 EVERYTHING = CandidateQuery(planned(explore_text().replace("500", "10000")))
 
 
@@ -146,6 +151,47 @@ def test_a_grid_is_full_when_enough_may_be_shown(case: Case) -> None:
     assert all(count > 0 for count in found.report.dropped().values())
     grid = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY)
     assert len(grid) == min(len(everything), SMALL.size)
+
+
+@settings(max_examples=100)
+@given(case=cases(), pick=st.integers(0, 7), late=st.booleans())
+def test_a_see_fewer_taken_back_leaves_the_grid_as_it_was(
+    case: Case, pick: int, late: bool
+) -> None:
+    # Large lanes: what falls out of small ones is another matter.
+    fold = FoldConfig()
+
+    def shown() -> list[tuple[str, float]]:
+        document = explore(context(case), case.world, EXPLORING, NOW, query=SMALL_QUERY).document(
+            case.world
+        )
+        return [(item.media_id, item.value) for item in document.items]
+
+    before = shown()
+    if not before:
+        return
+    media_id = before[pick % len(before)][0]
+    author_id = case.media[media_id].author_id
+    see_fewer = MediaEvent("unwanted", "viewer", media_id, NOW - 2000)
+    undo = MediaEvent("unwanted", "viewer", media_id, NOW - 1000, undo=True)
+    first, second = (undo, see_fewer) if late else (see_fewer, undo)
+    fold_media_event(case.state, Action.SEE_FEWER, first, author_id, fold)
+    if not late:
+        between = shown()
+        assert media_id not in {name for name, _ in between}
+    fold_media_event(case.state, Action.SEE_FEWER, second, author_id, fold)
+    assert shown() == before
+
+
+@settings(max_examples=60)
+@given(case=cases())
+def test_in_feed_mode_items_stand_in_order_of_value_alone(case: Case) -> None:
+    grid = explore(
+        context(case), case.world, EXPLORING, NOW, query=SMALL_QUERY, treatment=Treatment(feed=True)
+    )
+    assert (np.diff(grid.value_n) <= 0).all()
+    assert (grid.propensity_n == 1.0).all()
+    assert grid.versions["mode"] == "feed"
 
 
 @settings(max_examples=60)

@@ -1,9 +1,8 @@
-"""Queries from files: arms, hot reload, and versions that are refused."""
+"""Queries from files: hot reload, and versions that are refused."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,14 @@ from models.queries import explore_plan
 from streams.live_queries import LiveQueries
 
 
-def live(path: Path | str = "", arms: str = "") -> LiveQueries:
-    return LiveQueries(Settings(explore_query=str(path), explore_query_arms=arms))
+def live(path: Path | str = "") -> LiveQueries:
+    return LiveQueries(Settings(explore_query=str(path)))
 
 
 def test_without_a_setting_the_bundled_query_is_live() -> None:
     queries = live()
     assert queries.versions() == {"explore": explore_plan().version}
-    assert queries.of("anybody").name == "explore"
+    assert queries.of().name == "explore"
     assert not queries.reload()
 
 
@@ -30,22 +29,22 @@ def test_a_changed_file_goes_live_and_a_broken_one_is_refused_once(tmp_path: Pat
     file = tmp_path / "mine.igql"
     file.write_text("user.popular()")
     queries = live(file)
-    first = queries.of("v").plan.version
+    first = queries.of().plan.version
     assert not queries.reload()
     refused = QUERIES_REFUSED._value.get()
     file.write_text("user.populr()")
     assert not queries.reload() and not queries.reload()
     assert QUERIES_REFUSED._value.get() == refused + 1
-    assert queries.of("v").plan.version == first
+    assert queries.of().plan.version == first
     file.write_text("user.fresh()  # again right")
     assert queries.reload()
-    assert queries.of("v").plan.version not in ("", first)
+    assert queries.of().plan.version not in ("", first)
     # Another spelling is the same query.
     file.write_text("user . fresh ( )")
     assert not queries.reload()
     file.unlink()
     assert not queries.reload()
-    assert queries.of("v").name == "mine"
+    assert queries.of().name == "mine"
 
 
 def test_followers_are_told_of_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,36 +62,32 @@ def test_followers_are_told_of_a_change(tmp_path: Path, monkeypatch: pytest.Monk
     asyncio.run(change())
 
 
-def test_arms_share_the_viewers_and_each_stays_in_hers(tmp_path: Path) -> None:
-    (tmp_path / "one.igql").write_text("user.popular()")
-    (tmp_path / "two.igql").write_text("user.fresh()")
-    queries = live(tmp_path, "one=3, two=1")
-    arms = {f"v{i}": queries.arm(f"v{i}") for i in range(4000)}
-    assert {name: queries.of(name).name for name in ("v1", "v2")} == {
-        name: arms[name] for name in ("v1", "v2")
-    }
-    assert 2850 < Counter(arms.values())["one"] < 3150
-    assert arms == {name: live(tmp_path, "one=3,two=1").arm(name) for name in arms}
-    assert queries.of("v1").plan.version != "" and len(set(queries.versions().values())) == 2
+def test_one_of_several_queries_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "explore.igql").write_text("user.popular()")
+    (tmp_path / "another.igql").write_text("user.fresh()")
+    queries = live(tmp_path)
+    assert queries.names() == ["another", "explore"]
+    assert queries.of().name == queries.of("explore").name == "explore"
+    assert queries.of("another").plan.version == queries.versions()["another"]
+    with pytest.raises(KeyError):
+        queries.of("a third")
 
 
 @pytest.mark.parametrize(
-    ("files", "arms", "message"),
+    ("files", "message"),
     [
-        ({}, "", "there is no *.igql in"),
-        ({"a": "user.popular()", "b": "user.fresh()"}, "", "a=0.9,b=0.1"),
-        ({"a": "user.popular()"}, "a=0.5,c=0.5", "'c=0.5' is no arm"),
-        ({"a": "user.popular()"}, "a=none", "with a share above 0 and a name among a"),
-        ({"a": "user.popular("}, "", "query 'a' is wrong:\nline 1, column"),
+        ({}, "there is no *.igql in"),
+        ({"a": "user.popular()", "b": "user.fresh()"}, "names another explore.igql"),
+        ({"a": "user.popular("}, "query 'a' is wrong:\nline 1, column"),
     ],
 )
 def test_at_the_start_nothing_wrong_is_taken(
-    tmp_path: Path, files: dict[str, str], arms: str, message: str
+    tmp_path: Path, files: dict[str, str], message: str
 ) -> None:
     for name, text in files.items():
         (tmp_path / f"{name}.igql").write_text(text)
     with pytest.raises(SettingsError) as error:
-        live(tmp_path, arms)
+        live(tmp_path)
     assert message in str(error.value)
 
 

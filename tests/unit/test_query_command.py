@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,18 @@ class Reader:
         raise NotImplementedError
 
 
+class Desk:
+    """Not asked here."""
+
+    def weights(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    async def set_weights(self, who: str, arm: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+
 async def answers(*bodies: dict[str, str]) -> list[httpx.Response]:
-    transport = httpx.ASGITransport(create_api(Reader()))
+    transport = httpx.ASGITransport(create_api(Reader(), Desk()))
     async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as client:
         return [await client.post("/v1/query", json=body) for body in bodies]
 
@@ -121,7 +132,7 @@ def test_a_grid_is_outdated_by_another_query(tmp_path: Path) -> None:
     [(_, state)] = asyncio.run(explorer._store.load(["v"]))
     grid = explorer.make("v", state, 1_700_000_000_000)
     versions = msgspec.json.decode(grid)["versions"]
-    assert versions["arm"] == "mine" and len(versions["query"]) == 12
+    assert versions["arm"] == "control" and len(versions["query"]) == 12
     assert explorer.is_current(grid, state)
     file.write_text("user.fresh()")
     assert explorer._queries.reload()
