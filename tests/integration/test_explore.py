@@ -285,22 +285,30 @@ def test_see_fewer_hides_the_media_and_pushes_down_its_author(explore):
 
 
 def test_a_see_fewer_shows_in_the_next_grid_on_near_accounts_too(explore):
-    embedded = {r.key.decode().partition(":")[2] for r in explore.records(EMBEDDINGS_TOPIC)}
-    media, author = next((m, a) for m, a in CATALOGUE.items() if a in embedded)
+    space = explore.status()["versions"]["ig2vec"]
+    told = [json.loads(r.value) for r in explore.records(EMBEDDINGS_TOPIC) if r.value]
+    vectors = {
+        r["account_id"]: np.frombuffer(base64.b64decode(r["vector"]), np.float32)
+        for r in told
+        if r["space"] == space
+    }
     viewer = explore.new_viewer()
-    before = explore.act("events.like", explore.event(viewer, media, author_id=author))
-    target = next(item for item in before["items"] if item["seed"] == author)
+    target = next(i for i in explore.page(viewer).json()["items"] if i["author_id"] in vectors)
     event = explore.event(viewer, target["media_id"], author_id=target["author_id"])
     sent = time.monotonic()
     after = explore.act("events.see_fewer", event)
     print(f"see_fewer_to_grid: {time.monotonic() - sent:.3f} s")
     assert target["media_id"] not in ids(after["items"])
     assert target["author_id"] not in {item["author_id"] for item in after["items"]}
-    # What is near the like's author is near the unwanted one, too, and is worth less now.
-    reached = explore.reach(viewer)
-    near = [item for item in reached.values() if item["seed"] == author]
-    assert near
-    assert any(item["stages"]["penalty"] > 0 for item in near)
+    # The nearer an account, the more of its value is taken off.
+    near = [
+        (float(vectors[item["author_id"]] @ vectors[target["author_id"]]), item)
+        for item in explore.reach(viewer).values()
+        if item["author_id"] in vectors
+    ]
+    assert any(cosine > 0.05 for cosine, _ in near)
+    for cosine, item in near:
+        assert abs(cosine) < 0.05 or (item["stages"]["penalty"] > 0) == (cosine > 0)
     explore.act("events.see_fewer", {**event, "ts": event["ts"] + 1, "undo": True})
     restored = explore.reach(viewer)
     assert target["media_id"] in restored
