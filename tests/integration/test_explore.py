@@ -8,15 +8,18 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 
 from infra.kafka import EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, SESSIONS_TOPIC
 from infra.supervisor import free_port
+from models.experiment import parse
 from models.ig2vec import Ig2VecConfig
 from models.value import Weights, value
 from streams.explorer import MAX_PAGES, Cursor
@@ -51,6 +54,10 @@ def test_grids_come_from_the_trained_models_that_are_live(explore):
 
 def test_a_grid_is_in_order_of_value(explore):
     items = explore.page(FAN).json()["items"]
+    drawn = [item for item in items if item["propensity"] < 1.0]
+    assert len(drawn) <= 1
+    assert not any(item["position"] < 5 for item in drawn)
+    items = [item for item in items if item["propensity"] == 1.0]
     predicted_n3 = np.array([list(item["probabilities"].values()) for item in items])
     assert list(items[0]["probabilities"]) == ["like", "save", "see_fewer"]
     # Trained heads tell items apart, a prior would not.
@@ -274,8 +281,38 @@ def test_see_fewer_hides_the_media_and_pushes_down_its_author(explore):
     inspected = explore.inspect(viewer)
     assert inspected["suppressed"]["media"] == []
     assert inspected["authors"][author]["see_fewer"] == 0
-    # It is suppressed no longer, but has been seen.
-    assert unwanted not in again
+    assert unwanted in again
+
+
+def test_a_see_fewer_shows_in_the_next_grid_on_near_accounts_too(explore):
+    space = explore.status()["versions"]["ig2vec"]
+    told = [json.loads(r.value) for r in explore.records(EMBEDDINGS_TOPIC) if r.value]
+    vectors = {
+        r["account_id"]: np.frombuffer(base64.b64decode(r["vector"]), np.float32)
+        for r in told
+        if r["space"] == space
+    }
+    viewer = explore.new_viewer()
+    target = next(i for i in explore.page(viewer).json()["items"] if i["author_id"] in vectors)
+    event = explore.event(viewer, target["media_id"], author_id=target["author_id"])
+    sent = time.monotonic()
+    after = explore.act("events.see_fewer", event)
+    print(f"see_fewer_to_grid: {time.monotonic() - sent:.3f} s")
+    assert target["media_id"] not in ids(after["items"])
+    assert target["author_id"] not in {item["author_id"] for item in after["items"]}
+    # The nearer an account, the more of its value is taken off.
+    near = [
+        (float(vectors[item["author_id"]] @ vectors[target["author_id"]]), item)
+        for item in explore.reach(viewer).values()
+        if item["author_id"] in vectors
+    ]
+    assert any(cosine > 0.05 for cosine, _ in near)
+    for cosine, item in near:
+        assert abs(cosine) < 0.05 or (item["stages"]["penalty"] > 0) == (cosine > 0)
+    explore.act("events.see_fewer", {**event, "ts": event["ts"] + 1, "undo": True})
+    restored = explore.reach(viewer)
+    assert target["media_id"] in restored
+    assert all(item["stages"]["penalty"] == 0 for item in restored.values())
 
 
 @pytest.mark.parametrize("kind", ["block", "mute"])
@@ -386,6 +423,126 @@ def test_nothing_of_a_private_or_disabled_account_appears(explore):
         return [n for n, media in posts.items() if media in explore.reach(explore.new_viewer())]
 
     explore.wait(lambda: reached() == ["open"])
+
+
+# Weights and arms.
+
+
+def command(explore, *args):
+    """What ``freshgrid … --json`` prints."""
+    line = [sys.executable, "-m", "streams.cli", *args, "--json"]
+    done = subprocess.run(line, env=explore.env(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def default_arms(explore, tmp_path):
+    """Afterwards everything is as if nobody had set weights or arms."""
+    yield
+    file = tmp_path / "default.json"
+    file.write_text(json.dumps({"arms": {"control": {"weights": {}}}}))
+    command(explore, "experiments", "set", str(file))
+    served = {"arms": {"control": msgspec.structs.asdict(Weights())}, "refused": None}
+    explore.wait(lambda: explore.http.get("/v1/weights").json() == served)
+
+
+def test_weights_go_live_without_a_restart(explore, default_arms):
+    viewer = explore.new_viewer()
+    before = explore.page(viewer).json()["versions"]["weights"]
+    body = {"weights": {"like": 0, "save": 1.5, "see_fewer": 0}, "who": "a test"}
+    answer = explore.http.put("/v1/weights", json=body).raise_for_status().json()
+    changed = time.monotonic()
+    assert answer["new"] == {"like": 0.0, "save": 1.5, "see_fewer": 0.0, "form": "linear"}
+
+    def remade():
+        grid = explore.stored_grid(viewer)
+        return grid if grid["versions"]["weights"] != before else None
+
+    # In the background; one that is asked for does not wait for that.
+    explore.wait(lambda: explore.page(viewer).json()["versions"]["weights"] != before)
+    print(f"weights_to_page: {time.monotonic() - changed:.3f} s")
+    grid = explore.wait(remade)
+    for item in grid["items"]:
+        assert item["value"] == pytest.approx(1.5 * item["probabilities"]["save"])
+    assert explore.http.get("/v1/weights").json()["arms"]["control"] == answer["new"]
+
+    assert command(explore, "weights", "get")["arms"] == {"control": answer["new"]}
+    told = command(explore, "weights", "set", "save=2", "form=log_linear", "--who", "somebody")
+    history = command(explore, "weights", "history")["changes"]
+    assert history[:2] == [told, answer]
+    assert [(c["who"], c["arm"]) for c in history[:2]] == [
+        ("somebody", "control"), ("a test", "control")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"weights": {"likes": 1}}, 400, "no weight 'likes'; weights are like, save and see_fewer"),
+        ({"weights": {"like": -1}}, 400, "weight like is -1.0"),
+        ({"weights": {"form": "x"}}, 400, "linear or log_linear"),
+        ({"weights": {"like": 1}, "arm": "x"}, 400, "no arm 'x'"),
+        ({"weights": {"like": [1]}}, 422, "number"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused_in_one_sentence(explore, body, status, said):
+    before = explore.http.get("/v1/weights").json()
+    answer = explore.http.put("/v1/weights", json=body)
+    assert (answer.status_code, said in answer.text) == (status, True)
+    assert explore.http.get("/v1/weights").json() == before
+    change = [f"{name}={value}" for name, value in body["weights"].items()]
+    line = [sys.executable, "-m", "streams.cli", "weights", "set", "--arm", body.get("arm", "")]
+    done = subprocess.run([*line, "--", *change], env=explore.env(), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("freshgrid: ") and done.stderr.count("\n") == 1
+
+
+def test_what_somebody_writes_into_redis_does_not_stop_serving(explore, default_arms):
+    explore.redis.set("experiment:{explore}", '{"arms": {"control": {"weights": {"like": -5}}}}')
+    served = explore.wait(lambda: (w := explore.http.get("/v1/weights").json())["refused"] and w)
+    assert "weight like is -5.0" in served["refused"]
+    assert served["arms"]["control"] == msgspec.structs.asdict(Weights())
+    assert len(explore.page(explore.new_viewer()).json()["items"]) == 25
+
+
+def test_arms_get_what_they_say_and_the_report_tells_how_they_do(explore, default_arms, tmp_path):
+    arms = {"saves": {"weights": {"like": 0, "save": 3}}, "feed": {"feed": True}}
+    file = tmp_path / "arms.json"
+    file.write_text(json.dumps({"arms": arms, "salt": "test"}))
+    command(explore, "experiments", "set", str(file))
+    explore.wait(lambda: explore.http.get("/v1/weights").json()["arms"].keys() == arms.keys())
+    experiment = parse(file.read_bytes())
+    seen = {name: [] for name in arms}
+    while min(map(len, seen.values())) < 3:
+        viewer = explore.new_viewer()
+        grid = explore.page(viewer).json()
+        assert grid["versions"]["arm"] == experiment.arm_of(viewer)
+        seen[grid["versions"]["arm"]].append(grid)
+    for grid in seen["feed"]:
+        values = [item["value"] for item in grid["items"]]
+        assert values == sorted(values, reverse=True)
+        assert {item["propensity"] for item in grid["items"]} == {1.0}
+        assert grid["versions"]["mode"] == "feed"
+    grid = seen["feed"][0]
+    viewer, item = grid["viewer_id"], grid["items"][3]
+    explore.act(
+        "events.like", explore.event(viewer, item["media_id"], request_id=grid["request_id"])
+    )
+
+    def reported():
+        report = command(explore, "experiments")["arms"]
+        return report if report["feed"].get("like", {}).get("count") else None
+
+    report = explore.wait(reported)
+    assert report["feed"]["viewers"] == len(seen["feed"])
+    assert report["feed"]["impressions"] == sum(len(g["items"]) for g in seen["feed"])
+    assert (report["feed"]["like"]["count"], report["saves"]["like"]["count"]) == (1, 0)
+    assert report["feed"]["like"]["low"] < report["feed"]["like"]["rate"]
+    assert report["feed"]["like"]["against_saves"]["difference"] > 0
+    assert report["saves"]["arm"]["weights"]["save"] == 3.0
+    # Earlier pages were of the arm that there was then.
+    assert report["control"]["impressions"] > 0
 
 
 # Learning while the stream runs.

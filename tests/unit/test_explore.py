@@ -10,6 +10,7 @@ from models.account_index import RejectedVectorsError
 from models.candidates import Candidates
 from models.diversity import DiversityConfig
 from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Relation
+from models.experiment import Treatment
 from models.explore import ExploreConfig, expect_see_fewer, explore
 from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
 from models.features import DENSE_NAMES, SPARSE_NAMES, assemble
@@ -86,6 +87,29 @@ def test_an_empty_world_gives_an_empty_grid() -> None:
     document = grid_of(World(), ViewerState())
     assert document.items == []
     assert document.candidates == 0
+
+
+def test_a_world_of_which_nothing_may_be_shown_gives_an_empty_grid(world: World) -> None:
+    spam = World()
+    spam.apply_media([Media(f"m{i}", f"a{i}", NOW - i, Integrity(spam=0.9)) for i in range(60)])
+    document = grid_of(spam, ViewerState())
+    assert (document.items, document.candidates) == ([], 0)
+    assert document.dropped == {"filter": 60}
+    blocking = ViewerState()
+    for i in range(40):
+        fold_follow_event(blocking, FollowEvent(f"f{i}", "v", f"a{i}", Relation.BLOCK, NOW), FOLD)
+    assert grid_of(world, blocking).items == []
+
+
+def test_weights_rankers_and_mode_of_an_arm_are_used_instead_of_the_worlds(world: World) -> None:
+    viewer = ViewerContext.from_state("v", ViewerState(), world, NOW, FOLD)
+    weights = Weights(like=0.0, save=7.0, see_fewer=0.0)
+    arm = Treatment(arm="x", weights=weights, rankers=Constant(0.25))
+    document = explore(viewer, world, ExploreConfig(), NOW, treatment=arm).document(world)
+    assert {item.value for item in document.items} == {7.0 * 0.25}
+    assert document.versions["rankers"] == "constant"
+    assert (document.versions["arm"], document.versions["weights"]) == ("x", weights.version)
+    assert world.rankers.version == "prior"
 
 
 def test_a_cold_start_is_popular_fresh_and_spread(world: World) -> None:
