@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -10,9 +13,11 @@ from numpy.typing import NDArray
 
 from models.columns import Rows
 from models.diversity import DiversityConfig, diversify
-from models.features import FEATURE_VERSION, assemble
+from models.features import FEATURE_VERSION, Assembly
 from models.grid import Grid
+from models.igql.executor import Executed
 from models.queries import CandidateQuery
+from models.trace import Trace
 from models.value import value
 from models.viewer_context import ViewerContext
 from models.world import World
@@ -62,67 +67,124 @@ def explore(
         exclude_media_rows: media already served, e.g. on earlier pages; unknown rows are ignored.
         query: what finds the candidates; by default the one that comes with the package.
     """
-    query = query or CandidateQuery()
-    served = exclude_media_rows[exclude_media_rows >= 0]
-    rankers, weights = world.rankers, world.weights
-    found = query.find([viewer], world, now_ms, [served])
-    candidates = found.candidates()
-    features = assemble(viewer, candidates, world, now_ms)
-    media_n, author_n = candidates.media_n, world.catalog.author_n[candidates.media_n]
-    likeness_n = features.column("see_fewer_similarity")
+    found = find([viewer], world, now_ms, [exclude_media_rows], query)
+    return funnel(found, world, config)[0].grid()
 
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Candidates of a batch of viewers, one viewer's after the other's."""
+
+    viewers: Sequence[ViewerContext]
+    query: CandidateQuery
+    executed: Executed
+    now_ms: int
+
+
+def find(
+    viewers: Sequence[ViewerContext],
+    world: World,
+    now_ms: int,
+    served: Sequence[Rows] | None = None,
+    query: CandidateQuery | None = None,
+) -> Found:
+    """Find the candidates of viewers; see :func:`explore`."""
+    query = query or CandidateQuery()
+    if served is not None:
+        served = [rows[rows >= 0] for rows in served]
+    return Found(viewers, query, query.find(viewers, world, now_ms, served), now_ms)
+
+
+def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
+    """Rank the candidates of each viewer; every pass scores the rows of all of them at once."""
+    rankers, weights, share = world.rankers, world.weights, config.personal_share
+    candidates, bounds = found.executed.all_candidates()
+    assembly = Assembly.of(found.viewers, candidates, np.diff(bounds), world, found.now_ms)
+    author_n, likeness_n = assembly.rows.author_n, assembly.column("see_fewer_similarity")
     behind_n = likeness_n >= config.demote_from
     personal_n = (candidates.seed_n >= 0) & (likeness_n < config.demote_from / 2)
-    share = config.personal_share
+    spans = list(pairwise(bounds.tolist()))
 
-    first_n = finite(rankers.first.score(features))
-    ranked = top(first_n, media_n, behind_n)
-    kept = cut(ranked, max(config.first, config.second, config.size), personal_n, share)
-    first_rank = np.arange(len(kept))
+    first_n = finite(rankers.first.score(assembly.matrix(rankers.first.columns, sparse=False)))
+    order = [top(*_of(s, first_n, candidates.media_n, behind_n)) for s in spans]
+    most = max(config.first, config.second, config.size)
+    first = [cut(o, most, personal_n[slice(*s)], share) for o, s in zip(order, spans, strict=True)]
+    kept, kept_spans = _joined(first, spans)
+    assembly = assembly.take(kept)
 
-    second_n = finite(rankers.second.score(features.take(kept)))
-    ranked = top(second_n, media_n[kept], behind_n[kept])
-    best = cut(ranked, max(config.second, config.size), personal_n[kept], share)
-    kept, first_rank, second_n = kept[best], first_rank[best], second_n[best]
+    second_k = finite(rankers.second.score(assembly.matrix(rankers.second.columns, sparse=False)))
+    keys = second_k, candidates.media_n[kept], behind_n[kept]
+    order2 = [top(*_of(s, *keys)) for s in kept_spans]
+    most = max(config.second, config.size)
+    second = [
+        cut(o, most, personal_n[kept[slice(*s)]], share)
+        for o, s in zip(order2, kept_spans, strict=True)
+    ]
+    best, best_spans = _joined(second, kept_spans)
+    kept = kept[best]
 
-    predicted_n3 = rankers.final.score(features.take(kept))
-    probabilities_n3 = np.clip(np.nan_to_num(predicted_n3, nan=0.0), 0.0, 1.0)
-    plain_n = value(probabilities_n3, weights)
-    value_n = value(
-        expect_see_fewer(probabilities_n3, config.see_fewer_strength * likeness_n[kept]), weights
-    )
-    seed_n, topic_n = candidates.seed_n[kept], world.catalog.topic_n[media_n[kept]]
+    features = assembly.take(best).matrix()
+    predicted_m3 = rankers.final.score(features)
+    probabilities_m3 = np.clip(np.nan_to_num(predicted_m3, nan=0.0), 0.0, 1.0)
+    plain_m = value(probabilities_m3, weights)
+    disliked_m = config.see_fewer_strength * likeness_n[kept]
+    value_m = value(expect_see_fewer(probabilities_m3, disliked_m), weights)
+    seed_m, topic_m = candidates.seed_n[kept], world.catalog.topic_n[candidates.media_n[kept]]
     # Without a seed the topic stands in for it, so a cold start is spread over topics.
-    group_n = np.where(seed_n >= 0, seed_n, np.where(topic_n > 0, topic_n + _TOPIC_GROUP, -1))
-    ranked = diversify(value_n, author_n[kept], group_n, len(kept), config.diversity)
-    shown = cut(ranked, config.size, personal_n[kept], share)
-    rows = kept[shown]
+    group_m = np.where(seed_m >= 0, seed_m, np.where(topic_m > 0, topic_m + _TOPIC_GROUP, -1))
+    author_m, personal_m = author_n[kept], personal_n[kept]
 
-    return Grid(
-        viewer_id=viewer.viewer_id,
-        candidates=candidates.take(rows),
-        features=features.take(rows),
-        author_n=author_n[rows],
-        candidate_rank_n=rows,
-        first_score_n=first_n[rows],
-        first_rank_n=first_rank[shown],
-        second_score_n=second_n[shown],
-        second_rank_n=shown,
-        probabilities_n3=probabilities_n3[shown],
-        value_n=value_n[shown],
-        penalty_n=(plain_n - value_n)[shown],
-        candidate_count=len(candidates),
-        generated_at_ms=now_ms,
-        reflects_ts=viewer.reflects_ts,
-        dropped=found.report.dropped(),
-        versions={
-            **world.versions(),
-            "index": world.index_version(),
-            "features": FEATURE_VERSION,
-            "query": query.plan.version,
-            "arm": query.name,
-        },
-    )
+    dropped = found.executed.report.dropped()
+    versions = {
+        **world.versions(),
+        "index": world.index_version(),
+        "features": FEATURE_VERSION,
+        "query": found.query.plan.version,
+        "arm": found.query.name,
+    }
+    traces = []
+    for at, viewer in enumerate(found.viewers):
+        n, k, m = slice(*spans[at]), slice(*kept_spans[at]), slice(*best_spans[at])
+        ranked = diversify(value_m[m], author_m[m], group_m[m], m.stop - m.start, config.diversity)
+        traces.append(
+            Trace(
+                viewer_id=viewer.viewer_id,
+                candidates=candidates.take(n),
+                author_n=author_n[n],
+                likeness_n=likeness_n[n],
+                behind_n=behind_n[n],
+                first_n=first_n[n],
+                first_order_n=order[at],
+                first_k=first[at],
+                second_k=second_k[k],
+                second_order_k=order2[at],
+                second_m=second[at],
+                features=features.take(m),
+                probabilities_m3=probabilities_m3[m],
+                plain_m=plain_m[m],
+                value_m=value_m[m],
+                order_m=ranked,
+                shown=cut(ranked, config.size, personal_m[m], share),
+                generated_at_ms=found.now_ms,
+                reflects_ts=viewer.reflects_ts,
+                dropped=dropped,
+                versions=versions,
+            )
+        )
+    return traces
+
+
+def _of(span: tuple[int, int], *columns: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    return (column[slice(*span)] for column in columns)
+
+
+def _joined(
+    kept: Sequence[NDArray[np.int64]], spans: Sequence[tuple[int, int]]
+) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
+    """Positions within each viewer's rows → positions among all, and each viewer's span there."""
+    rows = [positions + start for positions, (start, _) in zip(kept, spans, strict=True)]
+    ends = np.cumsum([0, *map(len, kept)]).tolist()
+    return np.concatenate([np.empty(0, np.int64), *rows]), list(pairwise(ends))
 
 
 def finite(score_n: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -143,7 +205,15 @@ def top(
         media_n: breaks ties.
         behind_n: rows that come after all others, whatever their score.
     """
-    return np.lexsort((media_n, -score_n, behind_n))
+    # One sort of whole numbers: behind, then the score from its highest, then the media. The bits
+    # of a float32 ascend with it if those of negative ones are turned round; adding 0 makes −0
+    # and 0 one number.
+    bits_n = (score_n.astype(np.float32) + np.float32(0)).view(np.uint32)
+    descending_n = np.where(bits_n >> 31, bits_n, ~bits_n & np.uint32(0x7FFFFFFF))
+    key_n = behind_n.astype(np.uint64) << np.uint64(63)
+    key_n |= descending_n.astype(np.uint64) << np.uint64(31)
+    key_n |= media_n.astype(np.uint64)
+    return np.argsort(key_n)
 
 
 def cut(
