@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     grid_size: PositiveInt = 25
     grid_ttl_s: PositiveInt = 7 * 24 * 3600
     pages_ttl_s: PositiveInt = 30 * 60
+    #: Share of the grids made whose candidates are all scored by the final pass afterwards, to see
+    #: what the earlier passes lose.
+    audit_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.001
 
     # Learning.
     #: The first fit of ig2vec waits for this many sessions of two accounts or more.

@@ -172,9 +172,7 @@ def random_rankers(seed: int = 1) -> RankerBundle:
         return rng.normal(0.0, 1.0 / np.sqrt(shape[0]), shape).astype(np.float32)
 
     def mlp(*widths: int) -> Mlp:
-        return Mlp(
-            [(weights(i, o), weights(o)) for i, o in zip(widths, widths[1:], strict=False)]
-        )
+        return Mlp([(weights(i, o), weights(o)) for i, o in zip(widths, widths[1:], strict=False)])
 
     def standardizer(width: int) -> Standardizer:
         return Standardizer(weights(width), np.ones(width, np.float32))
