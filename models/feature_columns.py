@@ -89,8 +89,11 @@ class FeatureRows:
                 yield viewer, slice(start, end)
 
     def of_viewer(self, value_v: NDArray[np.floating]) -> Float:
-        """A column of the viewers' values."""
-        column_n: Float = value_v.astype(np.float32)[self.viewer_n]
+        """A column of the viewers' values; one value for all rows where there is one viewer."""
+        value_v = value_v.astype(np.float32)
+        if len(self.viewers) == 1:
+            return value_v
+        column_n: Float = value_v[self.viewer_n]
         return column_n
 
     # Shared by columns.
@@ -127,6 +130,20 @@ class FeatureRows:
     def _authors(self) -> NDArray[np.int64]:
         return (self.viewer_n << 32) | self.author_n
 
+    def counters_n5(self) -> Float:
+        """log1p of the viewer's decayed count of each action on the row's author."""
+
+        def read() -> Float:
+            at_n = self.counter_n()
+            found = np.flatnonzero(at_n != UNKNOWN)
+            logs_n5 = np.zeros((len(self), len(Action)), np.float32)
+            if len(found):
+                counts_c5 = np.concatenate([v.counters_c5 for v in self.viewers])
+                logs_n5[found] = np.log1p(counts_c5[at_n[found]].astype(np.float32))
+            return logs_n5
+
+        return self._once("counters", read)  # type: ignore[return-value]
+
     def follows(self) -> Float:
         """1 where the viewer follows the author."""
         followed = _pairs([v.followed for v in self.viewers])
@@ -137,6 +154,8 @@ class FeatureRows:
         topic_n = self.world.catalog.topic_n
         acted = [viewer.media_e[events_of(viewer)] for viewer in self.viewers]
         topics = [topic_n[media[media != UNKNOWN]] for media in acted]
+        if not any(map(len, topics)):
+            return np.zeros(len(self), np.float32)
         pairs, count_p = np.unique(_pairs(topics), return_counts=True)
         share_p = (count_p / np.maximum([len(t) for t in topics], 1)[pairs >> 32]).astype(
             np.float32
@@ -280,16 +299,7 @@ def _viewer_vector_missing(rows: FeatureRows) -> Float:
 
 
 def _counter(action: int) -> Column:
-    def column(rows: FeatureRows) -> Float:
-        at_n = rows.counter_n()
-        value_n = np.zeros(len(rows), np.float32)
-        found = np.flatnonzero(at_n != UNKNOWN)
-        if len(found):
-            counts_c5 = np.concatenate([v.counters_c5 for v in rows.viewers])
-            value_n[found] = np.log1p(counts_c5[at_n[found], action].astype(np.float32))
-        return value_n
-
-    return column
+    return lambda rows: rows.counters_n5()[:, action]
 
 
 def _recency(last_of: Callable[[ViewerContext], NDArray[np.int64]]) -> Column:

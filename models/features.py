@@ -113,8 +113,7 @@ class Assembly:
             columns: which dense ones, in this order.
             sparse: whether the hashed ids are wanted.
         """
-        for column in columns:
-            self._fill(column)
+        self._fill(columns)
         dense_fn = self._dense_fn
         if columns != ALL_COLUMNS:
             dense_fn = dense_fn.take(columns, axis=0)
@@ -123,16 +122,19 @@ class Assembly:
 
     def column(self, name: str) -> Float:
         """One dense column."""
-        column = DENSE_INDEX[name]
-        self._fill(column)
-        value_n: Float = self._dense_fn[column]
+        self._fill((DENSE_INDEX[name],))
+        value_n: Float = self._dense_fn[DENSE_INDEX[name]]
         return value_n
 
-    def _fill(self, column: int) -> None:
-        if column not in self._filled:
-            self._dense_fn[column] = COLUMNS[DENSE_NAMES[column]](self.rows)
-            np.clip(self._dense_fn[column], _LOW, _HIGH, out=self._dense_fn[column])
-            self._filled.add(column)
+    def _fill(self, columns: Sequence[int]) -> None:
+        missing = [column for column in columns if column not in self._filled]
+        if missing:
+            fresh_fn = np.empty((len(missing), len(self)), np.float32)
+            for value_n, column in zip(fresh_fn, missing, strict=True):
+                value_n[:] = COLUMNS[DENSE_NAMES[column]](self.rows)
+            np.minimum(np.maximum(fresh_fn, _LOW, out=fresh_fn), _HIGH, out=fresh_fn)
+            self._dense_fn[missing] = fresh_fn
+            self._filled.update(missing)
 
     def _sparse(self) -> NDArray[np.int32]:
         rows, catalog = self.rows, self.rows.world.catalog

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -172,7 +173,7 @@ def random_rankers(seed: int = 1) -> RankerBundle:
         return rng.normal(0.0, 1.0 / np.sqrt(shape[0]), shape).astype(np.float32)
 
     def mlp(*widths: int) -> Mlp:
-        return Mlp([(weights(i, o), weights(o)) for i, o in zip(widths, widths[1:], strict=False)])
+        return Mlp([(weights(i, o), weights(o)) for i, o in pairwise(widths)])
 
     def standardizer(width: int) -> Standardizer:
         return Standardizer(weights(width), np.ones(width, np.float32))
