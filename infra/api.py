@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Protocol
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Path, Query, Response
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 from infra.config import Settings
 from models.events import MAX_ID_BYTES
@@ -46,6 +46,26 @@ class Asked(BaseModel):
     query: str
 
 
+class ChangedWeights(BaseModel):
+    """New weights of an arm; those not named stay."""
+
+    weights: dict[str, float | str]
+    arm: Annotated[str, Field(description="Whose; the first arm's by default.")] = ""
+    who: Annotated[str, Field(description="Who changes them, for the history.")] = "http"
+
+
+class Desk(Protocol):
+    """Where the value's weights are read and changed."""
+
+    def weights(self) -> dict[str, Any]:
+        """The weights that are served, by arm."""
+        ...
+
+    async def set_weights(self, who: str, arm: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace some weights of an arm; ValueError says what is wrong with them."""
+        ...
+
+
 class Reader(Protocol):
     """What the API needs from the ranking worker."""
 
@@ -70,7 +90,7 @@ class Reader(Protocol):
         ...
 
 
-def create_api(reader: Reader) -> FastAPI:
+def create_api(reader: Reader, desk: Desk) -> FastAPI:
     """The API over one ranking worker."""
     api = FastAPI(title="Freshgrid", version="1", docs_url="/docs", redoc_url=None)
 
@@ -100,6 +120,19 @@ def create_api(reader: Reader) -> FastAPI:
     ) -> Response:
         """Why each media of a grid made now is there, or what became of one media."""
         return Response(await reader.explain(viewer_id, media_id), media_type=JSON)
+
+    @api.get("/v1/weights")
+    async def weights() -> dict[str, Any]:
+        """The value's weights as they are served here, by arm."""
+        return desk.weights()
+
+    @api.put("/v1/weights")
+    async def set_weights(changed: ChangedWeights) -> dict[str, Any]:
+        """Change weights in Redis; every ranking worker follows within a second."""
+        try:
+            return await desk.set_weights(changed.who, changed.arm, changed.weights)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
 
     @api.get("/v1/status")
     async def status() -> dict[str, Any]:

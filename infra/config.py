@@ -66,8 +66,6 @@ class Settings(BaseSettings):
     # Candidates.
     #: File, or folder of *.igql, of the queries that find candidates; empty for the bundled one.
     explore_query: str = ""
-    #: Shares of viewers by query, as in explore=0.9,other=0.1; empty for one query for everybody.
-    explore_query_arms: str = ""
 
     # Grid.
     grid_size: PositiveInt = 25
@@ -76,6 +74,15 @@ class Settings(BaseSettings):
     #: Share of the grids made whose candidates are all scored by the final pass afterwards, to see
     #: what the earlier passes lose.
     audit_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.001
+    #: Positions from one media of an author to the next at least, and most media of an author and
+    #: of a seed in a grid, as long as there are others.
+    author_spacing: PositiveInt = 5
+    author_cap: PositiveInt = 3
+    seed_cap: PositiveInt = 15
+    #: Share of a grid's positions that new media are drawn for, and until when a media is new.
+    exploration_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.04
+    exploration_max_age_ms: Milliseconds = 72 * 3600 * 1000
+    exploration_max_views: Annotated[float, Field(gt=0.0)] = 50.0
 
     # Learning.
     #: The first fit of ig2vec waits for this many sessions of two accounts or more.

@@ -55,6 +55,10 @@ FUNNEL_LOST: Final = Counter(
 QUERIES_REFUSED: Final = Counter(
     "freshgrid_queries_refused", "New versions of queries that were wrong; the old ones stay live"
 )
+EXPERIMENTS_REFUSED: Final = Counter(
+    "freshgrid_experiments_refused",
+    "Weights and arms found in Redis that cannot be served; the last good ones stay live",
+)
 SOURCES_OUT: Final = Counter(
     "freshgrid_query_sources",
     "Sources of candidates that were slow, failed, or were left out for it (skipped)",

@@ -16,6 +16,7 @@ from models.igql.plan_report import describe
 from models.igql.planner import Filter, Node, Sieve, Step
 from models.igql.registry import SetType
 from models.igql.sets import ColumnSet
+from models.judging import Judged
 from models.trace import Trace
 from models.value import Weights, terms
 from models.world import World
@@ -62,9 +63,9 @@ class ValueTerms(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         like, save, see_fewer: weight times probability (or its logarithm), signed.
         penalty: taken off for likeness to what the viewer saw fewer of.
-        rank: by value, from 0.
-        rank_after_diversity: place in the order that the grid is cut from.
-        same_author_before, same_seed_before: media of the same before it in that order.
+        rank: by value, from 0, among those that passed the second pass.
+        same_author_before, same_seed_before: media of the same that the grid shows before it, or
+            shows at all where it is not shown itself.
     """
 
     like: float
@@ -73,7 +74,6 @@ class ValueTerms(msgspec.Struct, frozen=True, kw_only=True):
     penalty: float
     value: float
     rank: int
-    rank_after_diversity: int
     same_author_before: int
     same_seed_before: int
 
@@ -87,6 +87,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         candidate_rank: position among all candidates.
         see_fewer_likeness: likeness to authors of see-fewers, in [0, 1].
         demoted: whether it goes behind all others for that.
+        propensity: below 1 where it was drawn for its place as a new media, whatever the passes
+            thought of it.
     """
 
     viewer_id: str
@@ -101,6 +103,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     candidate_rank: int | None = None
     see_fewer_likeness: float | None = None
     demoted: bool = False
+    propensity: float | None = None
     first_pass: PassResult | None = None
     second_pass: PassResult | None = None
     probabilities: Probabilities | None = None
@@ -111,21 +114,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 _NOWHERE: Final = np.empty(0, np.int64)
 
 
-def explain(
-    media_id: str, trace: Trace, found: Found, world: World, weights: Weights
-) -> Explanation:
-    """Explain one media of any kind, known or not.
-
-    Args:
-        trace: of the viewer, the first one of `found`.
-        weights: that the trace was made with.
-    """
+def explain(media_id: str, trace: Trace, found: Found, world: World) -> Explanation:
+    """Explain one media of any kind, known or not, by the trace of the first viewer of `found`."""
+    weights = found.treatment.weights or world.weights
     catalog = world.catalog
     row = int(catalog.media_rows([media_id])[0])
     at = np.flatnonzero(trace.candidates.media_n == row) if row != UNKNOWN else _NOWHERE
     if not len(at):
         return Explanation(
-            viewer_id=trace.viewer_id,
+            viewer_id=trace.grid.viewer_id,
             media_id=media_id,
             author_id=catalog.author_of(media_id),
             drop=_missing(row, found, world),
@@ -133,17 +130,17 @@ def explain(
     return _candidate(int(at[0]), trace, world, weights)
 
 
-def explain_grid(trace: Trace, world: World, weights: Weights) -> list[Explanation]:
+def explain_grid(trace: Trace, found: Found, world: World) -> list[Explanation]:
     """Explain every item of the grid, in its order."""
-    rows = trace.kept_m[trace.shown].tolist()
-    return [_candidate(row, trace, world, weights) for row in rows]
+    weights = found.treatment.weights or world.weights
+    return [_candidate(row, trace, world, weights) for row in trace.shown.tolist()]
 
 
 def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explanation:
     catalog, one = world.catalog, trace.candidates
     seed = int(one.seed_n[at])
     known = Explanation(
-        viewer_id=trace.viewer_id,
+        viewer_id=trace.grid.viewer_id,
         media_id=catalog.media_ids(one.media_n[at : at + 1])[0],
         author_id=catalog.account_id(int(trace.author_n[at])),
         source=one.sources[one.source_n[at]],
@@ -154,46 +151,59 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
         see_fewer_likeness=float(trace.likeness_n[at]),
         demoted=bool(trace.behind_n[at]),
     )
-    k = _place(trace.first_k, at)
+    k, position = _place(trace.first_k, at), _place(trace.shown, at)
+    m = _place(trace.second_m, k) if k >= 0 else -1
     first = PassResult(float(trace.first_n[at]), _place(trace.first_order_n, at), k >= 0)
-    known = msgspec.structs.replace(known, first_pass=first)
-    if k < 0:
+    second = None
+    if k >= 0:
+        second = PassResult(float(trace.second_k[k]), _place(trace.second_order_k, k), m >= 0)
+    known = msgspec.structs.replace(known, first_pass=first, second_pass=second)
+    if position >= 0:
+        grid = trace.grid
+        judged = Judged(grid.probabilities_n3, grid.value_n, grid.penalty_n)
+        return msgspec.structs.replace(
+            known,
+            position=position,
+            propensity=float(grid.propensity_n[position]),
+            probabilities=Probabilities(*grid.probabilities_n3[position].tolist()),
+            value=_value(position, judged, trace.shown[:position], at, trace, weights),
+        )
+    if second is None:
         drop = _cut("first_pass", first, trace.first_n[trace.first_k])
         return msgspec.structs.replace(known, drop=drop)
-    m = _place(trace.second_m, k)
-    second = PassResult(float(trace.second_k[k]), _place(trace.second_order_k, k), m >= 0)
-    known = msgspec.structs.replace(known, second_pass=second)
     if m < 0:
         drop = _cut("second_pass", second, trace.second_k[trace.second_m])
         return msgspec.structs.replace(known, drop=drop)
-    position = _place(trace.shown, m)
-    value = _value(m, trace, weights)
+    value = _value(m, trace.judged_m, trace.shown, at, trace, weights)
     return msgspec.structs.replace(
         known,
-        probabilities=Probabilities(*trace.probabilities_m3[m].tolist()),
+        probabilities=Probabilities(*trace.judged_m.probabilities_n3[m].tolist()),
         value=value,
-        position=position if position >= 0 else None,
-        drop=None if position >= 0 else _not_shown(value, trace),
+        drop=_not_shown(value, trace),
     )
 
 
-def _value(m: int, trace: Trace, weights: Weights) -> ValueTerms:
-    like, save, see_fewer = terms(trace.probabilities_m3[m : m + 1], weights)[0].tolist()
-    place = _place(trace.order_m, m)
-    before = trace.kept_m[trace.order_m[:place]]
-    row, seed_n = trace.kept_m[m], trace.candidates.seed_n
+def _value(
+    one: int,
+    judged: Judged,
+    before: NDArray[np.int64],
+    at: int,
+    trace: Trace,
+    weights: Weights,
+) -> ValueTerms:
+    """The value of row `one` of `judged`, which is candidate `at`."""
+    like, save, see_fewer = terms(judged.probabilities_n3[one : one + 1], weights)[0].tolist()
+    seed_n, value = trace.candidates.seed_n, float(judged.value_n[one])
+    same_seed_n = (seed_n[before] == seed_n[at]) & (seed_n[at] != UNKNOWN)
     return ValueTerms(
         like=like,
         save=save,
         see_fewer=see_fewer,
-        penalty=float(trace.plain_m[m] - trace.value_m[m]),
-        value=float(trace.value_m[m]),
-        rank=_place(np.argsort(-trace.value_m, kind="stable"), m),
-        rank_after_diversity=place,
-        same_author_before=int(np.count_nonzero(trace.author_n[before] == trace.author_n[row])),
-        same_seed_before=int(np.count_nonzero(seed_n[before] == seed_n[row]))
-        if seed_n[row] != UNKNOWN
-        else 0,
+        penalty=float(judged.penalty_n[one]),
+        value=value,
+        rank=int(np.count_nonzero(trace.judged_m.value_n > value)),
+        same_author_before=int(np.count_nonzero(trace.author_n[before] == trace.author_n[at])),
+        same_seed_before=int(np.count_nonzero(same_seed_n)),
     )
 
 
@@ -217,21 +227,20 @@ def _cut(
 
 def _not_shown(value: ValueTerms, trace: Trace) -> Drop:
     size = len(trace.shown)
-    gap = float(trace.value_m[trace.shown].min()) - value.value
     stage: Stage = "value" if value.rank >= size else "diversity"
     why = (
         "others are worth more"
         if stage == "value"
-        else "by its value it would be shown; spreading authors and seeds, or the share of "
-        "personal media, gave its place to another"
+        else "by its value it would be shown; the spread of authors and seeds, the share of "
+        "personal media or a new media that was drawn took its place"
     )
     return Drop(
         stage=stage,
-        reason=f"rank {value.rank} by value where {size} are shown, "
-        f"{value.rank_after_diversity} after diversity: {why}",
-        rank=value.rank_after_diversity,
+        reason=f"rank {value.rank} by value where {size} are shown, with "
+        f"{value.same_author_before} of its author and {value.same_seed_before} of its seed: {why}",
+        rank=value.rank,
         kept=size,
-        gap=gap,
+        gap=float(trace.grid.value_n.min()) - value.value,
     )
 
 
@@ -242,10 +251,10 @@ def _missing(row: int, found: Found, world: World) -> Drop:
         return Drop(stage="inventory", reason="the catalogue has never told of it")
     if catalog.deleted_n[row]:
         return Drop(stage="deleted", reason="the catalogue says that it is deleted")
-    for one in _filters(found):
-        if not _passes(row, one, found):
-            name = one.operator.name
-            return Drop(stage="filter", reason=f"{name} keeps it out: {one.operator.summary}")
+    against = [one.operator for one in _filters(found) if not _passes(row, one, found)]
+    if against:
+        rules = "; ".join(f"{one.name} lets through: {one.summary}" for one in against)
+        return Drop(stage="filter", reason=rules)
     last = None
     for node, rows in found.executed.nodes().items():
         if rows.type is not SetType.MEDIA:

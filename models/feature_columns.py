@@ -147,7 +147,8 @@ class FeatureRows:
     def follows(self) -> Float:
         """1 where the viewer follows the author."""
         followed = _pairs([v.followed for v in self.viewers])
-        return (_places(followed, self._authors()) != UNKNOWN).astype(np.float32)
+        follows_n: Float = (_places(followed, self._authors()) != UNKNOWN).astype(np.float32)
+        return follows_n
 
     def topic_share(self, events_of: Callable[[ViewerContext], NDArray[np.int64]]) -> Float:
         """Share of the media a viewer acted on that have the row's topic."""
@@ -271,11 +272,13 @@ def _places(sorted_p: NDArray[np.int64], wanted_n: NDArray[np.int64]) -> NDArray
     return np.where(sorted_p[at_n] == wanted_n, at_n, UNKNOWN)
 
 
-def _relative_rate(counts_n5: Float, name: str, everybody: Mapping[str, np.float32]) -> Float:
+def _relative_rate(
+    counts_n5: Float, name: str, everybody: Mapping[str, np.float32]
+) -> NDArray[np.floating]:
     """log(rate / everybody's rate) / 2, the rate smoothed towards everybody's."""
     views_n = counts_n5[:, Action.VIEW] + counts_n5[:, Action.LONG_VIEW] + _PRIOR_VIEWS
     count_n = counts_n5[:, ACTION_COLUMNS.index(name)] / everybody[name] + _PRIOR_VIEWS
-    rate_n: Float = np.log(count_n / views_n) / np.float32(2)
+    rate_n: NDArray[np.floating] = np.log(count_n / views_n) / np.float32(2)
     return rate_n
 
 

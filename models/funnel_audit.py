@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explore import ExploreConfig, Found, expect_see_fewer, funnel
+from models.explore import ExploreConfig, Found, funnel
 from models.features import Assembly
+from models.judging import judge
 from models.trace import Trace
-from models.value import value
 from models.world import World
 
 
@@ -40,14 +40,14 @@ def survival(found: Found, world: World, config: ExploreConfig) -> Survival:
 
 
 def _best(trace: Trace, found: Found, world: World, config: ExploreConfig) -> NDArray[np.int64]:
-    assembly = Assembly.of(
-        found.viewers[:1], trace.candidates, [len(trace.candidates)], world, found.now_ms
+    treatment, size = found.treatment, len(trace.candidates)
+    assembly = Assembly.of(found.viewers[:1], trace.candidates, [size], world, found.now_ms)
+    judged = judge(
+        assembly.matrix(),
+        config.see_fewer_strength * trace.likeness_n,
+        treatment.rankers or world.rankers,
+        treatment.weights or world.weights,
     )
-    probabilities_n3 = np.clip(
-        np.nan_to_num(world.rankers.final.score(assembly.matrix()), nan=0.0), 0.0, 1.0
-    )
-    disliked_n = config.see_fewer_strength * trace.likeness_n
-    value_n = value(expect_see_fewer(probabilities_n3, disliked_n), world.weights)
-    order_n = np.argsort(-value_n, kind="stable")
+    order_n = np.argsort(-judged.value_n, kind="stable")
     best: NDArray[np.int64] = order_n[~trace.behind_n[order_n]][: config.size]
     return best

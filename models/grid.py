@@ -42,7 +42,13 @@ class Stages(msgspec.Struct, frozen=True):
 
 
 class GridItem(msgspec.Struct, frozen=True):
-    """One media of a grid. `seed` is the account that led to it, null for a global source."""
+    """One media of a grid.
+
+    Attributes:
+        seed: the account that led to it, null for a global source.
+        propensity: probability with which it was shown: below 1 for a new media that was drawn
+            for its place, 1 for all that the ranking chose.
+    """
 
     position: int
     media_id: str
@@ -52,6 +58,7 @@ class GridItem(msgspec.Struct, frozen=True):
     source: str
     seed: str | None
     stages: Stages
+    propensity: float = 1.0
 
 
 class GridDocument(msgspec.Struct, frozen=True):
@@ -105,6 +112,7 @@ class Grid:
         first_score_n, first_rank_n, second_score_n, second_rank_n: of the passes.
         probabilities_n3: like, save, see_fewer.
         value_n: final values, `penalty_n` already taken off.
+        propensity_n: probability with which each was shown.
         candidate_count: media ranked by the first pass.
         dropped: media taken out by each filter.
     """
@@ -121,6 +129,7 @@ class Grid:
     probabilities_n3: NDArray[np.floating]
     value_n: NDArray[np.float64]
     penalty_n: NDArray[np.float64]
+    propensity_n: NDArray[np.float64]
     candidate_count: int
     generated_at_ms: int
     reflects_ts: int
@@ -145,9 +154,26 @@ class Grid:
             viewer_id=self.viewer_id,
             items=[
                 GridItem(
-                    position, media_id, author_id, value, Probabilities(*p), source, seed, stages
+                    position,
+                    media_id,
+                    author_id,
+                    value,
+                    Probabilities(*p),
+                    source,
+                    seed,
+                    stages,
+                    propensity,
                 )
-                for position, (media_id, author_id, value, p, source, seed, stages) in enumerate(
+                for position, (
+                    media_id,
+                    author_id,
+                    value,
+                    p,
+                    source,
+                    seed,
+                    stages,
+                    propensity,
+                ) in enumerate(
                     zip(
                         catalog.media_ids(found.media_n),
                         catalog.author_ids(self.author_n),
@@ -156,6 +182,7 @@ class Grid:
                         [found.sources[code] for code in found.source_n.tolist()],
                         seeds,
                         self._stages(),
+                        self.propensity_n.tolist(),
                         strict=True,
                     )
                 )

@@ -39,13 +39,16 @@ class HistoriesConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_viewers: viewers kept, those who came last.
         company: steps of a viewer who came back that an update reads before the new ones.
         rehearsal: words of other viewers that an update reads per new word.
+        max_rehearsed: but no more than so many; putting a lesson together takes up to half
+            a second then.
         seed: of the draw.
     """
 
     max_steps: int = 500
     max_viewers: int = 200_000
     company: int = 50
-    rehearsal: float = 10.0
+    rehearsal: float = 40.0
+    max_rehearsed: int = 100_000
     seed: int = 7
 
 
@@ -64,7 +67,10 @@ class Lesson(NamedTuple):
 
 
 class Histories:
-    """The newest steps of the viewers who came last."""
+    """The newest steps of the viewers who came last.
+
+    The `since_ms` of methods may stay or grow from call to call, never go back.
+    """
 
     def __init__(self, config: HistoriesConfig | None = None) -> None:
         self.config = config or HistoriesConfig()
@@ -73,6 +79,8 @@ class Histories:
         self._viewers: list[str] = []
         self._place: dict[str, int] = {}
         self._new: dict[str, int] = {}
+        # Sentences that were asked for, with the time of their oldest step.
+        self._sentences: dict[str, tuple[Sentence, int]] = {}
         self._random = np.random.default_rng(self.config.seed)
 
     def __len__(self) -> int:
@@ -88,21 +96,37 @@ class Histories:
         self._steps[viewer_id] = known  # last in order
         fresh = list(steps)
         known.extend(fresh)
-        self._new[viewer_id] = min(self._new.get(viewer_id, 0) + len(fresh), len(known))
+        self._sentences.pop(viewer_id, None)
+        self._note_new(viewer_id, len(fresh))
         while len(self._steps) > self.config.max_viewers:
             self._drop(next(iter(self._steps)))
 
     def corpus(self, since_ms: int = 0) -> list[Sentence]:
         """What a fit reads: a sentence per viewer, of the steps since `since_ms`."""
-        return list(filter(None, map(sentence, self._actions(since_ms))))
+        return [words for viewer in self._steps if (words := self._sentence(viewer, since_ms))]
 
     def hard_negatives(self, since_ms: int = 0) -> list[tuple[str, str]]:
         """The hard negatives of a fit."""
-        return [pair for actions in self._actions(since_ms) for pair in hard_negatives(actions)]
+        return [
+            pair
+            for steps in self._steps.values()
+            for pair in hard_negatives((s.author, s.action) for s in steps if s.ts_ms >= since_ms)
+        ]
 
-    def forget_new(self) -> None:
-        """Take nothing as new any more: a fit has read it all."""
-        self._new.clear()
+    def take_new(self) -> dict[str, int]:
+        """Take nothing as new any more, a fit reads it all; gives viewer → new steps until now."""
+        taken, self._new = self._new, {}
+        return taken
+
+    def put_back(self, taken: dict[str, int]) -> None:
+        """Take as new again what :meth:`take_new` gave: the fit came to nothing."""
+        for viewer_id, new in taken.items():
+            if viewer_id in self._steps:
+                self._note_new(viewer_id, new)
+
+    def _note_new(self, viewer_id: str, new: int) -> None:
+        steps = len(self._steps[viewer_id])
+        self._new[viewer_id] = min(self._new.get(viewer_id, 0) + new, steps)
 
     def lesson(self, since_ms: int = 0) -> Lesson:
         """What an update learns from; what was new is not new any more.
@@ -110,7 +134,7 @@ class Histories:
         Args:
             since_ms: older steps are left out.
         """
-        came_back, self._new = self._new, {}
+        came_back = self.take_new()
         sentences: list[Sentence] = []
         words: list[str] = []
         negatives: list[tuple[str, str]] = []
@@ -122,7 +146,8 @@ class Histories:
             sentences.append(sentence(read))
             words += sentence(fresh, _ANY)
             negatives += hard_negatives(fresh)
-        sentences += self._rehearsed(len(words) * self.config.rehearsal, since_ms)
+        wanted = min(len(words) * self.config.rehearsal, self.config.max_rehearsed)
+        sentences += self._rehearsed(wanted, since_ms)
         order_n = self._random.permutation(len(sentences))
         return Lesson([sentences[n] for n in order_n.tolist() if sentences[n]], words, negatives)
 
@@ -133,18 +158,24 @@ class Histories:
         for n in self._random.integers(0, len(self._viewers), int(wanted)).tolist():
             if wanted <= 0:
                 return
-            steps = self._steps[self._viewers[n]]
-            words = sentence((s.author, s.action) for s in steps if s.ts_ms >= since_ms)
+            words = self._sentence(self._viewers[n], since_ms)
             wanted -= len(words)
             yield words
 
-    def _actions(self, since_ms: int) -> Iterator[list[tuple[str, int]]]:
-        for steps in self._steps.values():
-            yield [(s.author, s.action) for s in steps if s.ts_ms >= since_ms]
+    def _sentence(self, viewer_id: str, since_ms: int) -> Sentence:
+        """The sentence of a viewer's steps since `since_ms`; making it costs more than learning."""
+        known = self._sentences.get(viewer_id)
+        if known is None or known[1] < since_ms:
+            steps = [s for s in self._steps[viewer_id] if s.ts_ms >= since_ms]
+            oldest_ms = min((s.ts_ms for s in steps), default=since_ms)
+            known = sentence((s.author, s.action) for s in steps), oldest_ms
+            self._sentences[viewer_id] = known
+        return known[0]
 
     def _drop(self, viewer_id: str) -> None:
         del self._steps[viewer_id]
         self._new.pop(viewer_id, None)
+        self._sentences.pop(viewer_id, None)
         place, last = self._place.pop(viewer_id), self._viewers.pop()
         if last != viewer_id:
             self._viewers[place] = last

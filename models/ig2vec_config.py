@@ -48,8 +48,8 @@ class Ig2VecConfig(msgspec.Struct, frozen=True, kw_only=True):
     sample: float = 1e-3
     alpha: float = 0.05
     min_alpha: float = 1e-4
-    update_alpha: float = 0.025
-    update_epochs: int = 3
+    update_alpha: float = 0.01
+    update_epochs: int = 1
     min_count: int = 2
     max_accounts: int = 1_000_000
     max_waiting: int = 100_000

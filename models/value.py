@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Literal
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -14,10 +16,10 @@ _EPSILON: Final = 1e-6
 
 
 class InvalidWeightsError(ValueError):
-    """A weight is negative or not a number."""
+    """A weight is of no action, negative or not a number, or the form is unknown."""
 
 
-class Weights(msgspec.Struct, frozen=True, kw_only=True):
+class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a like, a save and a see-fewer are worth; a see-fewer counts against.
 
     The formula is set by ``form``::
@@ -42,6 +44,31 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
                     f"weight {name} is {weight}; give a finite number of at least 0 "
                     "(a see-fewer is subtracted by the formula)"
                 )
+
+    @property
+    def version(self) -> str:
+        """A hash of the weights: grids made by equal ones have equal versions."""
+        return blake2b(msgspec.json.encode(self), digest_size=6).hexdigest()
+
+    def changed(self, changes: Mapping[str, Any]) -> Weights:
+        """These weights with some of them replaced.
+
+        Raises:
+            InvalidWeightsError: `changes` names no weight, or gives one that cannot be used.
+        """
+        for name in changes:
+            if name not in self.__struct_fields__:
+                raise InvalidWeightsError(
+                    f"there is no weight {name!r}; weights are like, save and see_fewer, "
+                    "and form is linear or log_linear"
+                )
+        try:
+            return msgspec.convert({**msgspec.structs.asdict(self), **changes}, Weights)
+        except msgspec.ValidationError as error:
+            raise InvalidWeightsError(
+                f"{error}; like, save and see_fewer are numbers of at least 0, "
+                "form is linear or log_linear"
+            ) from error
 
 
 def value(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:

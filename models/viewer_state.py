@@ -242,10 +242,12 @@ def history(state: ViewerState) -> History:
     registers = dict(state.suppressed)
     for entry in strong:
         _suppress(registers, entry)
-    seen = {entry.media_id for entry in (*strong, *views) if not entry.undo}
+    done = sorted(standing(strong) + standing(views))
+    # What was taken back leaves no trace: a see-fewer by mistake must not cost the media.
+    seen = {entry.media_id for entry in done}
     seen.update(state.older.media_ids())
     return History(
-        sorted(standing(strong) + standing(views)),
+        done,
         {media for media, (_, undo, _) in registers.items() if not undo},
         seen,
     )

@@ -34,6 +34,11 @@ class FunnelAudit:
         self._waiting: asyncio.Queue[tuple[str, ViewerState]] = asyncio.Queue(MAX_WAITING)
         self._random = random.Random()
 
+    @property
+    def waiting(self) -> int:
+        """Grids drawn and not audited yet."""
+        return self._waiting.qsize()
+
     def sample(self, viewer_id: str, state: ViewerState) -> None:
         """A grid was made of this state: remember it if it is drawn."""
         if self._random.random() < self._share and not self._waiting.full():

@@ -23,6 +23,7 @@ from streams.cli_evaluate import evaluate, tune
 from streams.cli_explain import explain, features
 from streams.cli_query import query
 from streams.cli_versions import versions
+from streams.cli_weights import experiments, weights
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -49,6 +50,8 @@ app.command()(features)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(tune, name="tune")
 app.add_typer(versions, name="versions")
+app.add_typer(weights, name="weights")
+app.add_typer(experiments, name="experiments")
 
 
 @app.command()
@@ -285,7 +288,8 @@ def bench(
         int | None, typer.Option(min=1, help="Events for stock Faust. [ingest]")
     ] = None,
     viewers: Annotated[
-        int | None, typer.Option(min=1, help="Viewers to store. [growth, memory]")
+        int | None,
+        typer.Option(min=1, help="Viewers. [growth, memory, igql]"),
     ] = None,
     likes: Annotated[int | None, typer.Option(min=1, help="Likes to time. [freshness]")] = None,
     accounts: Annotated[
@@ -308,6 +312,9 @@ def bench(
 
     An option names the benchmarks that take it.
     """
+    from infra.threads import use_one_thread
+
+    use_one_thread()
     from streams.bench import BENCHES, run_bench
 
     if list_names:

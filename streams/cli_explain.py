@@ -118,8 +118,8 @@ def _print_media(told: dict[str, Any]) -> None:
         table.add_row("value", f"{value['value']:+.5f}, rank {value['rank']}")
         table.add_row(
             "diversity",
-            f"rank {value['rank_after_diversity']}, after {value['same_author_before']} of the "
-            f"author and {value['same_seed_before']} of the seed",
+            f"{value['same_author_before']} of the author and {value['same_seed_before']} of the "
+            "seed are shown before it",
         )
     _console().print(table)
 

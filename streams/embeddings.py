@@ -5,9 +5,10 @@ being replayed is read to its end first), and whenever the number of sessions ha
 is fitted anew. A fit takes each viewer's sessions together as one sentence: where viewers come
 seldom, single sessions hold too few accounts to learn from
 (``docs/decisions/0005-first-fit-of-ig2vec.md``). Between fits the sessions that closed are learned
-incrementally every few seconds, and only vectors that changed are sent on. Both look back as far as
-a window in the stream's own time: a fit leaves out what is older, and an account that nothing was
-heard of since loses its vector.
+incrementally every few seconds, in the company of what their viewers did before and of other
+viewers' histories (:mod:`models.histories`), and only vectors that changed are sent on. Both look
+back as far as a window in the stream's own time: a fit leaves out what is older, and an account
+that nothing was heard of since loses its vector.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,8 +25,8 @@ from infra.artifacts import Artifact, ArtifactStore
 from infra.config import Settings
 from models.embedding_quality import AccountVectors
 from models.events import ACTION_NAMES
-from models.ig2vec import HardNegative, Ig2Vec, Ig2VecError
-from models.sentences import hard_negatives, sentence, sentences
+from models.histories import Histories, Step
+from models.ig2vec import Ig2Vec, Ig2VecError
 from models.world import World
 from streams.ingest import Sender
 from streams.promotion import Promotion, Saved
@@ -41,9 +41,6 @@ UPDATE_INTERVAL_S: Final = 2.0
 QUIET_S: Final = 2.0
 #: … or when this many times the needed sessions wait, on a stream that is never quiet.
 NEVER_QUIET: Final = 4
-#: A fit takes this much of each viewer's history, and this many viewers, the newest of both.
-MAX_STEPS: Final = 500
-MAX_VIEWERS: Final = 200_000
 #: A copy of the model is kept every so many updates, without the accounts that expired; a restart
 #: goes on from the last copy.
 SAVE_EVERY: Final = 20
@@ -52,9 +49,6 @@ COPY_INTERVAL_S: Final = 300.0
 #: A space that is not live is deleted after so long: until then it may be one that somebody is
 #: still sending, or that a record on its way names.
 SPACE_GRACE_S: Final = 600.0
-
-#: (author_id, action code), time in ms
-Step = tuple[tuple[str, int], int]
 
 _CODES: Final = {name: code for code, name in enumerate(ACTION_NAMES)}
 _session = msgspec.json.Decoder(ClosedSession)
@@ -82,12 +76,9 @@ class Embeddings:
         self._sender = sender
         self._world = world
         self._promotion = Promotion(settings, artifacts, sender, world, live)
-        # Newest steps of recently active viewers, what a fit learns from; least recent first.
-        self._histories: OrderedDict[str, deque[Step]] = OrderedDict()
+        self._histories = Histories()
         self._sessions_at_fit = 0
         self._fresh_sessions = 0
-        self._waiting: list[list[str]] = []
-        self._waiting_negatives: list[HardNegative] = []
         self._stream_ms = 0  # when the newest session ended
         self._unfinished: list[Finish] = []
         self._arrived_s = self._copied_s = time.monotonic()
@@ -111,29 +102,18 @@ class Embeddings:
         self._deleted += accounts
 
     def closed(self, values: Sequence[bytes], finish: Finish) -> None:
-        """Take in closed sessions; calls `finish` when what they changed has been sent on.
-
-        What is too short to learn from is left out.
-        """
+        """Take in closed sessions; calls `finish` when what they changed has been sent on."""
         self._unfinished.append(finish)
         for value in values:
             try:
                 session = _session.decode(value)
-                steps = [((author, _CODES[action]), ts) for author, action, ts in session.steps]
+                steps = [Step(author, _CODES[action], ts) for author, action, ts in session.steps]
             except (msgspec.DecodeError, KeyError) as error:
                 logger.warning("a record of closed sessions is skipped: %r", error)
                 continue
-            history = self._histories.setdefault(session.viewer_id, deque(maxlen=MAX_STEPS))
-            history.extend(steps)
-            self._histories.move_to_end(session.viewer_id)
+            self._histories.add(session.viewer_id, steps)
             self._fresh_sessions += 1
             self._stream_ms = max(self._stream_ms, session.ended_ts)
-            if self.model is not None or self._asked is not None:
-                actions = [action for action, _ in steps]
-                self._waiting.append(sentence(actions))
-                self._waiting_negatives += hard_negatives(actions)
-        while len(self._histories) > MAX_VIEWERS:
-            self._histories.popitem(last=False)
         self._arrived_s = time.monotonic()
 
     async def run(self) -> None:
@@ -207,12 +187,10 @@ class Embeddings:
         return fresh >= enough and (quiet or fresh >= NEVER_QUIET * enough)
 
     async def _fit(self) -> None:
-        histories = [self._within_window(history) for history in self._histories.values()]
-        corpus = list(sentences(histories))
-        negatives = [pair for actions in histories for pair in hard_negatives(actions)]
+        corpus = self._histories.corpus(self._window_start_ms())
+        negatives = self._histories.hard_negatives(self._window_start_ms())
+        taken = self._histories.take_new()
         finishes, self._unfinished = self._unfinished, []
-        waiting, self._waiting = self._waiting, []  # part of the histories
-        waiting_negatives, self._waiting_negatives = self._waiting_negatives, []
         self._sessions_at_fit += self._fresh_sessions
         self._fresh_sessions = 0
         started = time.monotonic()
@@ -222,6 +200,7 @@ class Embeddings:
             )
         except Ig2VecError as error:
             logger.warning("no account vectors yet: %s", error)
+            self._histories.put_back(taken)
             self._unfinished = finishes + self._unfinished
             return
         logger.info(
@@ -233,8 +212,7 @@ class Embeddings:
         space = await self._promotion.offer_fit(*self._saved(model), serving)
         if space is None:
             # The live model goes on learning, also from these.
-            self._waiting = waiting + self._waiting
-            self._waiting_negatives = waiting_negatives + self._waiting_negatives
+            self._histories.put_back(taken)
             self._unfinished = finishes + self._unfinished
             return
         self._own_spaces.add(space)
@@ -243,11 +221,14 @@ class Embeddings:
             finish()
 
     async def _update(self, model: Ig2Vec) -> None:
-        corpus, self._waiting = self._waiting, []
-        negatives, self._waiting_negatives = self._waiting_negatives, []
+        lesson = self._histories.lesson(self._window_start_ms())
         finishes, self._unfinished = self._unfinished, []
         changed = await asyncio.to_thread(
-            model.update, corpus, hard_negatives=negatives, now_ms=self._stream_ms
+            model.update,
+            lesson.sentences,
+            counted=lesson.words,
+            hard_negatives=lesson.hard_negatives,
+            now_ms=self._stream_ms,
         )
         ids, vectors_nd = model.vectors(changed)
         live = self._promotion.live
@@ -267,10 +248,6 @@ class Embeddings:
 
     def _window_start_ms(self) -> int:
         return self._stream_ms - self._settings.embedding_window_ms
-
-    def _within_window(self, history: deque[Step]) -> list[tuple[str, int]]:
-        start_ms = self._window_start_ms()
-        return [action for action, ts in history if ts >= start_ms]
 
     def _saved(self, model: Ig2Vec) -> tuple[Saved, dict[str, float]]:
         """A model as it is stored, and what is told of it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,10 @@ import numpy as np
 from infra.config import Settings
 from infra.stores import Store
 from models.columns import Rows
+from models.diversity import DiversityConfig
+from models.experiment import Treatment
 from models.explanation import explain, explain_grid
+from models.exploration import ExplorationConfig
 from models.explore import ExploreConfig, Found, find, funnel
 from models.funnel_audit import Survival, survival
 from models.grid import GridDocument, from_json, to_json
@@ -72,6 +75,23 @@ class Cursor(msgspec.Struct, array_like=True):
         return cursor
 
 
+def explore_config(settings: Settings) -> ExploreConfig:
+    """The part of the settings that grids depend on."""
+    return ExploreConfig(
+        size=settings.grid_size,
+        diversity=DiversityConfig(
+            author_spacing=settings.author_spacing,
+            author_cap=settings.author_cap,
+            seed_cap=settings.seed_cap,
+        ),
+        exploration=ExplorationConfig(
+            share=settings.exploration_share,
+            max_age_ms=settings.exploration_max_age_ms,
+            max_views=settings.exploration_max_views,
+        ),
+    )
+
+
 class Explorer:
     """Makes grids from the world in memory."""
 
@@ -81,29 +101,31 @@ class Explorer:
         world: World,
         store: Store,
         queries: LiveQueries | None = None,
+        treatment_of: Callable[[str], Treatment] = lambda viewer_id: Treatment(),
     ) -> None:
         self._settings = settings
         self._queries = queries or LiveQueries(settings)
+        self._treatment_of = treatment_of
         self._world = world
         self._store = store
-        self._config = ExploreConfig(size=settings.grid_size)
+        self._config = explore_config(settings)
         #: What the earlier passes lose, measured on a sample of the grids made.
         self.audit = FunnelAudit(settings.audit_share, self._survival)
 
     def make(
         self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
     ) -> list[bytes]:
-        """The first pages as JSON; viewers of one query are ranked in one batch."""
+        """The first pages as JSON; viewers of one arm are ranked in one batch."""
         by_arm: dict[str, list[int]] = {}
         for at, viewer_id in enumerate(viewer_ids):
-            by_arm.setdefault(self._queries.arm(viewer_id), []).append(at)
+            by_arm.setdefault(self._treatment_of(viewer_id).arm, []).append(at)
         grids = [b""] * len(viewer_ids)
         for places in by_arm.values():
             found = self._find(
                 [viewer_ids[at] for at in places], [states[at] for at in places], now
             )
             for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
-                grids[at] = to_json(trace.grid().document(self._world))
+                grids[at] = to_json(trace.grid.document(self._world))
         for viewer_id, state in zip(viewer_ids, states, strict=True):
             self.audit.sample(viewer_id, state)
         return grids
@@ -124,9 +146,10 @@ class Explorer:
         rows = catalog.media_rows([item.media_id for item in document.items])
         if (rows < 0).any() or catalog.deleted_n[rows].any():
             return False
+        treatment = self._treatment_of(document.viewer_id)
         live = {
-            **self._world.versions(),
-            "query": self._queries.of(document.viewer_id).plan.version,
+            **treatment.versions(self._world),
+            "query": self._queries.of(treatment.query).plan.version,
         }
         return all(document.versions.get(name) == version for name, version in live.items())
 
@@ -153,7 +176,7 @@ class Explorer:
         world = self._world
         rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
         [trace] = funnel(self._find([viewer_id], [state], now, rows), world, self._config)
-        return trace.grid().document(world)
+        return trace.grid.document(world)
 
     def _find(
         self,
@@ -162,14 +185,16 @@ class Explorer:
         now: int,
         served: Rows | None = None,
     ) -> Found:
-        """Candidates of viewers who have one query; `served` is of the only one."""
+        """Candidates of viewers of one arm; `served` is of the only one."""
         fold = self._settings.fold_config()
         viewers = [
             ViewerContext.from_state(viewer_id, state, self._world, now, fold)
             for viewer_id, state in zip(viewer_ids, states, strict=True)
         ]
-        query = self._queries.of(viewer_ids[0])
-        return find(viewers, self._world, now, None if served is None else [served], query)
+        treatment = self._treatment_of(viewer_ids[0])
+        query = self._queries.of(treatment.query)
+        already = None if served is None else [served]
+        return find(viewers, self._world, now, already, query, treatment)
 
     def _survival(self, viewer_id: str, state: ViewerState) -> Survival:
         found = self._find([viewer_id], [state], now_ms())
@@ -183,17 +208,17 @@ class Explorer:
         [trace] = funnel(found, world, self._config)
         told = {
             "viewer_id": viewer_id,
-            "generated_at_ms": trace.generated_at_ms,
-            "reflects_ts": trace.reflects_ts,
-            "weights": world.weights,
-            "versions": trace.versions,
+            "generated_at_ms": trace.grid.generated_at_ms,
+            "reflects_ts": trace.grid.reflects_ts,
+            "weights": found.treatment.weights or world.weights,
+            "versions": trace.grid.versions,
             "candidates": len(trace.candidates),
             "kept": [len(trace.first_k), len(trace.second_m), len(trace.shown)],
-            "dropped": trace.dropped,
+            "dropped": trace.grid.dropped,
         }
         if media_id is None:
-            return {**told, "items": explain_grid(trace, world, world.weights)}
-        return {**told, "media": explain(media_id, trace, found, world, world.weights)}
+            return {**told, "items": explain_grid(trace, found, world)}
+        return {**told, "media": explain(media_id, trace, found, world)}
 
     async def query(self, viewer_id: str, text: str) -> dict[str, Any]:
         """What a query gives a viewer, and how it came to that.

@@ -1,4 +1,4 @@
-"""The queries that find candidates: read from files, arms by viewer, changed while they serve.
+"""The queries that find candidates: read from files, changed while they serve.
 
 ``EXPLORE_QUERY`` names a file, or a folder whose ``*.igql`` are queries by the names of their
 files. A version that does not parse and check is refused, and the one before stays live.
@@ -10,14 +10,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
 from infra.config import Settings
 from infra.errors import SettingsError
 from infra.metrics import QUERIES_REFUSED, SOURCES_OUT
-from models.columns import hash_id
 from models.igql.errors import IgqlError
 from models.igql.executor import Executor
 from models.igql.planner import Plan
@@ -27,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 #: How often files are looked at.
 LOOK_S: Final = 1.0
-#: Hashes of ids are below this.
-_HASHES: Final = 1 << 31
 
 
 def count_source(source: str, outcome: str) -> None:
@@ -40,7 +36,8 @@ class LiveQueries:
     """The queries of the settings, as they are in their files now.
 
     Raises:
-        SettingsError: a file is not there or a query is wrong at the start; arms name no query.
+        SettingsError: a file is not there or a query is wrong at the start, or it does not say
+            which of several queries is the default one.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,21 +59,24 @@ class LiveQueries:
                 f"EXPLORE_QUERY={settings.explore_query!r}: query {name!r} is wrong:\n{error}"
             ) from error
         self._texts = texts
-        self._arms = _arms(settings.explore_query_arms, list(texts))
+        if EXPLORE not in texts and len(texts) > 1:
+            raise SettingsError(
+                f"EXPLORE_QUERY={settings.explore_query!r} has the queries {', '.join(texts)}: "
+                f"call the one that serves where no arm names another {EXPLORE}.igql"
+            )
 
-    def of(self, viewer_id: str) -> CandidateQuery:
-        """The query of a viewer's arm."""
-        name = self.arm(viewer_id)
+    def of(self, name: str = "") -> CandidateQuery:
+        """A query by its name, by default the one that serves where no arm names another.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        name = name or (EXPLORE if EXPLORE in self._plans else next(iter(self._plans)))
         return CandidateQuery(self._plans[name], self._executor, name)
 
-    def arm(self, viewer_id: str) -> str:
-        """The arm of a viewer: the same for as long as the shares are."""
-        # Not the bare id: other experiments hash that.
-        at = hash_id(f"explore_query/{viewer_id}") / _HASHES
-        for name, until in self._arms:
-            if at < until:
-                return name
-        return self._arms[-1][0]
+    def names(self) -> list[str]:
+        """Names of the queries."""
+        return sorted(self._plans)
 
     def asked(self, text: str) -> CandidateQuery:
         """A query that somebody asks for, on the tables of the live ones.
@@ -139,33 +139,3 @@ class LiveQueries:
         if not found and not self._plans:
             raise FileNotFoundError(f"there is no *.igql in {path}")
         return found
-
-
-def _arms(text: str, names: list[str]) -> list[tuple[str, float]]:
-    """Arms and where in [0, 1) each ends.
-
-    Raises:
-        SettingsError: the setting names no query of the folder, or a share is no positive number.
-    """
-    if not text:
-        if len(names) > 1 and EXPLORE not in names:
-            raise SettingsError(
-                f"EXPLORE_QUERY has the queries {', '.join(names)}: say in EXPLORE_QUERY_ARMS who "
-                f"gets which, as in {names[0]}=0.9,{names[1]}=0.1, or name one {EXPLORE}.igql"
-            )
-        return [(EXPLORE if EXPLORE in names else names[0], 1.0)]
-    shares: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, said = (piece.strip() for piece in part.partition("="))
-        try:
-            share = float(said)
-        except ValueError:
-            share = 0.0
-        if name not in names or not 0.0 < share < float("inf"):
-            raise SettingsError(
-                f"EXPLORE_QUERY_ARMS={text!r}: {part.strip()!r} is no arm; write name=share, "
-                f"with a share above 0 and a name among {', '.join(names)}"
-            )
-        shares[name] = share
-    ends = accumulate(share / sum(shares.values()) for share in shares.values())
-    return list(zip(shares, ends, strict=True))

@@ -14,6 +14,7 @@ from infra.api import create_api, serving
 from infra.artifacts import Artifact, ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
+from infra.experiment_store import ExperimentStore
 from infra.index_files import IndexFolder
 from infra.kafka import IMPRESSIONS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Message
 from infra.redis_store import RedisStore, connect
@@ -24,11 +25,13 @@ from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.explorer import Explorer
 from streams.index_refresh import refresh_index
+from streams.live_experiment import LiveExperiment
 from streams.live_queries import LiveQueries
 from streams.lookup import Lookup
 from streams.ranking import Ranking
 from streams.topology import add_ranking
 from streams.versions import RANKERS, Record, last_good, versions
+from streams.weights import WeightsDesk
 from streams.world_feed import FEED_TOPICS, WorldFeed
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
@@ -73,7 +76,8 @@ def _bundle(artifact: Artifact) -> RankerBundle:
 async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Rank and serve until left; the future ends when a part of it fails."""
     async with AsyncExitStack() as stack:
-        store = RedisStore(connect(config), config)
+        redis = connect(config)
+        store = RedisStore(redis, config)
         stack.push_async_callback(store.close)
         await store.start()
         outbox = Outbox(config)
@@ -83,9 +87,13 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
         queries = LiveQueries(config)
-        explorer = Explorer(config, world, store, queries)
+        artifacts = ArtifactStore(config.artifacts_url)
+        experiments = ExperimentStore(redis)
+        experiment = LiveExperiment(experiments, queries, artifacts)
+        await experiment.start()
+        explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
-        live = LiveRankers(world, ArtifactStore(config.artifacts_url), ranking)
+        live = LiveRankers(world, artifacts, ranking)
         follower = Follower(config, cluster.partitions, FEED_TOPICS)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
@@ -107,6 +115,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 logger.warning("impression of %s not logged: %r", viewer_id, error)
 
         lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
+        api = create_api(lookup, WeightsDesk(experiments, experiment))
         app = faust_app("ranking", config)
         add_ranking(app, ranking)
         following = asyncio.ensure_future(follower.run(handle, polled))
@@ -115,7 +124,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
         failed = await stack.enter_async_context(running(app))
-        served = await stack.enter_async_context(serving(create_api(lookup), config))
+        served = await stack.enter_async_context(serving(api, config))
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(
@@ -126,6 +135,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 refresh_index(world, folder),
                 queries.follow(ranking.refresh),
                 explorer.audit.run(),
+                experiment.follow(ranking.refresh),
             )
         )
 

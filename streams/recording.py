@@ -71,7 +71,7 @@ class Recording(msgspec.Struct):
             before = [s for s in steps if until_ms is None or s.ts_ms < until_ms]
             if before:
                 histories.add(viewer, before)
-        histories.forget_new()
+        histories.take_new()
         return histories
 
     def sessions(

@@ -14,15 +14,12 @@ from infra.config import Settings
 from infra.doctor import kafka_hello, redis_hello
 from infra.embedded import start_kafka, start_redis
 from infra.supervisor import ChildSpec, Supervisor, check_port, free_port
+from infra.threads import ONE_THREAD
 
 ROLES: Final = ("worker", "learner", "ranker")
 #: The learner imports torch and gensim, which takes a while on a cold disk.
 START_TIMEOUT_S: Final = 180.0
 
-#: One thread per process: the processes themselves already fill the cores.
-ONE_THREAD: Final = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
 #: The embedded broker is not Apache Kafka: a group join waits for half the session timeout, and a
 #: fetch that finds nothing waits out its time even when a record arrives, while looking at every
 #: partition again and again. So the wait is short where a grid depends on it, and there are few

@@ -63,6 +63,7 @@ class Training:
         self._sender = sender
         self._builder = ExampleBuilder(world, ExampleConfig(fold=settings.fold_config()))
         self._world = world
+        self._queries = LiveQueries(settings)
         self._unsorted: list[Observed] = []
         self._examples = Examples.empty()
         self._new_positives = 0
@@ -131,8 +132,9 @@ class Training:
         # Viewers without history must be served well, too.
         viewers += [(f"new-{number}", ViewerState()) for number in range(len(viewers) // 10 + 1)]
         fold = self._settings.fold_config()
-        # By the queries that serve: what is distilled must sort what they find.
-        return candidate_sets(viewers, self._world, now_ms(), LiveQueries(self._settings).of, fold)
+        # By the query that serves: what is distilled must sort what it finds.
+        self._queries.reload()
+        return candidate_sets(viewers, self._world, now_ms(), lambda _: self._queries.of(), fold)
 
     async def _train(self, examples: Examples, sets: CandidateSets) -> None:
         started = time.monotonic()

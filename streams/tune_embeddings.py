@@ -24,7 +24,7 @@ from streams.recording import Recording
 #: What is tried of each setting beside its default.
 SWEEP: Final[Mapping[str, Sequence[float]]] = {
     "dimension": (16, 64),
-    "epochs": (5, 10, 60),
+    "epochs": (5, 20),
     "window": (5, 20),
     "sample": (0.0, 1e-4),
     "ns_exponent": (-0.5, 0.0, 0.5, 1.0),

@@ -9,14 +9,19 @@ import numpy as np
 
 from models.columns import UNKNOWN
 from models.igql.execution import Execution
-from models.igql.sets import ColumnSet, concatenate
+from models.igql.sets import ColumnSet, concatenate, turns
 
 #: Later than any media of a branch with a weight is due.
 _NEVER: Final = 1e12
 
 
-def blend(execution: Execution, parts: Sequence[ColumnSet], weights: Sequence[float]) -> ColumnSet:
-    """Interleave ordered parts.
+def blend(
+    execution: Execution,
+    parts: Sequence[ColumnSet],
+    weights: Sequence[float],
+    cut: int | None = None,
+) -> ColumnSet:
+    """Interleave ordered parts, to the first `cut` media of each viewer.
 
     Of each viewer the i-th media of a part (from 0) is due at (i + ½) / weight, equal ones in the
     order of the parts. So a part that runs out, fails or has nothing for a viewer leaves its share
@@ -35,15 +40,18 @@ def blend(execution: Execution, parts: Sequence[ColumnSet], weights: Sequence[fl
         part_n = part_n[np.argsort(viewer_n.astype(np.uint16), kind="stable")]
     first_n = execution.first_places(joined, joined.row_n, joined.seed_n != UNKNOWN)
     kept = np.flatnonzero(first_n == np.arange(len(joined)))
-    joined, part_n = joined.take(kept), part_n[kept]
-    group_n = joined.viewer_n * np.int32(len(parts)) + part_n
+    viewer_n, part_n = joined.viewer_n[kept], part_n[kept]
+    group_n = viewer_n * np.int32(len(parts)) + part_n
     size_g = np.bincount(group_n, minlength=viewers * len(parts))
     turn_n = np.arange(len(kept)) - (np.cumsum(size_g) - size_g)[group_n]
     weight_n = np.asarray(weights, np.float64)[part_n]
     standing_in_n = weight_n == 0.0
     due_n = (turn_n + 0.5) / np.where(standing_in_n, 1.0, weight_n)
     due_n[standing_in_n] += _NEVER
-    order_n = (
-        np.argsort(due_n, kind="stable") if viewers == 1 else np.lexsort((due_n, joined.viewer_n))
-    )
-    return joined.take(order_n)
+    if viewers == 1:
+        order_n = np.argsort(due_n, kind="stable")[:cut]
+    else:
+        order_n = np.lexsort((due_n, viewer_n))
+        if cut is not None:
+            order_n = order_n[turns(viewer_n[order_n]) < cut]
+    return joined.take(kept[order_n])

@@ -190,6 +190,11 @@ class MediaQuery(_WithAccounts):
         return self
 
     @_operator
+    def similar_image(self, max_num_to_retrieve: int = 100) -> Self:
+        """Media whose pictures look most like those of these."""
+        return self
+
+    @_operator
     def filter(
         self,
         *predicates: Condition,

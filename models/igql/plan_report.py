@@ -93,6 +93,7 @@ class PlanReport:
                     "fetched": step.fetched,
                     "dropped": step.dropped,
                     "notes": step.notes,
+                    "failed": step.failed,
                 }
                 for node, step in self.steps.items()
             ],

@@ -108,6 +108,13 @@ class ColumnSet:
         """The same rows with other scores."""
         return replace(self, score_n=score_n)
 
+    def ranked(self) -> ColumnSet:
+        """The same rows, ranked in their present order."""
+        return ColumnSet(
+            self.type, self.viewer_n, self.row_n, self.source_n, self.seed_n, self.score_n,
+            turns(self.viewer_n), self.columns,
+        )  # fmt: skip
+
     def from_source(self, code: int) -> ColumnSet:
         """The same rows, all brought in by one source."""
         source_n = np.full(len(self), code, np.int16)
@@ -149,15 +156,17 @@ class ColumnSet:
     ) -> ColumnSet:
         """The same rows for each row of this set, without a seed: what a global source gives."""
         n, k = len(self), len(row_k)
+        rank_k = np.arange(k, dtype=np.int32)
         score_k = np.zeros(k, np.float32) if score_k is None else score_k.astype(np.float32)
+        row_k = row_k.astype(np.int32, copy=False)
         return ColumnSet(
             to,
-            np.repeat(self.viewer_n, k),
-            np.tile(row_k.astype(np.int32, copy=False), n),
+            self.viewer_n.repeat(k),
+            row_k if n == 1 else np.tile(row_k, n),
             np.zeros(n * k, np.int16),
             np.full(n * k, UNKNOWN, np.int32),
-            np.tile(score_k, n),
-            np.tile(np.arange(k, dtype=np.int32), n),
+            score_k if n == 1 else np.tile(score_k, n),
+            rank_k if n == 1 else np.tile(rank_k, n),
             _at(self.columns, np.repeat(np.arange(n), k)) if self.columns else _NO_COLUMNS,
         )
 

@@ -26,7 +26,7 @@ from streams.clock import now_ms
 #: Viewers active at once: at 5,000 events/s each of them does something every 20 seconds.
 VIEWERS: Final = 100_000
 #: Events leave in small groups this often: steady for those who read them, cheap to send.
-TICK_S: Final = 0.02
+TICK_S: Final = 0.05
 
 
 class Sent(msgspec.Struct):

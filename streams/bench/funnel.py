@@ -107,8 +107,8 @@ def _read(path: Path) -> tuple[World, list[Observed]]:
             accounts.append(parse_account(line.value))
         elif line.topic in (*MEDIA_EVENT_TOPICS, FOLLOW_TOPIC):
             event = parse_event(line.topic, line.value, now)
-            follow = isinstance(event, FollowEvent)
-            observed.append((None if follow else action_of(line.topic, event), event))
+            action = None if isinstance(event, FollowEvent) else action_of(line.topic, event)
+            observed.append((action, event))
     world = World()
     world.apply_accounts(accounts)
     world.apply_media(media)

@@ -113,7 +113,7 @@ class _Grids:
         marks.append(time.thread_time())
         traces = funnel(found, self._world, self._config)
         marks.append(time.thread_time())
-        documents = [to_json(trace.grid().document(self._world)) for trace in traces]
+        documents = [to_json(trace.grid.document(self._world)) for trace in traces]
         marks.append(time.thread_time())
         return documents
 

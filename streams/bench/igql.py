@@ -24,28 +24,29 @@ from streams.bench.igql_reference import ReferenceWorld
 from streams.bench.igql_reference import run as run_reference
 from streams.bench.igql_world import NOW_MS, ClusteredWorld
 
-ACCOUNTS: Final = 100_000
-EVENTS: Final = 600_000
+ACCOUNTS = 100_000
+#: Of the larger world; the smaller one has a tenth.
+MEDIA = 1_000_000
+EVENTS = 600_000
 LIKES: Final = 40
 VIEWERS: Final = 320
 BATCH: Final = 32
 #: Viewers that the plain Python is timed for.
-PLAIN: Final = 20
+PLAIN = 20
 ROUNDS: Final = 3
 
 
-def run(settings: Settings, *, media: int = 1_000_000, viewers: int = VIEWERS) -> dict[str, Any]:
+def run(settings: Settings, *, viewers: int = VIEWERS) -> dict[str, Any]:
     """Measure.
 
     Args:
-        media: of the larger world; the smaller one has a tenth.
         viewers: asked for one by one; at least a batch of 32.
     """
-    small = _Measured(ClusteredWorld(ACCOUNTS, media // 10, EVENTS), viewers)
+    small = _Measured(ClusteredWorld(ACCOUNTS, MEDIA // 10, EVENTS), viewers)
     small.singles(small.viewers)
     small_ms = small.singles(small.viewers)
     del small
-    large = _Measured(ClusteredWorld(ACCOUNTS, media, EVENTS), viewers)
+    large = _Measured(ClusteredWorld(ACCOUNTS, MEDIA, EVENTS), viewers)
     cold_ms = large.singles(large.viewers)
     liked_ms = large.singles(large.viewers_with_one_more_like)
     warm_ms = large.singles(large.viewers)
@@ -65,7 +66,7 @@ def run(settings: Settings, *, media: int = 1_000_000, viewers: int = VIEWERS) -
         "python_ms": round(plain_ms, 2),
         "candidates": candidates,
         "accounts": ACCOUNTS,
-        "media": media,
+        "media": MEDIA,
         "likes": LIKES,
         "viewers": viewers,
     }

@@ -19,9 +19,10 @@ from infra.errors import FreshgridError
 from infra.kafka import ClusterInfo, Ends, prepare_cluster
 from infra.redis_store import RedisStore, connect
 from infra.supervisor import ChildSpec, Supervisor
+from infra.threads import ONE_THREAD
 from models.events import EVENT_TOPICS
 from streams.bench.processes import cpu_seconds
-from streams.stack import EMBEDDED_KAFKA, ONE_THREAD, role_argv, start_servers
+from streams.stack import EMBEDDED_KAFKA, role_argv, start_servers
 
 #: As many as the default setting gives a topic on a broker of one's own.
 PARTITIONS: Final = 8

@@ -1,6 +1,7 @@
 """Every benchmark runs, at sizes that say nothing about speed, and gives the figures it names."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,8 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.errors import SettingsError
 from infra.kafka import prepare_cluster
-from streams.bench import BENCHES, growth, ingest, memory, retrieval, run_bench
+from models.ig2vec_config import Ig2VecConfig
+from streams.bench import BENCHES, embeddings, growth, ingest, memory, retrieval, run_bench
 from streams.bench.background import send_steadily
 from streams.bench.population import TOPICS
 from streams.bench.servers import NotEmptyError, bench_servers
@@ -66,6 +68,19 @@ def test_retrieval_finds_what_it_should_at_any_size(monkeypatch: pytest.MonkeyPa
     assert 2 * 4 * retrieval.DIMENSION < figures["bytes_per_account"] < 1000
     for name in ("speedup_over_exact", "insert_visible_ms", "swap_p99_ratio", "growth_100k_1m"):
         assert figures[name] > 0
+
+
+def test_embeddings_are_measured_beside_fits_and_gensim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "Ig2VecConfig", partial(Ig2VecConfig, epochs=1))
+    figures = embeddings.run(Settings(), seeds=1)
+    for name in ("full", "incremental", "default", "random", "start"):
+        assert 0 < figures[f"probe_f1_{name}"] < 1
+    for name in ("cpu_share", "tokens_per_s", "gensim_tokens_per_s"):
+        assert figures[name] > 0
+    [of_seed] = figures["runs"]
+    assert of_seed["full"]["accounts"] == of_seed["default"]["accounts"] == figures["accounts"]
+    assert of_seed["new_words"] > 0
+    assert (figures["fitted_days"], figures["stream_days"]) == (7, 7)
 
 
 async def test_the_background_is_steady_and_tells_its_ends() -> None:

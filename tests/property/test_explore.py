@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from models.candidates import Candidates
 from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
+from models.experiment import Treatment
 from models.explanation import explain, explain_grid
+from models.exploration import ExplorationConfig
 from models.explore import ExploreConfig, cut, explore, find, finite, funnel, top
 from models.features import (
     DENSE_NAMES,
@@ -112,6 +114,9 @@ def context(case: Case) -> ViewerContext:
 
 SMALL = ExploreConfig(first=20, second=12, size=8)
 SMALL_QUERY = CandidateQuery(planned(explore_text().replace("take(500)", "take(30)")))
+EXPLORING = ExploreConfig(
+    first=20, second=12, size=8, exploration=ExplorationConfig(share=0.25, max_age_ms=30 * DAY)
+)
 EVERYTHING = CandidateQuery(planned(explore_text().replace("500", "10000")))
 
 
@@ -154,6 +159,47 @@ def test_a_grid_is_full_when_enough_may_be_shown(case: Case) -> None:
     assert all(count > 0 for count in found.report.dropped().values())
     grid = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY)
     assert len(grid) == min(len(everything), SMALL.size)
+
+
+@settings(max_examples=100)
+@given(case=cases(), pick=st.integers(0, 7), late=st.booleans())
+def test_a_see_fewer_taken_back_leaves_the_grid_as_it_was(
+    case: Case, pick: int, late: bool
+) -> None:
+    # Large lanes: what falls out of small ones is another matter.
+    fold = FoldConfig()
+
+    def shown() -> list[tuple[str, float]]:
+        document = explore(context(case), case.world, EXPLORING, NOW, query=SMALL_QUERY).document(
+            case.world
+        )
+        return [(item.media_id, item.value) for item in document.items]
+
+    before = shown()
+    if not before:
+        return
+    media_id = before[pick % len(before)][0]
+    author_id = case.media[media_id].author_id
+    see_fewer = MediaEvent("unwanted", "viewer", media_id, NOW - 2000)
+    undo = MediaEvent("unwanted", "viewer", media_id, NOW - 1000, undo=True)
+    first, second = (undo, see_fewer) if late else (see_fewer, undo)
+    fold_media_event(case.state, Action.SEE_FEWER, first, author_id, fold)
+    if not late:
+        between = shown()
+        assert media_id not in {name for name, _ in between}
+    fold_media_event(case.state, Action.SEE_FEWER, second, author_id, fold)
+    assert shown() == before
+
+
+@settings(max_examples=60)
+@given(case=cases())
+def test_in_feed_mode_items_stand_in_order_of_value_alone(case: Case) -> None:
+    grid = explore(
+        context(case), case.world, EXPLORING, NOW, query=SMALL_QUERY, treatment=Treatment(feed=True)
+    )
+    assert (np.diff(grid.value_n) <= 0).all()
+    assert (grid.propensity_n == 1.0).all()
+    assert grid.versions["mode"] == "feed"
 
 
 @settings(max_examples=60)
@@ -219,7 +265,7 @@ def test_a_batch_gives_what_its_viewers_would_get_alone(case: Case) -> None:
     together = funnel(find(viewers, case.world, NOW, query=SMALL_QUERY), case.world, SMALL)
     for viewer, trace in zip(viewers, together, strict=True):
         alone = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY).document(case.world)
-        document = trace.grid().document(case.world)
+        document = trace.grid.document(case.world)
         # What filters dropped is counted over the batch.
         assert document.items == alone.items
 
@@ -229,19 +275,17 @@ def test_a_batch_gives_what_its_viewers_would_get_alone(case: Case) -> None:
 def test_every_media_is_shown_or_was_dropped_at_one_stage(case: Case) -> None:
     found = find([context(case)], case.world, NOW, query=SMALL_QUERY)
     [trace] = funnel(found, case.world, SMALL)
-    document = trace.grid().document(case.world)
+    document = trace.grid.document(case.world)
     positions = {item.media_id: item.position for item in document.items}
     retrieved = set(case.world.catalog.media_ids(trace.candidates.media_n))
     passed = {"first_pass", "second_pass", "value", "diversity"}
     for media_id in [*case.media, "nobody knows it"]:
-        told = explain(media_id, trace, found, case.world, case.world.weights)
+        told = explain(media_id, trace, found, case.world)
         assert told.position == positions.get(media_id)
         assert (told.drop is None) == (media_id in positions)
         if told.drop is not None:
             assert (told.drop.stage in passed) == (media_id in retrieved)
-    for told, item in zip(
-        explain_grid(trace, case.world, case.world.weights), document.items, strict=True
-    ):
+    for told, item in zip(explain_grid(trace, found, case.world), document.items, strict=True):
         assert (told.media_id, told.position) == (item.media_id, item.position)
         terms = told.value
         assert terms is not None

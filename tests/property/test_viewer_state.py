@@ -221,7 +221,7 @@ def test_relations_and_suppressions_follow_the_newest_event(history):
             ties = {e.undo for e in events if e.ts == newest[0]}
             if len(ties) < 2:
                 assert (author in related_authors(state, kind)) == (not newest[1])
-    seen = {e.media_id for a, e in history if a is not None and not e.undo}
+    seen = {entry.media_id for entry in entries(state)}
     assert seen_media(state) == seen
 
 

@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from infra import metrics, redis_store
 from infra.config import Settings
+from infra.experiment_store import EXPERIMENT_KEY, HISTORY_KEY
 from infra.kafka import TOPICS
 from models import lanes, viewer_state
 from models.events import (
@@ -111,6 +112,8 @@ def test_every_key_of_redis_is_documented() -> None:
         redis_store._pages_key("1", "1"),
         redis_store._author_key("1"),
         redis_store._parked_key("1"),
+        EXPERIMENT_KEY,
+        HISTORY_KEY,
         "parked",
         SCHEDULE,
         STREAM_CLOCK,

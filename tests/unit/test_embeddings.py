@@ -94,7 +94,8 @@ class Learner:
 
     def close_session(self, *steps, ts=1):
         """A session of a new viewer: (account, action)."""
-        session = ClosedSession("v", ts, ts, [(*step, ts) for step in steps])
+        self._sessions += 1
+        session = ClosedSession(f"v-{self._sessions}", ts, ts, [(*step, ts) for step in steps])
         self.embeddings.closed([msgspec.json.encode(session)], self._finish)
 
     def _finish(self):
@@ -181,8 +182,10 @@ async def test_sessions_after_the_fit_change_vectors_of_the_same_space(quiet, tm
     learner.outbox.sent.clear()
     learner.close_sessions(3, authors="abwxyz", seed=1)
     await learner.until(lambda: learner.finished == 2)
-    assert learner.outbox.accounts() <= set("abwxyz")
+    # Of the session itself, and of histories that were rehearsed with it.
     assert learner.outbox.accounts() & set("ab")
+    assert learner.outbox.accounts() & set("cdef")
+    assert learner.outbox.accounts() <= set("abcdefwxyz")
     assert learner.outbox.spaces() == spaces
     assert learner.outbox.versions() == []
 

@@ -10,10 +10,11 @@ from models.account_index import RejectedVectorsError
 from models.candidates import Candidates
 from models.diversity import DiversityConfig
 from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Relation
-from models.explore import ExploreConfig, expect_see_fewer, explore
+from models.explore import ExploreConfig, explore
 from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
 from models.features import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, assemble
 from models.grid import GridDocument, from_json, to_json
+from models.judging import expect_see_fewer
 from models.queries import CandidateQuery, explore_text, planned
 from models.rankers import PriorRankers
 from models.value import Weights

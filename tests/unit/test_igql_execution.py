@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,8 +13,8 @@ from models.igql.execution import Execution
 from models.igql.executor import Executor, ExecutorConfig
 from models.igql.library import operators
 from models.igql.plan_report import describe
-from models.igql.planner import Mix, Node, Step, inputs
-from models.igql.registry import Arguments, Cost, SetType, count
+from models.igql.planner import Mix, Node, Plan, Step, inputs
+from models.igql.registry import Arguments, Cost, Kind, Parameter, SetType, count
 from models.igql.sets import ColumnSet
 from models.queries import CandidateQuery, explore_plan, planned
 from models.viewer_context import ViewerContext
@@ -284,3 +287,20 @@ def test_marginal_relevance_spreads_authors(world: World) -> None:
     assert sorted(before.tolist()) == sorted(after.tolist())
     assert before[0] == after[0]
     assert len(set(author_n[after[:8]].tolist())) >= len(set(author_n[before[:8]].tolist()))
+
+
+def test_the_example_of_ones_own_operator_in_the_guide_runs(world: World) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "igql.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [example] = [block for block in blocks if "@mine" in block]
+    names = {
+        "operators": operators, "SetType": SetType, "count": count, "Parameter": Parameter,
+        "Kind": Kind, "Cost": Cost, "planned": planned,
+    }  # fmt: skip
+    exec(example, names)
+    made = names["plan"]
+    assert isinstance(made, Plan)
+    found = Executor().run(made, [nobody(world)], world, NOW)
+    language_n = world.catalog.language_n[found.rows.row_n]
+    assert len(found.rows) and (language_n == world.catalog.language_code("de")).all()
+    assert not found.report.failures()

@@ -41,7 +41,9 @@ def test_a_repeat_of_an_author_falls_behind_and_falls_more_each_time() -> None:
     values = np.array([1.0, 0.99, 0.98, 0.9, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
     author = np.array([7, 7, 7, 1, 2, 3, 4, 5, 6, 8])
     none = np.full(10, -1)
-    order = diversify(values, author, none, 10, DiversityConfig(author_penalty=0.3)).tolist()
+    order = diversify(
+        values, author, none, 10, DiversityConfig(author_penalty=0.3, author_spacing=1)
+    ).tolist()
     # Unit = 1.0 − 0.3: the second post of author 7 costs 0.21, the third 0.42 in all.
     assert order[:5] == [0, 3, 1, 2, 4]
     assert order.index(2) - order.index(1) == 1

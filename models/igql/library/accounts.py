@@ -79,17 +79,13 @@ def account_nn(execution: Execution, seeds: ColumnSet, arguments: Arguments) -> 
         score_n=cosine_nk[seed_at, column],
     )
     found = found.take(_best_first(found))
-    return _ranked(execution.distinct(found).first(most, len(execution.viewers)))
+    return execution.distinct(found).first(most, len(execution.viewers)).ranked()
 
 
 def _best_first(rows: ColumnSet) -> NDArray[np.int64]:
     order_n = np.argsort(-rows.score_n, kind="stable")
     again = by_viewer(rows.viewer_n[order_n])
     return order_n if again is None else order_n[again]
-
-
-def _ranked(rows: ColumnSet) -> ColumnSet:
-    return rows.derive(np.arange(len(rows)), rows.type, rows.row_n)
 
 
 @operators.register(

@@ -15,7 +15,7 @@ from models.events import Action
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
-from models.igql.sets import ColumnSet, Positions
+from models.igql.sets import ColumnSet, Mask, Positions
 from models.viewer_context import ViewerContext
 
 #: A see-fewer among the newest so many keeps its author from being a seed.
@@ -28,7 +28,8 @@ def _cost(rows: float, arguments: Arguments) -> Cost:
 
 
 def _unwanted(viewer: ViewerContext) -> Rows:
-    return np.append(viewer.blocked, viewer.author_e[viewer.see_fewers(_SEE_FEWERS)])
+    see_fewers = viewer.author_e[viewer.see_fewers(_SEE_FEWERS)]
+    return np.concatenate([viewer.blocked, see_fewers])
 
 
 def _acted_on(
@@ -43,15 +44,13 @@ def _acted_on(
         viewer = execution.viewers[at]
         rows = events_of(viewer)
         media_e, author_e = viewer.media_e[rows], viewer.author_e[rows]
-        # A media counts once, as what happened to it last.
-        _, first = np.unique(media_e, return_index=True)
-        wanted_e = np.zeros(len(rows), np.bool_)
-        wanted_e[first] = True
-        wanted_e &= media_e != UNKNOWN
+        wanted_e = media_e != UNKNOWN
         unwanted = _unwanted(viewer)
         if len(unwanted):
             wanted_e &= ~np.isin(author_e, unwanted)
-        kept = np.flatnonzero(wanted_e)[:most]
+        # A media counts once, as what happened to it last.
+        wanted_e &= _first_of_each(media_e)
+        kept = wanted_e.nonzero()[0][:most]
         media.append(media_e[kept])
         authors.append(author_e[kept])
     at_n = np.repeat(np.arange(len(viewers)), [len(rows) for rows in media])
@@ -64,6 +63,13 @@ def _acted_on(
         seed_n=np.concatenate(authors),
         score_n=np.ones(len(at_n), np.float32),
     )
+
+
+def _first_of_each(rows: Rows) -> Mask:
+    order = rows.argsort(kind="stable")
+    first_n = np.ones(len(rows), np.bool_)
+    first_n[order[1:]] = rows[order[1:]] != rows[order[:-1]]
+    return first_n
 
 
 @operators.register(

@@ -33,5 +33,4 @@ def co_engaged(execution: Execution, media: ColumnSet, arguments: Arguments) -> 
         at_n, SetType.MEDIA, near_nk[at_n, column_n], score_n=score_nk[at_n, column_n]
     )
     found = execution.distinct(found)
-    found = found.derive(np.arange(len(found)), SetType.MEDIA, found.row_n)
-    return found.first(arguments["max_num_to_retrieve"], len(execution.viewers))
+    return found.ranked().first(arguments["max_num_to_retrieve"], len(execution.viewers))

@@ -39,5 +39,4 @@ def similar_image(execution: Execution, media: ColumnSet, arguments: Arguments) 
     found = execution.distinct(
         media.derive(at_n, SetType.MEDIA, near_nk[at_n, column_n], score_n=score_n[order_n])
     )
-    found = found.derive(np.arange(len(found)), SetType.MEDIA, found.row_n)
-    return found.first(most, len(execution.viewers))
+    return found.ranked().first(most, len(execution.viewers))

@@ -1,0 +1,245 @@
+"""The experiment in Redis: changed, remembered, followed; bad ones are refused while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from infra.artifacts import ArtifactStore
+from infra.config import Settings
+from infra.embedded import embedded_redis
+from infra.experiment_store import (
+    EXPERIMENT_KEY,
+    HISTORY_KEY,
+    MAX_HISTORY,
+    ExperimentError,
+    ExperimentStore,
+)
+from infra.metrics import EXPERIMENTS_REFUSED
+from infra.redis_bulk import connect
+from models.experiment import Arm, Experiment
+from models.value import Weights
+from streams import live_experiment
+from streams.live_experiment import LiveExperiment
+from streams.live_queries import LiveQueries
+from streams.versions import RANKERS
+from streams.weights import WeightsDesk, change_weights, set_experiment, stored, weights_history
+from tests.unit.test_ranking_passes import bundle
+
+TWO = Experiment(arms={"control": Arm(weights=Weights(like=3.0)), "other": Arm(feed=True)})
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with embedded_redis() as found:
+        yield found
+
+
+@pytest.fixture
+async def redis(url: str) -> AsyncIterator[Redis]:
+    client = connect(Settings(redis_url=url))
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def store(redis: Redis) -> ExperimentStore:
+    return ExperimentStore(redis)
+
+
+@pytest.fixture
+def settings(url: str, tmp_path: Path) -> Settings:
+    return Settings(redis_url=url, artifacts_url=str(tmp_path / "artifacts"))
+
+
+def live(store: ExperimentStore, settings: Settings) -> LiveExperiment:
+    return LiveExperiment(store, LiveQueries(settings), ArtifactStore(settings.artifacts_url))
+
+
+def everybody(experiment: Experiment) -> bytes:
+    return msgspec.json.encode(experiment)
+
+
+async def test_nothing_stored_is_one_arm_with_the_default_weights(
+    store: ExperimentStore, settings: Settings
+) -> None:
+    served = live(store, settings)
+    await served.start()
+    assert served.of("anybody").weights == Weights()
+    assert (served.of("anybody").arm, served.refused) == ("control", None)
+    assert await stored(store) == Experiment()
+
+
+async def test_a_change_says_who_when_old_and_new(store: ExperimentStore) -> None:
+    first = await change_weights(store, "ann", "", {"like": 2.0})
+    second = await change_weights(store, "bob", "control", {"save": 0.5})
+    assert first["old"] == msgspec.structs.asdict(Weights())
+    assert first["new"] == second["old"] == msgspec.structs.asdict(Weights(like=2.0))
+    assert second["new"] == msgspec.structs.asdict(Weights(like=2.0, save=0.5))
+    assert await weights_history(store, 10) == [second, first]
+    assert await weights_history(store, 1) == [second]
+    assert [(row["who"], row["arm"]) for row in (first, second)] == [
+        ("ann", "control"), ("bob", "control")
+    ]  # fmt: skip
+    assert 1_600_000_000_000 < first["at_ms"] <= second["at_ms"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "changes", "said"),
+    [
+        ("", {"likes": 1.0}, "no weight 'likes'"),
+        ("", {"like": float("nan")}, "weight like is nan"),
+        ("", {"see_fewer": -1.0}, "weight see_fewer is -1.0"),
+        ("", {"form": "x"}, "linear or log_linear"),
+        ("nobody", {"like": 1.0}, "no arm 'nobody'; the arms are control"),
+        ("", {}, "nothing to change"),
+    ],
+)
+async def test_a_wrong_change_changes_nothing(
+    store: ExperimentStore, arm: str, changes: dict[str, float], said: str
+) -> None:
+    with pytest.raises(ExperimentError, match=said):
+        await change_weights(store, "ann", arm, changes)
+    assert await store.read() is None
+    assert await store.history() == []
+
+
+async def test_changes_at_once_are_all_made(store: ExperimentStore) -> None:
+    names = ("like", "save", "see_fewer")
+    await asyncio.gather(*(change_weights(store, n, "", {n: 8.0}) for n in names))
+    assert (await stored(store)).arm("control").weights == Weights(like=8, save=8, see_fewer=8)
+    assert len(await store.history()) == 3
+
+
+async def test_the_history_is_bounded_and_skips_what_it_cannot_read(
+    redis: Redis, store: ExperimentStore
+) -> None:
+    await redis.lpush(HISTORY_KEY, *[b"{}"] * (MAX_HISTORY + 50))
+    await change_weights(store, "ann", "", {"like": 2.0})
+    assert await redis.llen(HISTORY_KEY) == MAX_HISTORY
+    assert [change.who for change in await store.history()] == ["ann"]
+
+
+async def test_what_nobody_could_have_set_is_refused_counted_once_and_overwritten_on_purpose(
+    redis: Redis, store: ExperimentStore, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = live(store, settings)
+    await change_weights(store, "ann", "", {"like": 2.0})
+    await served.start()
+    before = EXPERIMENTS_REFUSED._value.get()
+    for bad in (b"garbage", b'{"arms": {"control": {"weights": {"like": -1}}}}'):
+        await redis.set(EXPERIMENT_KEY, bad)
+        assert not await served.reload() and not await served.reload()
+        assert served.of("v").weights == Weights(like=2.0)
+        assert served.refused is not None
+    assert EXPERIMENTS_REFUSED._value.get() == before + 2
+    assert "weight like is -1.0" in caplog.text
+    # Nobody builds on it by accident.
+    with pytest.raises(ExperimentError, match=r"experiments set FILE"):
+        await change_weights(store, "bob", "", {"like": 4.0})
+    await set_experiment(store, settings, "bob", everybody(TWO))
+    assert await served.reload()
+    assert (served.refused, served.experiment) == (None, TWO)
+    assert (await store.history())[0].old is None
+
+
+async def test_a_process_that_starts_on_a_bad_one_serves_the_one_before(
+    redis: Redis, store: ExperimentStore, settings: Settings
+) -> None:
+    await set_experiment(store, settings, "ann", everybody(TWO))
+    await redis.set(EXPERIMENT_KEY, b'{"arms": {"control": {"query": "none"}}}')
+    served = live(store, settings)
+    await served.start()
+    assert served.experiment == TWO
+    assert served.refused is not None and "the queries are explore" in served.refused
+
+
+async def test_arms_get_their_queries_rankers_and_mode(
+    store: ExperimentStore, settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "queries"
+    folder.mkdir()
+    (folder / "explore.igql").write_text("user.popular()")
+    (folder / "new.igql").write_text("user.fresh()")
+    settings = settings.model_copy(update={"explore_query": str(folder)})
+    trained = bundle(1)
+    version = ArtifactStore(settings.artifacts_url).put(RANKERS, *trained.to_arrays())
+    arms = {"control": Arm(), "new": Arm(query="new"), "old": Arm(rankers=version, feed=True)}
+    await set_experiment(store, settings, "ann", everybody(Experiment(arms=arms)))
+    served = live(store, settings)
+    await served.start()
+    found = {t.arm: t for t in (served.of(f"v{i}") for i in range(100))}
+    assert found.keys() == arms.keys()
+    assert (found["new"].query, found["control"].query) == ("new", "")
+    assert found["old"].rankers is not None and found["old"].feed
+    assert found["old"].rankers.version == trained.version
+    assert found["control"].rankers is None
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        (b'{"query": "nwe"}', "arm a names the query 'nwe'; the queries are explore"),
+        (b'{"rankers": "0123"}', "arm a names the rankers '0123', which cannot be used"),
+        (b'{"colour": 1}', "unknown field `colour`"),
+    ],
+)
+async def test_arms_that_cannot_be_served_are_not_stored(
+    store: ExperimentStore, settings: Settings, arm: bytes, said: str
+) -> None:
+    with pytest.raises(ExperimentError) as error:
+        await set_experiment(store, settings, "ann", b'{"arms": {"a": ' + arm + b"}}")
+    assert said in str(error.value)
+    assert await store.read() is None
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "polled"])
+async def test_a_running_process_follows(
+    redis: Redis,
+    store: ExperimentStore,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    told: bool,
+) -> None:
+    # Told only, or polling only: each alone is enough.
+    monkeypatch.setattr(live_experiment, "POLL_S", 30.0 if told else 0.02)
+    served, changes = live(store, settings), []
+    await served.start()
+    following = asyncio.ensure_future(served.follow(lambda: changes.append(1)))
+    if told:
+        async with asyncio.timeout(20):
+            while not await redis.pubsub_channels():
+                await asyncio.sleep(0.01)
+        await change_weights(store, "ann", "", {"like": 2.0})
+    else:
+        await redis.set(EXPERIMENT_KEY, everybody(TWO))
+    await until(lambda: bool(changes))
+    assert served.of("v").weights == (Weights(like=2.0) if told else Weights(like=3.0))
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_the_desk_of_the_api_tells_what_is_served_and_refuses_in_one_sentence(
+    store: ExperimentStore, settings: Settings
+) -> None:
+    served = live(store, settings)
+    desk = WeightsDesk(store, served)
+    changed = await desk.set_weights("http", "", {"save": 9.0})
+    assert changed["new"]["save"] == 9.0
+    assert desk.weights()["arms"]["control"]["save"] == 2.0
+    await served.reload()
+    assert desk.weights() == {"arms": {"control": changed["new"]}, "refused": None}
+    with pytest.raises(ValueError, match="no weight 'x'"):
+        await desk.set_weights("http", "", {"x": 1.0})
