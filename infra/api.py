@@ -24,6 +24,10 @@ def _event_id(text: str) -> str:
     return text
 
 
+def _media_id(text: str | None) -> str | None:
+    return text if text is None else _event_id(text)
+
+
 ViewerId = Annotated[
     str,
     Path(description=f"The viewer's id, 1 to {MAX_ID_BYTES} bytes, URL-encoded."),
@@ -73,6 +77,10 @@ class Reader(Protocol):
         """What a query gives a viewer, as JSON; ValueError says what is wrong with the query."""
         ...
 
+    async def explain(self, viewer_id: str, media_id: str | None) -> bytes:
+        """Why a viewer sees each media of the grid, or sees one media or not, as JSON."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """How the ranking worker is doing."""
         ...
@@ -104,6 +112,14 @@ def create_api(reader: Reader, desk: Desk) -> FastAPI:
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
         return Response(body, media_type=JSON)
+
+    @api.get("/v1/explain")
+    async def explain(
+        viewer_id: Annotated[str, AfterValidator(_event_id)],
+        media_id: Annotated[str | None, AfterValidator(_media_id)] = None,
+    ) -> Response:
+        """Why each media of a grid made now is there, or what became of one media."""
+        return Response(await reader.explain(viewer_id, media_id), media_type=JSON)
 
     @api.get("/v1/weights")
     async def weights() -> dict[str, Any]:

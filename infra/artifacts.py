@@ -29,6 +29,7 @@ from typing import Any, Final, TypeVar
 import fsspec
 import msgspec
 import numpy as np
+from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from infra.errors import FreshgridError
@@ -130,8 +131,12 @@ class ArtifactStore:
         self._write(f"{folder}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest)))
         return version
 
-    def get(self, kind: str, version: str) -> Artifact:
+    def get(self, kind: str, version: str, *, mapped: bool = False) -> Artifact:
         """Load one version, every byte of it verified.
+
+        Args:
+            mapped: read-only arrays that stay in the file, where the store is a local folder, so
+                that the processes of a machine hold them in memory once.
 
         Raises:
             ArtifactMissingError: there is no such version.
@@ -147,7 +152,12 @@ class ArtifactStore:
             if _digest(data) != file.blake2b:
                 raise _damaged(path, "does not have the checksum the manifest says")
             try:
-                array = np.load(io.BytesIO(data), allow_pickle=False)
+                if mapped and isinstance(self._fs, LocalFileSystem):
+                    # A file is replaced as a whole and never written to, so what was verified is
+                    # what is mapped, whatever happens to its name.
+                    array = np.load(path, mmap_mode="r", allow_pickle=False)
+                else:
+                    array = np.load(io.BytesIO(data), allow_pickle=False)
             except (ValueError, EOFError) as error:
                 raise _damaged(path, f"is no array: {error}") from error
             if array.dtype.str != file.dtype or array.shape != file.shape:

@@ -45,6 +45,13 @@ KAFKA_FAILURES: Final = Counter(
 GRIDS: Final = Counter("freshgrid_grids", "Grids made and stored")
 GRIDS_WAITING: Final = Gauge("freshgrid_grids_waiting", "Viewers who wait for a grid")
 
+FUNNEL_BEST: Final = Counter(
+    "freshgrid_funnel_best",
+    "Media that the final pass puts on top of all candidates, of the grids audited",
+)
+FUNNEL_LOST: Final = Counter(
+    "freshgrid_funnel_lost", "Of those, the media that an earlier pass had cut", ["ranking_pass"]
+)
 QUERIES_REFUSED: Final = Counter(
     "freshgrid_queries_refused", "New versions of queries that were wrong; the old ones stay live"
 )

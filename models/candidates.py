@@ -47,7 +47,7 @@ class Candidates:
             np.arange(n, dtype=np.int32),
         )
 
-    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Candidates:
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Candidates:
         """These rows (or where a mask is true), ranks as they were."""
         return Candidates(
             self.media_n[rows],

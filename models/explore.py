@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.candidates import Candidates
 from models.columns import Rows
 from models.diversity import DiversityConfig, diversify
 from models.experiment import Treatment
-from models.exploration import ExplorationConfig, draw, is_new, seed_of
-from models.feature_schema import FeatureMatrix
-from models.features import FEATURE_VERSION, assemble
+from models.exploration import Drawn, ExplorationConfig, draw, is_new, seed_of
+from models.feature_schema import FEATURE_VERSION, FeatureMatrix
+from models.features import Assembly
 from models.grid import Grid
+from models.igql.executor import Executed
+from models.judging import Judged, judge
 from models.queries import CandidateQuery
-from models.rankers import Rankers
-from models.value import Weights, value
+from models.rankers import Pass
+from models.trace import Trace
 from models.viewer_context import ViewerContext
 from models.world import World
 
@@ -70,130 +75,202 @@ def explore(
         query: what finds the candidates; by default the one that comes with the package.
         treatment: what the viewer's arm gets; by default what is live in `world`.
     """
-    query, treatment = query or CandidateQuery(), treatment or Treatment()
-    served = exclude_media_rows[exclude_media_rows >= 0]
-    rankers = treatment.rankers or world.rankers
-    weights = treatment.weights or world.weights
-    diversity = DiversityConfig(enabled=False) if treatment.feed else config.diversity
-    found = query.find([viewer], world, now_ms, [served])
-    candidates = found.candidates()
-    features = assemble(viewer, candidates, world, now_ms)
-    media_n, author_n = candidates.media_n, world.catalog.author_n[candidates.media_n]
-    likeness_n = features.column("see_fewer_similarity")
-
-    behind_n = likeness_n >= config.demote_from
-    personal_n = (candidates.seed_n >= 0) & (likeness_n < config.demote_from / 2)
-    share = config.personal_share
-
-    first_n = finite(rankers.first.score(features))
-    ranked = top(first_n, media_n, behind_n)
-    kept = cut(ranked, max(config.first, config.second, config.size), personal_n, share)
-    first_rank = np.arange(len(kept))
-
-    second_n = finite(rankers.second.score(features.take(kept)))
-    ranked = top(second_n, media_n[kept], behind_n[kept])
-    best = cut(ranked, max(config.second, config.size), personal_n[kept], share)
-    kept, first_rank, second_n = kept[best], first_rank[best], second_n[best]
-
-    see_fewer_n = config.see_fewer_strength * likeness_n
-    judged = judge(features.take(kept), see_fewer_n[kept], rankers, weights)
-    seed_n, topic_n = candidates.seed_n[kept], world.catalog.topic_n[media_n[kept]]
-    # Without a seed the topic stands in for it, so a cold start is spread over topics.
-    group_n = np.where(seed_n >= 0, seed_n, np.where(topic_n > 0, topic_n + _TOPIC_GROUP, -1))
-    grouped = judged.value_n, author_n[kept], group_n
-    personal = personal_n[kept], int(share * config.size)
-    # In feed mode value alone decides.
-    slots = config.exploration.slots(config.size) if diversity.enabled else 0
-    slots = 0 if len(candidates) <= config.size else slots
-    shown = diversify(*grouped, config.size - slots, diversity, *personal)
-    drawn = None
-    if slots:
-        new_n = is_new(media_n, world, now_ms, config.exploration) & ~behind_n
-        drawn = draw(
-            np.flatnonzero(new_n), media_n, author_n, kept[shown], slots,
-            seed_of(viewer.viewer_hash, now_ms), world, config.exploration,
-        )  # fmt: skip
-        if drawn is None:
-            shown = diversify(*grouped, config.size, diversity, *personal)
-    rows, propensity_n = kept[shown], np.ones(len(shown))
-    second_n, second_rank, judged = second_n[shown], shown, judged.take(shown)
-    first_rank = first_rank[shown]
-    if drawn is not None:
-        # Whatever the passes thought of them: their places in the order are behind all others'.
-        extra, order = features.take(drawn.rows), drawn.order
-        rows = np.append(rows, drawn.rows)[order]
-        propensity_n = np.append(propensity_n, drawn.propensity_n)[order]
-        first_rank = np.append(first_rank, np.full(slots, len(candidates)))[order]
-        second_n = np.append(second_n, finite(rankers.second.score(extra)))[order]
-        second_rank = np.append(second_rank, np.full(slots, len(candidates)))[order]
-        judged = judged.append(judge(extra, see_fewer_n[drawn.rows], rankers, weights)).take(order)
-
-    return Grid(
-        viewer_id=viewer.viewer_id,
-        candidates=candidates.take(rows),
-        features=features.take(rows),
-        author_n=author_n[rows],
-        candidate_rank_n=rows,
-        first_score_n=first_n[rows],
-        first_rank_n=first_rank,
-        second_score_n=second_n,
-        second_rank_n=second_rank,
-        probabilities_n3=judged.probabilities_n3,
-        value_n=judged.value_n,
-        penalty_n=judged.penalty_n,
-        propensity_n=propensity_n,
-        candidate_count=len(candidates),
-        generated_at_ms=now_ms,
-        reflects_ts=viewer.reflects_ts,
-        dropped=found.report.dropped(),
-        versions={
-            **treatment.versions(world),
-            "index": world.index_version(),
-            "features": FEATURE_VERSION,
-            "query": query.plan.version,
-        },
-    )
+    found = find([viewer], world, now_ms, [exclude_media_rows], query, treatment)
+    return funnel(found, world, config)[0].grid
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What the final pass says of n media, and what that is worth.
+class Found:
+    """Candidates of viewers of one arm, one viewer's after the other's."""
 
-    Attributes:
-        probabilities_n3: like, save, see_fewer.
-        value_n: `penalty_n` taken off.
-        penalty_n: value taken off for likeness to what the viewer saw fewer of.
-    """
+    viewers: Sequence[ViewerContext]
+    query: CandidateQuery
+    treatment: Treatment
+    executed: Executed
+    now_ms: int
 
-    probabilities_n3: NDArray[np.floating]
-    value_n: NDArray[np.float64]
-    penalty_n: NDArray[np.float64]
 
-    def take(self, rows: NDArray[np.int64]) -> Judged:
-        """These rows."""
-        return Judged(self.probabilities_n3[rows], self.value_n[rows], self.penalty_n[rows])
+def find(
+    viewers: Sequence[ViewerContext],
+    world: World,
+    now_ms: int,
+    served: Sequence[Rows] | None = None,
+    query: CandidateQuery | None = None,
+    treatment: Treatment | None = None,
+) -> Found:
+    """Find the candidates of viewers of one arm; see :func:`explore`."""
+    query, treatment = query or CandidateQuery(), treatment or Treatment()
+    if served is not None:
+        served = [rows[rows >= 0] for rows in served]
+    executed = query.find(viewers, world, now_ms, served)
+    return Found(viewers, query, treatment, executed, now_ms)
 
-    def append(self, more: Judged) -> Judged:
-        """These rows, then those of `more`."""
-        return Judged(
-            np.concatenate([self.probabilities_n3, more.probabilities_n3]),
-            np.concatenate([self.value_n, more.value_n]),
-            np.concatenate([self.penalty_n, more.penalty_n]),
+
+def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
+    """Rank the candidates of each viewer; every pass scores the rows of all of them at once."""
+    treatment, share = found.treatment, config.personal_share
+    rankers, weights = treatment.rankers or world.rankers, treatment.weights or world.weights
+    candidates, bounds = found.executed.all_candidates()
+    assembly = Assembly.of(found.viewers, candidates, np.diff(bounds), world, found.now_ms)
+    likeness_n = assembly.column("see_fewer_similarity")
+    behind_n = likeness_n >= config.demote_from
+    personal_n = (candidates.seed_n >= 0) & (likeness_n < config.demote_from / 2)
+    spans = _spans(np.diff(bounds))
+    most = max(config.second, config.size)
+
+    first_n = _scores(rankers.first, assembly)
+    media_n = candidates.media_n
+    orders = [top(first_n[span], media_n[span], behind_n[span]) for span in spans]
+    firsts = [
+        cut(order, max(config.first, most), personal_n[span], share)
+        for order, span in zip(orders, spans, strict=True)
+    ]
+    kept, spans_k = _joined(firsts, spans)
+    passed = assembly.take(kept)
+    second_k = _scores(rankers.second, passed)
+    media_k, behind_k = media_n[kept], behind_n[kept]
+    orders_k = [top(second_k[span], media_k[span], behind_k[span]) for span in spans_k]
+    seconds = [
+        cut(order, most, personal_n[kept[span]], share)
+        for order, span in zip(orders_k, spans_k, strict=True)
+    ]
+    best, spans_m = _joined(seconds, spans_k)
+    features = passed.take(best).matrix()
+    see_fewer_n = config.see_fewer_strength * likeness_n
+    judged = judge(features, see_fewer_n[kept[best]], rankers, weights)
+
+    versions = {
+        **treatment.versions(world),
+        "index": world.index_version(),
+        "features": FEATURE_VERSION,
+        "query": found.query.plan.version,
+    }
+    dropped = found.executed.report.dropped()
+    traces = []
+    for at, viewer in enumerate(found.viewers):
+        n, k, m = spans[at], spans_k[at], spans_m[at]
+        whole = _Ranked(
+            viewer=viewer,
+            candidates=candidates.take(n),
+            author_n=assembly.rows.author_n[n],
+            behind_n=behind_n[n],
+            personal_n=personal_n[n],
+            kept_m=firsts[at][seconds[at]],
+            judged_m=judged.take(m),
         )
+        shown, drawn = _placed(whole, found, world, config)
+        rows, propensity_n = whole.kept_m[shown], np.ones(len(shown))
+        second_n, second_rank = second_k[k][seconds[at][shown]], shown
+        first_rank, final = seconds[at][shown], whole.judged_m.take(shown)
+        columns = features.take(m).take(shown)
+        if drawn is not None:
+            # Whatever the passes thought of them: their places are behind all others'.
+            extra, order = assembly.take(drawn.rows + n.start).matrix(), drawn.order
+            behind = np.full(len(drawn.rows), len(whole.candidates))
+            rows = np.append(rows, drawn.rows)[order]
+            propensity_n = np.append(propensity_n, drawn.propensity_n)[order]
+            first_rank = np.append(first_rank, behind)[order]
+            second_n = np.append(second_n, finite(rankers.second.score(extra)))[order]
+            second_rank = np.append(second_rank, behind)[order]
+            more = judge(extra, see_fewer_n[n][drawn.rows], rankers, weights)
+            final = final.append(more).take(order)
+            columns = FeatureMatrix.concatenate([columns, extra]).take(order)
+        grid = Grid(
+            viewer_id=viewer.viewer_id,
+            candidates=whole.candidates.take(rows),
+            features=columns,
+            author_n=whole.author_n[rows],
+            candidate_rank_n=rows,
+            first_score_n=first_n[n][rows],
+            first_rank_n=first_rank,
+            second_score_n=second_n,
+            second_rank_n=second_rank,
+            probabilities_n3=final.probabilities_n3,
+            value_n=final.value_n,
+            penalty_n=final.penalty_n,
+            propensity_n=propensity_n,
+            candidate_count=len(whole.candidates),
+            generated_at_ms=found.now_ms,
+            reflects_ts=viewer.reflects_ts,
+            dropped=dropped,
+            versions=versions,
+        )
+        traces.append(
+            Trace(
+                grid=grid,
+                candidates=whole.candidates,
+                author_n=whole.author_n,
+                likeness_n=likeness_n[n],
+                behind_n=whole.behind_n,
+                first_n=first_n[n],
+                first_order_n=orders[at],
+                first_k=firsts[at],
+                second_k=second_k[k],
+                second_order_k=orders_k[at],
+                second_m=seconds[at],
+                judged_m=whole.judged_m,
+                shown=rows,
+            )
+        )
+    return traces
 
 
-def judge(
-    features: FeatureMatrix, see_fewer_n: NDArray[np.floating], rankers: Rankers, weights: Weights
-) -> Judged:
-    """The final pass on these media, and their values.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranked:
+    """One viewer's candidates after the passes; `kept_m` are positions of those left."""
 
-    Args:
-        see_fewer_n: likelihood of a further see-fewer, as :func:`expect_see_fewer` takes it.
-    """
-    predicted_n3 = rankers.final.score(features)
-    probabilities_n3 = np.clip(np.nan_to_num(predicted_n3, nan=0.0), 0.0, 1.0)
-    value_n = value(expect_see_fewer(probabilities_n3, see_fewer_n), weights)
-    return Judged(probabilities_n3, value_n, value(probabilities_n3, weights) - value_n)
+    viewer: ViewerContext
+    candidates: Candidates
+    author_n: Rows
+    behind_n: NDArray[np.bool_]
+    personal_n: NDArray[np.bool_]
+    kept_m: NDArray[np.int64]
+    judged_m: Judged
+
+
+def _placed(
+    whole: _Ranked, found: Found, world: World, config: ExploreConfig
+) -> tuple[NDArray[np.int64], Drawn | None]:
+    """Positions within those left that the grid shows, in order, and what is drawn beside them."""
+    diversity = DiversityConfig(enabled=False) if found.treatment.feed else config.diversity
+    media_n, kept = whole.candidates.media_n, whole.kept_m
+    seed_m, topic_m = whole.candidates.seed_n[kept], world.catalog.topic_n[media_n[kept]]
+    # Without a seed the topic stands in for it, so a cold start is spread over topics.
+    group_m = np.where(seed_m >= 0, seed_m, np.where(topic_m > 0, topic_m + _TOPIC_GROUP, -1))
+    grouped = whole.judged_m.value_n, whole.author_n[kept], group_m
+    personal = whole.personal_n[kept], int(config.personal_share * config.size)
+    # In feed mode value alone decides.
+    slots = config.exploration.slots(config.size) if diversity.enabled else 0
+    slots = 0 if len(media_n) <= config.size else slots
+    shown = diversify(*grouped, config.size - slots, diversity, *personal)
+    if not slots:
+        return shown, None
+    new_n = is_new(media_n, world, found.now_ms, config.exploration) & ~whole.behind_n
+    drawn = draw(
+        np.flatnonzero(new_n), media_n, whole.author_n, kept[shown], slots,
+        seed_of(whole.viewer.viewer_hash, found.now_ms), world, config.exploration,
+    )  # fmt: skip
+    if drawn is None:
+        shown = diversify(*grouped, config.size, diversity, *personal)
+    return shown, drawn
+
+
+def _scores(one: Pass, rows: Assembly) -> NDArray[np.floating]:
+    return finite(one.score(rows.matrix(one.columns, sparse=False)))
+
+
+def _spans(sizes: Iterable[int]) -> list[slice]:
+    """Where each viewer's rows are, if they stand one after the other's."""
+    ends = list(accumulate(map(int, sizes), initial=0))
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def _joined(
+    kept: Sequence[NDArray[np.int64]], spans: Sequence[slice]
+) -> tuple[NDArray[np.int64], list[slice]]:
+    """Positions within each viewer's rows → positions among all, and each viewer's span there."""
+    rows = [positions + span.start for positions, span in zip(kept, spans, strict=True)]
+    return np.concatenate([np.empty(0, np.int64), *rows]), _spans(map(len, kept))
 
 
 def finite(score_n: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -214,7 +291,15 @@ def top(
         media_n: breaks ties.
         behind_n: rows that come after all others, whatever their score.
     """
-    return np.lexsort((media_n, -score_n, behind_n))
+    # One sort of whole numbers: behind, then the score from its highest, then the media. The bits
+    # of a float32 ascend with it if those of negative ones are turned round; adding 0 makes −0
+    # and 0 one number.
+    bits_n = (score_n.astype(np.float32) + np.float32(0)).view(np.uint32)
+    descending_n = np.where(bits_n >> 31, bits_n, ~bits_n & np.uint32(0x7FFFFFFF))
+    key_n = behind_n.astype(np.uint64) << np.uint64(63)
+    key_n |= descending_n.astype(np.uint64) << np.uint64(31)
+    key_n |= media_n.astype(np.uint64)
+    return np.argsort(key_n)
 
 
 def cut(
@@ -231,12 +316,3 @@ def cut(
     others = ranked[~kept_n[ranked]]
     kept_n[others[: k - int(kept_n.sum())]] = True
     return ranked[kept_n[ranked]]
-
-
-def expect_see_fewer(
-    probabilities_n3: NDArray[np.floating], likelihood_n: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """The probabilities, with an independent `likelihood_n` of a see-fewer added to the model's."""
-    adjusted_n3 = np.array(probabilities_n3, np.float64)
-    adjusted_n3[:, 2] = 1.0 - (1.0 - adjusted_n3[:, 2]) * (1.0 - np.clip(likelihood_n, 0.0, 1.0))
-    return adjusted_n3

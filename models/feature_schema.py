@@ -116,6 +116,7 @@ DENSE_NAMES: Final = tuple(f.name for f in FEATURES if f.kind == "dense")
 SPARSE_NAMES: Final = tuple(f.name for f in FEATURES if f.kind == "sparse")
 SPARSE_BUCKETS: Final = tuple(f.buckets for f in FEATURES if f.kind == "sparse")
 DENSE_INDEX: Final = {name: column for column, name in enumerate(DENSE_NAMES)}
+ALL_COLUMNS: Final = tuple(range(len(DENSE_NAMES)))
 
 #: What the distilled first pass looks at: cheap, and most of what decides.
 MINIMAL: Final = (
@@ -147,43 +148,52 @@ FEATURE_VERSION: Final = blake2b(
 
 
 class FeatureMatrix:
-    """Features of n candidates of one viewer (or rows of a training batch).
+    """Features of n candidates (or rows of a training batch).
 
     Args:
-        dense_nf: float32, one column per :data:`DENSE_NAMES`, all finite.
-        sparse_ns: int32 bucket ids, one column per :data:`SPARSE_NAMES`.
+        dense_nf: float32, one column per entry of `columns`, all finite.
+        sparse_ns: int32 bucket ids, one column per :data:`SPARSE_NAMES`; none where not wanted.
+        columns: which dense columns there are, in order; by default all.
     """
 
-    __slots__ = ("dense_nf", "sparse_ns")
+    __slots__ = ("columns", "dense_nf", "sparse_ns")
 
-    def __init__(self, dense_nf: NDArray[np.float32], sparse_ns: NDArray[np.int32]) -> None:
+    def __init__(
+        self,
+        dense_nf: NDArray[np.float32],
+        sparse_ns: NDArray[np.int32],
+        columns: tuple[int, ...] = ALL_COLUMNS,
+    ) -> None:
         self.dense_nf = dense_nf
         self.sparse_ns = sparse_ns
+        self.columns = columns
 
     def __len__(self) -> int:
         return len(self.dense_nf)
 
-    def take(self, rows: NDArray[np.integer]) -> FeatureMatrix:
+    def take(self, rows: NDArray[np.integer] | slice) -> FeatureMatrix:
         """The matrix of these rows, in this order."""
-        return FeatureMatrix(self.dense_nf[rows], self.sparse_ns[rows])
+        return FeatureMatrix(self.dense_nf[rows], self.sparse_ns[rows], self.columns)
 
     def column(self, name: str) -> NDArray[np.float32]:
         """One dense column by name, as a view."""
-        return self.dense_nf[:, DENSE_INDEX[name]]
+        return self.dense_nf[:, self.columns.index(DENSE_INDEX[name])]
 
-    @property
-    def minimal_nm(self) -> NDArray[np.float32]:
-        """The columns :data:`MINIMAL` of the first pass."""
-        return self.dense_nf[:, MINIMAL_COLUMNS]
+    def select(self, columns: tuple[int, ...]) -> NDArray[np.float32]:
+        """These dense columns, in this order."""
+        if columns == self.columns:
+            return self.dense_nf
+        return self.dense_nf[:, [self.columns.index(column) for column in columns]]
 
     @classmethod
     def concatenate(cls, parts: list[FeatureMatrix]) -> FeatureMatrix:
-        """The rows of all parts, in order."""
+        """The rows of all parts, in order; all have the same columns."""
         if not parts:
             return cls.empty()
         return cls(
             np.concatenate([part.dense_nf for part in parts]),
             np.concatenate([part.sparse_ns for part in parts]),
+            parts[0].columns,
         )
 
     @classmethod

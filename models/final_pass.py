@@ -10,12 +10,12 @@ Heads beyond :data:`HEADS` (long views) only help the trunk to learn and are not
 
 from __future__ import annotations
 
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.feature_schema import DENSE_NAMES, SPARSE_NAMES, FeatureMatrix
+from models.feature_schema import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, FeatureMatrix
 from models.networks import (
     Arrays,
     Embeddings,
@@ -46,6 +46,9 @@ class FinalPass:
     Raises:
         ModelError: the parts do not fit each other.
     """
+
+    #: Dense columns this pass reads.
+    columns: ClassVar[tuple[int, ...]] = ALL_COLUMNS
 
     def __init__(self, standardizer: Standardizer, embeddings: Embeddings, mlp: Mlp) -> None:
         dense, sparse = len(DENSE_NAMES), len(SPARSE_NAMES)

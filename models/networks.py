@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, FeatureMatrix
+from models.feature_schema import ALL_COLUMNS, FEATURE_VERSION, FeatureMatrix
 
 Float = NDArray[np.float32]
 #: Weights by name, as an artifact stores them.
@@ -240,7 +240,7 @@ class DensePass:
     #: For error messages.
     name: ClassVar[str] = "dense pass"
     #: Dense columns this pass reads, in order.
-    columns: ClassVar[tuple[int, ...]] = tuple(range(len(DENSE_NAMES)))
+    columns: ClassVar[tuple[int, ...]] = ALL_COLUMNS
 
     def __init__(self, standardizer: Standardizer, mlp: Mlp) -> None:
         width = len(self.columns)
@@ -258,9 +258,7 @@ class DensePass:
     @classmethod
     def select(cls, features: FeatureMatrix) -> Float:
         """The columns this pass reads, (n, f)."""
-        if len(cls.columns) == features.dense_nf.shape[1]:
-            return features.dense_nf
-        return features.dense_nf[:, cls.columns]
+        return features.select(cls.columns)
 
     def score(self, features: FeatureMatrix) -> Float:
         """Scores (n,), higher is better; each row independent of its neighbours."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.feature_schema import FeatureMatrix
+from models.feature_schema import DENSE_INDEX, FeatureMatrix
 
 
 class Pass(Protocol):
@@ -16,6 +16,11 @@ class Pass(Protocol):
     ``score`` gives scores_n (first and second pass, higher is better) or probabilities_n3
     (final pass: like, save, see_fewer). Any n is valid, zero included.
     """
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Dense columns it reads; what is scored has at least these."""
+        ...
 
     def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
         """Score every row of `features`, independently of its neighbours."""
@@ -64,6 +69,10 @@ class PriorRankers:
 class _PriorScore:
     """Rank by the sum of the three log-odds' contributions to value."""
 
+    @property
+    def columns(self) -> tuple[int, ...]:
+        return _READ
+
     def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
         like_n, save_n, see_fewer_n = _log_odds(features)
         score_n: NDArray[np.float32] = like_n + 0.5 * save_n - 0.5 * see_fewer_n
@@ -71,9 +80,28 @@ class _PriorScore:
 
 
 class _PriorProbabilities:
+    @property
+    def columns(self) -> tuple[int, ...]:
+        return _READ
+
     def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
         odds_n3 = np.stack(_log_odds(features), axis=1)
         return (1.0 / (1.0 + np.exp(-odds_n3))).astype(np.float32)
+
+
+#: Dense columns that :func:`_log_odds` reads.
+_READ: Final = tuple(
+    sorted(
+        DENSE_INDEX[name]
+        for name in (
+            "seed_similarity", "short_similarity", "long_similarity", "see_fewer_similarity",
+            "topic_affinity", "topic_aversion", "viewer_author_like", "viewer_author_aversion",
+            "media_freshness", "media_long_views", "media_long_view_rate", "media_likes",
+            "media_like_rate", "media_saves", "media_save_rate", "media_see_fewer_rate",
+            "author_like_rate", "viewer_like_rate",
+        )
+    )
+)  # fmt: skip
 
 
 def _log_odds(

@@ -20,6 +20,7 @@ from infra.errors import FreshgridError, SettingsError
 from streams.cli_common import Json, load_settings, show
 from streams.cli_dead_letters import dead_letters
 from streams.cli_evaluate import evaluate, tune
+from streams.cli_explain import explain, features
 from streams.cli_query import query
 from streams.cli_versions import versions
 from streams.cli_weights import experiments, weights
@@ -44,6 +45,8 @@ inspect = typer.Typer(no_args_is_help=True, help="Look at what is stored.")
 app.add_typer(inspect, name="inspect")
 app.add_typer(dead_letters, name="dead-letters")
 app.command()(query)
+app.command()(explain)
+app.command()(features)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(tune, name="tune")
 app.add_typer(versions, name="versions")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,14 +17,18 @@ import numpy as np
 
 from infra.config import Settings
 from infra.stores import Store
+from models.columns import Rows
 from models.diversity import DiversityConfig
 from models.experiment import Treatment
+from models.explanation import explain, explain_grid
 from models.exploration import ExplorationConfig
-from models.explore import ExploreConfig, explore
+from models.explore import ExploreConfig, Found, find, funnel
+from models.funnel_audit import Survival, survival
 from models.grid import GridDocument, from_json, to_json
 from models.viewer_context import ViewerContext
 from models.viewer_state import ViewerState
 from models.world import World
+from streams.audit import FunnelAudit
 from streams.clock import now_ms
 from streams.live_queries import LiveQueries
 
@@ -105,10 +109,26 @@ class Explorer:
         self._world = world
         self._store = store
         self._config = explore_config(settings)
+        #: What the earlier passes lose, measured on a sample of the grids made.
+        self.audit = FunnelAudit(settings.audit_share, self._survival)
 
-    def make(self, viewer_id: str, state: ViewerState, now: int) -> bytes:
-        """The first page as JSON."""
-        return to_json(self._grid(viewer_id, state, now, []))
+    def make(
+        self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
+    ) -> list[bytes]:
+        """The first pages as JSON; viewers of one arm are ranked in one batch."""
+        by_arm: dict[str, list[int]] = {}
+        for at, viewer_id in enumerate(viewer_ids):
+            by_arm.setdefault(self._treatment_of(viewer_id).arm, []).append(at)
+        grids = [b""] * len(viewer_ids)
+        for places in by_arm.values():
+            found = self._find(
+                [viewer_ids[at] for at in places], [states[at] for at in places], now
+            )
+            for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
+                grids[at] = to_json(trace.grid.document(self._world))
+        for viewer_id, state in zip(viewer_ids, states, strict=True):
+            self.audit.sample(viewer_id, state)
+        return grids
 
     def is_full(self, grid: bytes) -> bool:
         """Whether a grid has as many items as asked for."""
@@ -154,13 +174,51 @@ class Explorer:
 
     def _grid(self, viewer_id: str, state: ViewerState, now: int, shown: list[str]) -> GridDocument:
         world = self._world
-        viewer = ViewerContext.from_state(
-            viewer_id, state, world, now, self._settings.fold_config()
-        )
         rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
-        treatment = self._treatment_of(viewer_id)
+        [trace] = funnel(self._find([viewer_id], [state], now, rows), world, self._config)
+        return trace.grid.document(world)
+
+    def _find(
+        self,
+        viewer_ids: Sequence[str],
+        states: Sequence[ViewerState],
+        now: int,
+        served: Rows | None = None,
+    ) -> Found:
+        """Candidates of viewers of one arm; `served` is of the only one."""
+        fold = self._settings.fold_config()
+        viewers = [
+            ViewerContext.from_state(viewer_id, state, self._world, now, fold)
+            for viewer_id, state in zip(viewer_ids, states, strict=True)
+        ]
+        treatment = self._treatment_of(viewer_ids[0])
         query = self._queries.of(treatment.query)
-        return explore(viewer, world, self._config, now, rows, query, treatment).document(world)
+        already = None if served is None else [served]
+        return find(viewers, self._world, now, already, query, treatment)
+
+    def _survival(self, viewer_id: str, state: ViewerState) -> Survival:
+        found = self._find([viewer_id], [state], now_ms())
+        return survival(found, self._world, self._config)
+
+    async def explain(self, viewer_id: str, media_id: str | None) -> dict[str, Any]:
+        """What became of one media in a grid made now, or of all that it shows."""
+        [(_, state)] = await self._store.load([viewer_id])
+        world = self._world
+        found = self._find([viewer_id], [state], now_ms())
+        [trace] = funnel(found, world, self._config)
+        told = {
+            "viewer_id": viewer_id,
+            "generated_at_ms": trace.grid.generated_at_ms,
+            "reflects_ts": trace.grid.reflects_ts,
+            "weights": found.treatment.weights or world.weights,
+            "versions": trace.grid.versions,
+            "candidates": len(trace.candidates),
+            "kept": [len(trace.first_k), len(trace.second_m), len(trace.shown)],
+            "dropped": trace.grid.dropped,
+        }
+        if media_id is None:
+            return {**told, "items": explain_grid(trace, found, world)}
+        return {**told, "media": explain(media_id, trace, found, world)}
 
     async def query(self, viewer_id: str, text: str) -> dict[str, Any]:
         """What a query gives a viewer, and how it came to that.

@@ -130,7 +130,7 @@ def treatments_of(
             )
         if arm.rankers and arm.rankers not in loaded:
             try:
-                found = artifacts.get(RANKERS, arm.rankers)
+                found = artifacts.get(RANKERS, arm.rankers, mapped=True)
                 loaded[arm.rankers] = RankerBundle.from_arrays(found.arrays, found.meta)
             except (ArtifactError, ValueError) as error:
                 raise InvalidExperimentError(

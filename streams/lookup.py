@@ -96,6 +96,10 @@ class Lookup:
         """
         return _json.encode(await self._explorer.query(viewer_id, text))
 
+    async def explain(self, viewer_id: str, media_id: str | None) -> bytes:
+        """Why a grid made now holds what it holds, or what became of one media, as JSON."""
+        return _json.encode(await self._explorer.explain(viewer_id, media_id))
+
     async def _first(self, viewer_id: str) -> tuple[bytes, Cursor]:
         """The ready grid, kept as page 0 of its series; made anew where it is out of date."""
         grid = None if self._ranking.waits(viewer_id) else await self._store.grid(viewer_id)

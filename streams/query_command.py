@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, Request, build_opener
-
-import msgspec
 
 from infra.config import Settings
-from infra.errors import FreshgridError, SettingsError, UnreachableError
+from infra.errors import FreshgridError, SettingsError
 from models.igql.errors import IgqlError
 from models.queries import planned
+from streams.worker_api import RequestRefusedError, post
 
-TIMEOUT_S: Final = 15.0
 COLUMNS: Final = ("media_id", "author_id", "source", "seed", "score", "source_rank")
 
 
@@ -57,25 +53,10 @@ def ask(settings: Settings, text: str, viewer_id: str) -> dict[str, Any]:
         QueryError: the query is wrong.
         UnreachableError: no ranking worker answers.
     """
-    host = "127.0.0.1" if settings.http_host in ("0.0.0.0", "::") else settings.http_host
-    url = f"http://{host}:{settings.http_port}/v1/query"
-    body = msgspec.json.encode({"query": text, "viewer_id": viewer_id})
-    request = Request(url, body, {"Content-Type": "application/json"})
     try:
-        # No proxy: the worker is ours.
-        with build_opener(ProxyHandler({})).open(request, timeout=TIMEOUT_S) as answer:
-            found: dict[str, Any] = msgspec.json.decode(answer.read())
-            return found
-    except HTTPError as error:
-        detail = _detail(error.read())
-        if error.code in (400, 422):
-            raise QueryError(detail) from error
-        raise UnreachableError(f"{url} answered {error.code}: {detail}") from error
-    except (URLError, OSError) as error:
-        raise UnreachableError(
-            f"no ranking worker answers at {url} ({error}); start `freshgrid serve` or "
-            "`freshgrid up`, or set HTTP_HOST and HTTP_PORT to where one runs"
-        ) from error
+        return post(settings, "/v1/query", {"query": text, "viewer_id": viewer_id})
+    except RequestRefusedError as error:
+        raise QueryError(str(error)) from error
 
 
 def table(found: dict[str, Any]) -> list[str]:
@@ -97,11 +78,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _detail(body: bytes) -> str:
-    try:
-        detail = msgspec.json.decode(body)["detail"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return body.decode("utf-8", "replace")[:500]
-    return detail if isinstance(detail, str) else str(detail)

@@ -134,6 +134,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 ranking.run(),
                 refresh_index(world, folder),
                 queries.follow(ranking.refresh),
+                explorer.audit.run(),
                 experiment.follow(ranking.refresh),
             )
         )

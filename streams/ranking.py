@@ -18,6 +18,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from itertools import islice
 from typing import Protocol
 
 from infra.metrics import GRIDS, GRIDS_WAITING
@@ -36,14 +37,19 @@ MAX_WAITING = 50_000
 #: Viewers remembered as recently active, to be ranked again when the models change.
 MAX_ACTIVE = 10_000
 
+#: Viewers ranked at once in the background: a batch takes about the half per grid.
+BATCH = 8
+
 Finish = Callable[[], None]
 
 
 class GridMaker(Protocol):
-    """Makes one viewer's first page."""
+    """Makes viewers' first pages."""
 
-    def make(self, viewer_id: str, state: ViewerState, now_ms: int) -> bytes:
-        """The grid as JSON."""
+    def make(
+        self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now_ms: int
+    ) -> list[bytes]:
+        """The grids as JSON."""
         ...
 
     def is_full(self, grid: bytes) -> bool:
@@ -177,15 +183,15 @@ class Ranking:
                 continue
             started = time.monotonic()
             self._urgent.clear()
-            await self._rank(self._waiting[urgency])
+            await self._rank(self._waiting[urgency], BATCH if urgency is Urgency.BACKGROUND else 1)
             if (share := SHARES.get(urgency)) is not None:
                 pause = (time.monotonic() - started) * (1 / share - 1)
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._urgent.wait(), pause)
 
-    async def _rank(self, queue: OrderedDict[str, _Chunk | None]) -> None:
-        # One by one: whatever waits for the event loop, a touch or a lookup, waits for one grid.
-        await self.make_now([next(reversed(queue))])
+    async def _rank(self, queue: OrderedDict[str, _Chunk | None], most: int) -> None:
+        # Few at once: whatever waits for the event loop, a touch or a lookup, waits for these.
+        await self.make_now(list(islice(reversed(queue), most)))
 
     def waits(self, viewer_id: str) -> bool:
         """Whether the viewer was touched and her grid is not made yet."""
@@ -205,10 +211,7 @@ class Ranking:
             ]
             try:
                 states = await self._store.load(names)
-                grids = [
-                    self._maker.make(viewer_id, versioned.state, now_ms())
-                    for viewer_id, versioned in zip(names, states, strict=True)
-                ]
+                grids = self._maker.make(names, [one.state for one in states], now_ms())
                 # Noted before anything else can run: media may arrive while grids are stored.
                 self._note_short(names, grids)
                 await self._store.save_grids(names, grids)

@@ -159,7 +159,7 @@ def last_good(
     """
     for version in (live.version, *earlier(artifacts, live)):
         try:
-            return version, load(artifacts.get(live.kind, version))
+            return version, load(artifacts.get(live.kind, version, mapped=live.kind == RANKERS))
         except (ArtifactError, ValueError) as error:
             VERSIONS.labels(live.kind, "damaged").inc()
             logger.error("%s %s refused: %s", live.kind, version, error)

@@ -7,12 +7,13 @@ lets nothing through. What happened is in the report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from models.candidates import Candidates
 from models.columns import Rows
@@ -54,13 +55,23 @@ class Executed:
 
     rows: ColumnSet
     report: PlanReport
-    _execution: Execution
+    execution: Execution
+    _found: Mapping[Node, ColumnSet]
 
     def candidates(self, viewer: int = 0) -> Candidates:
         """One viewer's media, best first."""
-        bounds = self.rows.bounds(len(self._execution.viewers))
+        bounds = self.rows.bounds(len(self.execution.viewers))
         span = slice(int(bounds[viewer]), int(bounds[viewer + 1]))
-        return candidates(self._execution, self.rows, span)
+        return candidates(self.execution, self.rows, span)
+
+    def all_candidates(self) -> tuple[Candidates, NDArray[np.int64]]:
+        """The media of all viewers, and where each viewer's begin (viewers + 1)."""
+        found = candidates(self.execution, self.rows, slice(None))
+        return found, self.rows.bounds(len(self.execution.viewers))
+
+    def nodes(self) -> Mapping[Node, ColumnSet]:
+        """What each node of the plan gave, inputs before what reads them."""
+        return self._found
 
 
 class Executor:
@@ -110,7 +121,7 @@ class Executor:
         run = _Run(self, plan, execution)
         rows = run.node(plan.root)
         report = PlanReport(plan, run.reports, len(viewers), (self._clock() - started) * 1e6)
-        return Executed(rows, report, execution)
+        return Executed(rows, report, execution, run._found)
 
     def breaker(self, source: str) -> Breaker:
         """The breaker of a source."""

@@ -21,6 +21,8 @@ BENCHES: Final = {
     "memory": "bytes in Redis per viewer and per grid, and keys without a time to live",
     "freshness": "like → changed grid readable in Redis, idle or under a steady load",
     "igql": "the default query: one viewer, a batch, ten times the media, and plain Python",
+    "grid": "viewer state → 25 ranked items: one viewer, a batch, and beside the networks alone",
+    "funnel": "what the first two passes keep of the final pass's best, on recorded events",
     "embeddings": "account vectors learned from the stream beside full fits and gensim, by topic",
     "retrieval": "searches of the account index against a scan, and while it changes",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",

@@ -109,20 +109,28 @@ class ClusteredWorld:
 
     def viewers(self, count: int, likes: int) -> list[tuple[ViewerContext, ViewerContext]]:
         """New viewers with `likes` likes and as many views, each before and after one more like."""
+
+        def context(name: str, state: ViewerState) -> ViewerContext:
+            return ViewerContext.from_state(name, state, self.world, NOW_MS)
+
+        return [
+            (context(name, before), context(name, after))
+            for name, before, after in self.states(count, likes)
+        ]
+
+    def states(self, count: int, likes: int) -> list[tuple[str, ViewerState, ViewerState]]:
+        """The same as names and states."""
         found, fold = [], FoldConfig()
         for number in range(count):
-            state, name = ViewerState(), f"v{number}"
+            before, after, name = ViewerState(), ViewerState(), f"v{number}"
             rows = self._likes(2 * likes + 1).tolist()
-            contexts = []
             for at, row in enumerate(rows):
-                if at == 2 * likes:
-                    contexts.append(ViewerContext.from_state(name, state, self.world, NOW_MS, fold))
                 action = Action.VIEW if at % 2 else Action.LIKE
                 ts = NOW_MS - (len(rows) - at) * 600_000
                 event = MediaEvent(f"{name}-{at}", name, f"m{row}", ts)
-                fold_media_event(state, action, event, f"a{self._author_n[row]}", fold)
-            after = ViewerContext.from_state(name, state, self.world, NOW_MS, fold)
-            found.append((contexts[0], after))
+                for state in (before, after) if at < 2 * likes else (after,):
+                    fold_media_event(state, action, event, f"a{self._author_n[row]}", fold)
+            found.append((name, before, after))
         return found
 
 

@@ -128,7 +128,7 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
         numbers = range(min(GRIDS, len(states)))
         names = [viewer_name(number) for number in numbers]
         grids = [
-            explorer.make(name, states[number], states[number].newest_ts())
+            explorer.make([name], [states[number]], states[number].newest_ts())[0]
             for name, number in zip(names, numbers, strict=True)
         ]
         full = [

@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 from models.candidates import Candidates
 from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.experiment import Treatment
+from models.explanation import explain, explain_grid
 from models.exploration import ExplorationConfig
-from models.explore import ExploreConfig, cut, explore, finite, top
-from models.features import DENSE_NAMES, SPARSE_BUCKETS, SPARSE_NAMES, assemble
+from models.explore import ExploreConfig, cut, explore, find, finite, funnel, top
+from models.features import (
+    DENSE_NAMES,
+    SPARSE_BUCKETS,
+    SPARSE_NAMES,
+    Assembly,
+    FeatureMatrix,
+    assemble,
+)
 from models.grid import from_json, to_json
 from models.queries import CandidateQuery, explore_text, planned
 from models.viewer_context import ViewerContext
@@ -224,8 +232,69 @@ def test_features_are_finite_scaled_and_do_not_depend_on_their_neighbours(
     assert ((features.sparse_ns >= 0) & (features.sparse_ns < np.array(SPARSE_BUCKETS))).all()
     order = np.random.default_rng(seed).permutation(len(rows))
     shuffled = assemble(viewer, Candidates.of(rows[order]), case.world, NOW)
-    np.testing.assert_allclose(shuffled.dense_nf, features.dense_nf[order], atol=1e-6)
+    np.testing.assert_array_equal(shuffled.dense_nf, features.dense_nf[order])
     np.testing.assert_array_equal(shuffled.sparse_ns, features.sparse_ns[order])
+
+
+@settings(max_examples=60)
+@given(case=cases(), seed=st.integers(0, 2**32), share=st.floats(0.0, 1.0))
+def test_features_are_the_same_bits_whatever_is_asked_with_them(
+    case: Case, seed: int, share: float
+) -> None:
+    """Serving fills columns pass by pass for a batch; training asks for one page at once."""
+    rng = np.random.default_rng(seed)
+    viewers = [context(case), ViewerContext.from_state("new", ViewerState(), case.world, NOW)] * 2
+    rows_v = [np.flatnonzero(rng.random(len(case.media)) < share).astype(np.int32) for _ in viewers]
+    whole = [
+        assemble(viewer, Candidates.of(rows), case.world, NOW)
+        for viewer, rows in zip(viewers, rows_v, strict=True)
+    ]
+    expected = FeatureMatrix.concatenate(whole)
+    together = Candidates.of(np.concatenate(rows_v))
+    batch = Assembly.of(viewers, together, [len(rows) for rows in rows_v], case.world, NOW)
+    some = tuple(rng.permutation(len(DENSE_NAMES))[:9].tolist())
+    first = batch.matrix(some, sparse=False)
+    np.testing.assert_array_equal(first.dense_nf, expected.dense_nf[:, some])
+    kept = np.flatnonzero(rng.random(len(expected)) < 0.5)
+    later = batch.take(kept)
+    np.testing.assert_array_equal(later.matrix().dense_nf, expected.dense_nf[kept])
+    np.testing.assert_array_equal(later.matrix().sparse_ns, expected.sparse_ns[kept])
+
+
+@settings(max_examples=40)
+@given(case=cases())
+def test_a_batch_gives_what_its_viewers_would_get_alone(case: Case) -> None:
+    viewers = [context(case), ViewerContext.from_state("new", ViewerState(), case.world, NOW)] * 2
+    together = funnel(find(viewers, case.world, NOW, query=SMALL_QUERY), case.world, SMALL)
+    for viewer, trace in zip(viewers, together, strict=True):
+        alone = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY).document(case.world)
+        document = trace.grid.document(case.world)
+        # What filters dropped is counted over the batch.
+        assert document.items == alone.items
+
+
+@settings(max_examples=60)
+@given(case=cases())
+def test_every_media_is_shown_or_was_dropped_at_one_stage(case: Case) -> None:
+    found = find([context(case)], case.world, NOW, query=SMALL_QUERY)
+    [trace] = funnel(found, case.world, SMALL)
+    document = trace.grid.document(case.world)
+    positions = {item.media_id: item.position for item in document.items}
+    retrieved = set(case.world.catalog.media_ids(trace.candidates.media_n))
+    passed = {"first_pass", "second_pass", "value", "diversity"}
+    for media_id in [*case.media, "nobody knows it"]:
+        told = explain(media_id, trace, found, case.world)
+        assert told.position == positions.get(media_id)
+        assert (told.drop is None) == (media_id in positions)
+        if told.drop is not None:
+            assert (told.drop.stage in passed) == (media_id in retrieved)
+    for told, item in zip(explain_grid(trace, found, case.world), document.items, strict=True):
+        assert (told.media_id, told.position) == (item.media_id, item.position)
+        terms = told.value
+        assert terms is not None
+        total = terms.like + terms.save + terms.see_fewer - terms.penalty
+        assert total == pytest.approx(item.value, abs=1e-9)
+        assert terms.value == item.value
 
 
 @given(

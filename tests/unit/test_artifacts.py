@@ -53,6 +53,16 @@ def test_what_is_read_is_what_was_written(store: ArtifactStore) -> None:
     assert store.list("rankers") == []
 
 
+def test_arrays_can_stay_in_their_files(store: ArtifactStore, tmp_path: Path) -> None:
+    version = store.put("rankers", ARRAYS, META)
+    mapped = store.get("rankers", version, mapped=True).arrays
+    local = "memory" not in store.url
+    assert all(isinstance(array, np.memmap) == local for array in mapped.values())
+    store.prune("rankers", 0)
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(mapped[name], array)
+
+
 @given(
     array=hnp.arrays(
         st.sampled_from([np.dtype("<f4"), np.dtype("i8"), np.dtype("?"), np.dtype("U3")]),

@@ -70,6 +70,9 @@ class Reader:
     async def query(self, viewer_id: str, text: str) -> bytes:
         return msgspec.json.encode(await self.explorer.query(viewer_id, text))
 
+    async def explain(self, viewer_id: str, media_id: str | None) -> bytes:
+        raise NotImplementedError
+
     async def page(self, viewer_id: str, cursor: str | None) -> bytes:
         raise NotImplementedError
 
@@ -130,7 +133,7 @@ def test_a_grid_is_outdated_by_another_query(tmp_path: Path) -> None:
     settings = Settings(explore_query=str(file))
     explorer = Explorer(settings, random_world(1, 80, 20, 5), MemoryStore(settings))
     [(_, state)] = asyncio.run(explorer._store.load(["v"]))
-    grid = explorer.make("v", state, 1_700_000_000_000)
+    [grid] = explorer.make(["v"], [state], 1_700_000_000_000)
     versions = msgspec.json.decode(grid)["versions"]
     assert versions["arm"] == "control" and len(versions["query"]) == 12
     assert explorer.is_current(grid, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 import pytest
 
@@ -20,9 +21,11 @@ class Maker:
         self.made: list[str] = []
         self.inventory = True
 
-    def make(self, viewer_id: str, state: ViewerState, now: int) -> bytes:
-        self.made.append(viewer_id)
-        return viewer_id.encode()
+    def make(
+        self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
+    ) -> list[bytes]:
+        self.made += viewer_ids
+        return [viewer_id.encode() for viewer_id in viewer_ids]
 
     def is_full(self, grid: bytes) -> bool:
         return self.inventory

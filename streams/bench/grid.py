@@ -1,0 +1,193 @@
+"""How long a grid takes, and how many a core makes: ``freshgrid bench grid``.
+
+From a viewer's state as it is stored to the JSON of 25 items, on the clustered world of
+``bench igql``: context, 500 candidates, three passes, value, diversity, document. Times are
+processor time of one thread. Each viewer was ranked before and likes one more media: that is when
+a grid is made. The networks have the shapes that training gives them, with random weights: what a
+product of matrices costs does not depend on what is in them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.config import Settings
+from models.explore import ExploreConfig, find, funnel
+from models.feature_schema import DENSE_NAMES, MINIMAL, SPARSE_BUCKETS, SPARSE_NAMES, FeatureMatrix
+from models.final_pass import HEADS, FinalPass
+from models.first_pass import FirstPass
+from models.grid import to_json
+from models.networks import Embeddings, Mlp, Standardizer
+from models.queries import CandidateQuery
+from models.ranker_bundle import RankerBundle
+from models.rankers import Pass
+from models.second_pass import SecondPass
+from models.viewer_context import ViewerContext
+from models.viewer_state import ViewerState
+from models.world import World
+from streams.bench.igql_world import NOW_MS, ClusteredWorld
+
+ACCOUNTS: Final = 100_000
+EVENTS: Final = 600_000
+LIKES: Final = 40
+VIEWERS: Final = 320
+BATCH: Final = 32
+ROUNDS: Final = 3
+#: Predictions that Instagram's Explore makes a second, in millions (Meta, 2023).
+INSTAGRAM: Final = 90e6
+
+Viewer = tuple[str, ViewerState]
+
+
+def run(settings: Settings, *, media: int = 1_000_000, viewers: int = VIEWERS) -> dict[str, Any]:
+    """Measure.
+
+    Args:
+        media: in the world.
+        viewers: asked for one by one, and again in batches of 32.
+    """
+    made = ClusteredWorld(ACCOUNTS, media, EVENTS)
+    timed = TimedRankers(random_rankers())
+    made.world.rankers = timed
+    states = made.states(max(viewers, BATCH), LIKES)
+    bench = _Grids(made.world, ExploreConfig(size=settings.grid_size))
+    for name, before, _ in states:
+        bench.make([(name, before)])
+    after = [(name, state) for name, _, state in states]
+
+    single_ms = [bench.timed_ms([viewer]) for viewer in after]
+    warm_ms = [bench.timed_ms([viewer]) for viewer in after]
+    timed.seconds = 0.0
+    batch_ms, forward_ms, predictions = np.inf, np.inf, 0
+    batches = [after[at : at + BATCH] for at in range(0, len(after) // BATCH * BATCH, BATCH)]
+    for _ in range(ROUNDS):
+        timed.seconds, timed.rows = 0.0, 0
+        took_ms = sum(map(bench.timed_ms, batches))
+        if took_ms < batch_ms:
+            batch_ms, forward_ms, predictions = took_ms, timed.seconds * 1e3, timed.rows
+    grids = len(batches) * BATCH
+    predictions_per_s = predictions / batch_ms * 1e3
+    return {
+        "p50_ms": round(float(np.percentile(single_ms, 50)), 2),
+        "p99_ms": round(float(np.percentile(single_ms, 99)), 2),
+        "grids_per_s": round(grids / batch_ms * 1e3, 1),
+        "predictions_per_s": round(predictions_per_s),
+        "overhead": round(batch_ms / forward_ms, 2),
+        "cores_for_90m": round(INSTAGRAM / predictions_per_s),
+        "forward_ms_per_grid": round(forward_ms / grids, 3),
+        "predictions_per_grid": round(predictions / grids),
+        "warm_p50_ms": round(float(np.percentile(warm_ms, 50)), 2),
+        "warm_p99_ms": round(float(np.percentile(warm_ms, 99)), 2),
+        "stages_ms_per_grid": bench.stages(batches),
+        "batch": BATCH,
+        "weights": "random, in the shapes of training",
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "not set"),
+        "accounts": ACCOUNTS,
+        "media": media,
+        "likes": LIKES,
+        "viewers": len(after),
+    }
+
+
+class _Grids:
+    def __init__(self, world: World, config: ExploreConfig) -> None:
+        self._world = world
+        self._config = config
+        self._query = CandidateQuery()
+
+    def make(self, viewers: Sequence[Viewer], clock: list[float] | None = None) -> list[bytes]:
+        """The documents; `clock` takes the time at the end of each stage."""
+        marks = [] if clock is None else clock
+        contexts = [
+            ViewerContext.from_state(name, state, self._world, NOW_MS) for name, state in viewers
+        ]
+        marks.append(time.thread_time())
+        found = find(contexts, self._world, NOW_MS, query=self._query)
+        marks.append(time.thread_time())
+        traces = funnel(found, self._world, self._config)
+        marks.append(time.thread_time())
+        documents = [to_json(trace.grid.document(self._world)) for trace in traces]
+        marks.append(time.thread_time())
+        return documents
+
+    def timed_ms(self, viewers: Sequence[Viewer]) -> float:
+        started = time.thread_time()
+        self.make(viewers)
+        return (time.thread_time() - started) * 1e3
+
+    def stages(self, batches: Sequence[Sequence[Viewer]]) -> dict[str, float]:
+        """Milliseconds of each stage, per grid."""
+        total_4 = np.zeros(4)
+        for viewers in batches:
+            marks = [time.thread_time()]
+            self.make(viewers, marks)
+            total_4 += np.diff(marks)
+        each = total_4 / sum(map(len, batches)) * 1e3
+        names = ("context", "candidates", "funnel", "document")
+        return {name: round(float(ms), 3) for name, ms in zip(names, each, strict=True)}
+
+
+class TimedRankers:
+    """Rankers that add up the time in their networks and the rows they score."""
+
+    def __init__(self, rankers: RankerBundle) -> None:
+        self.version = rankers.version
+        self.seconds = 0.0
+        self.rows = 0
+        self.first: Pass = _TimedPass(self, rankers.first)
+        self.second: Pass = _TimedPass(self, rankers.second)
+        self.final: Pass = _TimedPass(self, rankers.final)
+
+
+class _TimedPass:
+    def __init__(self, total: TimedRankers, of: Pass) -> None:
+        self._total = total
+        self._of = of
+        self.columns = of.columns
+
+    def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
+        started = time.thread_time()
+        scores = self._of.score(features)
+        self._total.seconds += time.thread_time() - started
+        self._total.rows += len(features)
+        return scores
+
+
+def random_rankers(seed: int = 1) -> RankerBundle:
+    """Rankers of the shapes that training gives them."""
+    # The shapes stand in modules that import torch; a serving process has none of it.
+    from models.training.distillation import FIRST
+    from models.training.final import FinalConfig
+    from models.training.second import SECOND
+
+    rng, config = np.random.default_rng(seed), FinalConfig()
+
+    def weights(*shape: int) -> NDArray[np.float32]:
+        return rng.normal(0.0, 1.0 / np.sqrt(shape[0]), shape).astype(np.float32)
+
+    def mlp(*widths: int) -> Mlp:
+        return Mlp([(weights(i, o), weights(o)) for i, o in pairwise(widths)])
+
+    def standardizer(width: int) -> Standardizer:
+        return Standardizer(weights(width), np.ones(width, np.float32))
+
+    sizes_s = np.minimum(np.array(SPARSE_BUCKETS, np.int64), config.embedding_rows)
+    table_rd = weights(int(sizes_s.sum()), config.embedding_dim)
+    dense, heads = len(DENSE_NAMES), len(HEADS)
+    inputs = dense + len(SPARSE_NAMES) * config.embedding_dim
+    return RankerBundle(
+        first=FirstPass(standardizer(len(MINIMAL)), mlp(len(MINIMAL), *FIRST.hidden, 1)),
+        second=SecondPass(standardizer(dense), mlp(dense, *SECOND.hidden, 1)),
+        final=FinalPass(
+            standardizer(dense),
+            Embeddings(table_rd, sizes_s),
+            mlp(inputs, *config.trunk, heads * config.tower, heads),
+        ),
+    )
