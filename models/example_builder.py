@@ -212,6 +212,7 @@ class ExampleBuilder:
             weights_n=np.array([row.weight for row in rows], np.float32),
             groups_n=np.full(len(rows), hash_id(page.viewer.viewer_id), np.int64),
             ts_n=np.array([row.ts for row in rows], np.int64),
+            positions_n=np.zeros(len(rows), np.int16),
         )
 
     def _state(self, viewer_id: str) -> ViewerState:

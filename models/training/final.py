@@ -8,11 +8,12 @@ the like head.)
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.examples import LABELS, Examples
@@ -37,6 +38,7 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
         head_weights: weight of each label's loss, in the order of `LABELS`.
         embedding_dropout: share of rows that train without their learnt vectors, so that the
             network also knows what to do with ids it has never seen.
+        positions: places on a page that are told apart.
         embedding_rate: factor on the learning rate of the learnt vectors. Adam moves a rare row
             as far in one step as a common one, so at the full rate ids are learnt by heart.
     """
@@ -47,6 +49,7 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
     tower: int = 16
     head_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 0.1)
     embedding_dropout: float = 0.3
+    positions: int = 100
     embedding_rate: float = 0.03
     epochs: int = 6
     batch: int = 256
@@ -70,23 +73,45 @@ class FinalNetwork(nn.Module):
         self.out_ht = nn.Parameter(torch.randn(heads, config.tower) / config.tower**0.5)
         # Starting at the base rates spares the first epoch from learning that likes are rare.
         self.bias_h = nn.Parameter(torch.from_numpy(np.log(rates_h / (1 - rates_h))))
+        # What a place on the page adds, whatever stands there; see `logits`.
+        self.position_ph = nn.Parameter(torch.zeros(config.positions + 1, heads))
 
-    def forward(self, dense_nf: Tensor, rows_ns: Tensor) -> Tensor:
-        """Log-odds (n, heads); `dense_nf` standardised, `rows_ns` rows of the table."""
-        vectors_ne = self.table(rows_ns).flatten(1)
+    def forward(self, dense_nf: Tensor, rows_ns: Tensor, positions_n: Tensor) -> Tensor:
+        """Log-odds (n, heads); see :meth:`logits`, `rows_ns` are rows of the table."""
+        return self.logits(dense_nf, self.table(rows_ns).flatten(1), positions_n)
+
+    def logits(self, dense_nf: Tensor, vectors_ne: Tensor, positions_n: Tensor) -> Tensor:
+        """Log-odds (n, heads).
+
+        Position bias is a term of its own, added while training and left out when serving, so
+        that the rest learns what a media is worth wherever it stands (Zhao et al., Recommending
+        What Video to Watch Next, 2019). Position 0 is "not known" and adds nothing.
+
+        Args:
+            dense_nf: standardised.
+            vectors_ne: learnt vectors of the ids.
+            positions_n: from 1.
+        """
         if self.training and self.config.embedding_dropout > 0:
-            kept_n1 = torch.rand(len(dense_nf), 1) >= self.config.embedding_dropout
-            vectors_ne = vectors_ne * kept_n1
+            chance_n1 = torch.rand(len(dense_nf), 1, device=dense_nf.device)
+            vectors_ne = vectors_ne * (chance_n1 >= self.config.embedding_dropout)
         hidden_nd = torch.relu(self.trunk(torch.cat((dense_nf, vectors_ne), dim=1)))
         tower_nht = torch.relu(self.towers(hidden_nd)).view(-1, *self.out_ht.shape)
-        logits_nh: Tensor = (tower_nht * self.out_ht).sum(dim=2) + self.bias_h
+        known_n = positions_n.clamp_max(self.config.positions)
+        bias_nh = self.position_ph[known_n] * (known_n > 0).unsqueeze(1)
+        logits_nh: Tensor = (tower_nht * self.out_ht).sum(dim=2) + self.bias_h + bias_nh
         return logits_nh
 
 
-def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> FinalPass:
+def train_final(
+    train: Examples, calibrate: Examples, config: FinalConfig, device: str = "cpu"
+) -> FinalPass:
     """Fit on `train`, calibrate each head on `calibrate` (later rows than `train`).
 
     Call inside :func:`models.training.loop.reproducible`.
+
+    Args:
+        device: of torch, where the training runs.
 
     Raises:
         TrainingDataError: no training rows.
@@ -102,17 +127,20 @@ def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> Fi
     network = FinalNetwork(config, train.features.dense_nf.shape[1], rates_h)
     rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
 
-    dense_nf = torch.from_numpy(standardizer(train.features.dense_nf))
-    rows_ns = torch.from_numpy(rows(train.features.sparse_ns))
-    labels_nh = torch.from_numpy(train.labels_nh)
-    weights_nh = torch.from_numpy(weights_n[:, None] * np.array(config.head_weights, np.float32))
+    def tensor(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    network.to(device)
+    dense_nf = tensor(standardizer(train.features.dense_nf))
+    rows_ns = tensor(rows(train.features.sparse_ns))
+    positions_n = tensor(train.positions_n.astype(np.int64))
+    labels_nh = tensor(train.labels_nh)
+    weights_nh = tensor(weights_n[:, None] * np.array(config.head_weights, np.float32))
 
     def loss_of(batch: Tensor) -> Tensor:
-        logits_nh = network(dense_nf[batch], rows_ns[batch])
-        loss_nh = nn.functional.binary_cross_entropy_with_logits(
-            logits_nh, labels_nh[batch], weights_nh[batch], reduction="none"
-        )
-        return loss_nh.sum() / len(batch)
+        at = batch.to(device)
+        logits_nh = network(dense_nf[at], rows_ns[at], positions_n[at])
+        return weighted_loss(logits_nh, labels_nh[at], weights_nh[at])
 
     fit(
         network,
@@ -125,6 +153,7 @@ def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> Fi
         weight_decay=config.weight_decay,
         rate_factors={"table.weight": config.embedding_rate},
     )
+    network.to("cpu")
     raw = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
     if not len(calibrate):
         return raw
@@ -137,6 +166,14 @@ def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> Fi
             for h, head in enumerate(HEADS)
         ],
     )
+
+
+def weighted_loss(logits_nh: Tensor, labels_nh: Tensor, weights_nh: Tensor) -> Tensor:
+    """Mean over rows of the heads' weighted cross entropies."""
+    loss_nh = nn.functional.binary_cross_entropy_with_logits(
+        logits_nh, labels_nh, weights_nh, reduction="none"
+    )
+    return loss_nh.sum() / len(labels_nh)
 
 
 def freeze(
@@ -158,3 +195,36 @@ def freeze(
         Embeddings(network.table.weight.detach().numpy().copy(), network.sizes_s),
         Mlp([*trunk, towers, (last_kh, last_h)]),
     )
+
+
+def thaw(final: FinalPass, config: FinalConfig) -> FinalNetwork:
+    """A network that gives the log-odds of `final` on its heads, to learn on from.
+
+    The sizes are those of `final`; heads that are not stored begin anew, where they add nothing.
+    """
+    trunk_layers, towers, last = final.mlp.layers[:-2], final.mlp.layers[-2], final.mlp.layers[-1]
+    sizes_s, table_rd = final.embeddings.sizes_s, final.embeddings.table_rd
+    heads, tower = len(HEADS), towers[1].size // len(HEADS)
+    config = msgspec.structs.replace(
+        config,
+        embedding_dim=table_rd.shape[1],
+        embedding_rows=int(sizes_s.max()),
+        trunk=tuple(bias_o.size for _, bias_o in trunk_layers),
+        tower=tower,
+    )
+    rates_h = np.full(len(LABELS), 0.5, np.float32)
+    network = FinalNetwork(config, final.standardizer.mean_f.size, rates_h)
+    with torch.no_grad():
+        network.table.weight.copy_(torch.tensor(table_rd))
+        linear = [layer for layer in network.trunk if isinstance(layer, nn.Linear)]
+        for layer, (weights_io, bias_o) in zip(linear, trunk_layers, strict=True):
+            layer.weight.copy_(torch.tensor(weights_io.T))
+            layer.bias.copy_(torch.tensor(bias_o))
+        kept = heads * tower
+        network.towers.weight[:kept].copy_(torch.tensor(towers[0].T))
+        network.towers.bias[:kept].copy_(torch.tensor(towers[1]))
+        for h in range(heads):
+            block_t = last[0][h * tower : (h + 1) * tower, h]
+            network.out_ht[h].copy_(torch.tensor(block_t))
+            network.bias_h[h] = float(last[1][h])
+    return network.eval()
