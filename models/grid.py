@@ -42,7 +42,13 @@ class Stages(msgspec.Struct, frozen=True):
 
 
 class GridItem(msgspec.Struct, frozen=True):
-    """One media of a grid. `seed` is the account that led to it, null for a global source."""
+    """One media of a grid.
+
+    Attributes:
+        seed: the account that led to it, null for a global source.
+        propensity: probability with which it was shown: below 1 for a new media that was drawn
+            for its place, 1 for all that the ranking chose.
+    """
 
     position: int
     media_id: str
@@ -52,6 +58,7 @@ class GridItem(msgspec.Struct, frozen=True):
     source: str
     seed: str | None
     stages: Stages
+    propensity: float = 1.0
 
 
 class GridDocument(msgspec.Struct, frozen=True):

@@ -17,7 +17,8 @@ import numpy as np
 from infra.config import Settings
 from infra.stores import Store
 from models.explore import ExploreConfig, explore
-from models.grid import GridDocument, from_json, to_json
+from models.grid import from_json, to_json
+from models.impressions import StoredGrid, stored_grid
 from models.viewer_context import ViewerContext
 from models.viewer_state import ViewerState
 from models.world import World
@@ -128,14 +129,15 @@ class Explorer:
         page = to_json(self._grid(cursor.viewer_id, state, now_ms(), shown))
         return await self._store.add_page(cursor.viewer_id, cursor.series, cursor.number, page)
 
-    def _grid(self, viewer_id: str, state: ViewerState, now: int, shown: list[str]) -> GridDocument:
+    def _grid(self, viewer_id: str, state: ViewerState, now: int, shown: list[str]) -> StoredGrid:
         world = self._world
         viewer = ViewerContext.from_state(
             viewer_id, state, world, now, self._settings.fold_config()
         )
         rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
         query = self._queries.of(viewer_id)
-        return explore(viewer, world, self._config, now, rows, query).document(world)
+        grid = explore(viewer, world, self._config, now, rows, query)
+        return stored_grid(grid, world)
 
     async def query(self, viewer_id: str, text: str) -> dict[str, Any]:
         """What a query gives a viewer, and how it came to that.

@@ -18,7 +18,6 @@ from models.events import (
     EVENT_TOPICS,
     MEDIA_TOPIC,
     Action,
-    FollowEvent,
     InvalidEventError,
     Media,
     MediaEvent,
@@ -89,8 +88,8 @@ def _fixture(path: Path) -> tuple[list[Media], list[Observed]]:
                 media.append(parse_media(line.value))
             elif line.topic in EVENT_TOPICS:
                 event = parse_event(line.topic, line.value, now_ms())
-                follow = isinstance(event, FollowEvent)
-                events.append((None if follow else action_of(line.topic, event), event))
+                action = action_of(line.topic, event) if isinstance(event, MediaEvent) else None
+                events.append((action, event))
         except InvalidEventError as error:
             raise RecordingError(
                 f"{path} has a record of {line.topic} that cannot be applied: {error}"
