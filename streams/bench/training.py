@@ -29,8 +29,8 @@ from models.training.final import FinalConfig, train_final
 from models.training.loop import reproducible
 from models.training.online import OnlineConfig, OnlineFinal
 from models.training.rankers import COUNTERS, POPULARITY, TrainingConfig, split_by_time
-from streams.bench.exposures import recorded_examples, stream_start
 from streams.bench.progress import say
+from streams.recorded_examples import recorded_examples, stream_start
 from streams.recording import DAY_MS
 from streams.scenario import FIXTURE
 
@@ -59,6 +59,7 @@ def run(
         threads: of torch.
     """
     start_ms = stream_start(data, first_days)
+    say(f"examples of {data}, built if they are not in the temporary folder yet …")
     examples = recorded_examples(data, start_ms)
     before = examples.take(np.flatnonzero(examples.ts_n < start_ms))
     after = examples.take(np.flatnonzero(examples.ts_n >= start_ms))

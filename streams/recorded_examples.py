@@ -30,7 +30,6 @@ from models.examples import Examples
 from models.feature_schema import FEATURE_VERSION, FeatureMatrix
 from models.ig2vec import Ig2Vec
 from models.world import World
-from streams.bench.progress import say
 from streams.clock import now_ms
 from streams.recording import DAY_MS, RecordingError, read_recording
 from streams.replay import read_fixture
@@ -62,7 +61,6 @@ def recorded_examples(path: Path, vectors_until_ms: int) -> Examples:
     cached = _cache_path(path, vectors_until_ms)
     if cached.exists():
         return _load(cached)
-    say(f"building examples of {path} …")
     world = World()
     media, events = _kuairand(path) if path.is_dir() else _fixture(path)
     world.apply_media(media)
