@@ -62,7 +62,7 @@ def best_threshold(labels_n: Labels, scores_n: Vector, weights_n: Vector) -> flo
     """The score from which on to say yes for the best F1; NaN without rows."""
     if not len(scores_n):
         return math.nan
-    tried = np.unique(np.quantile(scores_n, np.linspace(0.0, 1.0, _THRESHOLDS)))
+    tried = np.unique(np.quantile(scores_n, np.linspace(0.0, 1.0, _THRESHOLDS), method="higher"))
     found = [precision_recall_f1(labels_n, scores_n, weights_n, of)[2] for of in tried]
     return float(tried[int(np.nan_to_num(found, nan=-1.0).argmax())])
 
@@ -71,7 +71,7 @@ def precision_recall_f1(
     labels_n: Labels, scores_n: Vector, weights_n: Vector, threshold: float
 ) -> tuple[float, float, float]:
     """Precision, recall and F1 of saying yes from `threshold` on; NaN where nothing divides."""
-    yes_n, positive_n = np.asarray(scores_n) >= threshold, np.asarray(labels_n) > 0.5
+    yes_n, positive_n = np.greater_equal(scores_n, threshold), np.greater(labels_n, 0.5)
     weight_n: Any = np.asarray(weights_n, np.float64)
     hits = float(weight_n[yes_n & positive_n].sum())
     said, there = float(weight_n[yes_n].sum()), float(weight_n[positive_n].sum())

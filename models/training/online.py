@@ -38,7 +38,7 @@ class OnlineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How the final pass learns on.
 
     Attributes:
-        learning_rate: constant; a tenth of the first training's peak, as each row is seen once.
+        learning_rate: constant.
         embedding_rate: factor on it for the learnt vectors.
         batch: rows a step.
         expire_ms: a row of the table that no example addressed for so long is emptied.
@@ -46,7 +46,7 @@ class OnlineConfig(msgspec.Struct, frozen=True, kw_only=True):
         final: weights of the heads' losses and dropout; its sizes are not used.
     """
 
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     embedding_rate: float = 1.0
     weight_decay: float = 1e-4
     batch: int = 256
@@ -108,7 +108,6 @@ class OnlineFinal:
             return np.zeros((0, len(HEADS)), np.float32)
         raw_nh = self._frozen([(1.0, 0.0)] * len(HEADS)).logits(examples.features)
         slope_h, shift_h = np.array(self._platt_h, np.float32).T
-        self._remember(raw_nh, examples)
         self._weight_sum += float(examples.weights_n.sum())
         self._rows += len(examples)
         head_weights_h = np.array(self.config.final.head_weights, np.float32)
@@ -125,6 +124,8 @@ class OnlineFinal:
             self._step(dense_nf[at], rows[at], positions_n[at], labels_nh[at], weights_nh[at])
         self._network.eval()
         check_finite(self._network, _WHAT, self.config.learning_rate)
+        # Only now: rows that cannot be learned cannot calibrate either.
+        self._remember(raw_nh, examples)
         self.learned += len(examples)
         return sigmoid(raw_nh * slope_h + shift_h)
 

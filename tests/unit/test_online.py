@@ -14,7 +14,7 @@ from models.training.loop import TrainingDivergedError, reproducible
 from models.training.online import OnlineConfig, OnlineFinal
 from tests.unit.test_training import SMALL, exposures
 
-CONFIG = OnlineConfig(learning_rate=3e-3, batch=128)
+CONFIG = OnlineConfig(learning_rate=3e-3, batch=128, calibration_rows=1500)
 
 
 @pytest.fixture(scope="module")
