@@ -9,6 +9,7 @@ import pytest
 from models.examples import Examples
 from models.metrics import auc, calibration_error
 from models.networks import Standardizer
+from models.training.calibration import logistic
 from models.training.final import FinalConfig, thaw, train_final
 from models.training.loop import TrainingDivergedError, reproducible
 from models.training.online import OnlineConfig, OnlineFinal
@@ -120,3 +121,18 @@ def test_position_bias_is_not_served() -> None:
     )
     assert abs(gap_aware) < abs(gap_unaware) / 2
     assert isinstance(aware.standardizer, Standardizer)
+
+
+def test_a_network_begins_as_a_logistic_regression() -> None:
+    rows = exposures(3000, 4)
+    still = msgspec.structs.replace(SMALL.final, epochs=1, learning_rate=1e-12)
+    standardizer = Standardizer.fit(rows.features.dense_nf)
+    weights_f = logistic(standardizer(rows.features.dense_nf), rows.label("save"), rows.weights_n)
+    expected_n = standardizer(rows.features.dense_nf) @ weights_f[:-1] + weights_f[-1]
+    with reproducible(1, 1):
+        started = train_final(rows, Examples.empty(), still)
+        narrow = train_final(
+            rows, Examples.empty(), msgspec.structs.replace(still, trunk=(4,), tower=1)
+        )
+    np.testing.assert_allclose(started.logits(rows.features)[:, 1], expected_n, atol=1e-4)
+    assert auc(rows.label("save"), narrow.logits(rows.features)[:, 1]) < 0.7
