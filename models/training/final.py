@@ -27,6 +27,8 @@ from models.training.loop import TrainingDataError, export, fit, stack
 MIN_RATE: Final = 1e-5
 #: Positives from which on a head begins as a regression.
 MIN_LINEAR_POSITIVES: Final = 50
+#: Where that regression ends: the network goes on from there.
+LINEAR_TOLERANCE: Final = 1e-3
 
 
 class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,8 +199,9 @@ def start_linear(
     network.out_ht.zero_()
     for h in range(heads):
         weights_f = np.zeros(dense_nf.shape[1], np.float32)
-        if labels_nh[:, h].sum() >= MIN_LINEAR_POSITIVES:
-            fitted = logistic(dense_nf, labels_nh[:, h], weights_n)
+        # Broken weights are told of by the loss.
+        if labels_nh[:, h].sum() >= MIN_LINEAR_POSITIVES and np.isfinite(weights_n).all():
+            fitted = logistic(dense_nf, labels_nh[:, h], weights_n, LINEAR_TOLERANCE)
             weights_f = fitted[:-1].astype(np.float32)
             network.bias_h[h] = float(fitted[-1])
         for sign, unit in ((1.0, 2 * h), (-1.0, 2 * h + 1)):
