@@ -32,6 +32,9 @@ _BETAS: Final = (0.9, 0.999)
 _EPSILON: Final = 1e-8
 #: Times that the heads are calibrated anew while the rows that calibrate them are exchanged.
 _CALIBRATIONS: Final = 20
+#: Rows scored at once, before any of them is learned: few, so that the scores are of a network that
+#: knows what came before them.
+_BLOCK: Final = 1024
 
 
 class OnlineConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,14 +101,20 @@ class OnlineFinal:
         """Score these examples, then learn each once, in their order.
 
         Returns:
-            The calibrated probabilities (n, heads) from before anything of them was learned.
+            The calibrated probabilities (n, heads) from before each was learned.
 
         Raises:
             TrainingDivergedError: a loss or a weight is not finite; begin again from the live
                 version.
         """
-        if not len(examples):
-            return np.zeros((0, len(HEADS)), np.float32)
+        parts = [
+            self._learn_block(examples.take(rows))
+            for rows in np.split(np.arange(len(examples)), np.arange(_BLOCK, len(examples), _BLOCK))
+            if len(rows)
+        ]
+        return np.concatenate([np.zeros((0, len(HEADS)), np.float32), *parts])
+
+    def _learn_block(self, examples: Examples) -> Float:
         raw_nh = self._frozen([(1.0, 0.0)] * len(HEADS)).logits(examples.features)
         slope_h, shift_h = np.array(self._platt_h, np.float32).T
         self._weight_sum += float(examples.weights_n.sum())
