@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.embedding_gate import MARGIN
 from models.image import DIMENSION
+from models.ranker_gate import MARGIN as RANKER_MARGIN
 from models.viewer_state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
@@ -90,8 +91,19 @@ class Settings(BaseSettings):
     #: A fit takes what happened within this time; an account that nobody engaged with for as long
     #: loses its vector.
     embedding_window_ms: Milliseconds = 90 * 24 * 3600 * 1000
-    #: Training of the rankers waits for this many new likes, saves and see-fewers.
-    train_every_positives: PositiveInt = 1000
+    #: An event counts for a page or an exposure at most this long before it.
+    label_window_ms: Milliseconds = 10 * 60 * 1000
+    #: A served page waits this much longer for events that come late.
+    label_late_ms: Milliseconds = 60 * 1000
+    #: A training of the rankers from the beginning waits for this many new likes, saves and
+    #: see-fewers. Between trainings they learn on from every example.
+    train_every_positives: PositiveInt = 10_000
+    #: What the rankers have learned on is judged, and goes live if it passes, every so often.
+    rankers_every_s: Annotated[float, Field(gt=0)] = 300.0
+    #: AUC of a head that new rankers may lose to the live ones on the newest examples.
+    ranker_margin: Annotated[float, Field(ge=0.0, le=1.0)] = RANKER_MARGIN
+    #: KL divergence in nats of served predictions from those at promotion that is warned of.
+    score_drift_alarm: Annotated[float, Field(gt=0)] = 0.2
     bootstrap_positives: PositiveInt = 300
     keep_examples: PositiveInt = 300_000
     training_threads: PositiveInt = 1

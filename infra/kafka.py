@@ -22,11 +22,14 @@ SESSIONS_TOPIC: Final = "explore.sessions"
 EMBEDDINGS_TOPIC: Final = "explore.embeddings"
 TOUCHED_TOPIC: Final = "explore.touched"
 IMPRESSIONS_TOPIC: Final = "explore.impressions"
+EXAMPLES_TOPIC: Final = "explore.examples"
 VERSIONS_TOPIC: Final = "explore.versions"
 DEAD_LETTERS_TOPIC: Final = "explore.dead_letters"
 
 #: The consumer group of the ingest workers.
 WORKER_GROUP: Final = "freshgrid-worker"
+#: The group in which the learner keeps how far impressions are labelled.
+EXAMPLES_GROUP: Final = "freshgrid-examples"
 
 COMPACT: Final = {"cleanup.policy": "compact"}
 DELETE: Final = {"cleanup.policy": "delete"}
@@ -43,6 +46,7 @@ TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
     EMBEDDINGS_TOPIC: COMPACT,
     TOUCHED_TOPIC: DELETE,
     IMPRESSIONS_TOPIC: DELETE,
+    EXAMPLES_TOPIC: DELETE,
     VERSIONS_TOPIC: COMPACT,
     DEAD_LETTERS_TOPIC: DELETE,
 }

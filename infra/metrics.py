@@ -69,8 +69,23 @@ IMAGES_REFUSED: Final = Counter(
 )
 VERSIONS: Final = Counter(
     "freshgrid_versions",
-    "Trained versions: promoted, refused by the gate, or damaged when they were to be loaded",
+    "Trained versions: promoted, refused by the gate, diverged in training, or damaged when they "
+    "were to be loaded",
     ["kind", "outcome"],
+)
+PAGES_LABELLED: Final = Counter(
+    "freshgrid_pages_labelled", "Served pages sent as examples, with what came of them"
+)
+LABELS_LATE: Final = Counter(
+    "freshgrid_labels_late", "Events on a served page that came after the page was labelled"
+)
+EXAMPLES_LEARNED: Final = Counter(
+    "freshgrid_examples_learned", "Examples that the rankers learned from between trainings"
+)
+SCORE_DRIFT: Final = Gauge(
+    "freshgrid_score_drift",
+    "KL divergence of served predictions from those when the rankers went live, in nats",
+    ["head"],
 )
 
 #: Topic and partition → records that the broker has and the group has not committed.

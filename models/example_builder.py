@@ -1,5 +1,9 @@
 """Labelled examples from the event stream, with features as they stood before each exposure.
 
+This is for exposures of other surfaces and for a history without impressions. What Freshgrid
+served itself is logged with its features, and :mod:`models.example_join` labels it: views that name
+a page are left to it.
+
 The builder reads the stream a little late: an event is folded when `window_ms` of event time has
 passed since, so by then the labels of an exposure are known, and an exposure that sampling drops
 costs no features. It keeps its own viewers and its own world (catalogue and vectors are applied
@@ -150,11 +154,13 @@ class ExampleBuilder:
 
     def _expose(self, pages: dict[str, _Page], event: MediaEvent, *, long: bool) -> None:
         """Put a sampled exposure on its viewer's page."""
-        if event.undo:
+        # A view on a served page: its example comes with the features that were served
+        # (:mod:`models.example_join`).
+        if event.undo or event.request_id is not None:
             return
         happened = self._labels_of(event)
         positive = bool(happened)
-        if not positive and _share(event.event_id) >= self.config.negative_rate:
+        if not positive and sample_share(event.event_id) >= self.config.negative_rate:
             return
         row = int(self.world.catalog.media_rows([event.media_id])[0])
         if row == UNKNOWN:
@@ -212,6 +218,7 @@ class ExampleBuilder:
             weights_n=np.array([row.weight for row in rows], np.float32),
             groups_n=np.full(len(rows), hash_id(page.viewer.viewer_id), np.int64),
             ts_n=np.array([row.ts for row in rows], np.int64),
+            positions_n=np.zeros(len(rows), np.int16),
         )
 
     def _state(self, viewer_id: str) -> ViewerState:
@@ -261,6 +268,6 @@ class _Page(msgspec.Struct):
     rows: dict[str, _Exposure] = {}
 
 
-def _share(event_id: str) -> float:
+def sample_share(event_id: str) -> float:
     """A number in [0, 1) that an event has for ever, spread evenly over events."""
     return int.from_bytes(event_key(event_id), "big") / 2.0**64

@@ -25,6 +25,8 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             negatives sampled with keep rate r. Weighted sums estimate sums over all exposures.
         groups_n: int64, equal for exposures of one viewer.
         ts_n: int64, event time in ms.
+        positions_n: int16, place on the page that was served, counted from 1; 0 where it is not
+            known, as for exposures on other surfaces.
     """
 
     features: FeatureMatrix
@@ -32,6 +34,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     weights_n: NDArray[np.float32]
     groups_n: NDArray[np.int64]
     ts_n: NDArray[np.int64]
+    positions_n: NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.ts_n)
@@ -48,6 +51,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             weights_n=self.weights_n[rows],
             groups_n=self.groups_n[rows],
             ts_n=self.ts_n[rows],
+            positions_n=self.positions_n[rows],
         )
 
     @classmethod
@@ -59,6 +63,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             weights_n=np.zeros(0, np.float32),
             groups_n=np.zeros(0, np.int64),
             ts_n=np.zeros(0, np.int64),
+            positions_n=np.zeros(0, np.int16),
         )
 
     @classmethod
@@ -72,6 +77,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             weights_n=np.concatenate([part.weights_n for part in parts]),
             groups_n=np.concatenate([part.groups_n for part in parts]),
             ts_n=np.concatenate([part.ts_n for part in parts]),
+            positions_n=np.concatenate([part.positions_n for part in parts]),
         )
 
 

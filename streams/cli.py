@@ -300,12 +300,19 @@ def bench(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(exists=True, help="Recorded events, the bundled ones if none. [embeddings]"),
+        typer.Option(
+            exists=True, help="Recorded events, the bundled ones if none. [embeddings, training]"
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs. [embeddings]")] = None,
     first_days: Annotated[
-        int | None, typer.Option(min=1, help="Days fitted before the stream. [embeddings]")
+        int | None,
+        typer.Option(min=1, help="Days fitted before the stream. [embeddings, training]"),
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Of torch, e.g. cuda; timed on it. [training]")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of torch. [training]")] = None,
     json: Json = False,
 ) -> None:
     """Measure, and print the figures; --json ends with one JSON line.
@@ -335,6 +342,8 @@ def bench(
         "data": data,
         "seeds": seeds,
         "first_days": first_days,
+        "device": device,
+        "threads": threads,
     }
     show(run_bench(name, load_settings(), options), as_json=json)
 

@@ -64,6 +64,38 @@ def evaluate_embeddings(
         _print_evaluation(report)
 
 
+@evaluate.command("rankers")
+def evaluate_rankers(
+    version: Annotated[
+        str | None, typer.Option(help="Which stored version; the newest by default.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Compare with this version.")] = None,
+    events: Events = None,
+    json: Json = False,
+) -> None:
+    """How well the final pass predicts likes, saves and see-fewers it has not learned.
+
+    Measured on the labelled pages in Kafka that are newer than the version. With --events a final
+    pass is trained on the older part of the recording and measured on the rest.
+    """
+    import asyncio
+
+    from streams.evaluate_rankers import evaluate_recorded, evaluate_stored, logged_examples
+
+    settings = load_settings()
+    if events is None:
+        examples = asyncio.run(logged_examples(settings))
+        report = evaluate_stored(settings, examples, version, against)
+    elif version is None and against is None:
+        report = evaluate_recorded(events)
+    else:
+        raise SettingsError("--events trains rankers of its own: leave out --version and --against")
+    if json:
+        show(report, as_json=True)
+    else:
+        _print_rankers(report)
+
+
 @tune.command("embeddings")
 def tune_embeddings(
     events: Annotated[
@@ -136,6 +168,21 @@ def _print_evaluation(report: dict[str, Any]) -> None:
             f"best rotation {cosine}"
         )
         console.print(f"{'promote' if report['promote'] else 'refuse'}: {report['reason']}")
+
+
+def _print_rankers(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    columns = [report, report["against"]] if "against" in report else [report]
+    heads = list(report["heads"])
+    table = Table("", *heads * len(columns), box=None, pad_edge=False)
+    for name in report["heads"][heads[0]]:
+        row = [column["heads"][head][name] for column in columns for head in heads]
+        table.add_row(name, *("" if value is None else f"{value:.4g}" for value in row))
+    console = _console()
+    console.print(" against ".join(column["version"] for column in columns))
+    console.print(table)
+    console.print(f"{report['examples']} examples, the newer half of them measured")
 
 
 def _print_sweep(report: dict[str, Any]) -> None:

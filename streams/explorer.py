@@ -24,7 +24,8 @@ from models.explanation import explain, explain_grid
 from models.exploration import ExplorationConfig
 from models.explore import ExploreConfig, Found, find, funnel
 from models.funnel_audit import Survival, survival
-from models.grid import GridDocument, from_json, to_json
+from models.grid import from_json, to_json
+from models.impressions import StoredGrid, stored_grid
 from models.viewer_context import ViewerContext
 from models.viewer_state import ViewerState
 from models.world import World
@@ -125,7 +126,7 @@ class Explorer:
                 [viewer_ids[at] for at in places], [states[at] for at in places], now
             )
             for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
-                grids[at] = to_json(trace.grid.document(self._world))
+                grids[at] = to_json(stored_grid(trace.grid, self._world))
         for viewer_id, state in zip(viewer_ids, states, strict=True):
             self.audit.sample(viewer_id, state)
         return grids
@@ -172,11 +173,11 @@ class Explorer:
         page = to_json(self._grid(cursor.viewer_id, state, now_ms(), shown))
         return await self._store.add_page(cursor.viewer_id, cursor.series, cursor.number, page)
 
-    def _grid(self, viewer_id: str, state: ViewerState, now: int, shown: list[str]) -> GridDocument:
+    def _grid(self, viewer_id: str, state: ViewerState, now: int, shown: list[str]) -> StoredGrid:
         world = self._world
         rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
         [trace] = funnel(self._find([viewer_id], [state], now, rows), world, self._config)
-        return trace.grid.document(world)
+        return stored_grid(trace.grid, world)
 
     def _find(
         self,

@@ -1,4 +1,7 @@
-"""The learner: sessions → account vectors, exposures → rankers. Imports gensim and torch."""
+"""The learner: sessions → account vectors, pages and exposures → rankers.
+
+Imports gensim and torch.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from typing import Final
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower
+from infra.kafka import EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.embeddings import Embeddings
+from streams.examples import ExampleStream
 from streams.topology import add_embeddings
 from streams.training import Training
 from streams.versions import IG2VEC, RANKERS, Record, Version, live_versions, versions
@@ -44,10 +48,14 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         feed = WorldFeed(world)
         embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
         training = Training(config, world, artifacts, outbox, live=live.get(RANKERS))
+        examples = ExampleStream(config, cluster, outbox)
         follower = Follower(
             config,
             cluster.partitions,
-            (MEDIA_TOPIC, ACCOUNTS_TOPIC, *EVENT_TOPICS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+            (
+                *(MEDIA_TOPIC, ACCOUNTS_TOPIC, *EVENT_TOPICS),
+                *(EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, VERSIONS_TOPIC),
+            ),
         )
         # Of what was told before this process began only the newest counts.
         backlog: dict[str, Version] = {}
@@ -61,6 +69,9 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             if topic in EVENT_TOPICS:
                 # Popularity is counted by the example builder, at the time of each example.
                 training.events(topic, records)
+                return
+            if topic == EXAMPLES_TOPIC:
+                training.examples(records)
                 return
             feed.apply(topic, records)
             if topic == ACCOUNTS_TOPIC:
@@ -81,5 +92,5 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         add_embeddings(app, embeddings)
         failed = await stack.enter_async_context(running(app))
         yield await stack.enter_async_context(
-            background(failed, follower.run(handle, polled), embeddings.run())
+            background(failed, follower.run(handle, polled), embeddings.run(), examples.run())
         )

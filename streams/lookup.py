@@ -14,17 +14,19 @@ from infra.config import Settings
 from infra.kafka import Follower
 from infra.stores import Store
 from models.grid import GridDocument, from_json
+from models.impressions import Impression, StoredGrid
 from models.world import World
+from streams.clock import now_ms
 from streams.explorer import MAX_PAGES, Cursor, Explorer
 from streams.ranking import Ranking
 
-Impression = Callable[[str, bytes], Awaitable[None]]
+LogImpression = Callable[[str, bytes], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
 
 class Page(GridDocument, frozen=True, kw_only=True):
-    """A page of a viewer's grid, as the API answers it and an impression logs it.
+    """A page of a viewer's grid, as the API answers it.
 
     Attributes:
         request_id: names the page; events that come of it may carry it. A page that is asked for
@@ -39,6 +41,7 @@ class Page(GridDocument, frozen=True, kw_only=True):
 
 
 _json = msgspec.json.Encoder()
+_stored = msgspec.json.Decoder(StoredGrid)
 
 
 class Lookup:
@@ -52,7 +55,7 @@ class Lookup:
         explorer: Explorer,
         ranking: Ranking,
         follower: Follower,
-        impression: Impression,
+        impression: LogImpression,
     ) -> None:
         self._settings = settings
         self._world = world
@@ -74,19 +77,15 @@ class Lookup:
         else:
             at = Cursor.parse(cursor, viewer_id)
             grid = await self._explorer.next_page(at)
-        document = from_json(grid)
+        document = _stored.decode(grid)
         following = None
         if document.items and at.number < MAX_PAGES:
             following = Cursor(viewer_id, at.series, at.number + 1).text()
-        page = Page(
-            **msgspec.structs.asdict(document),
-            request_id=_request_id(at),
-            page=at.number,
-            next=following,
-        )
-        body = _json.encode(page)
-        await self._impression(viewer_id, body)
-        return body
+        fields: dict[str, Any] = msgspec.structs.asdict(document)
+        fields |= {"request_id": _request_id(at), "page": at.number}
+        await self._impression(viewer_id, _json.encode(Impression(**fields, served_ms=now_ms())))
+        del fields["features"]
+        return _json.encode(Page(**fields, next=following))
 
     async def query(self, viewer_id: str, text: str) -> bytes:
         """What a query gives a viewer, as JSON.

@@ -1,8 +1,11 @@
 """Exposures and what came of them → trained rankers, announced when they are ready.
 
 The learner keeps a world of its own, in which the example builder stands where each exposure
-happened. Training runs in a thread; the rankers it gives are stored as one artifact and announced
-on ``explore.versions``, where the ranking workers pick them up.
+happened; pages that Freshgrid served itself come labelled, with their features
+(:mod:`streams.examples`). The first rankers are trained from the beginning; from then on they learn
+on from every example, and what they have become is judged and goes live every few minutes. Now and
+then they are trained from the beginning again, because some things do not learn on: the scale of
+features, and the sizes of the network. All this runs in a thread, one piece of work at a time.
 """
 
 from __future__ import annotations
@@ -10,24 +13,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from infra.artifacts import ArtifactStore
+from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
+from infra.metrics import VERSIONS
 from models.distillation_sets import candidate_sets
 from models.events import FOLLOW_TOPIC, FollowEvent, InvalidEventError, parse_event
 from models.example_builder import ExampleBuilder, ExampleConfig, Observed
+from models.example_join import page_examples, read_pages
 from models.examples import LABELS, CandidateSets, Examples
+from models.impressions import ServedFeaturesError
 from models.ranker_bundle import RankerBundle
+from models.ranker_gate import (
+    RankerDecision,
+    decide_rankers,
+    measurable,
+    ranker_figures,
+)
 from models.viewer_state import ViewerState
 from models.world import World
 from streams.clock import now_ms
 from streams.ingest import Sender
 from streams.live_queries import LiveQueries
-from streams.versions import RANKERS, Record, Version, announce
+from streams.ranker_learning import RankerLearning
+from streams.versions import DECISION_NOTE, RANKERS, Record, Version, announce
 from streams.world_feed import media_events
 
 #: Viewers whose candidates the earlier passes are distilled on.
@@ -37,13 +51,15 @@ DISTILLATION_VIEWERS: Final = 120
 MAX_UNSORTED: Final = 500_000
 #: The first training begins when no event came in for this long.
 QUIET_S: Final = 2.0
+#: Labelled pages remembered by request id: one sent twice is learned once.
+MAX_PAGES: Final = 1_000_000
 
 _STRONG: Final = [LABELS.index(name) for name in ("like", "save", "see_fewer")]
 logger = logging.getLogger(__name__)
 
 
 class Training:
-    """Collects examples and trains when enough is new.
+    """Collects examples, trains when enough is new, and learns on meanwhile.
 
     Args:
         live: the rankers that are live already, if any: the first training is not urgent then.
@@ -61,15 +77,20 @@ class Training:
         self._settings = settings
         self._artifacts = artifacts
         self._sender = sender
-        self._builder = ExampleBuilder(world, ExampleConfig(fold=settings.fold_config()))
+        config = ExampleConfig(window_ms=settings.label_window_ms, fold=settings.fold_config())
+        self._builder = ExampleBuilder(world, config)
+        self._negative_rate = config.negative_rate
         self._world = world
         self._queries = LiveQueries(settings)
         self._unsorted: list[Observed] = []
+        self._pages: OrderedDict[str, None] = OrderedDict()
         self._examples = Examples.empty()
+        self._fresh: list[Examples] = []
         self._new_positives = 0
-        self._arrived_s = time.monotonic()
+        self._arrived_s = self._judged_s = time.monotonic()
         self._live = live
-        self._training: asyncio.Task[None] | None = None
+        self._learning = RankerLearning(settings, None if live is None else self._stored(live))
+        self._work: asyncio.Task[None] | None = None
 
     def events(self, topic: str, records: Sequence[Record]) -> None:
         """Take in records of an event topic."""
@@ -79,6 +100,19 @@ class Training:
         else:
             self._unsorted.extend(media_events(topic, records))
 
+    def examples(self, records: Sequence[Record]) -> None:
+        """Take in records of ``explore.examples``."""
+        for page in read_pages([record.value for record in records]):
+            if page.request_id in self._pages:
+                continue
+            self._pages[page.request_id] = None
+            try:
+                self._collect(page_examples(page, self._negative_rate))
+            except ServedFeaturesError as error:
+                logger.debug("page %s is not learned: %s", page.request_id, error)
+        while len(self._pages) > MAX_PAGES:
+            self._pages.popitem(last=False)
+
     async def polled(self, lag: int) -> None:
         """Observe what has arrived once nothing more is on its way; train if enough is new."""
         if self._unsorted and (lag == 0 or len(self._unsorted) > MAX_UNSORTED):
@@ -86,19 +120,25 @@ class Training:
             # In a thread, so that sessions and heartbeats go on meanwhile. The reader waits here,
             # so nothing else touches the world.
             await asyncio.to_thread(self._observe, events)
-        if self._training is not None and self._training.done():
-            self._training.result()  # a failure of the last training ends the learner
-            self._training = None
-        if self._training is None and lag == 0 and self._is_due():
+        if self._work is not None and self._work.done():
+            self._work.result()  # a failure of the last training ends the learner
+            self._work = None
+        if self._work is not None or lag:
+            return
+        if self._is_due():
             self._new_positives = 0
             sets = await asyncio.to_thread(self._candidate_sets)
-            self._training = asyncio.create_task(self._train(self._examples, sets))
+            self._work = asyncio.create_task(self._train(self._examples, sets))
+        elif self._learning.live is not None and self._fresh:
+            judge = time.monotonic() - self._judged_s >= self._settings.rankers_every_s
+            judged_on = await asyncio.to_thread(self._candidate_sets) if judge else None
+            self._work = asyncio.create_task(self._learn_on(judged_on))
 
     def _observe(self, events: list[Observed]) -> None:
         started = time.monotonic()
         events.sort(key=lambda item: item[1].ts)
         self._builder.observe(events, now_ms())
-        self._collect()
+        self._collect(self._builder.take())
         took_s = time.monotonic() - started
         logger.info(
             "observed %d events in %.1f s: %d examples", len(events), took_s, len(self._examples)
@@ -107,19 +147,19 @@ class Training:
     def _is_due(self) -> bool:
         if self._world.space is None:
             return False
-        if self._live is not None:
+        if self._learning.live is not None:
             return self._new_positives >= self._settings.train_every_positives
         # The first training reads a replay to its end first, but does not wait for ever.
         waited = time.monotonic() - self._arrived_s >= QUIET_S
-        bound = self._settings.train_every_positives * 10
+        bound = self._settings.train_every_positives
         return self._new_positives >= bound or (
             waited and self._new_positives >= self._settings.bootstrap_positives
         )
 
-    def _collect(self) -> None:
-        fresh = self._builder.take()
+    def _collect(self, fresh: Examples) -> None:
         if not len(fresh):
             return
+        self._fresh.append(fresh)
         self._new_positives += int((fresh.labels_nh[:, _STRONG].max(axis=1) > 0).sum())
         merged = Examples.concatenate([self._examples, fresh])
         keep = self._settings.keep_examples
@@ -137,42 +177,115 @@ class Training:
         return candidate_sets(viewers, self._world, now_ms(), lambda _: self._queries.of(), fold)
 
     async def _train(self, examples: Examples, sets: CandidateSets) -> None:
+        """Train from the beginning, judge, publish."""
         started = time.monotonic()
         try:
-            bundle = await asyncio.to_thread(_train, examples, sets, self._settings)
+            await self._learn()
+            bundle = await asyncio.to_thread(self._learning.train, examples, sets)
         except (ValueError, ArithmeticError) as error:
-            logger.warning("rankers not trained, the live ones stay: %s", error)
+            self._failed("not trained", error)
             return
         logger.info(
             "trained %s on %d examples in %.1f s: %s",
             bundle.version, len(examples), time.monotonic() - started, bundle.metrics,
         )  # fmt: skip
-        await self._publish(bundle)
+        await self._offer(bundle, learned_on=False)
 
-    async def _publish(self, bundle: RankerBundle) -> None:
+    async def _learn_on(self, sets: CandidateSets | None) -> None:
+        """Learn what is new; with candidate sets also judge what that gave, and publish it."""
+        try:
+            await self._learn()
+            if sets is None or not measurable(self._learning.holdout):
+                return
+            self._judged_s = time.monotonic()
+            bundle = await asyncio.to_thread(self._learning.candidate, sets)
+        except (ValueError, ArithmeticError) as error:
+            self._failed("not learned on", error)
+            return
+        if bundle is not None:
+            await self._offer(bundle, learned_on=True)
+
+    async def _learn(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        await asyncio.to_thread(self._learning.learn, fresh)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        if isinstance(error, ArithmeticError):
+            VERSIONS.labels(RANKERS, "diverged").inc()
+        logger.warning("rankers %s, the live ones stay: %s", what, error)
+
+    async def _offer(self, bundle: RankerBundle, *, learned_on: bool) -> None:
+        """Judge a candidate on the hold-out beside the live rankers, and publish it if it passes.
+
+        The decision is recorded with the version, whatever it is.
+        """
+        decision = await asyncio.to_thread(self._judge, bundle)
         arrays, meta = bundle.to_arrays()
         version = await asyncio.to_thread(self._artifacts.put, RANKERS, arrays, meta)
+        if self._live is not None and version == self._live.version:
+            return  # nothing was learned that changes a weight
+        await asyncio.to_thread(
+            self._artifacts.write_note, RANKERS, version, DECISION_NOTE, decision
+        )
+        if not decision.promote:
+            VERSIONS.labels(RANKERS, "refused").inc()
+            logger.warning("rankers %s refused, the live ones stay: %s", version, decision.reason)
+            return
+        logger.info("rankers %s passed: %s", version, decision.reason)
+        self._learning.promoted(bundle, learned_on=learned_on)
         self._live = Version(
             kind=RANKERS,
             version=version,
             announced_ms=now_ms(),
-            metrics=dict(meta["metrics"]),
+            metrics={**meta["metrics"], **figures_of(decision)},
             previous="" if self._live is None else self._live.version,
+            reason=decision.reason,
         )
         await announce(self._artifacts, self._sender, self._live, self._settings.keep_versions)
 
+    def _judge(self, bundle: RankerBundle) -> RankerDecision:
+        holdout, live = self._learning.holdout, self._learning.live
+        candidate = ranker_figures(bundle.final, holdout)
+        against = None if live is None else ranker_figures(live.final, holdout)
+        return decide_rankers(candidate, against, self._settings.ranker_margin)
+
     def told(self, version: Version) -> None:
-        """Take in a record of ``explore.versions``: what the next training replaces."""
-        if version.kind == RANKERS:
-            self._live = version
+        """Take in a record of ``explore.versions``: what the next training replaces.
+
+        Where somebody promoted or rolled back, learning goes on from what is live now.
+        """
+        if version.kind != RANKERS or (
+            self._live is not None and version.version == self._live.version
+        ):
+            return
+        self._live = version
+        bundle = self._stored(version)
+        if bundle is not None:
+            self._learning.replace(bundle)
+
+    def _stored(self, version: Version) -> RankerBundle | None:
+        try:
+            artifact = self._artifacts.get(RANKERS, version.version)
+            return RankerBundle.from_arrays(artifact.arrays, artifact.meta)
+        except (ArtifactError, ValueError) as error:
+            logger.error("rankers cannot be learned on, they will be trained again: %s", error)
+            return None
 
 
-def _train(examples: Examples, sets: CandidateSets, settings: Settings) -> RankerBundle:
-    # Imported here, in the thread that trains: torch takes seconds to import, and the learner can
-    # read and learn embeddings meanwhile.
-    from models.training.rankers import TrainingConfig, train_rankers
-
-    return train_rankers(examples, sets, TrainingConfig(threads=settings.training_threads))
+def figures_of(decision: RankerDecision) -> dict[str, float]:
+    """The candidate's figures on the hold-out, flat, by name."""
+    if decision.candidate is None:
+        return {}
+    return {
+        f"holdout_{name}_{head}": value
+        for head, figures in decision.candidate.heads.items()
+        for name, value in (
+            ("auc", figures.auc),
+            ("ne", figures.normalised_entropy),
+            ("calibration_error", figures.calibration_error),
+        )
+        if value is not None
+    }
 
 
 def _follows(records: Sequence[Record]) -> list[Observed]:

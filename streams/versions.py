@@ -20,6 +20,7 @@ from infra.kafka import VERSIONS_TOPIC, ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import VERSIONS
 from models.embedding_gate import Decision
+from models.ranker_gate import RankerDecision
 from streams.ingest import Sender
 
 IG2VEC: Final = "ig2vec"
@@ -75,6 +76,11 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 LIVE_NOTE: Final = "live"
 DECISION_NOTE: Final = "decision"
+#: Kind → what its gate records with a version.
+_DECISIONS: Final[dict[str, type[Decision] | type[RankerDecision]]] = {
+    IG2VEC: Decision,
+    RANKERS: RankerDecision,
+}
 
 _version = msgspec.json.Decoder(Version)
 _json = msgspec.json.Encoder()
@@ -177,7 +183,7 @@ def listed(
                 manifest = artifacts.manifest(kind, version)
             except ArtifactMissingError:
                 continue  # pruned meanwhile
-            decision = artifacts.read_note(kind, version, DECISION_NOTE, Decision)
+            decision = artifacts.read_note(kind, version, DECISION_NOTE, _DECISIONS[kind])
             note = artifacts.read_note(kind, version, LIVE_NOTE, Live)
             rows.append(
                 {
@@ -196,8 +202,11 @@ def listed(
     return rows
 
 
-def _figures(meta: dict[str, Any], decision: Decision | None) -> dict[str, float]:
-    if decision is not None and decision.candidate is not None:
+def _figures(meta: dict[str, Any], decision: Decision | RankerDecision | None) -> dict[str, float]:
+    if isinstance(decision, Decision) and decision.candidate is not None:
         return {"macro_f1": decision.candidate.macro_f1, "purity": decision.candidate.purity}
+    if isinstance(decision, RankerDecision) and decision.candidate is not None:
+        heads = decision.candidate.heads
+        return {f"auc_{head}": of.auc for head, of in heads.items() if of.auc is not None}
     metrics: dict[str, float] = meta.get("metrics", {})
     return metrics

@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
+from models.example_join import LabelledPage
 from models.grid import GridDocument
+from models.impressions import Impression
 from streams.dead_letters import Redriven
 from streams.letters import DeadLetter
 from streams.lookup import Page
@@ -38,6 +40,8 @@ TYPES: Final[dict[str, type]] = {
     "redriven": Redriven,
     "grid": GridDocument,
     "page": Page,
+    "impression": Impression,
+    "labelled_page": LabelledPage,
 }
 
 _IDS: Final = ("event_id", "viewer_id", "media_id", "author_id", "account_id", "request_id")

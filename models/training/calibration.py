@@ -36,12 +36,23 @@ def platt(logits_n: Vector, labels_n: Vector, weights_n: Vector) -> tuple[float,
     return max(float(slope), MIN_SLOPE), float(shift)
 
 
-def logistic(x_nf: Vector, labels_n: Vector, weights_n: Vector) -> NDArray[np.float64]:
-    """Ridge logistic regression: one weight for each standardised column, then the intercept."""
+def logistic(
+    x_nf: Vector, labels_n: Vector, weights_n: Vector, tolerance: float = _TOLERANCE
+) -> NDArray[np.float64]:
+    """Ridge logistic regression: one weight for each standardised column, then the intercept.
+
+    Args:
+        tolerance: relative gain of a step that ends the fit.
+    """
     precision_f = np.ones(x_nf.shape[1] + 1)
     precision_f[-1] = 1e-6
     return _fit(
-        x_nf, labels_n, weights_n, mean_f=np.zeros(x_nf.shape[1] + 1), precision_f=precision_f
+        x_nf,
+        labels_n,
+        weights_n,
+        mean_f=np.zeros(x_nf.shape[1] + 1),
+        precision_f=precision_f,
+        tolerance=tolerance,
     )
 
 
@@ -52,6 +63,7 @@ def _fit(
     *,
     mean_f: NDArray[np.float64],
     precision_f: NDArray[np.float64],
+    tolerance: float = _TOLERANCE,
 ) -> NDArray[np.float64]:
     """Maximum a posteriori by Newton steps that always descend; the last weight is the bias."""
     design_nf = np.concatenate((x_nf, np.ones((len(x_nf), 1))), axis=1, dtype=np.float64)
@@ -76,6 +88,6 @@ def _fit(
             size /= 2
         weights_f = weights_f - size * step_f
         before, value = value, objective(weights_f)
-        if before - value < _TOLERANCE * max(abs(before), 1.0):
+        if before - value < tolerance * max(abs(before), 1.0):
             break
     return weights_f

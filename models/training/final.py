@@ -8,22 +8,27 @@ the like head.)
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.examples import LABELS, Examples
 from models.feature_schema import SPARSE_BUCKETS
 from models.final_pass import HEADS, FinalPass
 from models.networks import Embeddings, Float, Mlp, Standardizer
-from models.training.calibration import platt
+from models.training.calibration import logistic, platt
 from models.training.loop import TrainingDataError, export, fit, stack
 
 #: Base rate that a head without any positive starts from.
 MIN_RATE: Final = 1e-5
+#: Positives from which on a head begins as a regression.
+MIN_LINEAR_POSITIVES: Final = 50
+#: Where that regression ends: the network goes on from there.
+LINEAR_TOLERANCE: Final = 1e-3
 
 
 class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +42,10 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
         head_weights: weight of each label's loss, in the order of `LABELS`.
         embedding_dropout: share of rows that train without their learnt vectors, so that the
             network also knows what to do with ids it has never seen.
+        positions: places on a page that are told apart.
         embedding_rate: factor on the learning rate of the learnt vectors. Adam moves a rare row
             as far in one step as a common one, so at the full rate ids are learnt by heart.
+        linear_start: begin as a logistic regression, see :func:`start_linear`.
     """
 
     embedding_dim: int = 8
@@ -47,10 +54,12 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
     tower: int = 16
     head_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 0.1)
     embedding_dropout: float = 0.3
+    positions: int = 100
     embedding_rate: float = 0.03
-    epochs: int = 6
+    linear_start: bool = True
+    epochs: int = 2
     batch: int = 256
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-4
     weight_decay: float = 1e-4
 
 
@@ -70,23 +79,45 @@ class FinalNetwork(nn.Module):
         self.out_ht = nn.Parameter(torch.randn(heads, config.tower) / config.tower**0.5)
         # Starting at the base rates spares the first epoch from learning that likes are rare.
         self.bias_h = nn.Parameter(torch.from_numpy(np.log(rates_h / (1 - rates_h))))
+        # What a place on the page adds, whatever stands there; see `logits`.
+        self.position_ph = nn.Parameter(torch.zeros(config.positions + 1, heads))
 
-    def forward(self, dense_nf: Tensor, rows_ns: Tensor) -> Tensor:
-        """Log-odds (n, heads); `dense_nf` standardised, `rows_ns` rows of the table."""
-        vectors_ne = self.table(rows_ns).flatten(1)
+    def forward(self, dense_nf: Tensor, rows_ns: Tensor, positions_n: Tensor) -> Tensor:
+        """Log-odds (n, heads); see :meth:`logits`, `rows_ns` are rows of the table."""
+        return self.logits(dense_nf, self.table(rows_ns).flatten(1), positions_n)
+
+    def logits(self, dense_nf: Tensor, vectors_ne: Tensor, positions_n: Tensor) -> Tensor:
+        """Log-odds (n, heads).
+
+        Position bias is a term of its own, added while training and left out when serving, so
+        that the rest learns what a media is worth wherever it stands (Zhao et al., Recommending
+        What Video to Watch Next, 2019). Position 0 is "not known" and adds nothing.
+
+        Args:
+            dense_nf: standardised.
+            vectors_ne: learnt vectors of the ids.
+            positions_n: from 1.
+        """
         if self.training and self.config.embedding_dropout > 0:
-            kept_n1 = torch.rand(len(dense_nf), 1) >= self.config.embedding_dropout
-            vectors_ne = vectors_ne * kept_n1
+            chance_n1 = torch.rand(len(dense_nf), 1, device=dense_nf.device)
+            vectors_ne = vectors_ne * (chance_n1 >= self.config.embedding_dropout)
         hidden_nd = torch.relu(self.trunk(torch.cat((dense_nf, vectors_ne), dim=1)))
         tower_nht = torch.relu(self.towers(hidden_nd)).view(-1, *self.out_ht.shape)
-        logits_nh: Tensor = (tower_nht * self.out_ht).sum(dim=2) + self.bias_h
+        known_n = positions_n.clamp_max(self.config.positions)
+        bias_nh = self.position_ph[known_n] * (known_n > 0).unsqueeze(1)
+        logits_nh: Tensor = (tower_nht * self.out_ht).sum(dim=2) + self.bias_h + bias_nh
         return logits_nh
 
 
-def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> FinalPass:
+def train_final(
+    train: Examples, calibrate: Examples, config: FinalConfig, device: str = "cpu"
+) -> FinalPass:
     """Fit on `train`, calibrate each head on `calibrate` (later rows than `train`).
 
     Call inside :func:`models.training.loop.reproducible`.
+
+    Args:
+        device: of torch, where the training runs.
 
     Raises:
         TrainingDataError: no training rows.
@@ -101,18 +132,23 @@ def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> Fi
     ).astype(np.float32)
     network = FinalNetwork(config, train.features.dense_nf.shape[1], rates_h)
     rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
+    if config.linear_start:
+        start_linear(network, standardizer(train.features.dense_nf), train.labels_nh, weights_n)
 
-    dense_nf = torch.from_numpy(standardizer(train.features.dense_nf))
-    rows_ns = torch.from_numpy(rows(train.features.sparse_ns))
-    labels_nh = torch.from_numpy(train.labels_nh)
-    weights_nh = torch.from_numpy(weights_n[:, None] * np.array(config.head_weights, np.float32))
+    def tensor(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    network.to(device)
+    dense_nf = tensor(standardizer(train.features.dense_nf))
+    rows_ns = tensor(rows(train.features.sparse_ns))
+    positions_n = tensor(train.positions_n.astype(np.int64))
+    labels_nh = tensor(train.labels_nh)
+    weights_nh = tensor(weights_n[:, None] * np.array(config.head_weights, np.float32))
 
     def loss_of(batch: Tensor) -> Tensor:
-        logits_nh = network(dense_nf[batch], rows_ns[batch])
-        loss_nh = nn.functional.binary_cross_entropy_with_logits(
-            logits_nh, labels_nh[batch], weights_nh[batch], reduction="none"
-        )
-        return loss_nh.sum() / len(batch)
+        at = batch.to(device)
+        logits_nh = network(dense_nf[at], rows_ns[at], positions_n[at])
+        return weighted_loss(logits_nh, labels_nh[at], weights_nh[at])
 
     fit(
         network,
@@ -125,6 +161,7 @@ def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> Fi
         weight_decay=config.weight_decay,
         rate_factors={"table.weight": config.embedding_rate},
     )
+    network.to("cpu")
     raw = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
     if not len(calibrate):
         return raw
@@ -137,6 +174,55 @@ def train_final(train: Examples, calibrate: Examples, config: FinalConfig) -> Fi
             for h, head in enumerate(HEADS)
         ],
     )
+
+
+@torch.no_grad()
+def start_linear(
+    network: FinalNetwork, dense_nf: Float, labels_nh: Float, weights_n: Float
+) -> None:
+    """Make the network predict as a logistic regression on the dense features, for each head.
+
+    Some thousand examples tell a regression more than they tell a network, which finds what the
+    regression cannot say only with many. Beginning there, the network is the better of the two
+    soon. A head's log-odds z travel through the layers as relu(z) and relu(−z); all other units of
+    the towers begin without a say.
+
+    Args:
+        dense_nf: standardised training rows.
+        labels_nh: of all heads; one with few positives begins at its base rate.
+        weights_n: of the rows.
+    """
+    heads, tower = network.out_ht.shape
+    linear = [layer for layer in network.trunk if isinstance(layer, nn.Linear)]
+    if tower < 2 or min(layer.out_features for layer in linear) < 2 * heads:
+        return  # too narrow to carry them
+    network.out_ht.zero_()
+    for h in range(heads):
+        weights_f = np.zeros(dense_nf.shape[1], np.float32)
+        # Broken weights are told of by the loss.
+        if labels_nh[:, h].sum() >= MIN_LINEAR_POSITIVES and np.isfinite(weights_n).all():
+            fitted = logistic(dense_nf, labels_nh[:, h], weights_n, LINEAR_TOLERANCE)
+            weights_f = fitted[:-1].astype(np.float32)
+            network.bias_h[h] = float(fitted[-1])
+        for sign, unit in ((1.0, 2 * h), (-1.0, 2 * h + 1)):
+            before = torch.zeros(linear[0].in_features)
+            before[: len(weights_f)] = sign * torch.from_numpy(weights_f)
+            linear[0].weight[unit], linear[0].bias[unit] = before, 0.0
+            for layer in linear[1:]:
+                layer.weight[unit], layer.bias[unit] = 0.0, 0.0
+                layer.weight[unit, unit] = 1.0
+            at = h * tower + unit % 2
+            network.towers.weight[at], network.towers.bias[at] = 0.0, 0.0
+            network.towers.weight[at, unit] = 1.0
+            network.out_ht[h, unit % 2] = sign
+
+
+def weighted_loss(logits_nh: Tensor, labels_nh: Tensor, weights_nh: Tensor) -> Tensor:
+    """Mean over rows of the heads' weighted cross entropies."""
+    loss_nh = nn.functional.binary_cross_entropy_with_logits(
+        logits_nh, labels_nh, weights_nh, reduction="none"
+    )
+    return loss_nh.sum() / len(labels_nh)
 
 
 def freeze(
@@ -158,3 +244,36 @@ def freeze(
         Embeddings(network.table.weight.detach().numpy().copy(), network.sizes_s),
         Mlp([*trunk, towers, (last_kh, last_h)]),
     )
+
+
+def thaw(final: FinalPass, config: FinalConfig) -> FinalNetwork:
+    """A network that gives the log-odds of `final` on its heads, to learn on from.
+
+    The sizes are those of `final`; heads that are not stored begin anew, where they add nothing.
+    """
+    trunk_layers, towers, last = final.mlp.layers[:-2], final.mlp.layers[-2], final.mlp.layers[-1]
+    sizes_s, table_rd = final.embeddings.sizes_s, final.embeddings.table_rd
+    heads, tower = len(HEADS), towers[1].size // len(HEADS)
+    config = msgspec.structs.replace(
+        config,
+        embedding_dim=table_rd.shape[1],
+        embedding_rows=int(sizes_s.max()),
+        trunk=tuple(bias_o.size for _, bias_o in trunk_layers),
+        tower=tower,
+    )
+    rates_h = np.full(len(LABELS), 0.5, np.float32)
+    network = FinalNetwork(config, final.standardizer.mean_f.size, rates_h)
+    with torch.no_grad():
+        network.table.weight.copy_(torch.tensor(table_rd))
+        linear = [layer for layer in network.trunk if isinstance(layer, nn.Linear)]
+        for layer, (weights_io, bias_o) in zip(linear, trunk_layers, strict=True):
+            layer.weight.copy_(torch.tensor(weights_io.T))
+            layer.bias.copy_(torch.tensor(bias_o))
+        kept = heads * tower
+        network.towers.weight[:kept].copy_(torch.tensor(towers[0].T))
+        network.towers.bias[:kept].copy_(torch.tensor(towers[1]))
+        for h in range(heads):
+            block_t = last[0][h * tower : (h + 1) * tower, h]
+            network.out_ht[h].copy_(torch.tensor(block_t))
+            network.bias_h[h] = float(last[1][h])
+    return network.eval()

@@ -129,6 +129,15 @@ def fit(
             optimiser.step(_schedule(step / total))
             step += 1
     model.eval()
+    check_finite(model, what, learning_rate)
+
+
+def check_finite(model: nn.Module, what: str, learning_rate: float) -> None:
+    """Refuse a network with a weight that is no number.
+
+    Raises:
+        TrainingDivergedError: names the weight.
+    """
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise TrainingDivergedError(

@@ -9,7 +9,7 @@ from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -49,6 +49,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         seed: of initial weights, shuffles and splits.
+        device: of torch, where the final pass trains.
         threads: of torch; the weights are reproducible for a given number.
         calibration_share: part of the examples, before the newest, that calibrates.
         test_share: newest part of the examples, only measured on.
@@ -58,6 +59,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     seed: int = 7
+    device: str = "cpu"
     threads: int = 1
     calibration_share: float = 0.15
     test_share: float = 0.15
@@ -94,24 +96,47 @@ def train_rankers(
             "wait for more labels"
         )
     with reproducible(config.seed, config.threads):
-        final = train_final(train, calibrate, config.final)
+        final = train_final(train, calibrate, config.final, config.device)
+    metrics = {
+        **final_metrics(final, train, calibrate, test),
+        "train_examples": float(len(train)),
+    }
+    return bundled(final, candidate_sets, config, metrics, int(examples.ts_n.max()))
+
+
+def bundled(
+    final: FinalPass,
+    candidate_sets: CandidateSets,
+    config: TrainingConfig,
+    metrics: Mapping[str, float],
+    trained_ts: int,
+) -> RankerBundle:
+    """A final pass with the two passes before it, distilled from it.
+
+    Args:
+        metrics: what is known of the final pass; what the two keep of its best is added.
+        trained_ts: event time in ms of the newest example that it has learned from.
+
+    Raises:
+        TrainingDataError: no candidate sets.
+        TrainingDivergedError: a loss is not finite.
+    """
+    with reproducible(config.seed, config.threads):
         teacher_n = value_of(final, candidate_sets, config)
         learn_n, held_n = split_sets(candidate_sets, config)
         learn_sets, learn_teacher_n = candidate_sets.take(learn_n), teacher_n[learn_n]
         second = train_second(learn_sets, learn_teacher_n, config.second)
         first = distil(FirstPass, learn_sets, learn_teacher_n, config.first)
-    metrics = {
-        **final_metrics(final, train, calibrate, test),
-        **funnel_metrics(first, second, candidate_sets.take(held_n), teacher_n[held_n], config),
-        "train_examples": float(len(train)),
-        "candidate_sets": float(len(np.unique(candidate_sets.groups_n))),
-    }
     return RankerBundle(
         first=first,
         second=second,
         final=final,
-        metrics=metrics,
-        trained_ts=int(examples.ts_n.max()),
+        metrics={
+            **metrics,
+            **funnel_metrics(first, second, candidate_sets.take(held_n), teacher_n[held_n], config),
+            "candidate_sets": float(len(np.unique(candidate_sets.groups_n))),
+        },
+        trained_ts=trained_ts,
     )
 
 

@@ -25,12 +25,13 @@ BENCHES: Final = {
     "funnel": "what the first two passes keep of the final pass's best, on recorded events",
     "embeddings": "account vectors learned from the stream beside full fits and gensim, by topic",
     "retrieval": "searches of the account index against a scan, and while it changes",
+    "training": "the final pass learning from a stream beside frozen and simple ones; its speed",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",
 }
 
 
 def run_bench(
-    name: str, settings: Settings, options: Mapping[str, int | Path | None] = {}
+    name: str, settings: Settings, options: Mapping[str, int | str | Path | None] = {}
 ) -> dict[str, Any]:
     """Run one of :data:`BENCHES`.
 

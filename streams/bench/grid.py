@@ -24,6 +24,7 @@ from models.feature_schema import DENSE_NAMES, MINIMAL, SPARSE_BUCKETS, SPARSE_N
 from models.final_pass import HEADS, FinalPass
 from models.first_pass import FirstPass
 from models.grid import to_json
+from models.impressions import stored_grid
 from models.networks import Embeddings, Mlp, Standardizer
 from models.queries import CandidateQuery
 from models.ranker_bundle import RankerBundle
@@ -113,7 +114,7 @@ class _Grids:
         marks.append(time.thread_time())
         traces = funnel(found, self._world, self._config)
         marks.append(time.thread_time())
-        documents = [to_json(trace.grid.document(self._world)) for trace in traces]
+        documents = [to_json(stored_grid(trace.grid, self._world)) for trace in traces]
         marks.append(time.thread_time())
         return documents
 

@@ -215,10 +215,12 @@ def test_every_page_served_is_an_impression(explore):
 
     def logged():
         records = explore.records(IMPRESSIONS_TOPIC)
-        found = [r.value for r in records if r.key == viewer.encode()]
+        found = [json.loads(r.value) for r in records if r.key == viewer.encode()]
         return found if len(found) >= 2 else None
 
-    assert explore.wait(logged) == [first.content, second.content]
+    for page, log in zip((first, second), explore.wait(logged), strict=True):
+        assert {**log, "next": page.json()["next"]}.items() >= page.json().items()
+        assert set(log) - set(page.json()) == {"features", "served_ms"}
     impression = first.json()
     assert impression["viewer_id"] == viewer
     assert impression["page"] == 0

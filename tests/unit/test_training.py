@@ -66,6 +66,7 @@ def exposures(n: int, seed: int = 0) -> Examples:
         weights_n=np.ones(n, np.float32),
         groups_n=rng.integers(0, 50, n),
         ts_n=np.arange(n, dtype=np.int64),
+        positions_n=np.zeros(n, np.int16),
     )
 
 
@@ -100,7 +101,9 @@ def test_numpy_equals_torch() -> None:
     )
     with torch.no_grad():
         logits_nh = network(
-            torch.from_numpy(standardizer(features.dense_nf)), torch.from_numpy(rows_ns)
+            torch.from_numpy(standardizer(features.dense_nf)),
+            torch.from_numpy(rows_ns),
+            torch.zeros(len(rows_ns), dtype=torch.int64),
         )
     expected_nh = torch.sigmoid(logits_nh[:, : len(HEADS)]).numpy()
     np.testing.assert_allclose(frozen.score(features), expected_nh, rtol=0, atol=1e-5)

@@ -15,6 +15,7 @@ from infra.kafka import EMBEDDINGS_TOPIC
 from models.events import EVENT_TOPICS
 from models.world import World
 from streams import training as module
+from streams.ranker_learning import RankerLearning
 from streams.replay import Line, read_fixture
 from streams.training import Training
 from streams.world_feed import WorldFeed, embedding_messages
@@ -53,7 +54,7 @@ class Learner:
         before = len(self.asked)
         await self.training.polled(lag)
         async with asyncio.timeout(30):
-            while (task := self.training._training) is not None and not task.done():
+            while (task := self.training._work) is not None and not task.done():
                 await asyncio.sleep(0.001)
         return len(self.asked) - before
 
@@ -62,12 +63,12 @@ class Learner:
 def learner(tmp_path, monkeypatch):
     made = Learner(tmp_path, bootstrap_positives=POSITIVES // 2, train_every_positives=10_000)
 
-    def asked(examples, sets, settings):
+    def asked(learning, examples, sets):
         made.asked.append(examples)
         raise ValueError("too little to learn from")
 
     monkeypatch.setattr(module, "QUIET_S", 0.0)
-    monkeypatch.setattr(module, "_train", asked)
+    monkeypatch.setattr(RankerLearning, "train", asked)
     return made
 
 

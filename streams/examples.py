@@ -1,0 +1,185 @@
+"""Served pages → labelled pages: ``explore.impressions`` and events → ``explore.examples``.
+
+Offsets are committed only up to what nothing waits for any more, so after a crash the pages that
+waited are read again with their events. A page sent just before the crash would then be sent
+twice: the newest records of ``explore.examples`` tell which were.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from infra.config import Settings
+from infra.kafka import (
+    EXAMPLES_GROUP,
+    EXAMPLES_TOPIC,
+    FOLLOWER_WAIT_MS,
+    IMPRESSIONS_TOPIC,
+    ClusterInfo,
+    Message,
+)
+from infra.log_reader import LogReader
+from infra.metrics import LABELS_LATE, PAGES_LABELLED, SCORE_DRIFT
+from models.events import MEDIA_EVENT_TOPICS, InvalidEventError, MediaEvent, action_of, parse_event
+from models.example_join import ExampleJoin, JoinConfig, LabelledPage, read_pages
+from models.impressions import Impression
+from models.score_drift import ScoreDrift
+from streams.clock import now_ms
+from streams.ingest import Sender
+
+#: Newest examples of each partition whose request ids are read at the start.
+REMEMBERED: Final = 5_000
+COMMIT_INTERVAL_S: Final = 1.0
+#: A drift that stays is told of again after so long.
+ALARM_INTERVAL_S: Final = 600.0
+
+_impression = msgspec.json.Decoder(Impression)
+_json = msgspec.json.Encoder()
+logger = logging.getLogger(__name__)
+
+
+class ExampleStream:
+    """Labels every served page once, and watches what the rankers predict on them."""
+
+    def __init__(self, settings: Settings, cluster: ClusterInfo, sender: Sender) -> None:
+        self._settings = settings
+        self._sender = sender
+        self._join = ExampleJoin(
+            JoinConfig(window_ms=settings.label_window_ms, late_ms=settings.label_late_ms)
+        )
+        self._drift = ScoreDrift()
+        self._partitions = [
+            TopicPartition(topic, number)
+            for topic in (IMPRESSIONS_TOPIC, *MEDIA_EVENT_TOPICS)
+            for number in range(cluster.partitions[topic])
+        ]
+        self._examples = [
+            (EXAMPLES_TOPIC, number) for number in range(cluster.partitions[EXAMPLES_TOPIC])
+        ]
+        # Partition → Kafka's timestamp of the newest record read.
+        self._read_ms: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._committed_s = self._alarmed_s = float("-inf")
+
+    async def run(self) -> None:
+        """Label pages until cancelled."""
+        await self._remember()
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            group_id=EXAMPLES_GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=max(self._settings.fetch_max_wait_ms, FOLLOWER_WAIT_MS),
+            max_partition_fetch_bytes=self._settings.max_message_bytes,
+        )
+        try:
+            await consumer.start()
+            consumer.assign(self._partitions)
+            while True:
+                fetched = await consumer.getmany(timeout_ms=1000)
+                for partition, records in fetched.items():
+                    self._take(partition, records)
+                await self._send(await self._read_until_ms(consumer))
+                if time.monotonic() - self._committed_s >= COMMIT_INTERVAL_S:
+                    await self._commit(consumer)
+        finally:
+            await consumer.stop()
+
+    async def _remember(self) -> None:
+        async with LogReader(self._settings) as reader:
+            spans = {
+                place: span._replace(start=max(span.start, span.end - REMEMBERED))
+                for place, span in (await reader.spans(self._examples)).items()
+            }
+            async for batch in reader.read(spans):
+                pages = read_pages([record.value for record in batch.records])
+                self._join.remember(page.request_id for page in pages)
+
+    def _take(self, partition: TopicPartition, records: Iterable[Any]) -> None:
+        topic, number = partition
+        for record in records:
+            place = (topic, number, record.offset)
+            self._read_ms[partition] = record.timestamp
+            if topic == IMPRESSIONS_TOPIC:
+                self._page(record.value, place)
+                continue
+            try:
+                event = parse_event(topic, record.value, now_ms())
+            except InvalidEventError:
+                continue
+            if isinstance(event, MediaEvent):
+                self._join.add_event(action_of(topic, event), event, place)
+
+    def _page(self, value: bytes | None, place: tuple[str, int, int]) -> None:
+        try:
+            page = _impression.decode(value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            logger.warning("a record of %s is skipped: %s", IMPRESSIONS_TOPIC, error)
+            return
+        self._join.add_page(page, place)
+        self._watch(page)
+
+    def _watch(self, page: Impression) -> None:
+        predicted = [item.probabilities for item in page.items]
+        self._drift.add(
+            page.versions.get("rankers", ""),
+            np.array([(p.like, p.save, p.see_fewer) for p in predicted]).reshape(-1, 3),
+        )
+        drift = self._drift.drift()
+        for head, divergence in drift.items():
+            SCORE_DRIFT.labels(head).set(divergence)
+        alarm = self._settings.score_drift_alarm
+        drifted = [f"{head} {of:.2f}" for head, of in drift.items() if of > alarm]
+        if drifted and time.monotonic() - self._alarmed_s >= ALARM_INTERVAL_S:
+            self._alarmed_s = time.monotonic()
+            logger.warning(
+                "predictions of rankers %s have drifted since they went live (%s nats, alarm at "
+                "%g): compare features with what they were, or train again",
+                self._drift.version, ", ".join(drifted), alarm,
+            )  # fmt: skip
+
+    async def _read_until_ms(self, consumer: AIOKafkaConsumer) -> int:
+        """The time up to which everything that was sent has been read."""
+        until = now_ms()
+        for partition in self._partitions:
+            behind = (consumer.highwater(partition) or 0) - await consumer.position(partition)
+            if behind > 0:
+                until = min(until, self._read_ms.get(partition, 0))
+        return until
+
+    async def _send(self, until_ms: int) -> None:
+        late = self._join.late
+        pages = list(self._join.due(until_ms))
+        LABELS_LATE.inc(self._join.late - late)
+        if pages:
+            await self._sender.send(example_messages(pages))
+            PAGES_LABELLED.inc(len(pages))
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        held = self._join.held()
+        offsets = {
+            partition: held[partition] if partition in held else await consumer.position(partition)
+            for partition in self._partitions
+        }
+        moved = {
+            partition: offset
+            for partition, offset in offsets.items()
+            if self._committed.get(partition) != offset
+        }
+        if moved:
+            await consumer.commit(moved)
+            self._committed |= moved
+        self._committed_s = time.monotonic()
+
+
+def example_messages(pages: Iterable[LabelledPage]) -> list[Message]:
+    """The records of labelled pages."""
+    return [Message(EXAMPLES_TOPIC, page.viewer_id, _json.encode(page)) for page in pages]

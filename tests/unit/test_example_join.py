@@ -1,0 +1,224 @@
+"""Labels joined to served pages: each page once, late and foreign events, order, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.events import Action, MediaEvent
+from models.example_join import (
+    ExampleJoin,
+    JoinConfig,
+    LabelledPage,
+    page_examples,
+    read_pages,
+)
+from models.examples import LABELS
+from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
+from models.grid import GridItem, Probabilities, Stages
+from models.impressions import Impression, ServedFeaturesError, pack_features
+
+T0 = 1_700_000_040_000
+CONFIG = JoinConfig(window_ms=10_000, late_ms=1_000)
+OVER = T0 + 12_000
+STAGES = Stages(0, 0, 0.0, 0, 0.0, 0, 0.0)
+
+
+def page(request: str = "r", viewer: str = "v", served: int = T0, media: int = 4) -> Impression:
+    rng = np.random.default_rng(5)
+    features = FeatureMatrix(
+        rng.normal(size=(media, len(DENSE_NAMES))).astype(np.float32),
+        rng.integers(0, 100, (media, len(SPARSE_NAMES))).astype(np.int32),
+    )
+    items = [
+        GridItem(n, f"m{n}", "a", 0.0, Probabilities(0.1, 0.1, 0.1), "popular", None, STAGES)
+        for n in range(media)
+    ]
+    return Impression(
+        viewer_id=viewer,
+        items=items,
+        generated_at_ms=served,
+        reflects_ts=0,
+        candidates=media,
+        dropped={},
+        versions={"features": FEATURE_VERSION},
+        features=pack_features(features),
+        request_id=request,
+        page=0,
+        served_ms=served,
+    )
+
+
+def act(
+    action: Action,
+    media: int,
+    after: int = 1_000,
+    request: str | None = "r",
+    viewer: str = "v",
+    undo: bool = False,
+) -> tuple[Action, MediaEvent]:
+    name = f"{action}{media}{after}{undo}"
+    return action, MediaEvent(name, viewer, f"m{media}", T0 + after, "a", request, undo=undo)
+
+
+def joined(
+    events: Sequence[tuple[Action, MediaEvent]], pages: Sequence[Impression] = (page(),)
+) -> dict[str, LabelledPage]:
+    join = ExampleJoin(CONFIG)
+    for of in pages:
+        join.add_page(of)
+    for action, event in events:
+        join.add_event(action, event)
+    return {of.request_id: of for of in join.due(OVER + 60_000)}
+
+
+def test_labels_within_the_window() -> None:
+    events = [
+        act(Action.LIKE, 0),
+        act(Action.SAVE, 1, after=10_000),
+        act(Action.SAVE, 2, after=10_001),
+        act(Action.LONG_VIEW, 3),
+        act(Action.LIKE, 3),
+        act(Action.LIKE, 3, after=2_000, undo=True),
+        act(Action.LIKE, 99),
+    ]
+    found = joined(events)["r"]
+    assert found.labels == {"like": [0], "save": [1], "long_view": [3]}
+    # It tells of views, so what was neither viewed nor acted on was not seen.
+    assert found.seen == [0, 1, 3]
+    assert found.first_position == 1
+    assert found.propensities == [1.0] * 4
+
+
+def test_without_any_view_the_whole_page_was_seen() -> None:
+    assert joined([act(Action.LIKE, 2)])["r"].seen == [0, 1, 2, 3]
+
+
+def test_a_page_waits_for_its_window_and_for_late_events() -> None:
+    join = ExampleJoin(CONFIG)
+    join.add_page(page())
+    assert list(join.due(T0 + 11_000)) == []
+    join.add_event(*act(Action.LIKE, 1, after=9_999))
+    [found] = join.due(T0 + 11_001)
+    assert found.labels == {"like": [1]}
+    join.add_event(*act(Action.LIKE, 2, after=9_999))
+    assert list(join.due(T0 + 11_002)) == []
+    assert join.late == 1
+
+
+def test_an_event_may_be_read_before_its_page() -> None:
+    join = ExampleJoin(CONFIG)
+    join.add_event(*act(Action.LIKE, 1))
+    assert list(join.due(T0 + 1_500)) == []
+    join.add_page(page())
+    [found] = join.due(OVER)
+    assert found.labels == {"like": [1]}
+
+
+def test_an_event_without_a_request_belongs_to_the_newest_page_with_the_media() -> None:
+    pages = [page("old"), page("new", served=T0 + 500), page("of another", viewer="w")]
+    found = joined([act(Action.LIKE, 1, request=None)], pages)
+    assert {name: of.labels for name, of in found.items()} == {
+        "old": {},
+        "new": {"like": [1]},
+        "of another": {},
+    }
+
+
+@pytest.mark.parametrize(
+    "event", [act(Action.LIKE, 1, request="x"), act(Action.LIKE, 1, viewer="w")]
+)
+def test_events_of_other_pages_and_viewers_do_not_count(event) -> None:
+    assert joined([event])["r"].labels == {}
+
+
+def test_a_page_is_labelled_once() -> None:
+    join = ExampleJoin(CONFIG)
+    join.add_page(page())
+    join.add_page(page(served=T0 + 5_000))
+    assert len(list(join.due(OVER + 60_000))) == 1
+    join.add_page(page())
+    assert list(join.due(OVER + 120_000)) == []
+
+
+def test_a_restart_labels_what_waited_and_nothing_again() -> None:
+    first = ExampleJoin(CONFIG)
+    first.add_page(page("done"), ("impressions", 0, 5))
+    assert [of.request_id for of in first.due(OVER)] == ["done"]
+    assert first.held() == {}
+    first.add_page(page("waits", served=OVER), ("impressions", 0, 6))
+    first.add_event(*act(Action.LIKE, 1, after=13_000, request="waits"), ("likes", 2, 40))
+    assert list(first.due(OVER + 2_000)) == []
+    # Both have to be read again.
+    assert first.held() == {("impressions", 0): 6, ("likes", 2): 40}
+
+    again = ExampleJoin(CONFIG)
+    again.remember(["done"])
+    again.add_page(page("done"), ("impressions", 0, 5))
+    again.add_page(page("waits", served=OVER), ("impressions", 0, 6))
+    again.add_event(*act(Action.LIKE, 1, after=13_000, request="waits"), ("likes", 2, 40))
+    [found] = again.due(OVER + 60_000)
+    assert (found.request_id, found.labels) == ("waits", {"like": [1]})
+
+
+def test_memory_is_bounded() -> None:
+    join = ExampleJoin(JoinConfig(window_ms=10_000, late_ms=1_000, max_pages=3, max_remembered=4))
+    for number in range(10):
+        join.add_page(page(f"r{number}"))
+    assert len(list(join.due(T0))) == 7
+    for number in range(1000):
+        join.add_event(*act(Action.VIEW, 1, request=f"x{number}"))
+    assert len(list(join.due(OVER + 60_000))) == 3
+    assert join.held() == {}
+
+
+@given(st.permutations(range(6)), st.lists(st.integers(0, 5), max_size=4))
+def test_the_order_and_copies_of_events_change_nothing(order, copies) -> None:
+    events = [
+        act(Action.LIKE, 0),
+        act(Action.LIKE, 1),
+        act(Action.LIKE, 1, after=2_000, undo=True),
+        act(Action.VIEW, 2),
+        act(Action.SAVE, 3, after=3_000),
+        act(Action.SEE_FEWER, 3, after=20_000),
+    ]
+    assert joined([events[n] for n in [*order, *copies]]) == joined(events)
+
+
+def test_examples_of_a_page_have_the_served_features_and_positions() -> None:
+    source = page(media=4)
+    labelled = joined([act(Action.LIKE, 2)], [source])["r"]
+    examples = page_examples(labelled, 1.0)
+    assert examples.positions_n.tolist() == [1, 2, 3, 4]
+    assert examples.label("like").tolist() == [0, 0, 1, 0]
+    assert examples.weights_n.tolist() == [1.0] * 4
+    assert len(set(examples.groups_n.tolist())) == 1
+    assert pack_features(examples.features) == source.features
+
+
+def test_negatives_are_sampled_the_same_way_every_time() -> None:
+    pages = [page(f"r{n}", media=20) for n in range(100)]
+    labelled = list(joined([], pages).values())
+    kept = [page_examples(of, 0.25) for of in labelled]
+    assert 350 < sum(map(len, kept)) < 650
+    assert {4.0} == set(np.concatenate([of.weights_n for of in kept]).tolist())
+    again = [page_examples(of, 0.25).positions_n.tolist() for of in labelled]
+    assert [of.positions_n.tolist() for of in kept] == again
+
+
+def test_features_of_another_build_are_refused() -> None:
+    labelled = msgspec.structs.replace(joined([])["r"], feature_version="older")
+    with pytest.raises(ServedFeaturesError, match="older"):
+        page_examples(labelled, 1.0)
+
+
+def test_records_that_are_no_pages_are_skipped() -> None:
+    labelled = joined([act(Action.LIKE, 1)])["r"]
+    values = [None, b"{", b"\xff", msgspec.json.encode(labelled), b"{}"]
+    assert list(read_pages(values)) == [labelled]
+    assert set(labelled.labels) <= set(LABELS)
