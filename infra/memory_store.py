@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from infra.config import Settings
 from infra.stores import ParkedRecord, Parking, Slice, Versioned
@@ -20,6 +20,7 @@ class MemoryStore:
         self._revisions: dict[str, int] = {}
         self._authors: dict[str, str] = {}
         self._parked: defaultdict[str, list[ParkedRecord]] = defaultdict(list)
+        self._catalog_read: dict[int, int] = {}
         self._grids: dict[str, bytes] = {}
         self._pages: defaultdict[tuple[str, str], list[bytes]] = defaultdict(list)
 
@@ -97,6 +98,11 @@ class MemoryStore:
         """Records of media that have been waited for since before `before_ms`, per media."""
         groups = [list(r) for r in self._parked.values() if r[0].first_seen_ms <= before_ms]
         return groups[:limit]
+
+    async def note_catalog_read(self, until_ms: Mapping[int, int], partitions: int) -> int:
+        """Note how far the media catalogue is read; returns how far all of it is."""
+        self._catalog_read.update(until_ms)
+        return min(self._catalog_read.get(partition, 0) for partition in range(partitions))
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""

@@ -9,7 +9,7 @@ documented in ``docs/contracts.md``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,10 @@ __all__ = ["RedisStore", "connect", "grid_key", "viewer_key"]
 
 FUNCTIONS: Final = Path(__file__).with_name("redis_function.lua")
 SCAN_PAGE: Final = 1000
+#: Partition of ``catalog.media`` → up to when (epoch ms) everything in it is learned.
+CATALOG_READ: Final = "catalog:read"
+#: Workers note it every second.
+CATALOG_READ_TTL_S: Final = 7 * 86_400
 
 _parked_encoder = msgspec.msgpack.Encoder()
 _parked_decoder = msgspec.msgpack.Decoder(ParkedRecord)
@@ -210,6 +214,20 @@ class RedisStore:
             else:
                 await self._forget_parked(media_id.decode())
         return groups
+
+    async def note_catalog_read(self, until_ms: Mapping[int, int], partitions: int) -> int:
+        """Note how far the media catalogue is read; returns how far all of it is."""
+        commands: list[Command] = [("HGETALL", CATALOG_READ)]
+        if until_ms:
+            fields = [value for place in until_ms.items() for value in place]
+            commands = [
+                ("HSET", CATALOG_READ, *fields),
+                ("EXPIRE", CATALOG_READ, CATALOG_READ_TTL_S),
+                *commands,
+            ]
+        noted = (await self.exchange(commands))[-1]
+        found = dict(zip(map(int, noted[::2]), map(int, noted[1::2]), strict=True))
+        return min(found.get(partition, 0) for partition in range(partitions))
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""

@@ -6,7 +6,7 @@ pass the contract suite in ``tests/contract``. Every call takes a batch.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from models.viewer_state import FoldConfig, ViewerState
@@ -118,6 +118,18 @@ class Store(Protocol):
 
     async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:
         """Records of media that have been waited for since before `before_ms`, per media."""
+        ...
+
+    async def note_catalog_read(self, until_ms: Mapping[int, int], partitions: int) -> int:
+        """Note how far the media catalogue is read; returns how far all of it is.
+
+        Args:
+            until_ms: partition → the time (epoch ms) up to which everything in it is learned.
+            partitions: how many there are.
+
+        Returns:
+            The earliest such time of them all, 0 while nobody has noted one of them.
+        """
         ...
 
     async def parked_media(self) -> int:

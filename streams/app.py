@@ -29,6 +29,7 @@ from infra.errors import FreshgridError
 from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, prepare_cluster
 from infra.metrics import lag_exported, metrics_served
 from infra.redis_store import RedisStore, connect
+from models.events import MEDIA_TOPIC
 from streams.transport import BatchedConsumer, BatchedTransport
 
 ROLES: Final = ("worker", "learner", "ranker")
@@ -158,7 +159,9 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         sessions = Sessions(store, outbox, config.session_gap_ms)
         events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
         parking_ttl_ms = int(config.parking_ttl_s * 1000)
-        beside = add_worker(app, ingest, sessions, events, touched, parking_ttl_ms)
+        beside = add_worker(
+            app, ingest, sessions, events, touched, parking_ttl_ms, cluster.partitions[MEDIA_TOPIC]
+        )
         stopped = await stack.enter_async_context(running(app))
         failed = await stack.enter_async_context(background(stopped, *beside))
         yield failed

@@ -14,7 +14,7 @@ twice by its event id, which the state's records keep.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
@@ -311,10 +311,23 @@ class Ingest:
         """How many media are being waited for."""
         return await self._store.parked_media()
 
-    async def expire_parked(self, now_ms: int, ttl_ms: int, limit: int = 1000) -> int:
-        """Dead-letter what has waited for its media for longer than `ttl_ms`; returns how much."""
+    async def catalog_read(self, until_ms: Mapping[int, int], partitions: int) -> int:
+        """Note how far this worker has read the media; returns how far the workers together have.
+
+        Args:
+            until_ms: partition of ``catalog.media`` → when everything in it was processed.
+            partitions: how many the topic has.
+        """
+        return await self._store.note_catalog_read(until_ms, partitions)
+
+    async def expire_parked(self, read_ms: int, ttl_ms: int, limit: int = 1000) -> int:
+        """Dead-letter what has waited for its media for longer than `ttl_ms`; returns how much.
+
+        What has waited at `read_ms`, up to which the media are read: one that stands in the log
+        has appeared, however late it is read.
+        """
         expired = 0
-        for records in await self._store.parked_since(now_ms - ttl_ms, limit):
+        for records in await self._store.parked_since(read_ms - ttl_ms, limit):
             media_id = records[0].media_id
             error = InvalidEventError(
                 PARKING_REASON,

@@ -10,16 +10,15 @@ from typing import Any, Final
 
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import WORKER_GROUP, Ends, group_lag, prepare_cluster
+from infra.kafka import WORKER_GROUP, Ends, committed_offsets, group_lag, prepare_cluster
+from infra.log_reader import LogReader
 from infra.redis_store import RedisStore, connect
 from streams.progress import showing_progress
-from streams.replay import replay_offline, replay_to_kafka, state_hash
+from streams.replay import REPLAYABLE, replay_offline, replay_to_kafka, state_hash
 
 #: Folding is slower than sending, by far less than this.
 FOLDED_TIMEOUT_S: Final = 600.0
 POLL_S: Final = 0.25
-#: An event that is sent back into its topic is folded well within this.
-SETTLED_S: Final = 1.0
 
 
 class NotFoldedError(FreshgridError):
@@ -32,7 +31,7 @@ def replay_files(
     """Replay fixtures; the report names what was sent and, if asked, the hash of all state.
 
     The hash of a replay through Kafka is taken from Redis once the workers have committed
-    everything that was sent.
+    everything that was sent, and what they sent back themselves.
     """
     started = time.monotonic()
     if offline:
@@ -72,6 +71,45 @@ async def stored_hash(settings: Settings, ends: Ends) -> tuple[str, int]:
     Raises:
         NotFoldedError: the workers do not get there.
     """
+    await wait_folded(settings, ends)
+    # Events that waited for their media were sent back behind these ends, before the media were
+    # committed. They name their authors now, so they do not wait again.
+    await wait_folded(settings, await unfolded(settings))
+    store = RedisStore(connect(settings), settings)
+    try:
+        return await state_hash(store)
+    finally:
+        await store.close()
+
+
+async def unfolded(settings: Settings) -> Ends:
+    """Where the events and the catalogue end now, in partitions that are not committed so far.
+
+    Raises:
+        LogReadError: the broker does not tell.
+    """
+    cluster = await prepare_cluster(settings)
+    places = [(topic, n) for topic in REPLAYABLE for n in range(cluster.partitions[topic])]
+    committed = await committed_offsets(settings, WORKER_GROUP, places)
+    ends = {}
+    async with LogReader(settings) as reader:
+        spans = await reader.spans(places)
+        rest = {
+            place: span._replace(start=max(span.start, committed[place]))
+            for place, span in spans.items()
+        }
+        # Read, because a log may end with markers of transactions, which nobody commits.
+        async for batch in reader.read(rest):
+            ends[batch.topic, batch.partition] = batch.records[-1].offset + 1
+    return ends
+
+
+async def wait_folded(settings: Settings, ends: Ends) -> None:
+    """Return once the workers have committed everything before `ends`.
+
+    Raises:
+        NotFoldedError: they do not get there.
+    """
     deadline = time.monotonic() + FOLDED_TIMEOUT_S
     while lag := await group_lag(settings, WORKER_GROUP, ends):
         if time.monotonic() > deadline:
@@ -80,15 +118,3 @@ async def stored_hash(settings: Settings, ends: Ends) -> tuple[str, int]:
                 "is a worker running? start one with `freshgrid worker`"
             )
         await asyncio.sleep(POLL_S)
-    store = RedisStore(connect(settings), settings)
-    try:
-        # Events that waited for their media come behind the ends: look until nothing moves.
-        found = await state_hash(store)
-        while True:
-            await asyncio.sleep(SETTLED_S)
-            again = await state_hash(store)
-            if again == found:
-                return found
-            found = again
-    finally:
-        await store.close()

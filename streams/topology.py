@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import faust
 import msgspec
@@ -31,7 +31,7 @@ from streams.ingest import Ingest
 from streams.ranking import Ranking
 from streams.sessions import Sessions
 from streams.slices import Touched
-from streams.transport import Chunk, ChunkSchema
+from streams.transport import BatchedConsumer, Chunk, ChunkSchema
 
 #: How often open sessions and parked events are looked through.
 SWEEP_INTERVAL_S = 1.0
@@ -59,6 +59,7 @@ def add_worker(
     events: Collector,
     touched: Collector,
     parking_ttl_ms: int,
+    media_partitions: int,
 ) -> list[Coroutine[Any, Any, None]]:
     """The agents of an ingest worker; returns what has to run beside them."""
 
@@ -76,7 +77,9 @@ def add_worker(
 
     async def sweep() -> None:
         await sessions.sweep(now_ms())
-        await ingest.expire_parked(now_ms(), parking_ttl_ms)
+        until_ms = cast(BatchedConsumer, app.consumer).read_until_ms(MEDIA_TOPIC)
+        read_ms = await ingest.catalog_read(until_ms, media_partitions)
+        await ingest.expire_parked(read_ms, parking_ttl_ms)
         PARKED.set(await ingest.parked_media())
 
     app.timer(SWEEP_INTERVAL_S)(sweep)

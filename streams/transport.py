@@ -15,15 +15,19 @@ Registered in the entry point group ``faust.transports``; use a broker URL like
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import faust
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
+
+#: How often to look which partitions are read to their end.
+READ_LOOK_S: Final = 0.5
 
 
 class Record(Protocol):
@@ -78,6 +82,10 @@ class CommitLedger:
             offset = chunks.popleft().next_offset
         return offset
 
+    def under_way(self, tp: TP) -> bool:
+        """Whether a chunk of the partition was delivered and is not finished."""
+        return not all(chunk.finished for chunk in self._delivered.get(tp, ()))
+
     def forget(self, partitions: Iterable[TP]) -> None:
         """Partitions were revoked or sought: whatever is under way will be delivered again."""
         for tp in partitions:
@@ -114,6 +122,10 @@ class BatchedConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         return consumer
 
+    def partition_state(self, tp: TP) -> Any:
+        """What the client knows of an assigned partition: position, end, time of the last poll."""
+        return self._ensure_consumer()._subscription.subscription.assignment.state_value(tp)
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Warn of a partition that does not move on.
 
@@ -129,8 +141,11 @@ class BatchedConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.ledger = CommitLedger()
+        #: Odd while a seek is under way.
         self._seeks = 0
         self._rewind = False
+        self._read_until_ms: dict[TP, int] = {}
+        self._next_look = 0.0
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> BatchedConsumerThread:
@@ -151,10 +166,13 @@ class BatchedConsumer(driver.Consumer):
                 return
         seeks = self._seeks
         records, active = await self._wait_next_records(timeout)
+        moved = not self.flow_active or self._seeks != seeks or seeks % 2 == 1
+        if not moved:
+            self._look_for_ends(records or ())
         if not records or self.should_stop:
             return
         generation_id = self.app.consumer_generation_id
-        if not self.flow_active or self._seeks != seeks:
+        if moved:
             # A rebalance moved the positions while this fetch was under way: these records may
             # lie beyond a part that was not processed. Committing past it would lose it.
             self._rewind = True
@@ -198,6 +216,34 @@ class BatchedConsumer(driver.Consumer):
             lag[tp.topic, tp.partition] = max((self.highwater(tp) or 0) - committed, 0)
         return lag
 
+    def read_until_ms(self, topic: str) -> dict[int, int]:
+        """Until when (epoch ms) the assigned partitions of a topic are processed.
+
+        Everything that stood in a partition at that time is. One that was not read to its end since
+        it was assigned is missing; one that always has something under way stays where it was.
+        """
+        return {tp.partition: ms for tp, ms in self._read_until_ms.items() if tp.topic == topic}
+
+    def _look_for_ends(self, fetched: Container[TP]) -> None:
+        """Note which partitions are processed to their end.
+
+        To be called right after a fetch returned: only then is no record of the others on its way
+        here from the client's thread, past the position that the client tells.
+        """
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + READ_LOOK_S
+        thread = cast(BatchedConsumerThread, self._thread)
+        for tp in self.assignment():
+            if tp in fetched or self.ledger.under_way(tp):
+                continue
+            # While partitions move, the client may not know this one any more.
+            with suppress(AssertionError, AttributeError):
+                state = thread.partition_state(tp)
+                polled_ms = state.timestamp
+                if polled_ms is not None and state.position >= state.highwater:
+                    self._read_until_ms[tp] = polled_ms
+
     def _new_offset(self, tp: TP) -> int | None:
         # Faust's own lists of acknowledged offsets would grow for ever: they are not used.
         self._acked[tp].clear()
@@ -238,6 +284,8 @@ class BatchedConsumer(driver.Consumer):
         """Forget the partitions; what is not committed is delivered again to whoever has them."""
         await super().on_partitions_revoked(revoked)
         self.ledger.forget(revoked)
+        for tp in revoked:
+            self._read_until_ms.pop(tp, None)
 
 
 class BatchedTransport(driver.Transport):

@@ -129,6 +129,14 @@ async def test_what_waits_too_long_is_found(store: Store) -> None:
     assert await store.parked_since(150, 10) == []
 
 
+async def test_the_catalogue_is_read_as_far_as_its_slowest_partition(store: Store) -> None:
+    assert await store.note_catalog_read({}, 2) == 0
+    assert await store.note_catalog_read({0: 500}, 2) == 0
+    assert await store.note_catalog_read({1: 300}, 2) == 300
+    assert await store.note_catalog_read({1: 700}, 2) == 500
+    assert await store.note_catalog_read({}, 3) == 0
+
+
 async def test_forgetting_records_twice_keeps_what_came_between(store: Store) -> None:
     await store.park([parked("m1", 1, first_seen_ms=100)])
     [expired] = await store.parked_since(150, 10)

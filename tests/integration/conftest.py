@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from models.viewer_state import ViewerState, counters
 from streams import scenario
 from streams.clock import now_ms
 from streams.inspection import inspect_stored_viewer
+from streams.replay_command import unfolded, wait_folded
 from streams.stack import Stack, starting_stack
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
 
@@ -135,6 +137,34 @@ class Pipeline:
         with self._worker:
             return self._worker.wait(DEADLINE_S)
 
+    def restart_worker(self, **env: str) -> None:
+        assert self.stop_worker() == 0
+        self.start_worker(**env)
+
+    @contextmanager
+    def waiting_briefly(self) -> Iterator[dict[str, str]]:
+        """With a worker that soon gives up on unknown media; gives the environment it has."""
+        env = {"PARKING_TTL_S": "1"}
+        self.restart_worker(**env)
+        try:
+            yield env
+        finally:
+            self.restart_worker()
+
+    def empty_redis(self) -> None:
+        """Delete everything in Redis, below a running worker.
+
+        The offsets in the state go with it: what is applied and not committed yet would be applied
+        once more when a partition moves, to a state that knows nothing of it.
+        """
+
+        async def folded() -> None:
+            await wait_folded(self.settings, await unfolded(self.settings))
+
+        asyncio.run(folded())
+        with redis.Redis.from_url(self.settings.redis_url) as client:
+            client.flushdb()
+
     def worker_ended(self) -> int:
         """Wait for the worker to end by itself; returns its exit code."""
         assert self._worker is not None
@@ -208,7 +238,7 @@ class Pipeline:
 def pipeline(broker: Broker) -> Iterator[Pipeline]:
     """Servers and a worker, shared by the tests of a module."""
     with embedded_redis() as url:
-        settings = broker.settings.model_copy(update={"redis_url": url, "parking_ttl_s": 3.0})
+        settings = broker.settings.model_copy(update={"redis_url": url})
         started = Pipeline(settings)
         started.start_worker()
         yield started

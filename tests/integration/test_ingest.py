@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from infra.redis_store import connect, viewer_key
+from infra.redis_store import viewer_key
 from models.events import Action
 from models.viewer_state import suppressed_media
 from streams.replay import replay_to_kafka
@@ -102,17 +102,33 @@ def test_a_like_without_author_waits_for_its_media(pipeline):
     assert pipeline.counters(viewer)["found"][Action.LIKE].count == 1
 
 
-def test_a_like_whose_media_never_comes_is_dead_lettered(pipeline):
-    viewer = pipeline.new_viewer()
-    pipeline.send("events.like", pipeline.event(viewer, f"never-{viewer}"), viewer)
+def test_a_like_waits_for_a_media_in_the_log_however_late_it_is_read_and_for_no_other(pipeline):
+    viewers = [pipeline.new_viewer() for _ in range(8)]
+    found, never = {f"found-{viewer}" for viewer in viewers}, f"never-{viewers[0]}"
 
     def letters():
-        return [d for d in pipeline.dead_letters() if f"never-{viewer}" in d["message"]]
+        return [d for d in pipeline.dead_letters() if d.get("key") in viewers]
 
-    [letter] = pipeline.wait(letters)
+    with pipeline.waiting_briefly() as env:
+        second = Pipeline(pipeline.settings)
+        second.start_worker(**env)
+        # Nobody reads its partitions until its session has ended and the group has met again.
+        assert second.stop_worker(signal.SIGKILL) == -signal.SIGKILL
+        second.producer.close()
+        for media_id in found:
+            media = {"media_id": media_id, "author_id": "a", "created_ts": 1}
+            pipeline.send("catalog.media", media, media_id)
+        for viewer in viewers:
+            for media_id in found:
+                pipeline.send("events.like", pipeline.event(viewer, media_id), viewer)
+        pipeline.wait(lambda: all(set(pipeline.liked(v)) == found for v in viewers) or letters())
+        assert letters() == []
+        pipeline.send("events.like", pipeline.event(viewers[0], never), viewers[0])
+        [letter] = pipeline.wait(letters)
     assert letter["error"] == "unknown_media"
-    assert json.loads(base64.b64decode(letter["value_base64"]))["viewer_id"] == viewer
-    assert pipeline.liked(viewer) == []
+    assert never in letter["message"]
+    assert json.loads(base64.b64decode(letter["value_base64"]))["viewer_id"] == viewers[0]
+    assert set(pipeline.liked(viewers[0])) == found
 
 
 def test_a_bad_catalogue_record_is_a_dead_letter_and_the_next_is_learned(pipeline):
@@ -178,28 +194,21 @@ def test_functions_that_redis_lost_are_loaded_again(pipeline):
     pipeline.wait(lambda: pipeline.liked(viewer) == ["m1"])
 
 
-def flush(settings):
-    async def run() -> None:
-        redis = connect(settings)
-        await redis.flushdb()
-        await redis.aclose()
-
-    asyncio.run(run())
-
-
 def replayed_hash(settings, *files, offline):
     report = replay_files(settings, files, offline=offline, hashed=True, shift_to_now=False)
     return report["state_hash"]
 
 
-def hashes(settings, *files):
+def hashes(pipeline, *files):
     """Hash of a replay offline, twice, and through Kafka into an empty Redis."""
-    flush(settings)
-    return [replayed_hash(settings, *files, offline=offline) for offline in (True, True, False)]
+    pipeline.empty_redis()
+    return [
+        replayed_hash(pipeline.settings, *files, offline=offline) for offline in (True, True, False)
+    ]
 
 
 def test_a_fixture_gives_the_same_hash_offline_and_through_kafka(pipeline):
-    first, second, through_kafka = hashes(pipeline.settings, TINY)
+    first, second, through_kafka = hashes(pipeline, TINY)
     assert first == second == through_kafka
     # Once more, at other offsets: the same events change nothing.
     assert replayed_hash(pipeline.settings, TINY, offline=False) == first
@@ -207,7 +216,7 @@ def test_a_fixture_gives_the_same_hash_offline_and_through_kafka(pipeline):
 
 def test_workers_that_come_and_go_lose_nothing_and_count_nothing_twice(pipeline):
     expected = replayed_hash(pipeline.settings, FULL, offline=True)
-    flush(pipeline.settings)
+    pipeline.empty_redis()
     second = Pipeline(pipeline.settings)
     sent = replay_to_kafka([FULL], pipeline.settings)
     second.start_worker()  # partitions move while their records are being folded
@@ -232,5 +241,5 @@ def test_events_that_wait_for_their_media_end_in_the_same_hash(pipeline, tmp_pat
     reversed_fixture = tmp_path / "media-last.jsonl"
     lines = (json.dumps(record) for record in events + media)
     reversed_fixture.write_text("# events before their media\n" + "\n".join(lines))
-    first, second, through_kafka = hashes(pipeline.settings, reversed_fixture)
+    first, second, through_kafka = hashes(pipeline, reversed_fixture)
     assert first == second == through_kafka

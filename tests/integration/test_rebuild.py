@@ -42,12 +42,12 @@ def keys(pipeline: Pipeline) -> Iterator[redis.Redis]:
 
 @contextlib.contextmanager
 def worker_stopped(pipeline: Pipeline) -> Iterator[None]:
-    """Without a worker inside; one that waits long for unknown media afterwards."""
+    """Without a worker inside."""
     pipeline.stop_worker()
     try:
         yield
     finally:
-        pipeline.start_worker(PARKING_TTL_S="600")
+        pipeline.start_worker()
 
 
 def states(settings: Settings) -> dict[str, ViewerState]:
@@ -128,13 +128,12 @@ def _a_log_with_everything(pipeline: Pipeline, keys: redis.Redis) -> dict[str, A
     pipeline.send("events.save", {**undone, "undo": True}, viewer)
     # One event whose media never comes in time. Dead is dead: that its author is known
     # afterwards must not bring it back.
-    pipeline.send("events.like", pipeline.event(viewer, "too-late"), viewer)
-    pipeline.wait(lambda: "unknown_media" in [d["error"] for d in pipeline.dead_letters()])
+    with pipeline.waiting_briefly():
+        pipeline.send("events.like", pipeline.event(viewer, "too-late"), viewer)
+        pipeline.wait(lambda: "unknown_media" in [d["error"] for d in pipeline.dead_letters()])
     pipeline.send("catalog.media", media("too-late"), "too-late")
     pipeline.wait(lambda: keys.exists("author:{too-late}"))
     # And one whose media does.
-    with worker_stopped(pipeline):
-        pass  # from now on, events wait long
     pipeline.send("events.like", pipeline.event(viewer, "late"), viewer)
     pipeline.wait(lambda: keys.exists("parked:{late}"))
     pipeline.send("catalog.media", media("late"), "late")
@@ -161,8 +160,6 @@ def _newest_sessions(pipeline: Pipeline) -> dict[str, int]:
 
 def test_an_event_that_waited_for_its_media_waits_again(pipeline, keys):
     viewer, media_id = pipeline.new_viewer(), pipeline.new_viewer()
-    with worker_stopped(pipeline):
-        pass  # now one that waits long
     pipeline.send("events.like", pipeline.event(viewer, media_id), viewer)
     pipeline.wait(lambda: keys.exists(f"parked:{{{media_id}}}"))
     with worker_stopped(pipeline):

@@ -16,6 +16,7 @@ from faust import App
 from faust.types import TP
 
 from streams.app import faust_app, running
+from streams.clock import now_ms
 from streams.topology import _agent
 from streams.transport import Chunk
 from tests.integration.conftest import DEADLINE_S
@@ -194,6 +195,22 @@ async def test_an_unfinished_chunk_holds_back_those_after_it(log):
     assert await log.committed(topic) == [2]
 
 
+async def test_a_partition_is_read_up_to_now_unless_a_chunk_is_under_way(log):
+    topic = await log.topic(2)
+
+    def read_ms(partition):
+        return reader.app.consumer.read_until_ms(topic).get(partition, 0)
+
+    async with log.reading(topic, handle=hold) as reader:
+        await log.send(topic, ["held"])
+        await reader.until(lambda: reader.chunks)
+        held_ms = now_ms()
+        await reader.until(lambda: read_ms(1) > held_ms)
+        assert read_ms(0) <= held_ms
+        reader.chunks[0].finish()
+        await reader.until(lambda: read_ms(0) > held_ms)
+
+
 async def test_a_chunk_that_raised_is_delivered_again_after_a_restart(log):
     topic = await log.topic(2)
 
@@ -322,6 +339,9 @@ async def test_records_of_aborted_transactions_are_not_read(log):
             await (producer.commit_transaction if commit else producer.abort_transaction)()
     async with log.reading(topic) as reader:
         await reader.until(lambda: len(reader.values) >= 4)
+        # What ends with an aborted transaction is read to its end, too.
+        later_ms = now_ms()
+        await reader.until(lambda: reader.app.consumer.read_until_ms(topic).get(0, 0) > later_ms)
         end = await log.send(topic, ["last"])
         await reader.until(lambda: reader.values[-1] == "last")
     assert reader.values == ["0a", "0b", "2a", "2b", "last"]

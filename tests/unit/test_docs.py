@@ -115,6 +115,7 @@ def test_every_key_of_redis_is_documented() -> None:
         EXPERIMENT_KEY,
         HISTORY_KEY,
         "parked",
+        redis_store.CATALOG_READ,
         SCHEDULE,
         STREAM_CLOCK,
     }
