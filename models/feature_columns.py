@@ -18,12 +18,17 @@ from numpy.typing import NDArray
 from models.candidates import Candidates
 from models.columns import UNKNOWN, Rows
 from models.events import Action
-from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SOURCES
+from models.feature_schema import (
+    ACTION_COLUMNS,
+    DENSE_NAMES,
+    LONG_TERM,
+    RATE_COLUMNS,
+    SHORT_TERM,
+    SOURCES,
+)
 from models.viewer_context import ViewerContext
 from models.world import World
 
-LONG_TERM: Final = 30
-SHORT_TERM: Final = 5
 SEE_FEWERS: Final = 30
 HOUR_MS: Final = 3_600_000
 _WEEK_MS: Final = 7 * 24 * HOUR_MS
@@ -301,6 +306,20 @@ def _viewer_vector_missing(rows: FeatureRows) -> Float:
     return rows.of_viewer(1.0 - np.array(known, np.float32))
 
 
+def _image_similarity(rows: FeatureRows) -> Float:
+    images, value_n = rows.world.images, np.zeros(len(rows), np.float32)
+    if len(images):
+        for viewer, span in rows.each():
+            liked_pd, _ = images.vectors_of(viewer.media_e[viewer.positives(LONG_TERM)])
+            pictures_nd, _ = images.vectors_of(rows.media_n[span])
+            value_n[span] = _stepped(pictures_nd) @ _mean(_stepped(liked_pd))
+    return value_n
+
+
+def _image_missing(rows: FeatureRows) -> Float:
+    return (~rows.world.images.vectors_of(rows.media_n)[1]).astype(np.float32)
+
+
 def _counter(action: int) -> Column:
     return lambda rows: rows.counters_n5()[:, action]
 
@@ -355,6 +374,8 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "topic_aversion": lambda rows: rows.topic_share(lambda v: v.see_fewers(SEE_FEWERS)),
     "author_vector_missing": _author_vector_missing,
     "viewer_vector_missing": _viewer_vector_missing,
+    "image_similarity": _image_similarity,
+    "image_missing": _image_missing,
     **{f"viewer_author_{name}": _counter(at) for at, name in enumerate(ACTION_COLUMNS)},
     "viewer_author_recency": _recency(lambda viewer: viewer.last_positive_c),
     "viewer_author_aversion": _recency(lambda viewer: viewer.last_see_fewer_c),

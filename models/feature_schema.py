@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 #: Candidate sources by code. Code 0 is a media that no source retrieved, e.g. a logged exposure
 #: of another surface: its one-hot columns are all zero.
-SOURCES: Final = ("logged", "account_nn", "followed", "popular", "fresh")
+SOURCES: Final = (
+    "logged", "account_nn", "followed", "popular", "fresh", "co_engaged", "similar_image",
+)  # fmt: skip
+
+#: Newest positives that make up what a viewer likes: in the long run, and now.
+LONG_TERM: Final = 30
+SHORT_TERM: Final = 5
 
 ACTION_COLUMNS: Final = ("like", "save", "see_fewer", "view", "long_view")
 RATE_COLUMNS: Final = ("like", "save", "see_fewer", "long_view")
@@ -31,6 +37,8 @@ class Feature(msgspec.Struct, frozen=True):
         source: which part of the world the value is read from.
         meaning: one sentence for people.
         buckets: number of bucket ids of a sparse feature; id 0 means "unknown".
+        places: columns of a sequence, one for each place; 1 for a single value.
+        like: the sparse feature whose learnt vectors a sequence is read with.
     """
 
     name: str
@@ -38,6 +46,8 @@ class Feature(msgspec.Struct, frozen=True):
     source: str
     meaning: str
     buckets: int = 0
+    places: int = 1
+    like: str = ""
 
 
 def _dense(name: str, source: str, meaning: str) -> Feature:
@@ -58,6 +68,10 @@ FEATURES: Final[tuple[Feature, ...]] = (
     _dense("topic_aversion", "viewer", "share of the recent see-fewers with the media's topic"),
     _dense("author_vector_missing", "index", "1 where the author has no vector yet"),
     _dense("viewer_vector_missing", "index", "1 where no recent positive author has a vector"),
+    _dense(
+        "image_similarity", "images", "cosine of the picture to the mean of the last 30 positives'"
+    ),
+    _dense("image_missing", "images", "1 where the media's picture has no vector"),
     # Viewer × author history.
     *(
         _dense(f"viewer_author_{name}", "viewer", f"log1p of the viewer's decayed {name} count")
@@ -110,11 +124,30 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("topic", "sparse", "catalog", "the media's first topic, hashed", 1 << 10),
     Feature("language", "sparse", "catalog", "the media's language, hashed", 1 << 8),
     Feature("hour", "sparse", "time", "hour of the day in UTC, from 1", 25),
-)
+    # What the viewer does, one after the other.
+    Feature(
+        "liked_authors", "sparse", "viewer", "authors of the last 30 positives, newest first",
+        1 << 15, LONG_TERM, "author_id",
+    ),
+)  # fmt: skip
+
+_SPARSE: Final = tuple(f for f in FEATURES if f.kind == "sparse")
 
 DENSE_NAMES: Final = tuple(f.name for f in FEATURES if f.kind == "dense")
-SPARSE_NAMES: Final = tuple(f.name for f in FEATURES if f.kind == "sparse")
-SPARSE_BUCKETS: Final = tuple(f.buckets for f in FEATURES if f.kind == "sparse")
+#: Columns of ids, single ones first, then every place of a sequence.
+SPARSE_NAMES: Final = tuple(
+    f.name if f.places == 1 else f"{f.name}_{place}"
+    for f in _SPARSE
+    for place in range(1, f.places + 1)
+)
+SPARSE_BUCKETS: Final = tuple(f.buckets for f in _SPARSE for _ in range(f.places))
+#: Single ids, each with learnt vectors of its own.
+ID_NAMES: Final = tuple(f.name for f in _SPARSE if not f.like)
+ID_BUCKETS: Final = tuple(f.buckets for f in _SPARSE if not f.like)
+#: For each column of ids, whose learnt vectors it is read with: a position in `ID_NAMES`.
+VECTORS_OF: Final = tuple(
+    ID_NAMES.index(f.like or f.name) for f in _SPARSE for _ in range(f.places)
+)
 DENSE_INDEX: Final = {name: column for column, name in enumerate(DENSE_NAMES)}
 ALL_COLUMNS: Final = tuple(range(len(DENSE_NAMES)))
 

@@ -23,6 +23,7 @@ from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
     FEATURES,
+    LONG_TERM,
     MINIMAL,
     MINIMAL_COLUMNS,
     SOURCES,
@@ -149,11 +150,24 @@ class Assembly:
             "language": _code_hash(catalog.language_hash_l, catalog.language_n[rows.media_n]),
             "hour": np.full(len(rows), rows.now_ms // HOUR_MS % 24, np.int32),
         }
+        liked_lv = _liked_authors(rows.viewers)
+        for place, liked_v in enumerate(liked_lv, 1):
+            liked_n = liked_v[rows.viewer_n]
+            hashes[f"liked_authors_{place}"] = _hash_of(catalog.account_hash_a, liked_n)
         sparse_ns = np.empty((len(rows), len(SPARSE_NAMES)), np.int32)
         for column, (name, buckets) in enumerate(zip(SPARSE_NAMES, SPARSE_BUCKETS, strict=True)):
             hash_n = hashes[name]
             sparse_ns[:, column] = np.where(hash_n < 0, 0, 1 + hash_n % (buckets - 1))
         return sparse_ns
+
+
+def _liked_authors(viewers: Sequence[ViewerContext]) -> NDArray[np.int32]:
+    """Author rows of each viewer's newest positives, place by place, −1 where there are fewer."""
+    liked_lv = np.full((LONG_TERM, len(viewers)), UNKNOWN, np.int32)
+    for at, viewer in enumerate(viewers):
+        authors = viewer.author_e[viewer.positives(LONG_TERM)]
+        liked_lv[: len(authors), at] = authors
+    return liked_lv
 
 
 def _hash_of(hash_r: NDArray[np.int32], rows: Rows) -> NDArray[np.int32]:

@@ -1,9 +1,12 @@
 """Final pass: probabilities of like, save and see fewer from dense and sparse features.
 
-A multi-task multi-label network: learnt vectors of the hashed ids beside the standardised dense
-features, a shared trunk, and one small tower a head. At inference the towers are one matrix with
-a block-diagonal last layer, so the whole network is a plain chain of matrix products; the
-calibration of each head is folded into that layer's weights.
+A multi-task multi-label network: a shared trunk and one small tower a head. Beside the standardised
+dense features it reads learnt vectors: of the hashed ids; of the viewer, as the mean of those of
+the authors she liked, in the long run and of late (Covington et al., Deep Neural Networks for
+YouTube Recommendations, 2016); and the products of the viewer's with the author's.
+
+At inference the towers are one matrix with a block-diagonal last layer, so the whole network is a
+plain chain of matrix products; the calibration of each head is folded into that layer's weights.
 
 Heads beyond :data:`HEADS` (long views) only help the trunk to learn and are not stored.
 """
@@ -15,7 +18,13 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.feature_schema import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, FeatureMatrix
+from models.feature_schema import (
+    ALL_COLUMNS,
+    DENSE_NAMES,
+    ID_NAMES,
+    SHORT_TERM,
+    FeatureMatrix,
+)
 from models.networks import (
     Arrays,
     Embeddings,
@@ -32,7 +41,16 @@ from models.networks import (
 #: Columns of the probabilities, in order.
 HEADS: Final = ("like", "save", "see_fewer")
 
+#: Columns of `sparse_ns` before the authors a viewer liked, and the one of the media's author.
+IDS: Final = len(ID_NAMES)
+AUTHOR: Final = ID_NAMES.index("author_id")
+
 _WHAT: Final = "final pass"
+
+
+def inputs(dimension: int) -> int:
+    """Inputs of the network, where learnt vectors have this dimension."""
+    return len(DENSE_NAMES) + (IDS + 4) * dimension
 
 
 class FinalPass:
@@ -51,16 +69,14 @@ class FinalPass:
     columns: ClassVar[tuple[int, ...]] = ALL_COLUMNS
 
     def __init__(self, standardizer: Standardizer, embeddings: Embeddings, mlp: Mlp) -> None:
-        dense, sparse = len(DENSE_NAMES), len(SPARSE_NAMES)
+        dense, ids = len(DENSE_NAMES), len(ID_NAMES)
         if standardizer.mean_f.shape != (dense,) or standardizer.scale_f.shape != (dense,):
             raise ModelError(
                 f"{_WHAT}: statistics of {standardizer.mean_f.size} features; expected {dense}"
             )
-        if embeddings.sizes_s.shape != (sparse,):
-            raise ModelError(
-                f"{_WHAT}: {embeddings.sizes_s.size} sparse columns; expected {sparse}"
-            )
-        width = dense + sparse * embeddings.table_rd.shape[1]
+        if embeddings.sizes_s.shape != (ids,):
+            raise ModelError(f"{_WHAT}: vectors of {embeddings.sizes_s.size} ids; expected {ids}")
+        width = inputs(embeddings.table_rd.shape[1])
         if mlp.inputs != width or mlp.outputs != len(HEADS):
             raise ModelError(
                 f"{_WHAT}: network {mlp.inputs} → {mlp.outputs}; expected {width} → {len(HEADS)}"
@@ -72,8 +88,17 @@ class FinalPass:
     def logits(self, features: FeatureMatrix) -> Float:
         """Calibrated log-odds (n, 3) in the order of :data:`HEADS`."""
         dense_nf = self.standardizer(features.dense_nf)
-        vectors_ne = self.embeddings(features.sparse_ns)
-        return self.mlp(np.concatenate((dense_nf, vectors_ne), axis=1))
+        vectors_nsd = self.embeddings(features.sparse_ns)
+        ids_nid, liked_nld = vectors_nsd[:, :IDS], vectors_nsd[:, IDS:]
+        known_nl = (features.sparse_ns[:, IDS:] > 0).astype(np.float32)
+        short_nd = _mean(liked_nld[:, :SHORT_TERM], known_nl[:, :SHORT_TERM])
+        long_nd = _mean(liked_nld, known_nl)
+        author_nd = ids_nid[:, AUTHOR]
+        parts = (
+            dense_nf, ids_nid.reshape(len(features), IDS * author_nd.shape[1]),
+            short_nd, long_nd, author_nd * short_nd, author_nd * long_nd,
+        )  # fmt: skip
+        return self.mlp(np.concatenate(parts, axis=1))
 
     def score(self, features: FeatureMatrix) -> Float:
         """Probabilities (n, 3) in the order of :data:`HEADS`."""
@@ -112,3 +137,10 @@ class FinalPass:
             Embeddings(take_array(arrays, "table", 2, _WHAT), np.asarray(sizes_s, dtype=np.int64)),
             Mlp.from_arrays(arrays, _WHAT),
         )
+
+
+def _mean(vectors_nld: Float, known_nl: Float) -> Float:
+    """Mean of the known vectors of each row, zeros where there is none."""
+    share_nl = known_nl / np.maximum(known_nl.sum(axis=1, keepdims=True), 1.0)
+    mean_nd: Float = (share_nl[:, np.newaxis] @ vectors_nld)[:, 0]
+    return mean_nd

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.feature_schema import ALL_COLUMNS, FEATURE_VERSION, FeatureMatrix
+from models.feature_schema import ALL_COLUMNS, FEATURE_VERSION, VECTORS_OF, FeatureMatrix
 
 Float = NDArray[np.float32]
 #: Weights by name, as an artifact stores them.
@@ -191,39 +191,43 @@ class Mlp:
 
 
 class Embeddings:
-    """One table of learnt vectors for all sparse columns.
+    """One table of learnt vectors for all ids.
 
-    A hashed id addresses row ``id mod size`` of its column's part of the table. Vectors start at
-    zero in training, so an id never seen in training adds nothing.
+    A hashed id addresses row ``id mod size`` of its feature's part of the table; the places of a
+    sequence share the part of the feature they are like. Vectors start at zero in training, so an
+    id never seen in training adds nothing.
 
     Args:
-        table_rd: the parts of all columns, one after the other.
-        sizes_s: rows of each column's part.
+        table_rd: the parts of all of `ID_NAMES`, one after the other.
+        sizes_s: rows of each part.
+        parts: which part each column of ids addresses.
 
     Raises:
         ModelError: the sizes do not add up to the table.
     """
 
-    def __init__(self, table_rd: Float, sizes_s: NDArray[np.int64]) -> None:
+    def __init__(
+        self, table_rd: Float, sizes_s: NDArray[np.int64], parts: Sequence[int] = VECTORS_OF
+    ) -> None:
         if (sizes_s < 1).any() or int(sizes_s.sum()) != table_rd.shape[0]:
             raise ModelError(
-                f"embedding table has {table_rd.shape[0]} rows; its columns claim {sizes_s}"
+                f"embedding table has {table_rd.shape[0]} rows; its parts claim {sizes_s}"
             )
         self.table_rd = table_rd
         self.sizes_s = sizes_s
-        self.offsets_s = np.cumsum(sizes_s) - sizes_s
+        at = list(parts)
+        self._size_c, self._start_c = sizes_s[at], (np.cumsum(sizes_s) - sizes_s)[at]
 
     def rows(self, sparse_ns: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Table rows of the ids, (n, s)."""
-        rows_ns: NDArray[np.int64] = np.remainder(sparse_ns, self.sizes_s)
-        rows_ns += self.offsets_s
+        rows_ns: NDArray[np.int64] = np.remainder(sparse_ns, self._size_c)
+        rows_ns += self._start_c
         return rows_ns
 
     def __call__(self, sparse_ns: NDArray[np.integer[Any]]) -> Float:
-        """Concatenated vectors of each row's ids, (n, s·d)."""
-        n, s = sparse_ns.shape
+        """Vectors of each row's ids, (n, s, d)."""
         vectors_nsd: Float = self.table_rd.take(self.rows(sparse_ns), axis=0)
-        return vectors_nsd.reshape(n, s * self.table_rd.shape[1])
+        return vectors_nsd
 
 
 class DensePass:

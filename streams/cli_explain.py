@@ -54,6 +54,7 @@ def features(json: Json = False) -> None:
     table = Table("feature", "dtype", "kind", "source", "meaning", box=None, pad_edge=False)
     for row in rows:
         kind = f"sparse, {row['buckets']} buckets" if row["buckets"] else "dense"
+        kind += f", {row['places']} places" if row["places"] > 1 else ""
         table.add_row(
             row["name"], row["dtype"], kind + (", first pass" if row["minimal"] else ""),
             row["source"], row["meaning"],

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.examples import LABELS, Examples
-from models.feature_schema import SPARSE_BUCKETS
-from models.final_pass import HEADS, FinalPass
+from models.feature_schema import ID_BUCKETS, SHORT_TERM
+from models.final_pass import AUTHOR, HEADS, IDS, FinalPass, inputs
 from models.networks import Embeddings, Float, Mlp, Standardizer
 from models.training.calibration import logistic, platt
 from models.training.loop import TrainingDataError, export, fit, stack
@@ -66,15 +66,14 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
 class FinalNetwork(nn.Module):
     """The torch twin of :class:`models.final_pass.FinalPass`, with the auxiliary heads."""
 
-    def __init__(self, config: FinalConfig, dense: int, rates_h: Float) -> None:
+    def __init__(self, config: FinalConfig, rates_h: Float) -> None:
         super().__init__()
         self.config = config
-        self.sizes_s = np.minimum(np.array(SPARSE_BUCKETS, np.int64), config.embedding_rows)
+        self.sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
         self.table = nn.Embedding(int(self.sizes_s.sum()), config.embedding_dim)
         nn.init.zeros_(self.table.weight)
         heads = len(rates_h)
-        inputs = dense + len(self.sizes_s) * config.embedding_dim
-        self.trunk = stack((inputs, *config.trunk))
+        self.trunk = stack((inputs(config.embedding_dim), *config.trunk))
         self.towers = nn.Linear(config.trunk[-1], heads * config.tower)
         self.out_ht = nn.Parameter(torch.randn(heads, config.tower) / config.tower**0.5)
         # Starting at the base rates spares the first epoch from learning that likes are rare.
@@ -82,11 +81,15 @@ class FinalNetwork(nn.Module):
         # What a place on the page adds, whatever stands there; see `logits`.
         self.position_ph = nn.Parameter(torch.zeros(config.positions + 1, heads))
 
-    def forward(self, dense_nf: Tensor, rows_ns: Tensor, positions_n: Tensor) -> Tensor:
+    def forward(
+        self, dense_nf: Tensor, rows_ns: Tensor, known_nl: Tensor, positions_n: Tensor
+    ) -> Tensor:
         """Log-odds (n, heads); see :meth:`logits`, `rows_ns` are rows of the table."""
-        return self.logits(dense_nf, self.table(rows_ns).flatten(1), positions_n)
+        return self.logits(dense_nf, self.table(rows_ns), known_nl, positions_n)
 
-    def logits(self, dense_nf: Tensor, vectors_ne: Tensor, positions_n: Tensor) -> Tensor:
+    def logits(
+        self, dense_nf: Tensor, vectors_nsd: Tensor, known_nl: Tensor, positions_n: Tensor
+    ) -> Tensor:
         """Log-odds (n, heads).
 
         Position bias is a term of its own, added while training and left out when serving, so
@@ -95,18 +98,38 @@ class FinalNetwork(nn.Module):
 
         Args:
             dense_nf: standardised.
-            vectors_ne: learnt vectors of the ids.
+            vectors_nsd: learnt vectors of the ids.
+            known_nl: 1 where there is an author whom the viewer liked, 0 where there is none.
             positions_n: from 1.
         """
+        ids_nid, liked_nld = vectors_nsd[:, :IDS], vectors_nsd[:, IDS:]
+        short_nd = _mean(liked_nld[:, :SHORT_TERM], known_nl[:, :SHORT_TERM])
+        long_nd = _mean(liked_nld, known_nl)
+        author_nd = ids_nid[:, AUTHOR]
+        learnt = (
+            ids_nid.flatten(1), short_nd, long_nd, author_nd * short_nd, author_nd * long_nd,
+        )  # fmt: skip
+        learnt_ne = torch.cat(learnt, dim=1)
         if self.training and self.config.embedding_dropout > 0:
             chance_n1 = torch.rand(len(dense_nf), 1, device=dense_nf.device)
-            vectors_ne = vectors_ne * (chance_n1 >= self.config.embedding_dropout)
-        hidden_nd = torch.relu(self.trunk(torch.cat((dense_nf, vectors_ne), dim=1)))
+            learnt_ne = learnt_ne * (chance_n1 >= self.config.embedding_dropout)
+        hidden_nd = torch.relu(self.trunk(torch.cat((dense_nf, learnt_ne), dim=1)))
         tower_nht = torch.relu(self.towers(hidden_nd)).view(-1, *self.out_ht.shape)
         known_n = positions_n.clamp_max(self.config.positions)
         bias_nh = self.position_ph[known_n] * (known_n > 0).unsqueeze(1)
         logits_nh: Tensor = (tower_nht * self.out_ht).sum(dim=2) + self.bias_h + bias_nh
         return logits_nh
+
+
+def _mean(vectors_nld: Tensor, known_nl: Tensor) -> Tensor:
+    share_nl = known_nl / known_nl.sum(dim=1, keepdim=True).clamp_min(1.0)
+    mean_nd: Tensor = torch.bmm(share_nl.unsqueeze(1), vectors_nld)[:, 0]
+    return mean_nd
+
+
+def known(sparse_ns: NDArray[np.int32]) -> Float:
+    """1 where there is an author whom the viewer liked, as :class:`FinalNetwork` reads it."""
+    return (sparse_ns[:, IDS:] > 0).astype(np.float32)
 
 
 def train_final(
@@ -130,7 +153,7 @@ def train_final(
     rates_h = np.clip(
         (train.labels_nh * weights_n[:, None]).mean(axis=0), MIN_RATE, 1 - MIN_RATE
     ).astype(np.float32)
-    network = FinalNetwork(config, train.features.dense_nf.shape[1], rates_h)
+    network = FinalNetwork(config, rates_h)
     rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
     if config.linear_start:
         start_linear(network, standardizer(train.features.dense_nf), train.labels_nh, weights_n)
@@ -141,13 +164,14 @@ def train_final(
     network.to(device)
     dense_nf = tensor(standardizer(train.features.dense_nf))
     rows_ns = tensor(rows(train.features.sparse_ns))
+    known_nl = tensor(known(train.features.sparse_ns))
     positions_n = tensor(train.positions_n.astype(np.int64))
     labels_nh = tensor(train.labels_nh)
     weights_nh = tensor(weights_n[:, None] * np.array(config.head_weights, np.float32))
 
     def loss_of(batch: Tensor) -> Tensor:
         at = batch.to(device)
-        logits_nh = network(dense_nf[at], rows_ns[at], positions_n[at])
+        logits_nh = network(dense_nf[at], rows_ns[at], known_nl[at], positions_n[at])
         return weighted_loss(logits_nh, labels_nh[at], weights_nh[at])
 
     fit(
@@ -262,7 +286,7 @@ def thaw(final: FinalPass, config: FinalConfig) -> FinalNetwork:
         tower=tower,
     )
     rates_h = np.full(len(LABELS), 0.5, np.float32)
-    network = FinalNetwork(config, final.standardizer.mean_f.size, rates_h)
+    network = FinalNetwork(config, rates_h)
     with torch.no_grad():
         network.table.weight.copy_(torch.tensor(table_rd))
         linear = [layer for layer in network.trunk if isinstance(layer, nn.Linear)]

@@ -23,7 +23,7 @@ from models.examples import LABELS, Examples
 from models.final_pass import HEADS, FinalPass
 from models.networks import Float, sigmoid
 from models.training.calibration import platt
-from models.training.final import FinalConfig, freeze, thaw, weighted_loss
+from models.training.final import FinalConfig, freeze, known, thaw, weighted_loss
 from models.training.loop import Adam, TrainingDivergedError, check_finite
 
 _WHAT: Final = "final pass, online"
@@ -128,9 +128,12 @@ class OnlineFinal:
         labels_nh = torch.from_numpy(examples.labels_nh)
         weights_nh = torch.from_numpy(weights_n[:, None] * head_weights_h)
         rows = torch.from_numpy(rows_ns)
+        known_nl = torch.from_numpy(known(examples.features.sparse_ns))
         self._network.train()
         for at in torch.split(torch.arange(len(examples)), self.config.batch):
-            self._step(dense_nf[at], rows[at], positions_n[at], labels_nh[at], weights_nh[at])
+            self._step(
+                dense_nf[at], rows[at], known_nl[at], positions_n[at], labels_nh[at], weights_nh[at]
+            )
         self._network.eval()
         check_finite(self._network, _WHAT, self.config.learning_rate)
         # Only now: rows that cannot be learned cannot calibrate either.
@@ -156,12 +159,12 @@ class OnlineFinal:
         return self._frozen(self._platt_h)
 
     def _step(
-        self, dense_nf: Tensor, rows_ns: Tensor, positions_n: Tensor, labels_nh: Tensor,
-        weights_nh: Tensor,
+        self, dense_nf: Tensor, rows_ns: Tensor, known_nl: Tensor, positions_n: Tensor,
+        labels_nh: Tensor, weights_nh: Tensor,
     ) -> None:  # fmt: skip
         touched_u, at_ns = torch.unique(rows_ns, return_inverse=True)
         vectors_ud = self._table_rd[touched_u].requires_grad_()
-        logits_nh = self._network.logits(dense_nf, vectors_ud[at_ns].flatten(1), positions_n)
+        logits_nh = self._network.logits(dense_nf, vectors_ud[at_ns], known_nl, positions_n)
         loss = weighted_loss(logits_nh, labels_nh, weights_nh)
         if not math.isfinite(loss.item()):
             raise TrainingDivergedError(

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from infra.config import Settings
 from models.explore import ExploreConfig, find, funnel
-from models.feature_schema import DENSE_NAMES, MINIMAL, SPARSE_BUCKETS, SPARSE_NAMES, FeatureMatrix
-from models.final_pass import HEADS, FinalPass
+from models.feature_schema import DENSE_NAMES, ID_BUCKETS, MINIMAL, FeatureMatrix
+from models.final_pass import HEADS, FinalPass, inputs
 from models.first_pass import FirstPass
 from models.grid import to_json
 from models.impressions import stored_grid
@@ -179,16 +179,15 @@ def random_rankers(seed: int = 1) -> RankerBundle:
     def standardizer(width: int) -> Standardizer:
         return Standardizer(weights(width), np.ones(width, np.float32))
 
-    sizes_s = np.minimum(np.array(SPARSE_BUCKETS, np.int64), config.embedding_rows)
+    sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
     table_rd = weights(int(sizes_s.sum()), config.embedding_dim)
     dense, heads = len(DENSE_NAMES), len(HEADS)
-    inputs = dense + len(SPARSE_NAMES) * config.embedding_dim
     return RankerBundle(
         first=FirstPass(standardizer(len(MINIMAL)), mlp(len(MINIMAL), *FIRST.hidden, 1)),
         second=SecondPass(standardizer(dense), mlp(dense, *SECOND.hidden, 1)),
         final=FinalPass(
             standardizer(dense),
             Embeddings(table_rd, sizes_s),
-            mlp(inputs, *config.trunk, heads * config.tower, heads),
+            mlp(inputs(config.embedding_dim), *config.trunk, heads * config.tower, heads),
         ),
     )

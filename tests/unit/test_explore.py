@@ -352,6 +352,40 @@ def test_features_hold_what_they_declare(world: World) -> None:
     assert sparse["topic"][0] == sparse["topic"][2] != sparse["topic"][1]
     assert sparse["language"] == [0, 0, 0, 0]
     assert sparse["hour"] == [1 + NOW // 3_600_000 % 24] * 4
+    assert column("image_similarity") == [0, 0, 0, 0]
+    assert column("image_missing") == [1, 1, 1, 1]
+
+
+def test_what_a_viewer_liked_is_a_sequence_of_authors(world: World) -> None:
+    state = ViewerState()
+    for day, media in enumerate(["m7-0", "m3-0", "m7-1"]):
+        act(state, Action.LIKE, media, NOW - (9 - day) * DAY)
+    act(state, Action.SEE_FEWER, "m25-0", NOW - DAY)
+    viewer = ViewerContext.from_state("v", state, world, NOW, FOLD)
+    rows = world.catalog.media_rows(["m7-2", "m3-1"])
+    features = assemble(viewer, Candidates.of(rows), world, NOW)
+    of = {name: features.sparse_ns[:, i].tolist() for i, name in enumerate(SPARSE_NAMES)}
+    seven, three = of["author_id"]
+    assert seven != three
+    liked = [of[f"liked_authors_{place}"] for place in range(1, 31)]
+    assert liked == [[seven] * 2, [three] * 2, [seven] * 2, *[[0, 0]] * 27]
+
+
+def test_a_picture_like_those_of_the_media_a_viewer_liked(world: World) -> None:
+    state = ViewerState()
+    act(state, Action.LIKE, "m3-0")
+    act(state, Action.LIKE, "m3-1")
+    media = {"m3-0": (1, 0), "m3-1": (0, 1), "m7-0": (1, 1), "m7-1": (-1, 0), "m7-2": (1, -1)}
+    for name, picture in media.items():
+        vector = np.zeros((1, world.images.dimension), np.float32)
+        vector[0, :2] = np.array(picture) / np.linalg.norm(picture)
+        world.images.put(world.catalog.media_rows([name]), vector)
+    viewer = ViewerContext.from_state("v", state, world, NOW, FOLD)
+    rows = world.catalog.media_rows(["m7-0", "m7-1", "m7-2", "m5-0"])
+    features = assemble(viewer, Candidates.of(rows), world, NOW)
+    found = features.column("image_similarity").tolist()
+    assert found == pytest.approx([1.0, -(0.5**0.5), 0.0, 0.0], abs=2e-3)
+    assert features.column("image_missing").tolist() == [0, 0, 0, 1]
 
 
 def test_features_do_not_depend_on_the_order_the_world_was_built_in(world: World) -> None:

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_BUCKETS, FeatureMatrix
-from models.final_pass import HEADS, FinalPass
+from models.feature_schema import (
+    DENSE_NAMES,
+    FEATURE_VERSION,
+    ID_BUCKETS,
+    SPARSE_BUCKETS,
+    FeatureMatrix,
+)
+from models.final_pass import HEADS, FinalPass, inputs
 from models.first_pass import FirstPass
 from models.networks import (
     CLIP,
@@ -51,12 +57,11 @@ def dense_pass(kind: type[DensePass], seed: int) -> DensePass:
 
 def final_pass(seed: int) -> FinalPass:
     rng = np.random.default_rng(seed)
-    sizes_s = np.minimum(np.array(SPARSE_BUCKETS), 50)
-    width = len(DENSE_NAMES) + 4 * len(SPARSE_BUCKETS)
+    sizes_s = np.minimum(np.array(ID_BUCKETS), 50)
     return FinalPass(
         standardizer(rng, len(DENSE_NAMES)),
         Embeddings(normal(rng, int(sizes_s.sum()), 4), sizes_s),
-        mlp(rng, width, 16, len(HEADS)),
+        mlp(rng, inputs(4), 16, len(HEADS)),
     )
 
 
@@ -207,6 +212,7 @@ def test_bundle_with_other_heads_is_refused() -> None:
 
 def test_embedding_rows_wrap_within_their_column() -> None:
     table_rd: NDArray[np.float32] = np.arange(5, dtype=np.float32)[:, None]
-    vectors = Embeddings(table_rd, np.array([2, 3]))
-    ids_ns = np.array([[0, 0], [1, 2], [2, 3], [-1, -1]], np.int32)
-    np.testing.assert_array_equal(vectors(ids_ns), [[0, 2], [1, 4], [0, 2], [1, 4]])
+    vectors = Embeddings(table_rd, np.array([2, 3]), parts=(0, 1, 1))
+    ids_ns = np.array([[0, 0, 1], [1, 2, 0], [2, 3, 5], [-1, -1, 4]], np.int32)
+    expected = [[0, 2, 3], [1, 4, 2], [0, 2, 4], [1, 4, 3]]
+    np.testing.assert_array_equal(vectors(ids_ns)[:, :, 0], expected)
