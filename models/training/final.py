@@ -22,6 +22,7 @@ from models.final_pass import HEADS, FinalPass
 from models.networks import Embeddings, Float, Mlp, Standardizer
 from models.training.calibration import logistic, platt
 from models.training.loop import TrainingDataError, export, fit, stack
+from models.training.rows import RowAdam
 
 #: Base rate that a head without any positive starts from.
 MIN_RATE: Final = 1e-5
@@ -43,8 +44,6 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
         embedding_dropout: share of rows that train without their learnt vectors, so that the
             network also knows what to do with ids it has never seen.
         positions: places on a page that are told apart.
-        embedding_rate: factor on the learning rate of the learnt vectors. Adam moves a rare row
-            as far in one step as a common one, so at the full rate ids are learnt by heart.
         linear_start: begin as a logistic regression, see :func:`start_linear`.
     """
 
@@ -55,7 +54,6 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
     head_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 0.1)
     embedding_dropout: float = 0.3
     positions: int = 100
-    embedding_rate: float = 0.03
     linear_start: bool = True
     epochs: int = 2
     batch: int = 256
@@ -139,6 +137,8 @@ def train_final(
         return torch.from_numpy(array).to(device)
 
     network.to(device)
+    table_rd = network.table.weight.requires_grad_(False).detach()
+    vectors = RowAdam(table_rd, config.learning_rate)
     dense_nf = tensor(standardizer(train.features.dense_nf))
     rows_ns = tensor(rows(train.features.sparse_ns))
     positions_n = tensor(train.positions_n.astype(np.int64))
@@ -147,7 +147,7 @@ def train_final(
 
     def loss_of(batch: Tensor) -> Tensor:
         at = batch.to(device)
-        logits_nh = network(dense_nf[at], rows_ns[at], positions_n[at])
+        logits_nh = network.logits(dense_nf[at], vectors.look_up(rows_ns[at]), positions_n[at])
         return weighted_loss(logits_nh, labels_nh[at], weights_nh[at])
 
     fit(
@@ -159,7 +159,7 @@ def train_final(
         batch=config.batch,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
-        rate_factors={"table.weight": config.embedding_rate},
+        vectors=vectors,
     )
     network.to("cpu")
     raw = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
