@@ -21,7 +21,7 @@ from models.feature_schema import SPARSE_BUCKETS
 from models.final_pass import HEADS, FinalPass
 from models.networks import Embeddings, Float, Mlp, Standardizer
 from models.training.calibration import logistic, platt
-from models.training.loop import TrainingDataError, export, fit, stack
+from models.training.loop import TrainingDataError, export, fit, stack, usable_device
 from models.training.rows import RowAdam
 
 #: Base rate that a head without any positive starts from.
@@ -119,10 +119,12 @@ def train_final(
 
     Raises:
         TrainingDataError: no training rows.
+        TrainingDeviceError: there is no such device.
         TrainingDivergedError: the loss is not finite.
     """
     if not len(train):
         raise TrainingDataError("final pass: no training examples; observe more events first")
+    on = usable_device(device)
     standardizer = Standardizer.fit(train.features.dense_nf)
     weights_n = train.weights_n / train.weights_n.mean()
     rates_h = np.clip(
@@ -134,9 +136,9 @@ def train_final(
         start_linear(network, standardizer(train.features.dense_nf), train.labels_nh, weights_n)
 
     def tensor(array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(device)
+        return torch.from_numpy(array).to(on)
 
-    network.to(device)
+    network.to(on)
     table_rd = network.table.weight.requires_grad_(False).detach()
     vectors = RowAdam(table_rd, config.learning_rate)
     dense_nf = tensor(standardizer(train.features.dense_nf))
@@ -146,7 +148,7 @@ def train_final(
     weights_nh = tensor(weights_n[:, None] * np.array(config.head_weights, np.float32))
 
     def loss_of(batch: Tensor) -> Tensor:
-        at = batch.to(device)
+        at = batch.to(on)
         logits_nh = network.logits(dense_nf[at], vectors.look_up(rows_ns[at]), positions_n[at])
         return weighted_loss(logits_nh, labels_nh[at], weights_nh[at])
 

@@ -3,7 +3,8 @@
 Errors::
 
     ValueError
-    └── TrainingDataError         the examples cannot train this model
+    ├── TrainingDataError         the examples cannot train this model
+    └── TrainingDeviceError       torch has no such device here
     ArithmeticError
     └── TrainingDivergedError     the loss left the finite numbers; the run is worth nothing
 """
@@ -32,8 +33,30 @@ class TrainingDataError(ValueError):
     """Examples or candidate sets that cannot train a model, e.g. none at all."""
 
 
+class TrainingDeviceError(ValueError):
+    """A device of torch that this machine or this build of torch does not have."""
+
+
 class TrainingDivergedError(ArithmeticError):
     """The loss became NaN or infinite; no model comes out of this run."""
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of that name, e.g. ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        TrainingDeviceError: torch cannot compute on it here.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # builds without CUDA assert that there is none
+        first = str(error).partition("\n")[0]
+        raise TrainingDeviceError(
+            f"cannot train on device {name!r}: {first}; take cpu, or install a driver and a build "
+            "of torch for it"
+        ) from error
+    return device
 
 
 @contextmanager
