@@ -107,6 +107,8 @@ class Settings(BaseSettings):
     bootstrap_positives: PositiveInt = 300
     keep_examples: PositiveInt = 300_000
     training_threads: PositiveInt = 1
+    #: Of torch, where the final pass is trained from the beginning.
+    training_device: str = "cpu"
     #: Macro-F1 of the topic probe that a new version of the account vectors may lose to the live.
     embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = MARGIN
     #: Newest versions of each kind that are kept, and how far back one can roll.

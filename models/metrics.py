@@ -65,17 +65,39 @@ def calibration_error(
     labels_n: Labels, probabilities_n: Vector, weights_n: Vector | None = None, bins: int = 10
 ) -> float:
     """Expected calibration error: mean |predicted − observed rate| over bins of equal weight."""
-    label_n = np.asarray(labels_n, dtype=np.float64)
+    gap_n, bin_n, total = _gaps(labels_n, probabilities_n, weights_n, bins)
+    return float(np.abs(np.bincount(bin_n, gap_n, bins)).sum() / total) if total else float("nan")
+
+
+def calibration_chance(
+    labels_n: Labels, probabilities_n: Vector, weights_n: Vector | None = None, bins: int = 10
+) -> float:
+    """The calibration error that right probabilities exceed by chance once in some fifty times.
+
+    Few rows leave gaps in every bin whatever is predicted. A bin's gap is a sum of independent
+    terms, so about normal with the variance Σ (weight · (p − label))², which holds for sampled
+    negatives, too; its size is then half normal. Given is the mean of their sum plus twice its
+    deviation. NaN without rows.
+    """
+    gap_n, bin_n, total = _gaps(labels_n, probabilities_n, weights_n, bins)
+    variance_b = np.bincount(bin_n, gap_n**2, bins)
+    mean = np.sqrt(variance_b * 2 / np.pi).sum()
+    deviation = np.sqrt(variance_b.sum() * (1 - 2 / np.pi))
+    return float((mean + 2 * deviation) / total) if total else float("nan")
+
+
+def _gaps(
+    labels_n: Labels, probabilities_n: Vector, weights_n: Vector | None, bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.intp], float]:
+    """Weighted (p − label), the bin of equal weight it falls into, and the sum of weights."""
     p_n = np.asarray(probabilities_n, dtype=np.float64)
-    weight_n = _weights(weights_n, label_n.size)
-    total = weight_n.sum()
-    if total == 0:
-        return float("nan")
+    weight_n = _weights(weights_n, p_n.size)
+    total = float(weight_n.sum())
     order_n = np.argsort(p_n, kind="stable")
-    middle_n = np.cumsum(weight_n[order_n]) - weight_n[order_n] / 2
-    bin_n = np.minimum((middle_n / total * bins).astype(np.intp), bins - 1)
-    gap_b = np.bincount(bin_n, (weight_n * (p_n - label_n))[order_n], bins)
-    return float(np.abs(gap_b).sum() / total)
+    sorted_n = weight_n[order_n]
+    middle_n = (np.cumsum(sorted_n) - sorted_n / 2) / (total or 1.0)
+    gap_n = (weight_n * (p_n - np.asarray(labels_n, dtype=np.float64)))[order_n]
+    return gap_n, np.minimum((middle_n * bins).astype(np.intp), bins - 1), total
 
 
 def calibration_ratio(

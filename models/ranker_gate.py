@@ -2,7 +2,7 @@
 
 Both score the same newest examples, which neither has learned from. The new ones are refused if a
 head that has enough positives to tell loses more than a margin of AUC, says less than before
-(normalised entropy), or is clearly worse calibrated. Why these:
+(normalised entropy), or is worse calibrated by more than chance and a margin explain. Why these:
 ``docs/decisions/0020-rankers-that-learn-on.md``.
 
 Errors::
@@ -21,14 +21,15 @@ import msgspec
 from models.embedding_gate import GateError
 from models.examples import Examples
 from models.final_pass import HEADS
-from models.metrics import auc, calibration_error, normalised_entropy
+from models.metrics import auc, calibration_chance, calibration_error, normalised_entropy
 from models.rankers import Pass
 
 #: AUC that a head may lose.
 MARGIN: Final = 0.005
 #: Normalised entropy that it may gain, as a share of the live version's.
 ENTROPY_MARGIN: Final = 0.01
-#: Calibration error that it may gain; what is below `CALIBRATED` is good enough in any case.
+#: Calibration error that it may gain. What is below `CALIBRATED`, or no more than right
+#: probabilities would show by chance on as few rows, is good enough in any case.
 CALIBRATION_MARGIN: Final = 0.005
 CALIBRATED: Final = 0.02
 #: Positives in the examples with which a head's figures mean something.
@@ -36,11 +37,18 @@ MIN_POSITIVES: Final = 30
 
 
 class HeadFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One head on some examples; NaN is written as null where it cannot be measured."""
+    """One head on some examples; null where it cannot be measured.
+
+    Attributes:
+        calibration_chance: what the calibration error may be by chance alone, see
+            :func:`models.metrics.calibration_chance`.
+        positives: among the examples.
+    """
 
     auc: float | None
     normalised_entropy: float | None
     calibration_error: float | None
+    calibration_chance: float | None = None
     positives: int
 
 
@@ -77,6 +85,7 @@ def ranker_figures(final: Pass, examples: Examples) -> RankerFigures:
             auc=_finite(auc(*outcome)),
             normalised_entropy=_finite(normalised_entropy(*outcome)),
             calibration_error=_finite(calibration_error(*outcome)),
+            calibration_chance=_finite(calibration_chance(*outcome)),
             positives=int(examples.label(head).sum()),
         )
     newest_ts = int(examples.ts_n.max()) if len(examples) else 0
@@ -138,7 +147,11 @@ def _faults(head: str, new: HeadFigures, old: HeadFigures, margin: float) -> lis
         faults.append(
             f"{head} normalised entropy {_text(new.normalised_entropy)} against {_text(entropy)}"
         )
-    allowed = max(CALIBRATED, (old.calibration_error or 0.0) + CALIBRATION_MARGIN)
+    allowed = max(
+        CALIBRATED,
+        new.calibration_chance or 0.0,
+        (old.calibration_error or 0.0) + CALIBRATION_MARGIN,
+    )
     if new.calibration_error > allowed:
         faults.append(
             f"{head} calibration error {_text(new.calibration_error)}, "

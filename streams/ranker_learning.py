@@ -68,11 +68,14 @@ class RankerLearning:
 
         Raises:
             TrainingDataError: there is too little to learn from.
+            TrainingDeviceError: the device of the settings is not there.
             TrainingDivergedError: a loss is not finite.
         """
         from models.training.rankers import TrainingConfig, train_rankers
 
-        config = TrainingConfig(threads=self._settings.training_threads)
+        config = TrainingConfig(
+            threads=self._settings.training_threads, device=self._settings.training_device
+        )
         return train_rankers(examples, sets, config)
 
     def learn(self, parts: Sequence[Examples]) -> None:

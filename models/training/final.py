@@ -21,7 +21,8 @@ from models.feature_schema import ID_BUCKETS, SHORT_TERM
 from models.final_pass import AUTHOR, HEADS, IDS, FinalPass, inputs
 from models.networks import Embeddings, Float, Mlp, Standardizer
 from models.training.calibration import logistic, platt
-from models.training.loop import TrainingDataError, export, fit, stack
+from models.training.loop import TrainingDataError, export, fit, stack, usable_device
+from models.training.rows import RowAdam
 
 #: Base rate that a head without any positive starts from.
 MIN_RATE: Final = 1e-5
@@ -43,8 +44,6 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
         embedding_dropout: share of rows that train without their learnt vectors, so that the
             network also knows what to do with ids it has never seen.
         positions: places on a page that are told apart.
-        embedding_rate: factor on the learning rate of the learnt vectors. Adam moves a rare row
-            as far in one step as a common one, so at the full rate ids are learnt by heart.
         linear_start: begin as a logistic regression, see :func:`start_linear`.
     """
 
@@ -55,7 +54,6 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
     head_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 0.1)
     embedding_dropout: float = 0.3
     positions: int = 100
-    embedding_rate: float = 0.03
     linear_start: bool = True
     epochs: int = 2
     batch: int = 256
@@ -144,10 +142,12 @@ def train_final(
 
     Raises:
         TrainingDataError: no training rows.
+        TrainingDeviceError: there is no such device.
         TrainingDivergedError: the loss is not finite.
     """
     if not len(train):
         raise TrainingDataError("final pass: no training examples; observe more events first")
+    on = usable_device(device)
     standardizer = Standardizer.fit(train.features.dense_nf)
     weights_n = train.weights_n / train.weights_n.mean()
     rates_h = np.clip(
@@ -159,9 +159,11 @@ def train_final(
         start_linear(network, standardizer(train.features.dense_nf), train.labels_nh, weights_n)
 
     def tensor(array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(device)
+        return torch.from_numpy(array).to(on)
 
-    network.to(device)
+    network.to(on)
+    table_rd = network.table.weight.requires_grad_(False).detach()
+    vectors = RowAdam(table_rd, config.learning_rate)
     dense_nf = tensor(standardizer(train.features.dense_nf))
     rows_ns = tensor(rows(train.features.sparse_ns))
     known_nl = tensor(known(train.features.sparse_ns))
@@ -170,8 +172,9 @@ def train_final(
     weights_nh = tensor(weights_n[:, None] * np.array(config.head_weights, np.float32))
 
     def loss_of(batch: Tensor) -> Tensor:
-        at = batch.to(device)
-        logits_nh = network(dense_nf[at], rows_ns[at], known_nl[at], positions_n[at])
+        at = batch.to(on)
+        vectors_nsd = vectors.look_up(rows_ns[at])
+        logits_nh = network.logits(dense_nf[at], vectors_nsd, known_nl[at], positions_n[at])
         return weighted_loss(logits_nh, labels_nh[at], weights_nh[at])
 
     fit(
@@ -183,7 +186,7 @@ def train_final(
         batch=config.batch,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
-        rate_factors={"table.weight": config.embedding_rate},
+        vectors=vectors,
     )
     network.to("cpu")
     raw = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))

@@ -3,7 +3,8 @@
 Errors::
 
     ValueError
-    └── TrainingDataError         the examples cannot train this model
+    ├── TrainingDataError         the examples cannot train this model
+    └── TrainingDeviceError       torch has no such device here
     ArithmeticError
     └── TrainingDivergedError     the loss left the finite numbers; the run is worth nothing
 """
@@ -11,7 +12,7 @@ Errors::
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Final
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from models.networks import Mlp
+from models.training.rows import RowAdam
 
 _BETAS: Final = (0.9, 0.999)
 _EPSILON: Final = 1e-8
@@ -31,8 +33,30 @@ class TrainingDataError(ValueError):
     """Examples or candidate sets that cannot train a model, e.g. none at all."""
 
 
+class TrainingDeviceError(ValueError):
+    """A device of torch that this machine or this build of torch does not have."""
+
+
 class TrainingDivergedError(ArithmeticError):
     """The loss became NaN or infinite; no model comes out of this run."""
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of that name, e.g. ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        TrainingDeviceError: torch cannot compute on it here.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # builds without CUDA assert that there is none
+        first = str(error).partition("\n")[0]
+        raise TrainingDeviceError(
+            f"cannot train on device {name!r}: {first}; take cpu, or install a driver and a build "
+            "of torch for it"
+        ) from error
+    return device
 
 
 @contextmanager
@@ -90,7 +114,7 @@ def fit(
     batch: int,
     learning_rate: float,
     weight_decay: float,
-    rate_factors: Mapping[str, float] | None = None,
+    vectors: RowAdam | None = None,
 ) -> None:
     """Minimise `loss_of` (rows → mean loss) over `n` rows: Adam, linear warm-up, cosine decay.
 
@@ -103,15 +127,13 @@ def fit(
         batch: rows a step.
         learning_rate: at the peak.
         weight_decay: per step, times the learning rate.
-        rate_factors: parameter name → factor on its learning rate.
+        vectors: learnt vectors that `loss_of` looks up; they follow the same schedule.
 
     Raises:
         TrainingDivergedError: the loss of a batch or a weight is not finite.
     """
-    factors = rate_factors or {}
     optimiser = Adam(
-        [(p, learning_rate * factors.get(name, 1.0)) for name, p in model.named_parameters()],
-        weight_decay,
+        [(p, learning_rate) for p in model.parameters() if p.requires_grad], weight_decay
     )
     total = epochs * math.ceil(n / batch)
     step = 0
@@ -127,6 +149,8 @@ def fit(
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT)
             optimiser.step(_schedule(step / total))
+            if vectors is not None:
+                vectors.step(_schedule(step / total))
             step += 1
     model.eval()
     check_finite(model, what, learning_rate)

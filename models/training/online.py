@@ -25,11 +25,10 @@ from models.networks import Float, sigmoid
 from models.training.calibration import platt
 from models.training.final import FinalConfig, freeze, known, thaw, weighted_loss
 from models.training.loop import Adam, TrainingDivergedError, check_finite
+from models.training.rows import RowAdam
 
 _WHAT: Final = "final pass, online"
 _MAX_GRADIENT: Final = 5.0
-_BETAS: Final = (0.9, 0.999)
-_EPSILON: Final = 1e-8
 #: Times that the heads are calibrated anew while the rows that calibrate them are exchanged.
 _CALIBRATIONS: Final = 20
 #: Rows scored at once, before any of them is learned: few, so that the scores are of a network that
@@ -42,7 +41,6 @@ class OnlineConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         learning_rate: constant.
-        embedding_rate: factor on it for the learnt vectors.
         batch: rows a step.
         expire_ms: a row of the table that no example addressed for so long is emptied.
         calibration_rows: newest rows that calibrate the heads.
@@ -50,7 +48,6 @@ class OnlineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     learning_rate: float = 1e-3
-    embedding_rate: float = 1.0
     weight_decay: float = 1e-4
     batch: int = 256
     expire_ms: int = 30 * 24 * 3_600_000
@@ -76,13 +73,9 @@ class OnlineFinal:
         self._standardizer = final.standardizer
         self._embeddings = final.embeddings
         self._network = thaw(final, self.config.final)
-        table_rd = self._network.table.weight.detach()
-        # The table learns by its own rule below.
-        self._network.table.weight.requires_grad_(False)
-        self._table_rd = table_rd
-        self._moments = torch.zeros_like(table_rd), torch.zeros_like(table_rd)
-        self._steps_r = torch.zeros(len(table_rd), dtype=torch.int64)
-        self._used_r = np.full(len(table_rd), now_ts, np.int64)
+        table = self._network.table.weight.requires_grad_(False)
+        self._vectors = RowAdam(table.detach(), self.config.learning_rate)
+        self._used_r = np.full(len(table), now_ts, np.int64)
         self._optimiser = Adam(
             [
                 (parameter, self.config.learning_rate)
@@ -146,12 +139,7 @@ class OnlineFinal:
         old = np.flatnonzero(self._used_r < now_ts - self.config.expire_ms)
         if not len(old):
             return 0
-        rows = torch.from_numpy(old)
-        had = int((self._table_rd[rows] != 0).any(dim=1).sum())
-        for array in (self._table_rd, *self._moments):
-            array[rows] = 0.0
-        self._steps_r[rows] = 0
-        return had
+        return self._vectors.forget(torch.from_numpy(old))
 
     def candidate(self) -> FinalPass:
         """What has been learned so far, calibrated on the newest rows."""
@@ -162,9 +150,8 @@ class OnlineFinal:
         self, dense_nf: Tensor, rows_ns: Tensor, known_nl: Tensor, positions_n: Tensor,
         labels_nh: Tensor, weights_nh: Tensor,
     ) -> None:  # fmt: skip
-        touched_u, at_ns = torch.unique(rows_ns, return_inverse=True)
-        vectors_ud = self._table_rd[touched_u].requires_grad_()
-        logits_nh = self._network.logits(dense_nf, vectors_ud[at_ns], known_nl, positions_n)
+        vectors_nsd = self._vectors.look_up(rows_ns)
+        logits_nh = self._network.logits(dense_nf, vectors_nsd, known_nl, positions_n)
         loss = weighted_loss(logits_nh, labels_nh, weights_nh)
         if not math.isfinite(loss.item()):
             raise TrainingDivergedError(
@@ -176,22 +163,7 @@ class OnlineFinal:
             [p for p in self._network.parameters() if p.grad is not None], _MAX_GRADIENT
         )
         self._optimiser.step(1.0)
-        if vectors_ud.grad is not None:
-            self._step_rows(touched_u, vectors_ud.grad)
-
-    @torch.no_grad()
-    def _step_rows(self, touched_u: Tensor, gradient_ud: Tensor) -> None:
-        """Adam for the rows of one batch; each row counts its own steps."""
-        self._steps_r[touched_u] += 1
-        steps_u1 = self._steps_r[touched_u].unsqueeze(1)
-        mean_rd, square_rd = self._moments
-        mean_ud = mean_rd[touched_u].lerp_(gradient_ud, 1 - _BETAS[0])
-        square_ud = square_rd[touched_u].mul_(_BETAS[1])
-        square_ud.addcmul_(gradient_ud, gradient_ud, value=1 - _BETAS[1])
-        mean_rd[touched_u], square_rd[touched_u] = mean_ud, square_ud
-        deviation_ud = (square_ud / (1 - _BETAS[1] ** steps_u1)).sqrt_().add_(_EPSILON)
-        rate = self.config.learning_rate * self.config.embedding_rate
-        self._table_rd[touched_u] -= rate * mean_ud / (1 - _BETAS[0] ** steps_u1) / deviation_ud
+        self._vectors.step(1.0)
 
     def _remember(self, raw_nh: Float, examples: Examples) -> None:
         self._scored.append((raw_nh, examples))

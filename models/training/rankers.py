@@ -86,6 +86,7 @@ def train_rankers(
 
     Raises:
         TrainingDataError: too few examples to split, no positives, or no candidate sets.
+        TrainingDeviceError: there is no device of that name.
         TrainingDivergedError: a loss is not finite.
     """
     config = config or TrainingConfig()

@@ -228,7 +228,7 @@ class _Load:
 
     def p99_s(self, going_on: Callable[[], bool]) -> float:
         """99th percentile of searches for as long as asked for; of one at least."""
-        taken = []
+        taken: list[float] = []
         due = time.perf_counter()
         while going_on() or not taken:
             if time.perf_counter() >= due:

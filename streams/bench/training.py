@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
+from infra.errors import SettingsError
 from models.examples import Examples
 from models.feature_schema import DENSE_INDEX, DENSE_NAMES
 from models.metrics import auc, calibration_error, ndcg, normalised_entropy
 from models.networks import Float, Standardizer, sigmoid
 from models.training.calibration import logistic
 from models.training.final import FinalConfig, train_final
-from models.training.loop import reproducible
+from models.training.loop import TrainingDeviceError, reproducible, usable_device
 from models.training.online import OnlineConfig, OnlineFinal
 from models.training.rankers import COUNTERS, POPULARITY, TrainingConfig, split_by_time
 from streams.bench.progress import say
@@ -57,7 +58,14 @@ def run(
         first_days: real days before the reported ones.
         device: of torch, on which the training is timed.
         threads: of torch.
+
+    Raises:
+        SettingsError: there is no such device.
     """
+    try:
+        usable_device(device)
+    except TrainingDeviceError as error:
+        raise SettingsError(f"--device: {error}") from error
     start_ms = stream_start(data, first_days)
     say(f"examples of {data}, built if they are not in the temporary folder yet …")
     examples = recorded_examples(data, start_ms)

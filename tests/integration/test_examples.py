@@ -23,6 +23,7 @@ from infra.kafka import (
     prepare_cluster,
 )
 from infra.log_reader import LogReader
+from infra.metrics import LABELS_LATE
 from models.events import Action, MediaEvent
 from models.example_join import read_pages
 from models.impressions import Impression, unpack_features
@@ -91,9 +92,10 @@ async def show(settings, *names):
     await send_in_batches(settings, messages)
 
 
-async def act(settings, action, name, media):
+async def act(settings, action, name, media, ts=None):
     viewer = f"viewer-of-{name}"
-    event = MediaEvent(f"{action.name}-{name}-{media}", viewer, f"m{media}", now_ms(), "a", name)
+    at = now_ms() if ts is None else ts
+    event = MediaEvent(f"{action.name}-{name}-{media}", viewer, f"m{media}", at, "a", name)
     topic = f"events.{action.name.lower()}"
     await send_in_batches(settings, [Message(topic, viewer, msgspec.json.encode(event))])
 
@@ -122,6 +124,28 @@ async def test_each_page_is_labelled_once_whatever_restarts(broker):
     assert labels["one"] == {"like": [2]}
     assert labels["three"] == {"save": [1], "see_fewer": [3]}
     assert labels["two"] == labels["four"] == {}
+
+
+async def test_late_labels_count_while_the_page_waits_and_are_told_of_afterwards(broker):
+    cluster = await prepare_cluster(broker)
+    patient = broker.model_copy(update={"label_late_ms": 3_000})
+    before = LABELS_LATE._value.get()
+    async with labelling(patient, cluster):
+        await show(broker, "late")
+        shown = now_ms()
+        # The window is over, the page still waits.
+        await asyncio.sleep(2 * WINDOW_MS / 1000)
+        await act(broker, Action.LIKE, "late", 1, ts=shown)
+        # Done after the window: no label, however soon it is told.
+        await act(broker, Action.SAVE, "late", 2)
+        await reaches(broker, cluster, {"late"})
+        await act(broker, Action.LIKE, "late", 3, ts=shown)
+        async with asyncio.timeout(10):
+            while LABELS_LATE._value.get() == before:
+                await asyncio.sleep(0.1)
+    [only] = [of for of in await labelled(broker, cluster) if of.request_id == "late"]
+    assert only.labels == {"like": [1]}
+    assert LABELS_LATE._value.get() == before + 1
 
 
 async def test_offsets_are_committed_when_nothing_waits_for_them(broker):

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from models.metrics import (
     auc,
+    calibration_chance,
     calibration_error,
     calibration_ratio,
     logloss,
@@ -78,6 +79,25 @@ def test_calibration() -> None:
     assert calibration_error(labels_n, np.repeat([0.3, 0.9], 10), bins=2) == pytest.approx(0.1)
     assert calibration_ratio(labels_n, np.full(20, 0.25)) == pytest.approx(0.5)
     assert math.isnan(calibration_ratio(np.zeros(3), np.full(3, 0.1)))
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.1])
+def test_right_probabilities_are_within_chance_and_wrong_ones_beyond(rate: float) -> None:
+    rng = np.random.default_rng(4)
+    within, beyond = 0, 0
+    for _ in range(200):
+        p_n = rng.beta(1, 9, 3000)
+        label_n = (rng.random(3000) < p_n).astype(np.float64)
+        kept_n = (label_n > 0) | (rng.random(3000) < rate)
+        weight_n = np.where(label_n > 0, 1.0, 1 / rate)[kept_n]
+        for shift, p_of in ((0.0, p_n), (0.1, p_n + 0.1)):
+            outcome = label_n[kept_n], p_of[kept_n], weight_n
+            exceeds = calibration_error(*outcome) > calibration_chance(*outcome)
+            within += not shift and not exceeds
+            beyond += bool(shift) and exceeds
+    assert 190 <= within < 200
+    assert beyond == 200
+    assert math.isnan(calibration_chance(np.zeros(0), np.zeros(0)))
 
 
 def test_ndcg() -> None:

@@ -9,6 +9,8 @@ import pytest
 from models.embedding_gate import GateError
 from models.final_pass import HEADS
 from models.ranker_gate import (
+    CALIBRATED,
+    CALIBRATION_MARGIN,
     MIN_POSITIVES,
     HeadFigures,
     RankerFigures,
@@ -104,6 +106,26 @@ def test_real_figures_tell_a_good_pass_from_a_noisy_and_from_a_biased_one() -> N
     assert not decide_rankers(noisy, good).promote
     assert "calibration error" in decide_rankers(biased, good).reason
     assert not decide_rankers(biased, good).promote
+
+
+def test_few_rows_do_not_fail_one_that_is_right_but_one_that_is_wrong() -> None:
+    errors = []
+    for seed in range(10, 20):
+        rows = exposures(1000, seed)
+        right, wrong = (ranker_figures(Predicts(bias=of), rows) for of in (0.0, 0.7))
+        live = ranker_figures(Predicts(), rows)
+        errors.append(right.heads["like"].calibration_error)
+        assert decide_rankers(right, msgspec.structs.replace(live, heads=lucky(live))).promote
+        assert "calibration error" in decide_rankers(wrong, live).reason
+    assert max(errors) > CALIBRATED + CALIBRATION_MARGIN
+
+
+def lucky(figures: RankerFigures) -> dict[str, HeadFigures]:
+    """As if the live version fitted these rows by accident."""
+    return {
+        head: msgspec.structs.replace(of, calibration_error=0.0)
+        for head, of in figures.heads.items()
+    }
 
 
 def predictions(shift: float, seed: int, n: int) -> np.ndarray:

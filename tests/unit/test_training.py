@@ -36,10 +36,12 @@ from models.training.final import (
 )
 from models.training.loop import (
     TrainingDataError,
+    TrainingDeviceError,
     TrainingDivergedError,
     export,
     reproducible,
     stack,
+    usable_device,
 )
 from models.training.rankers import TrainingConfig, split_by_time, train_rankers
 from models.training.second import SECOND
@@ -288,6 +290,33 @@ def test_broken_teacher_is_refused() -> None:
     wild = msgspec.structs.replace(SMALL.first, learning_rate=1e30)
     with reproducible(1, 1), pytest.raises(TrainingDivergedError, match="first pass"):
         distil(FirstPass, candidates, candidates.features.dense_nf[:, 0], wild)
+
+
+def test_a_device_that_is_there_is_taken() -> None:
+    assert usable_device("cpu").type == "cpu"
+    examples = exposures(300)
+    with reproducible(1, 1):
+        named = train_final(examples, Examples.empty(), SMALL.final, "cpu:0")
+    with reproducible(1, 1):
+        default = train_final(examples, Examples.empty(), SMALL.final)
+    np.testing.assert_array_equal(named.score(examples.features), default.score(examples.features))
+
+
+@pytest.mark.parametrize("name", ["abacus", "cuda:63", "meta"])
+def test_a_device_that_is_not_there_is_told_with_the_remedy(name: str) -> None:
+    with pytest.raises(TrainingDeviceError, match=f"device '{name}': .*; take cpu, or install"):
+        train_final(exposures(300), Examples.empty(), SMALL.final, name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+def test_cuda_trains_what_the_processor_trains() -> None:
+    examples, unseen = exposures(5000), exposures(3000, 2)
+    found = []
+    for device in ("cpu", "cuda"):
+        with reproducible(1, 1):
+            final = train_final(examples, Examples.empty(), SMALL.final, device)
+        found.append(auc(unseen.label("like"), final.score(unseen.features)[:, 0]))
+    assert found[1] == pytest.approx(found[0], abs=0.02)
 
 
 def test_nothing_to_learn_from_is_refused() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from infra.artifacts import ArtifactMissingError, ArtifactStore
+from infra.metrics import VERSIONS
 from models.embedding_gate import Decision
 from models.rankers import PriorRankers
 from models.world import World
@@ -180,13 +181,31 @@ async def test_running_rankers_follow_and_refuse_what_is_damaged(store, tmp_path
     newer = await go_live(store, second, first, kind=RANKERS)
     file = next((tmp_path / RANKERS / second).glob("*.npy"))
     file.write_bytes(file.read_bytes()[:-1])
-    before = process.ranking.refreshed
+    before, counter = process.ranking.refreshed, VERSIONS.labels(RANKERS, "damaged")._value
+    damaged = counter.get()
     assert await process.told(newer) == bundles[first]
     assert (before, process.ranking.refreshed) == (1, 1)
+    assert counter.get() == damaged + 1
     assert f"{file.name} has" in caplog.text
     assert await process.told(Version(RANKERS, "0" * 24, 3)) == bundles[first]
     assert await process.told(Version(RANKERS, third, 4, previous=second)) == bundles[third]
     assert process.ranking.refreshed == 2
+
+
+async def test_rankers_for_other_features_are_refused_told_and_counted(store, bundles, caplog):
+    first, _, _ = bundles
+    process = Process(store)
+    live = await go_live(store, first, kind=RANKERS)
+    await process.told(live)
+    arrays, meta = bundle(seed=7).to_arrays()
+    other = store.put(RANKERS, arrays, {**meta, "feature_version": "older"})
+    counter = VERSIONS.labels(RANKERS, "damaged")._value
+    before = counter.get()
+    assert await process.told(Version(RANKERS, other, 2, previous=first)) == bundles[first]
+    assert counter.get() == before + 1
+    assert f"rankers {other} refused: " in caplog.text
+    assert "trained on feature version 'older', this build has" in caplog.text
+    assert process.ranking.refreshed == 1
 
 
 async def test_a_starting_process_takes_the_last_whole_rankers(store, tmp_path, bundles):
