@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Final, Protocol, cast
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, cast
 
 import faust
 from aiokafka.errors import IllegalStateError
@@ -82,9 +82,10 @@ class CommitLedger:
             offset = chunks.popleft().next_offset
         return offset
 
-    def under_way(self, tp: TP) -> bool:
-        """Whether a chunk of the partition was delivered and is not finished."""
-        return not all(chunk.finished for chunk in self._delivered.get(tp, ()))
+    def finished_before(self, tp: TP, offset: int) -> bool:
+        """Whether every chunk that was delivered from before the offset is finished."""
+        chunks = self._delivered.get(tp, ())
+        return all(chunk.finished or chunk.first_offset >= offset for chunk in chunks)
 
     def forget(self, partitions: Iterable[TP]) -> None:
         """Partitions were revoked or sought: whatever is under way will be delivered again."""
@@ -94,6 +95,13 @@ class CommitLedger:
     def partitions(self) -> list[TP]:
         """Partitions with chunks under way or waiting to be committed."""
         return [tp for tp, chunks in self._delivered.items() if chunks]
+
+
+class End(NamedTuple):
+    """Where a partition ended, and when (epoch ms) the broker said so."""
+
+    offset: int
+    polled_ms: int
 
 
 class ChunkSchema(faust.Schema[Any, Any]):
@@ -141,9 +149,10 @@ class BatchedConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.ledger = CommitLedger()
-        #: Odd while a seek is under way.
         self._seeks = 0
+        self._seeking = 0
         self._rewind = False
+        self._ends: dict[TP, End] = {}
         self._read_until_ms: dict[TP, int] = {}
         self._next_look = 0.0
         super().__init__(*args, **kwargs)
@@ -166,9 +175,9 @@ class BatchedConsumer(driver.Consumer):
                 return
         seeks = self._seeks
         records, active = await self._wait_next_records(timeout)
-        moved = not self.flow_active or self._seeks != seeks or seeks % 2 == 1
-        if not moved:
-            self._look_for_ends(records or ())
+        moved = not self.flow_active or self._seeks != seeks
+        if not moved and not self._seeking:
+            self._look_for_ends()
         if not records or self.should_stop:
             return
         generation_id = self.app.consumer_generation_id
@@ -220,29 +229,34 @@ class BatchedConsumer(driver.Consumer):
         """Until when (epoch ms) the assigned partitions of a topic are processed.
 
         Everything that stood in a partition at that time is. One that was not read to its end since
-        it was assigned is missing; one that always has something under way stays where it was.
+        it was assigned is missing.
         """
         return {tp.partition: ms for tp, ms in self._read_until_ms.items() if tp.topic == topic}
 
-    def _look_for_ends(self, fetched: Container[TP]) -> None:
-        """Note which partitions are processed to their end.
+    def _look_for_ends(self) -> None:
+        """Note which partitions are fetched to their end, and which ends are processed by now.
 
-        To be called right after a fetch returned: only then is no record of the others on its way
-        here from the client's thread, past the position that the client tells.
+        To be called right after a fetch returned: what it did not return is with the agents, so
+        when the next one returns, all up to an end noted now is in the ledger.
         """
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + READ_LOOK_S
         thread = cast(BatchedConsumerThread, self._thread)
         for tp in self.assignment():
-            if tp in fetched or self.ledger.under_way(tp):
-                continue
+            end = self._ends.get(tp)
+            if end is not None:
+                if not self.ledger.finished_before(tp, end.offset):
+                    continue
+                self._read_until_ms[tp] = end.polled_ms
+                del self._ends[tp]
             # While partitions move, the client may not know this one any more.
             with suppress(AssertionError, AttributeError):
                 state = thread.partition_state(tp)
-                polled_ms = state.timestamp
-                if polled_ms is not None and state.position >= state.highwater:
-                    self._read_until_ms[tp] = polled_ms
+                # In this order: what is fetched meanwhile makes the position too low.
+                polled_ms, highwater, position = state.timestamp, state.highwater, state.position
+                if polled_ms is not None and position >= highwater:
+                    self._ends[tp] = End(position, polled_ms)
 
     def _new_offset(self, tp: TP) -> int | None:
         # Faust's own lists of acknowledged offsets would grow for ever: they are not used.
@@ -276,15 +290,21 @@ class BatchedConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; chunks under way will be delivered again."""
         self._seeks += 1
+        self._seeking += 1
+        self._ends.clear()
         self.ledger.forget(self.ledger.partitions())
-        await super().perform_seek()
-        self._seeks += 1
+        try:
+            await super().perform_seek()
+        finally:
+            self._seeking -= 1
+            self._seeks += 1
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget the partitions; what is not committed is delivered again to whoever has them."""
         await super().on_partitions_revoked(revoked)
         self.ledger.forget(revoked)
         for tp in revoked:
+            self._ends.pop(tp, None)
             self._read_until_ms.pop(tp, None)
 
 

@@ -207,8 +207,29 @@ async def test_a_partition_is_read_up_to_now_unless_a_chunk_is_under_way(log):
         held_ms = now_ms()
         await reader.until(lambda: read_ms(1) > held_ms)
         assert read_ms(0) <= held_ms
-        reader.chunks[0].finish()
-        await reader.until(lambda: read_ms(0) > held_ms)
+        # Nor does it end what is delivered again.
+        await reader.app.consumer.perform_seek()
+        await reader.until(lambda: len(reader.chunks) == 2)
+        again_ms = now_ms()
+        await reader.until(lambda: read_ms(1) > again_ms)
+        assert read_ms(0) <= held_ms
+        reader.chunks[1].finish()
+        await reader.until(lambda: read_ms(0) > again_ms)
+
+
+async def test_a_partition_that_never_rests_is_read_up_to_now(log):
+    topic = await log.topic()
+    async with log.producer() as producer, log.reading(topic) as reader:
+
+        async def send() -> None:
+            while True:
+                await producer.send_and_wait(topic, b"more", partition=0)
+
+        sending = asyncio.create_task(send())
+        await reader.until(lambda: reader.chunks)
+        later_ms = now_ms() + 1000
+        await reader.until(lambda: reader.app.consumer.read_until_ms(topic).get(0, 0) > later_ms)
+        sending.cancel()
 
 
 async def test_a_chunk_that_raised_is_delivered_again_after_a_restart(log):
