@@ -110,7 +110,7 @@ def test_real_figures_tell_a_good_pass_from_a_noisy_and_from_a_biased_one() -> N
 
 def test_few_rows_do_not_fail_one_that_is_right_but_one_that_is_wrong() -> None:
     errors, promoted = [], []
-    for seed in range(10, 20):
+    for seed in range(10, 50):
         rows = exposures(1000, seed)
         right, wrong = (ranker_figures(Predicts(bias=of), rows) for of in (0.0, 0.7))
         live = ranker_figures(Predicts(), rows)
@@ -119,8 +119,8 @@ def test_few_rows_do_not_fail_one_that_is_right_but_one_that_is_wrong() -> None:
         promoted.append(decide_rankers(right, against).promote)
         assert "calibration error" in decide_rankers(wrong, live).reason
     assert max(errors) > CALIBRATED + CALIBRATION_MARGIN
-    # Chance goes further than its own 95 % now and then.
-    assert sum(promoted) >= 8
+    # Three heads, each further than chance is thought to go now and then: one in ten is refused.
+    assert sum(promoted) >= 30
 
 
 def lucky(figures: RankerFigures) -> dict[str, HeadFigures]:
