@@ -1,7 +1,7 @@
 """Second pass: 150 candidates → 50, by a light network on all dense features.
 
-Its score is the logit of being among the final pass's best of the whole candidate set (Meta's
-PSelect), learnt in :mod:`models.training.distillation`.
+It learns to put the final pass's best of the whole candidate set in front
+(:mod:`models.training.distillation`).
 """
 
 from __future__ import annotations

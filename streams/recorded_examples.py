@@ -34,8 +34,8 @@ from streams.clock import now_ms
 from streams.recording import DAY_MS, RecordingError, read_recording
 from streams.replay import read_fixture
 
-#: Counts up whenever the examples of a recording change for another reason than their features.
-_CACHE_VERSION: Final = 1
+#: Counts up whenever the examples of a recording change though the declared features do not.
+_CACHE_VERSION: Final = 2
 _BATCH: Final = 20_000
 _KUAIRAND: Final = {"like": Action.LIKE, "save": Action.SAVE, "see_fewer": Action.SEE_FEWER}
 
@@ -125,10 +125,14 @@ def _kuairand_events(folder: Path) -> Iterator[Observed]:
 
 
 def _cache_path(path: Path, vectors_until_ms: int) -> Path:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stamp = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    what = f"{_CACHE_VERSION} {FEATURE_VERSION} {vectors_until_ms} {path.resolve()} {stamp}"
-    name = blake2b(what.encode(), digest_size=8).hexdigest()
+    # By content: copies of a recording share their examples, whenever they were made.
+    digest = blake2b(
+        f"{_CACHE_VERSION} {FEATURE_VERSION} {vectors_until_ms} {path.is_dir()}".encode(),
+        digest_size=8,
+    )
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        digest.update(file.read_bytes())
+    name = digest.hexdigest()
     return Path(tempfile.gettempdir()) / f"freshgrid-examples-{name}.npz"
 
 

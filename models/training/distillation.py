@@ -1,13 +1,11 @@
 """Distillation of the earlier passes from the final pass, over whole candidate sets.
 
 For each candidate set the final pass scores everything; its value gives every candidate a rank,
-and an earlier pass learns to put the same candidates in front. Two losses, mixed by weight:
-
-* listwise: cross entropy between softmax(scores) and the gains ``2^(−rank / top)``, normalised.
-  Softmax cross entropy with gains as targets bounds NDCG from below (Bruch et al. 2019), and the
-  gain fades at the width of the grid: the order deep in the tail does not matter.
-* PSelect: binary cross entropy of "among the final pass's `top`", as Meta trains its first stage
-  (Scaling the Instagram Explore recommendations system, 2023).
+and an earlier pass learns to put the same candidates in front. The loss is listwise: cross entropy
+between softmax(scores) and the gains ``2^(−rank / top)``, normalised. Softmax cross entropy with
+gains as targets bounds NDCG from below (Bruch et al. 2019), and the gain fades at the width of the
+grid: the order deep in the tail does not matter. Predicting "among the best" instead (PSelect) kept
+fewer of them: ``docs/decisions/0021-shared-trunk-listwise-loss.md``.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.examples import CandidateSets
 from models.metrics import rank_in_group
@@ -33,16 +31,12 @@ class DistillationConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         hidden: widths of the hidden layers.
-        top: how many of the final pass's best matter; also the PSelect target.
-        listwise: weight of the listwise loss.
-        pselect: weight of the PSelect loss.
+        top: how many of the final pass's best matter.
         batch: candidate sets a step.
     """
 
     hidden: tuple[int, ...]
     top: int = 25
-    listwise: float = 1.0
-    pselect: float = 0.0
     epochs: int = 20
     batch: int = 4
     learning_rate: float = 1e-2
@@ -83,21 +77,12 @@ def distil(
     rank_gk = rank_n[rows_gk.clamp_min(0)]
     gain_gk = torch.where(present_gk, torch.exp2(-rank_gk / config.top), 0.0)
     gain_gk = gain_gk / gain_gk.sum(dim=1, keepdim=True)
-    selected_gk = (rank_gk < config.top).to(gain_gk.dtype)
 
     def loss_of(batch: Tensor) -> Tensor:
         rows_bk, present_bk = rows_gk[batch].clamp_min(0), present_gk[batch]
         scores_bk: Tensor = network(dense_nf[rows_bk]).squeeze(2)
-        loss = scores_bk.new_zeros(())
-        if config.listwise:
-            log_share_bk = scores_bk.masked_fill(~present_bk, -1e9).log_softmax(dim=1)
-            loss = loss - config.listwise * (gain_gk[batch] * log_share_bk).sum(dim=1).mean()
-        if config.pselect:
-            error_bk = nn.functional.binary_cross_entropy_with_logits(
-                scores_bk, selected_gk[batch], reduction="none"
-            )
-            loss = loss + config.pselect * error_bk[present_bk].mean()
-        return loss
+        log_share_bk = scores_bk.masked_fill(~present_bk, -1e9).log_softmax(dim=1)
+        return -(gain_gk[batch] * log_share_bk).sum(dim=1).mean()
 
     fit(
         network,

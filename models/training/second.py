@@ -1,4 +1,4 @@
-"""Training of the second pass: PSelect plus a listwise loss, on all dense features."""
+"""Training of the second pass: distilled like the first, on all dense features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.networks import Float
 from models.second_pass import SecondPass
 from models.training.distillation import DistillationConfig, distil
 
-SECOND: Final = DistillationConfig(hidden=(48, 24), pselect=2.0)
+SECOND: Final = DistillationConfig(hidden=(48, 24))
 
 
 def train_second(
