@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.candidates import Candidates
 from models.columns import UNKNOWN, Rows
-from models.feature_columns import COLUMNS, HOUR_MS, FeatureRows, Float
+from models.feature_columns import COLUMNS, HOUR_MS, FeatureRows, seeds
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_INDEX,
@@ -31,6 +31,7 @@ from models.feature_schema import (
     Feature,
     FeatureMatrix,
 )
+from models.viewer_batch import Float, ViewerBatch
 from models.viewer_context import ViewerContext
 from models.world import World
 
@@ -91,7 +92,7 @@ class Assembly:
     ) -> Assembly:
         """The assembly of known media rows, `sizes_v` of each viewer one after the other."""
         viewer_n = np.repeat(np.arange(len(viewers), dtype=np.int64), sizes_v)
-        return cls(FeatureRows(viewers, candidates, viewer_n, world, now_ms))
+        return cls(FeatureRows(ViewerBatch(viewers, world, now_ms), candidates, viewer_n))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -138,13 +139,12 @@ class Assembly:
 
     def _sparse(self) -> NDArray[np.int32]:
         rows, catalog = self.rows, self.rows.world.catalog
-        viewer_hash_v = np.array([viewer.viewer_hash for viewer in rows.viewers], np.int32)
         # Hashes by feature, −1 for an unknown id.
         hashes: dict[str, NDArray[np.int32]] = {
             "author_id": _hash_of(catalog.account_hash_a, rows.author_n),
             "media_id": catalog.media_hash_n[rows.media_n],
-            "seed_id": _hash_of(catalog.account_hash_a, rows.seed_n()),
-            "viewer_id": viewer_hash_v[rows.viewer_n],
+            "seed_id": _hash_of(catalog.account_hash_a, seeds(rows)),
+            "viewer_id": rows.batch.hash_v[rows.viewer_n],
             "topic": _code_hash(catalog.topic_hash_t, catalog.topic_n[rows.media_n]),
             "language": _code_hash(catalog.language_hash_l, catalog.language_n[rows.media_n]),
             "hour": np.full(len(rows), rows.now_ms // HOUR_MS % 24, np.int32),
