@@ -1,4 +1,4 @@
-"""How each dense feature is computed: rows of many viewers → one column.
+"""How dense features are computed: rows of many viewers → columns, a block of like ones at once.
 
 A value depends on its own row alone and comes out the same to the last bit, whichever rows and
 columns are computed with it. What would break that is the order in which a matrix product adds
@@ -9,7 +9,6 @@ partial sum of a product of two unit vectors is exact in float32 and the order d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -17,15 +16,20 @@ from numpy.typing import NDArray
 
 from models.candidates import Candidates
 from models.columns import UNKNOWN, Rows
-from models.events import Action
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SOURCES
-from models.viewer_batch import Float, Shares, Taste, ViewerBatch, account_vectors, places
+from models.viewer_batch import (
+    HOUR_MS,
+    WEEK_MS,
+    Float,
+    Shares,
+    Taste,
+    ViewerBatch,
+    account_vectors,
+    logs,
+    places,
+    relative_rates,
+)
 from models.world import World
-
-HOUR_MS: Final = 3_600_000
-_WEEK_MS: Final = 7 * 24 * HOUR_MS
-#: Views that everybody's rate counts as, added to an author's, media's or viewer's own.
-_PRIOR_VIEWS: Final = np.float32(20.0)
 
 
 class FeatureRows:
@@ -49,7 +53,7 @@ class FeatureRows:
         self.media_n: Rows = candidates.media_n
         self.author_n: Rows = self.world.catalog.author_n[candidates.media_n]
         # What several columns read, by name; the first axis is that of the rows.
-        self._shared: dict[str, NDArray[np.generic]] = {}
+        self._shared: dict[str, Float] = {}
 
     def __len__(self) -> int:
         return len(self.media_n)
@@ -67,79 +71,28 @@ class FeatureRows:
             if end > start:
                 yield taste, slice(start, end)
 
-    def of_viewer(self, value_v: NDArray[np.floating]) -> Float:
-        """A column of the viewers' values; one value for all rows where there is one viewer."""
-        value_v = value_v.astype(np.float32)
-        if len(self.viewers) == 1:
-            return value_v
-        column_n: Float = value_v[self.viewer_n]
-        return column_n
-
     # Shared by columns.
 
-    def similarity_n4(self) -> Float:
+    def similarity_4n(self) -> Float:
         """Cosines of the author to what the viewer did: see :func:`_similarity`."""
-        if "similarity" not in self._shared:
-            self._shared["similarity"] = _similarity(self)
-        return self._shared["similarity"]  # type: ignore[return-value]
+        return self._once("similarity", lambda: _similarity(self)).T
 
-    def counts_n5(self, entity: str) -> Float:
+    def counts_5n(self, entity: str) -> Float:
         """Decayed counts per action of each row's ``author`` or ``media``."""
 
-        def read() -> NDArray[np.float32]:
+        def read() -> Float:
             popularity = self.world.popularity
             if entity == "author":
                 return popularity.decayed_authors(self.author_n, self.now_ms).astype(np.float32)
             return popularity.decayed_media(self.media_n, self.now_ms).astype(np.float32)
 
-        return self._once(f"{entity}_counts", read)  # type: ignore[return-value]
+        return self._once(f"{entity}_counts", read).T
 
-    def counter_n(self) -> NDArray[np.int64]:
-        """Position of each row's author in the counters of all viewers, −1 for none."""
-        return self._once(  # type: ignore[return-value]
-            "counter", lambda: places(self.batch.counter_c, self._authors())
-        )
-
-    def _authors(self) -> NDArray[np.int64]:
+    def authors(self) -> NDArray[np.int64]:
+        """(viewer, author) pairs."""
         return (self.viewer_n << 32) | self.author_n
 
-    def counters_n5(self) -> Float:
-        """log1p of the viewer's decayed count of each action on the row's author."""
-
-        def read() -> Float:
-            at_n = self.counter_n()
-            found = np.flatnonzero(at_n != UNKNOWN)
-            logs_n5 = np.zeros((len(self), len(Action)), np.float32)
-            logs_n5[found] = self.batch.counters_c5[at_n[found]]
-            return logs_n5
-
-        return self._once("counters", read)  # type: ignore[return-value]
-
-    def follows(self) -> Float:
-        """1 where the viewer follows the author."""
-        at_n = places(self.batch.followed_p, self._authors())
-        follows_n: Float = (at_n != UNKNOWN).astype(np.float32)
-        return follows_n
-
-    def topic_share(self, shares: Shares) -> Float:
-        """Share of the media a viewer acted on that have the row's topic."""
-        share_n = np.zeros(len(self), np.float32)
-        if len(shares.pair_p):
-            topic_n = self.world.catalog.topic_n[self.media_n]
-            at_n = places(shares.pair_p, (self.viewer_n << 32) | topic_n)
-            found = np.flatnonzero((at_n != UNKNOWN) & (topic_n > 0))
-            share_n[found] = shares.share_p[at_n[found]]
-        return share_n
-
-    @cached_property
-    def age_n(self) -> NDArray[np.int64]:
-        """Milliseconds since each media was posted."""
-        age_n: NDArray[np.int64] = np.maximum(
-            self.now_ms - self.world.catalog.created_ts_n[self.media_n], 0
-        )
-        return age_n
-
-    def _once(self, name: str, compute: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
+    def _once(self, name: str, compute: Callable[[], Float]) -> Float:
         found = self._shared.get(name)
         if found is None:
             found = self._shared[name] = compute()
@@ -180,7 +133,7 @@ def seeds(rows: FeatureRows) -> Rows:
             cosine_pn = taste.to_md[:p] @ vectors_nd[span].T
             nearest_n = _alike(cosine_pn, taste.liked_p, rows.author_n[span]).argmax(axis=0)
             seed_n[span] = taste.liked_p[nearest_n]
-    seed_n[rows.similarity_n4()[:, 0] <= 0.0] = UNKNOWN
+    seed_n[rows.similarity_4n()[0] <= 0.0] = UNKNOWN
     return seed_n
 
 
@@ -190,112 +143,104 @@ def _alike(cosine_mn: Float, account_m: Rows, author_n: Rows) -> Float:
     return cosine_mn
 
 
-def _relative_rate(
-    counts_n5: Float, name: str, everybody: Mapping[str, np.float32]
-) -> NDArray[np.floating]:
-    """log(rate / everybody's rate) / 2, the rate smoothed towards everybody's."""
-    views_n = counts_n5[:, Action.VIEW] + counts_n5[:, Action.LONG_VIEW] + _PRIOR_VIEWS
-    count_n = counts_n5[:, ACTION_COLUMNS.index(name)] / everybody[name] + _PRIOR_VIEWS
-    rate_n: NDArray[np.floating] = np.log(count_n / views_n) / np.float32(2)
-    return rate_n
+# The columns. Each function gives the values of its block, one row a column.
 
-
-# The columns.
-
-Column = Callable[[FeatureRows], NDArray[np.floating]]
-
-
-def _similarity_column(at: int) -> Column:
-    return lambda rows: rows.similarity_n4()[:, at]
+Block = Callable[[FeatureRows], NDArray[np.floating]]
 
 
 def _author_vector_missing(rows: FeatureRows) -> Float:
-    return (~rows.world.vectors_of(rows.author_n)[1]).astype(np.float32)
+    return (~rows.world.vectors_of(rows.author_n)[1])[None].astype(np.float32)
 
 
-def _viewer_vector_missing(rows: FeatureRows) -> Float:
-    return rows.of_viewer(np.array([not taste.known for taste in rows.batch.tastes], np.float32))
+def _topic_share(shares: Callable[[ViewerBatch], Shares]) -> Block:
+    """Share of the media a viewer acted on that have the row's topic."""
+
+    def block(rows: FeatureRows) -> Float:
+        pair_p, share_p = shares(rows.batch)
+        share_n = np.zeros((1, len(rows)), np.float32)
+        if len(pair_p):
+            topic_n = rows.world.catalog.topic_n[rows.media_n]
+            at_n = places(pair_p, (rows.viewer_n << 32) | topic_n)
+            found = ((at_n != UNKNOWN) & (topic_n > 0)).nonzero()[0]
+            share_n[0, found] = share_p[at_n[found]]
+        return share_n
+
+    return block
 
 
-def _counter(action: int) -> Column:
-    return lambda rows: rows.counters_n5()[:, action]
+def _history(rows: FeatureRows) -> Float:
+    """What the viewer did on the author before."""
+    batch, value_7n = rows.batch, np.zeros((7, len(rows)), np.float32)
+    at_n = places(batch.counter_c, rows.authors())
+    found = (at_n != UNKNOWN).nonzero()[0]
+    if len(found):
+        value_7n[:, found] = batch.history_7c[:, at_n[found]]
+    return value_7n
 
 
-def _recency(last_of: Callable[[ViewerBatch], NDArray[np.int64]]) -> Column:
-    def column(rows: FeatureRows) -> Float:
-        at_n = rows.counter_n()
-        value_n = np.zeros(len(rows), np.float32)
-        found = np.flatnonzero(at_n != UNKNOWN)
-        if len(found):
-            last = last_of(rows.batch)[at_n[found]]
-            age = np.maximum(rows.now_ms - last, 0)
-            value_n[found] = np.where(last > 0, np.exp2(-age / _WEEK_MS), 0.0)
-        return value_n
-
-    return column
+def _follows(rows: FeatureRows) -> Float:
+    return (places(rows.batch.followed_p, rows.authors()) != UNKNOWN)[None].astype(np.float32)
 
 
-def _count(entity: str, action: int) -> Column:
-    return lambda rows: np.log1p(rows.counts_n5(entity)[:, action]) / np.float32(3)
+def _popularity(entity: str) -> Block:
+    """Counts of an author or a media, then rates."""
+
+    def block(rows: FeatureRows) -> Float:
+        counts_5n = rows.counts_5n(entity)
+        return np.concatenate((logs(counts_5n), relative_rates(counts_5n, rows.batch.everybody)))
+
+    return block
 
 
-def _rate(entity: str, name: str) -> Column:
-    return lambda rows: _relative_rate(rows.counts_n5(entity), name, rows.batch.everybody)
+def _age(rows: FeatureRows) -> NDArray[np.float64]:
+    age_n = np.maximum(rows.now_ms - rows.world.catalog.created_ts_n[rows.media_n], 0)
+    return np.stack((np.log1p(age_n / HOUR_MS) / 3, np.exp2(-age_n / WEEK_MS)))
 
 
-def _viewer_count(action: int) -> Column:
-    return lambda rows: rows.of_viewer(np.log1p(rows.batch.totals_v5[:, action]) / np.float32(3))
-
-
-def _viewer_rate(name: str) -> Column:
-    return lambda rows: rows.of_viewer(
-        _relative_rate(rows.batch.totals_v5, name, rows.batch.everybody)
+def _integrity(rows: FeatureRows) -> Float:
+    catalog, media_n = rows.world.catalog, rows.media_n
+    return np.stack(
+        (catalog.nsfw_n[media_n], catalog.spam_n[media_n], catalog.misinformation_n[media_n])
     )
 
 
-def _viewer_idle(rows: FeatureRows) -> Float:
-    reflects_v = rows.batch.reflects_v
-    hours_v = np.maximum(rows.now_ms - reflects_v, 0) / HOUR_MS
-    return rows.of_viewer(np.where(reflects_v > 0, np.log1p(hours_v) / 3, 5.0))
+def _viewer(rows: FeatureRows) -> Float:
+    of_viewer_v = rows.batch.of_viewer_9v
+    return of_viewer_v if len(rows.viewers) == 1 else of_viewer_v.take(rows.viewer_n, axis=1)
 
 
-def _source(code: int) -> Column:
-    return lambda rows: (rows.candidates.source_n == code).astype(np.float32)
+def _source(rows: FeatureRows) -> Float:
+    return (rows.candidates.source_n == _SOURCE_CODES).astype(np.float32)
 
 
-#: By name, how a column is computed.
-COLUMNS: Final[Mapping[str, Column]] = {
-    "seed_similarity": _similarity_column(0),
-    "short_similarity": _similarity_column(1),
-    "long_similarity": _similarity_column(2),
-    "see_fewer_similarity": _similarity_column(3),
-    "topic_affinity": lambda rows: rows.topic_share(rows.batch.liked_topics),
-    "topic_aversion": lambda rows: rows.topic_share(rows.batch.hated_topics),
-    "author_vector_missing": _author_vector_missing,
-    "viewer_vector_missing": _viewer_vector_missing,
-    **{f"viewer_author_{name}": _counter(at) for at, name in enumerate(ACTION_COLUMNS)},
-    "viewer_author_recency": _recency(lambda batch: batch.last_positive_c),
-    "viewer_author_aversion": _recency(lambda batch: batch.last_see_fewer_c),
-    "follows_author": FeatureRows.follows,
+_SOURCE_CODES: Final = np.arange(1, len(SOURCES))[:, None]
+
+#: By the names of a block's columns, how it is computed.
+BLOCKS: Final[Mapping[tuple[str, ...], Block]] = {
+    (
+        "seed_similarity", "short_similarity", "long_similarity", "see_fewer_similarity"
+    ): FeatureRows.similarity_4n,
+    ("topic_affinity",): _topic_share(lambda batch: batch.liked_topics),
+    ("topic_aversion",): _topic_share(lambda batch: batch.hated_topics),
+    ("author_vector_missing",): _author_vector_missing,
+    (
+        *(f"viewer_author_{name}" for name in ACTION_COLUMNS),
+        "viewer_author_recency", "viewer_author_aversion",
+    ): _history,
+    ("follows_author",): _follows,
     **{
-        f"{entity}_{name}s": _count(entity, at)
+        (
+            *(f"{entity}_{name}s" for name in ACTION_COLUMNS),
+            *(f"{entity}_{name}_rate" for name in RATE_COLUMNS),
+        ): _popularity(entity)
         for entity in ("author", "media")
-        for at, name in enumerate(ACTION_COLUMNS)
     },
-    **{
-        f"{entity}_{name}_rate": _rate(entity, name)
-        for entity in ("author", "media")
-        for name in RATE_COLUMNS
-    },
-    "media_age": lambda rows: np.log1p(rows.age_n / HOUR_MS) / 3,
-    "media_freshness": lambda rows: np.exp2(-rows.age_n / _WEEK_MS),
-    "nsfw": lambda rows: rows.world.catalog.nsfw_n[rows.media_n],
-    "spam": lambda rows: rows.world.catalog.spam_n[rows.media_n],
-    "misinformation": lambda rows: rows.world.catalog.misinformation_n[rows.media_n],
-    **{f"viewer_{name}s": _viewer_count(at) for at, name in enumerate(ACTION_COLUMNS)},
-    "viewer_like_rate": _viewer_rate("like"),
-    "viewer_long_view_rate": _viewer_rate("long_view"),
-    "viewer_idle": _viewer_idle,
-    **{f"source_{name}": _source(code) for code, name in enumerate(SOURCES[1:], 1)},
-}
-assert set(COLUMNS) == set(DENSE_NAMES), set(COLUMNS) ^ set(DENSE_NAMES)
+    ("media_age", "media_freshness"): _age,
+    ("nsfw", "spam", "misinformation"): _integrity,
+    (
+        "viewer_vector_missing", *(f"viewer_{name}s" for name in ACTION_COLUMNS),
+        "viewer_like_rate", "viewer_long_view_rate", "viewer_idle",
+    ): _viewer,
+    tuple(f"source_{name}" for name in SOURCES[1:]): _source,
+}  # fmt: skip
+assert {name for names in BLOCKS for name in names} == set(DENSE_NAMES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -12,18 +12,23 @@ from numpy.typing import NDArray
 
 from models.columns import UNKNOWN, Rows
 from models.events import Action
-from models.feature_schema import ACTION_COLUMNS
+from models.feature_schema import ACTION_COLUMNS, RATE_COLUMNS
 from models.viewer_context import ViewerContext
 from models.world import World
 
+HOUR_MS: Final = 3_600_000
+WEEK_MS: Final = 7 * 24 * HOUR_MS
 LONG_TERM: Final = 30
 SHORT_TERM: Final = 5
 SEE_FEWERS: Final = 30
 #: A see-fewer weighs half after this long, in similarity and so in the penalty on value.
-SEE_FEWER_HALF_LIFE_MS: Final = 30 * 24 * 3_600_000
-#: Everybody's rates while there is no traffic to measure them on.
-_DEFAULT_RATES: Final = {"like": 0.02, "save": 0.01, "see_fewer": 0.002, "long_view": 0.25}
+SEE_FEWER_HALF_LIFE_MS: Final = 30 * 24 * HOUR_MS
+#: Actions of `RATE_COLUMNS`, and everybody's rates while there is no traffic to measure them on.
+_RATED: Final = [ACTION_COLUMNS.index(name) for name in RATE_COLUMNS]
+_DEFAULT_RATES: Final = np.array([0.02, 0.01, 0.002, 0.25])
 _PRIOR_TRAFFIC: Final = 100.0
+#: Views that everybody's rate counts as, added to an author's, media's or viewer's own.
+_PRIOR_VIEWS: Final = np.float32(20.0)
 #: Steps per unit that components of vectors are rounded to. Products are whole multiples of
 #: 2^−22, and a float32 holds those exactly up to 4.
 _VECTOR_STEPS: Final = np.float32(1 << 11)
@@ -142,25 +147,33 @@ class ViewerBatch:
         return pairs_of([viewer.counter_authors for viewer in self.viewers])
 
     @cached_property
-    def counters_c5(self) -> Float:
-        """log1p of the viewer's decayed count of each action on each of them."""
+    def history_7c(self) -> Float:
+        """Of each of them: log1p of the decayed count of each action, recency of the last positive
+        and of the last see-fewer."""
+        history_7c = np.empty((len(Action) + 2, len(self.counter_c)), np.float32)
         counts_c5 = np.concatenate([viewer.counters_c5 for viewer in self.viewers])
-        return np.log1p(counts_c5.astype(np.float32))
+        np.log1p(counts_c5.T.astype(np.float32), out=history_7c[: len(Action)])
+        last_positive = np.concatenate([viewer.last_positive_c for viewer in self.viewers])
+        last_see_fewer = np.concatenate([viewer.last_see_fewer_c for viewer in self.viewers])
+        for at, last_c in enumerate((last_positive, last_see_fewer), len(Action)):
+            age_c = np.maximum(self.now_ms - last_c, 0)
+            history_7c[at] = np.where(last_c > 0, np.exp2(-age_c / WEEK_MS), 0.0)
+        return history_7c
 
     @cached_property
-    def last_positive_c(self) -> NDArray[np.int64]:
-        """Time of the newest positive on each of them, 0 for never."""
-        return np.concatenate([viewer.last_positive_c for viewer in self.viewers])
-
-    @cached_property
-    def last_see_fewer_c(self) -> NDArray[np.int64]:
-        """Time of the newest see-fewer on each of them, 0 for never."""
-        return np.concatenate([viewer.last_see_fewer_c for viewer in self.viewers])
-
-    @cached_property
-    def reflects_v(self) -> NDArray[np.int64]:
-        """Event time of the newest thing known of each viewer."""
-        return np.array([viewer.reflects_ts for viewer in self.viewers], np.int64)
+    def of_viewer_9v(self) -> Float:
+        """What is the same for all media: whether no vector is known, counts, rates, idle time."""
+        totals_5v = np.array([v.totals_5 for v in self.viewers], np.float32).T
+        rates_4v = relative_rates(totals_5v, self.everybody)
+        reflects_v = np.array([viewer.reflects_ts for viewer in self.viewers], np.int64)
+        hours_v = np.maximum(self.now_ms - reflects_v, 0) / HOUR_MS
+        of_viewer_9v = np.empty((9, len(self.viewers)), np.float32)
+        of_viewer_9v[0] = [not taste.known for taste in self.tastes]
+        of_viewer_9v[1:6] = logs(totals_5v)
+        of_viewer_9v[6] = rates_4v[RATE_COLUMNS.index("like")]
+        of_viewer_9v[7] = rates_4v[RATE_COLUMNS.index("long_view")]
+        of_viewer_9v[8] = np.where(reflects_v > 0, np.log1p(hours_v) / 3, 5.0)
+        return of_viewer_9v
 
     @cached_property
     def hash_v(self) -> NDArray[np.int32]:
@@ -168,23 +181,29 @@ class ViewerBatch:
         return np.array([viewer.viewer_hash for viewer in self.viewers], np.int32)
 
     @cached_property
-    def totals_v5(self) -> Float:
-        """Decayed counts per action of each viewer."""
-        totals = [viewer.totals_5 for viewer in self.viewers]
-        return np.array(totals, np.float32).reshape(-1, len(Action))
-
-    @cached_property
-    def everybody(self) -> Mapping[str, np.float32]:
-        """Rate of each action per view over all viewers."""
+    def everybody(self) -> Float:
+        """Over all viewers, how often each of `RATE_COLUMNS` is done per view."""
         total_5 = self.world.popularity.decayed_total(self.now_ms)
         views = total_5[Action.VIEW] + total_5[Action.LONG_VIEW]
-        return {
-            name: np.float32(
-                (total_5[ACTION_COLUMNS.index(name)] + _PRIOR_TRAFFIC * rate)
-                / (views + _PRIOR_TRAFFIC)
-            )
-            for name, rate in _DEFAULT_RATES.items()
-        }
+        done_4 = total_5[_RATED] + _PRIOR_TRAFFIC * _DEFAULT_RATES
+        everybody: Float = (done_4 / (views + _PRIOR_TRAFFIC)).astype(np.float32)
+        return everybody
+
+
+def logs(counts_5n: Float) -> Float:
+    """Counts on the scale of features."""
+    return np.log1p(counts_5n) / np.float32(3)
+
+
+def relative_rates(counts_5n: Float, everybody: Float) -> Float:
+    """log(rate / everybody's rate) / 2 of `RATE_COLUMNS`, each smoothed towards everybody's."""
+    views_n = counts_5n[Action.VIEW] + counts_5n[Action.LONG_VIEW] + _PRIOR_VIEWS
+    rates_4n = counts_5n[_RATED] / everybody[:, None]
+    rates_4n += _PRIOR_VIEWS
+    rates_4n /= views_n
+    np.log(rates_4n, out=rates_4n)
+    rates_4n /= np.float32(2)
+    return rates_4n
 
 
 def account_vectors(world: World, account_rows: Rows) -> tuple[Float, NDArray[np.bool_]]:
