@@ -77,6 +77,15 @@ class FeatureRows:
         """Cosines of the author to what the viewer did: see :func:`_similarity`."""
         return self._once("similarity", lambda: _similarity(self)).T
 
+    def keep(self, name: str, value_n: Float) -> None:
+        """Keep what was found on the way, for these rows and those taken from them."""
+        self._shared[name] = value_n
+
+    def vector_missing_n(self) -> Float:
+        """1 where the author has no vector."""
+        self.similarity_4n()
+        return self._shared["vector_missing"]
+
     def counts_5n(self, entity: str) -> Float:
         """Decayed counts per action of each row's ``author`` or ``media``."""
 
@@ -107,7 +116,8 @@ def _similarity(rows: FeatureRows) -> Float:
     without a vector.
     """
     out_4n = np.zeros((4, len(rows)), np.float32)
-    vectors_nd, _ = account_vectors(rows.world, rows.author_n)
+    vectors_nd, known_n = account_vectors(rows.world, rows.author_n)
+    rows.keep("vector_missing", (~known_n).astype(np.float32))
     for taste, span in rows.each():
         p, author_n = len(taste.liked_p), rows.author_n[span]
         cosine_mn = taste.to_md @ vectors_nd[span].T
@@ -148,10 +158,6 @@ def _alike(cosine_mn: Float, account_m: Rows, author_n: Rows) -> Float:
 Block = Callable[[FeatureRows], NDArray[np.floating]]
 
 
-def _author_vector_missing(rows: FeatureRows) -> Float:
-    return (~rows.world.vectors_of(rows.author_n)[1])[None].astype(np.float32)
-
-
 def _topic_share(shares: Callable[[ViewerBatch], Shares]) -> Block:
     """Share of the media a viewer acted on that have the row's topic."""
 
@@ -179,7 +185,9 @@ def _history(rows: FeatureRows) -> Float:
 
 
 def _follows(rows: FeatureRows) -> Float:
-    return (places(rows.batch.followed_p, rows.authors()) != UNKNOWN)[None].astype(np.float32)
+    at_n = places(rows.batch.followed_p, rows.authors())
+    follows_1n: Float = (at_n != UNKNOWN)[None].astype(np.float32)
+    return follows_1n
 
 
 def _popularity(entity: str) -> Block:
@@ -210,7 +218,8 @@ def _viewer(rows: FeatureRows) -> Float:
 
 
 def _source(rows: FeatureRows) -> Float:
-    return (rows.candidates.source_n == _SOURCE_CODES).astype(np.float32)
+    is_of_sn: Float = (rows.candidates.source_n == _SOURCE_CODES).astype(np.float32)
+    return is_of_sn
 
 
 _SOURCE_CODES: Final = np.arange(1, len(SOURCES))[:, None]
@@ -222,7 +231,7 @@ BLOCKS: Final[Mapping[tuple[str, ...], Block]] = {
     ): FeatureRows.similarity_4n,
     ("topic_affinity",): _topic_share(lambda batch: batch.liked_topics),
     ("topic_aversion",): _topic_share(lambda batch: batch.hated_topics),
-    ("author_vector_missing",): _author_vector_missing,
+    ("author_vector_missing",): FeatureRows.vector_missing_n,
     (
         *(f"viewer_author_{name}" for name in ACTION_COLUMNS),
         "viewer_author_recency", "viewer_author_aversion",

@@ -55,8 +55,8 @@ def judge(assembly: Assembly, rankers: Rankers, weights: Weights, strength: floa
         strength: likelihood of a further see-fewer, given one on the same author now.
     """
     features = assembly.matrix()
-    predicted_n3 = rankers.final.score(features)
-    probabilities_n3 = np.clip(np.nan_to_num(predicted_n3, nan=0.0), 0.0, 1.0)
+    # Of NaN and 0, fmax takes 0.
+    probabilities_n3 = np.minimum(np.fmax(rankers.final.score(features), 0.0), 1.0)
     see_fewer_n = strength * assembly.column("see_fewer_similarity")
     value_n = value(expect_see_fewer(probabilities_n3, see_fewer_n), weights)
     penalty_n = value(probabilities_n3, weights) - value_n

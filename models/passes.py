@@ -118,6 +118,8 @@ def spans_of(sizes: Iterable[int]) -> list[slice]:
 
 def finite(score_n: Scores) -> Scores:
     """The scores with NaN and infinities replaced: a pass that diverged must not take the grid."""
+    if np.isfinite(score_n).all():
+        return score_n
     found_n: Scores = np.nan_to_num(score_n, nan=-_LARGE, posinf=_LARGE, neginf=-_LARGE)
     return found_n
 

@@ -119,6 +119,8 @@ class ViewerBatch:
     def _topics(self, events_v: list[NDArray[np.int64]]) -> Shares:
         media = [viewer.media_e[e] for viewer, e in zip(self.viewers, events_v, strict=True)]
         media_e, viewer_e = np.concatenate(media), repeated(media)
+        if not len(media_e):
+            return Shares(viewer_e, np.empty(0, np.float32))
         known = media_e != UNKNOWN
         viewer_e, topic_e = viewer_e[known], self.world.catalog.topic_n[media_e[known]]
         size_v = np.bincount(viewer_e, minlength=len(self.viewers))
@@ -190,9 +192,10 @@ class ViewerBatch:
         return everybody
 
 
-def logs(counts_5n: Float) -> Float:
+def logs(counts_5n: NDArray[np.floating]) -> NDArray[np.floating]:
     """Counts on the scale of features."""
-    return np.log1p(counts_5n) / np.float32(3)
+    scaled_5n: NDArray[np.floating] = np.log1p(counts_5n) / np.float32(3)
+    return scaled_5n
 
 
 def relative_rates(counts_5n: Float, everybody: Float) -> Float:
