@@ -2,9 +2,10 @@
 
 From a viewer's state as it is stored to the JSON of 25 items, on the clustered world of
 ``bench igql``: context, 500 candidates, three passes, value, diversity, document. Times are
-processor time of one thread; garbage is collected as in a worker. Each viewer was ranked before and likes one more media: that is when
-a grid is made. The networks have the shapes that training gives them, with random weights: what a
-product of matrices costs does not depend on what is in them.
+processor time of one thread; garbage is collected as in a worker. Each viewer was ranked before
+and likes one more media: that is when a grid is made. The networks have the shapes that training
+gives them, with random weights: what a product of matrices costs does not depend on what is in
+them.
 """
 
 from __future__ import annotations
