@@ -52,17 +52,13 @@ class FeatureRows:
         self.viewer_n = viewer_n
         self.media_n: Rows = candidates.media_n
         self.author_n: Rows = self.world.catalog.author_n[candidates.media_n]
-        # What several columns read, by name; the first axis is that of the rows.
-        self._shared: dict[str, Float] = {}
 
     def __len__(self) -> int:
         return len(self.media_n)
 
     def take(self, rows: NDArray[np.integer]) -> FeatureRows:
-        """These rows, their viewers in order still; what is computed is kept."""
-        taken = FeatureRows(self.batch, self.candidates.take(rows), self.viewer_n[rows])
-        taken._shared = {name: value[rows] for name, value in self._shared.items()}
-        return taken
+        """These rows, their viewers in order still."""
+        return FeatureRows(self.batch, self.candidates.take(rows), self.viewer_n[rows])
 
     def each(self) -> Iterator[tuple[Taste, slice]]:
         """What each viewer who has rows likes, and where the rows are."""
@@ -71,66 +67,37 @@ class FeatureRows:
             if end > start:
                 yield taste, slice(start, end)
 
-    # Shared by columns.
-
-    def similarity_4n(self) -> Float:
-        """Cosines of the author to what the viewer did: see :func:`_similarity`."""
-        return self._once("similarity", lambda: _similarity(self)).T
-
-    def keep(self, name: str, value_n: Float) -> None:
-        """Keep what was found on the way, for these rows and those taken from them."""
-        self._shared[name] = value_n
-
-    def vector_missing_n(self) -> Float:
-        """1 where the author has no vector."""
-        self.similarity_4n()
-        return self._shared["vector_missing"]
-
-    def counts_5n(self, entity: str) -> Float:
-        """Decayed counts per action of each row's ``author`` or ``media``."""
-
-        def read() -> Float:
-            popularity = self.world.popularity
-            if entity == "author":
-                return popularity.decayed_authors(self.author_n, self.now_ms).astype(np.float32)
-            return popularity.decayed_media(self.media_n, self.now_ms).astype(np.float32)
-
-        return self._once(f"{entity}_counts", read).T
-
     def authors(self) -> NDArray[np.int64]:
         """(viewer, author) pairs."""
         return (self.viewer_n << 32) | self.author_n
 
-    def _once(self, name: str, compute: Callable[[], Float]) -> Float:
-        found = self._shared.get(name)
-        if found is None:
-            found = self._shared[name] = compute()
-        return found
+
+# Likeness to what the viewer did.
 
 
 def _similarity(rows: FeatureRows) -> Float:
-    """Cosines_n4 of each row's author to what the viewer likes and does not.
+    """Cosines of each row's author to what the viewer likes and does not, and if it has no vector.
 
     To the nearest of the recent positives' authors, to the mean of the last few and of all of
     them, to the nearest author of a see-fewer (decayed). An account is similar to itself even
     without a vector.
     """
-    out_4n = np.zeros((4, len(rows)), np.float32)
+    out_5n = np.zeros((5, len(rows)), np.float32)
     vectors_nd, known_n = account_vectors(rows.world, rows.author_n)
-    rows.keep("vector_missing", (~known_n).astype(np.float32))
+    out_5n[4] = ~known_n
     for taste, span in rows.each():
         p, author_n = len(taste.liked_p), rows.author_n[span]
         cosine_mn = taste.to_md @ vectors_nd[span].T
-        out_4n[1:3, span] = cosine_mn[-2:]
+        out_5n[1:3, span] = cosine_mn[-2:]
         if p:
-            _alike(cosine_mn[:p], taste.liked_p, author_n).max(axis=0, out=out_4n[0, span])
+            _alike(cosine_mn[:p], taste.liked_p, author_n).max(axis=0, out=out_5n[0, span])
         if len(taste.hated_s):
             to_hated_sn = _alike(cosine_mn[p:-2], taste.hated_s, author_n)
             to_hated_sn *= taste.decay_s[:, None]
-            to_hated_sn.max(axis=0, out=out_4n[3, span])
-    np.maximum(out_4n[0], 0.0, out=out_4n[0])
-    np.maximum(out_4n[3], 0.0, out=out_4n[3])
-    return out_4n.T
+            to_hated_sn.max(axis=0, out=out_5n[3, span])
+    np.maximum(out_5n[0], 0.0, out=out_5n[0])
+    np.maximum(out_5n[3], 0.0, out=out_5n[3])
+    return out_5n
 
 
 def seeds(rows: FeatureRows) -> Rows:
@@ -142,8 +109,8 @@ def seeds(rows: FeatureRows) -> Rows:
         if p:
             cosine_pn = taste.to_md[:p] @ vectors_nd[span].T
             nearest_n = _alike(cosine_pn, taste.liked_p, rows.author_n[span]).argmax(axis=0)
-            seed_n[span] = taste.liked_p[nearest_n]
-    seed_n[rows.similarity_4n()[0] <= 0.0] = UNKNOWN
+            alike_n = cosine_pn[nearest_n, np.arange(len(nearest_n))] > 0.0
+            seed_n[span] = np.where(alike_n, taste.liked_p[nearest_n], UNKNOWN)
     return seed_n
 
 
@@ -194,7 +161,13 @@ def _popularity(entity: str) -> Block:
     """Counts of an author or a media, then rates."""
 
     def block(rows: FeatureRows) -> Float:
-        counts_5n = rows.counts_5n(entity)
+        popularity, now_ms = rows.world.popularity, rows.now_ms
+        counts_n5 = (
+            popularity.decayed_authors(rows.author_n, now_ms)
+            if entity == "author"
+            else popularity.decayed_media(rows.media_n, now_ms)
+        )
+        counts_5n = counts_n5.T.astype(np.float32, order="C")
         return np.concatenate((logs(counts_5n), relative_rates(counts_5n, rows.batch.everybody)))
 
     return block
@@ -227,11 +200,11 @@ _SOURCE_CODES: Final = np.arange(1, len(SOURCES))[:, None]
 #: By the names of a block's columns, how it is computed.
 BLOCKS: Final[Mapping[tuple[str, ...], Block]] = {
     (
-        "seed_similarity", "short_similarity", "long_similarity", "see_fewer_similarity"
-    ): FeatureRows.similarity_4n,
+        "seed_similarity", "short_similarity", "long_similarity", "see_fewer_similarity",
+        "author_vector_missing",
+    ): _similarity,
     ("topic_affinity",): _topic_share(lambda batch: batch.liked_topics),
     ("topic_aversion",): _topic_share(lambda batch: batch.hated_topics),
-    ("author_vector_missing",): FeatureRows.vector_missing_n,
     (
         *(f"viewer_author_{name}" for name in ACTION_COLUMNS),
         "viewer_author_recency", "viewer_author_aversion",
