@@ -248,9 +248,12 @@ class AccountIndex:
     def vectors_of(self, rows: NDArray[Any]) -> Vectors:
         """Unit vectors of the rows, (…, dimension); zeros for −1 and for removed accounts."""
         with self._lock:
-            known = (rows >= 0) & (rows < len(self._ids))
-            vectors = self._stored(np.where(known, rows, 0).ravel())
-        vectors[~known.ravel()] = 0.0
+            known = ((rows >= 0) & (rows < len(self._ids))).ravel()
+            if known.all():
+                vectors = self._stored(rows.ravel())
+            else:
+                vectors = np.zeros((rows.size, self.dimension), dtype=np.float32)
+                vectors[known] = self._stored(rows.ravel()[known])
         return vectors.reshape(*rows.shape, self.dimension)
 
     def changed_at(self, rows: NDArray[Any]) -> NDArray[np.int64]:
@@ -378,8 +381,11 @@ class AccountIndex:
     def _stored(self, rows: NDArray[Any]) -> Vectors:
         """Vectors of one-dimensional rows, zeros where there is none; under the lock."""
         places = self._place[rows]
-        vectors = np.zeros((len(rows), self.dimension), dtype=np.float32)
         in_main = places >= 0
+        if self._main is not None and in_main.all():
+            of_main: Vectors = np.asarray(self._main.ann.vectors_md).take(places, axis=0)
+            return of_main
+        vectors = np.zeros((len(rows), self.dimension), dtype=np.float32)
         if self._main is not None and in_main.any():
             vectors[in_main] = self._main.ann.vectors_md[places[in_main]]
         in_delta = places <= _FIRST_ENTRY

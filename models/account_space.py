@@ -105,11 +105,7 @@ class AccountSpace:
     def vectors_of(self, account_rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Unit vectors_nd of accounts (zeros where there is none) and whether each has one."""
         rows = self._index_rows(account_rows)
-        known_n = rows != UNKNOWN
-        vectors_nd = np.zeros((len(rows), self.dimension), np.float32)
-        if known_n.any():
-            vectors_nd[known_n] = self.index.vectors_of(rows[known_n])
-        return vectors_nd, known_n
+        return self.index.vectors_of(rows), rows != UNKNOWN
 
     def nearest(
         self, vectors_qd: NDArray[np.float32], k: int
@@ -132,6 +128,8 @@ class AccountSpace:
     def _index_rows(self, account_rows: Rows) -> Rows:
         of_account = self._of_account["row"]
         inside = (account_rows >= 0) & (account_rows < len(of_account))
+        if inside.all():
+            return of_account[account_rows]
         rows = np.full(len(account_rows), UNKNOWN, np.int32)
         rows[inside] = of_account[account_rows[inside]]
         return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, Final
 from zlib import crc32
 
@@ -35,8 +36,7 @@ class Ids:
 
     def rows(self, ids: Iterable[str]) -> Rows:
         """Rows of `ids`, −1 for an unknown one."""
-        get = self._rows.get
-        return np.fromiter((get(name, UNKNOWN) for name in ids), np.int32)
+        return np.fromiter(map(self._rows.get, ids, repeat(UNKNOWN)), np.int32)
 
     def row(self, name: str) -> int:
         """Row of one id, −1 if unknown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 
 import msgspec
 import numpy as np
@@ -78,10 +78,9 @@ def diversify(
     owed = min(personal, int(personal_n.sum()), size)
     if not config.enabled:
         return _by_value(order, personal_n[order], size, owed)
-    unit = max(float(value_n[order[0]] - np.median(value_n)), 1e-9)
-    picks = _Picks(
-        value_n[order].tolist(), author_n[order].tolist(), seed_n[order].tolist(), config, unit
-    )
+    values, n = value_n[order].tolist(), len(order)
+    unit = max(values[0] - (values[(n - 1) // 2] + values[n // 2]) / 2, 1e-9)
+    picks = _Picks(values, author_n[order].tolist(), seed_n[order].tolist(), config, unit)
     mine = personal_n[order].tolist()
     picked = np.empty(size, np.int64)
     for step in range(size):
@@ -117,8 +116,8 @@ class _Picks:
         self._author_penalty = config.author_penalty * unit
         self._seed_penalty = config.seed_penalty * unit
         self._left = list(range(len(values)))
-        self._of_author: Counter[int] = Counter()
-        self._of_seed: Counter[int] = Counter()
+        self._of_author: defaultdict[int, int] = defaultdict(int)
+        self._of_seed: defaultdict[int, int] = defaultdict(int)
         self._last_at: dict[int, int] = {}
 
     def best(self, step: int, only: list[bool] | None) -> int:

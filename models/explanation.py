@@ -160,7 +160,7 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
     known = msgspec.structs.replace(known, first_pass=first, second_pass=second)
     if position >= 0:
         grid = trace.grid
-        judged = Judged(grid.probabilities_n3, grid.value_n, grid.penalty_n)
+        judged = Judged(grid.features, grid.probabilities_n3, grid.value_n, grid.penalty_n)
         return msgspec.structs.replace(
             known,
             position=position,

@@ -80,10 +80,11 @@ def is_new(
 ) -> NDArray[np.bool_]:
     """Which media are young and little viewed."""
     new_n: NDArray[np.bool_] = now_ms - world.catalog.created_ts_n[media_n] <= config.max_age_ms
-    if new_n.any():
-        counts_n5 = world.popularity.decayed_media(media_n, now_ms)
-        views_n = counts_n5[:, Action.VIEW] + counts_n5[:, Action.LONG_VIEW]
-        new_n &= views_n < config.max_views
+    young = new_n.nonzero()[0]
+    if len(young):
+        counts_y5 = world.popularity.decayed_media(media_n[young], now_ms)
+        views_y = counts_y5[:, Action.VIEW] + counts_y5[:, Action.LONG_VIEW]
+        new_n[young] = views_y < config.max_views
     return new_n
 
 
@@ -111,18 +112,27 @@ def draw(
         None where there are not more authors than slots: nothing is left to chance then, and the
         places are better filled by value.
     """
-    pool = pool[~np.isin(author_n[pool], author_n[certain])]
-    authors, group_p, size_g = np.unique(author_n[pool], return_inverse=True, return_counts=True)
+    # Few against few: comparing all with all costs less than sorting them.
+    author_p = author_n[pool]
+    left = ~(author_p[:, None] == author_n[certain]).any(axis=1)
+    pool, author_p = pool[left], author_p[left]
+    order = author_p.argsort(kind="stable")
+    pool, author_p = pool[order], author_p[order]
+    first_p = np.ones(len(pool), np.bool_)
+    np.not_equal(author_p[1:], author_p[:-1], out=first_p[1:])
+    start_g = first_p.nonzero()[0]
+    authors = author_p[start_g]
     if slots == 0 or len(authors) <= slots:
         return None
+    size_g = np.append(start_g[1:], len(pool)) - start_g
     key = np.uint64(seed)
     author_hash_g = world.catalog.account_hash_a[authors].astype(np.uint64)
-    groups = np.argsort(_mix(author_hash_g ^ key, _AUTHOR), kind="stable")[:slots]
-    media_key_p = _mix(world.catalog.media_hash_n[media_n[pool]].astype(np.uint64) ^ key, _MEDIA)
+    groups = _mix(author_hash_g ^ key, _AUTHOR).argsort(kind="stable")[:slots]
     rows = np.empty(slots, np.int64)
-    for at, group in enumerate(groups.tolist()):
-        members = np.flatnonzero(group_p == group)
-        rows[at] = pool[members[np.argmin(media_key_p[members])]]
+    for at, (start, size) in enumerate(zip(start_g[groups], size_g[groups], strict=True)):
+        members = pool[start : start + size]
+        media_hash_p = world.catalog.media_hash_n[media_n[members]].astype(np.uint64)
+        rows[at] = members[_mix(media_hash_p ^ key, _MEDIA).argmin()]
     base = len(certain)
     first = int(config.first_position * (base + slots))
     places = _mix(np.arange(slots, dtype=np.uint64) ^ key, _PLACE)

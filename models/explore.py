@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from models.candidates import Candidates
 from models.columns import Rows
-from models.diversity import DiversityConfig, diversify
+from models.diversity import DiversityConfig
 from models.experiment import Treatment
-from models.exploration import Drawn, ExplorationConfig, draw, is_new, seed_of
-from models.feature_schema import FEATURE_VERSION, FeatureMatrix
+from models.exploration import ExplorationConfig
+from models.feature_schema import FEATURE_VERSION
 from models.features import Assembly
+from models.finalists import Finalists
 from models.grid import Grid
 from models.igql.executor import Executed
-from models.judging import Judged, judge
+from models.judging import judge
+from models.passes import Ranked, Stage, spans_of
+from models.placing import Placing
 from models.queries import CandidateQuery
-from models.rankers import Pass
 from models.trace import Trace
 from models.viewer_context import ViewerContext
 from models.world import World
 
 _NO_ROWS: Final = np.empty(0, np.int32)
-#: Larger than any score that means something, and still a float32.
-_LARGE: Final = 1e30
-#: Added to topic codes so that they never meet a seed's account row.
-_TOPIC_GROUP: Final = np.int64(1 << 40)
 
 
 class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +52,15 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
     personal_share: float = 0.3
     see_fewer_strength: float = 0.8
     demote_from: float = 0.6
+
+    def placing(self, feed: bool) -> Placing:
+        """The rules by which a grid is filled; in feed mode value alone decides."""
+        return Placing(
+            size=self.size,
+            personal=int(self.personal_share * self.size),
+            diversity=DiversityConfig(enabled=False) if feed else self.diversity,
+            exploration=self.exploration,
+        )
 
 
 def explore(
@@ -107,212 +111,96 @@ def find(
 
 
 def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
-    """Rank the candidates of each viewer; every pass scores the rows of all of them at once."""
-    treatment, share = found.treatment, config.personal_share
+    """Rank the candidates of each viewer; whatever is scored is scored for all of them at once."""
+    treatment, share, strength = found.treatment, config.personal_share, config.see_fewer_strength
     rankers, weights = treatment.rankers or world.rankers, treatment.weights or world.weights
-    candidates, bounds = found.executed.all_candidates()
-    assembly = Assembly.of(found.viewers, candidates, np.diff(bounds), world, found.now_ms)
-    likeness_n = assembly.column("see_fewer_similarity")
-    behind_n = likeness_n >= config.demote_from
-    personal_n = (candidates.seed_n >= 0) & (likeness_n < config.demote_from / 2)
-    spans = _spans(np.diff(bounds))
     most = max(config.second, config.size)
 
-    first_n = _scores(rankers.first, assembly)
-    media_n = candidates.media_n
-    orders = [top(first_n[span], media_n[span], behind_n[span]) for span in spans]
-    firsts = [
-        cut(order, max(config.first, most), personal_n[span], share)
-        for order, span in zip(orders, spans, strict=True)
+    everything, bounds = found.executed.all_candidates()
+    sizes_v = np.diff(bounds)
+    assembly = Assembly.of(found.viewers, everything, sizes_v, world, found.now_ms)
+    candidates = Stage.of(assembly, sizes_v, config.demote_from)
+    first = candidates.rank(rankers.first, max(config.first, most), share)
+    passed = candidates.take(first.kept)
+    second = passed.rank(rankers.second, most, share)
+    left = passed.take(second.kept)
+    judged = judge(left.assembly, rankers, weights, strength)
+    placed = config.placing(treatment.feed).place(candidates, left, judged.value_n)
+    # What was drawn is scored for the record: it has its place, whatever the passes think of it.
+    drawn = candidates.take([one.drawn_rows for one in placed])
+    unseen = judge(drawn.assembly, rankers, weights, strength)
+    finalists = Finalists.of(left, second, judged).append(
+        Finalists.drawn(drawn, drawn.score(rankers.second), unseen, placed, sizes_v)
+    )
+    orders = [
+        one.order(one.shown + m.start, np.arange(d.start, d.stop) + len(left.rows_n))
+        for one, m, d in zip(placed, left.spans, drawn.spans, strict=True)
     ]
-    kept, spans_k = _joined(firsts, spans)
-    passed = assembly.take(kept)
-    second_k = _scores(rankers.second, passed)
-    media_k, behind_k = media_n[kept], behind_n[kept]
-    orders_k = [top(second_k[span], media_k[span], behind_k[span]) for span in spans_k]
-    seconds = [
-        cut(order, most, personal_n[kept[span]], share)
-        for order, span in zip(orders_k, spans_k, strict=True)
+    shown, spans = finalists.take(np.concatenate(orders)), spans_of(map(len, orders))
+    grids = _grids(found, world, candidates, first, shown, spans)
+    likeness_n = assembly.column("see_fewer_similarity")
+    return [
+        Trace(
+            grid=grid,
+            candidates=everything.take(n),
+            author_n=assembly.rows.author_n[n],
+            likeness_n=likeness_n[n],
+            behind_n=candidates.behind_n[n],
+            first_n=first.score_n[n],
+            first_order_n=first.orders[at],
+            first_k=first.kept[at],
+            second_k=second.score_n[k],
+            second_order_k=second.orders[at],
+            second_m=second.kept[at],
+            judged_m=judged.take(m),
+            shown=grid.candidate_rank_n,
+        )
+        for at, (grid, n, k, m) in enumerate(
+            zip(grids, candidates.spans, passed.spans, left.spans, strict=True)
+        )
     ]
-    best, spans_m = _joined(seconds, spans_k)
-    features = passed.take(best).matrix()
-    see_fewer_n = config.see_fewer_strength * likeness_n
-    judged = judge(features, see_fewer_n[kept[best]], rankers, weights)
 
+
+def _grids(
+    found: Found,
+    world: World,
+    candidates: Stage,
+    first: Ranked,
+    shown: Finalists,
+    spans: list[slice],
+) -> list[Grid]:
+    """Each viewer's grid, of the rows of `shown` that are its."""
+    rows = candidates.assembly.rows
     versions = {
-        **treatment.versions(world),
+        **found.treatment.versions(world),
         "index": world.index_version(),
         "features": FEATURE_VERSION,
         "query": found.query.plan.version,
     }
     dropped = found.executed.report.dropped()
-    traces = []
-    for at, viewer in enumerate(found.viewers):
-        n, k, m = spans[at], spans_k[at], spans_m[at]
-        whole = _Ranked(
-            viewer=viewer,
-            candidates=candidates.take(n),
-            author_n=assembly.rows.author_n[n],
-            behind_n=behind_n[n],
-            personal_n=personal_n[n],
-            kept_m=firsts[at][seconds[at]],
-            judged_m=judged.take(m),
-        )
-        shown, drawn = _placed(whole, found, world, config)
-        rows, propensity_n = whole.kept_m[shown], np.ones(len(shown))
-        second_n, second_rank = second_k[k][seconds[at][shown]], shown
-        first_rank, final = seconds[at][shown], whole.judged_m.take(shown)
-        columns = features.take(m).take(shown)
-        if drawn is not None:
-            # Whatever the passes thought of them: their places are behind all others'.
-            extra, order = assembly.take(drawn.rows + n.start).matrix(), drawn.order
-            behind = np.full(len(drawn.rows), len(whole.candidates))
-            rows = np.append(rows, drawn.rows)[order]
-            propensity_n = np.append(propensity_n, drawn.propensity_n)[order]
-            first_rank = np.append(first_rank, behind)[order]
-            second_n = np.append(second_n, finite(rankers.second.score(extra)))[order]
-            second_rank = np.append(second_rank, behind)[order]
-            more = judge(extra, see_fewer_n[n][drawn.rows], rankers, weights)
-            final = final.append(more).take(order)
-            columns = FeatureMatrix.concatenate([columns, extra]).take(order)
-        grid = Grid(
+    media = rows.candidates.take(shown.rows_n)
+    author_n, first_n = rows.author_n[shown.rows_n], first.score_n[shown.rows_n]
+    judged = shown.judged
+    return [
+        Grid(
             viewer_id=viewer.viewer_id,
-            candidates=whole.candidates.take(rows),
-            features=columns,
-            author_n=whole.author_n[rows],
-            candidate_rank_n=rows,
-            first_score_n=first_n[n][rows],
-            first_rank_n=first_rank,
-            second_score_n=second_n,
-            second_rank_n=second_rank,
-            probabilities_n3=final.probabilities_n3,
-            value_n=final.value_n,
-            penalty_n=final.penalty_n,
-            propensity_n=propensity_n,
-            candidate_count=len(whole.candidates),
+            candidates=media.take(g),
+            features=judged.features.take(g),
+            author_n=author_n[g],
+            candidate_rank_n=shown.rows_n[g] - n.start,
+            first_score_n=first_n[g],
+            first_rank_n=shown.first_rank_n[g],
+            second_score_n=shown.second_score_n[g],
+            second_rank_n=shown.second_rank_n[g],
+            probabilities_n3=judged.probabilities_n3[g],
+            value_n=judged.value_n[g],
+            penalty_n=judged.penalty_n[g],
+            propensity_n=shown.propensity_n[g],
+            candidate_count=n.stop - n.start,
             generated_at_ms=found.now_ms,
             reflects_ts=viewer.reflects_ts,
             dropped=dropped,
             versions=versions,
         )
-        traces.append(
-            Trace(
-                grid=grid,
-                candidates=whole.candidates,
-                author_n=whole.author_n,
-                likeness_n=likeness_n[n],
-                behind_n=whole.behind_n,
-                first_n=first_n[n],
-                first_order_n=orders[at],
-                first_k=firsts[at],
-                second_k=second_k[k],
-                second_order_k=orders_k[at],
-                second_m=seconds[at],
-                judged_m=whole.judged_m,
-                shown=rows,
-            )
-        )
-    return traces
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ranked:
-    """One viewer's candidates after the passes; `kept_m` are positions of those left."""
-
-    viewer: ViewerContext
-    candidates: Candidates
-    author_n: Rows
-    behind_n: NDArray[np.bool_]
-    personal_n: NDArray[np.bool_]
-    kept_m: NDArray[np.int64]
-    judged_m: Judged
-
-
-def _placed(
-    whole: _Ranked, found: Found, world: World, config: ExploreConfig
-) -> tuple[NDArray[np.int64], Drawn | None]:
-    """Positions within those left that the grid shows, in order, and what is drawn beside them."""
-    diversity = DiversityConfig(enabled=False) if found.treatment.feed else config.diversity
-    media_n, kept = whole.candidates.media_n, whole.kept_m
-    seed_m, topic_m = whole.candidates.seed_n[kept], world.catalog.topic_n[media_n[kept]]
-    # Without a seed the topic stands in for it, so a cold start is spread over topics.
-    group_m = np.where(seed_m >= 0, seed_m, np.where(topic_m > 0, topic_m + _TOPIC_GROUP, -1))
-    grouped = whole.judged_m.value_n, whole.author_n[kept], group_m
-    personal = whole.personal_n[kept], int(config.personal_share * config.size)
-    # In feed mode value alone decides.
-    slots = config.exploration.slots(config.size) if diversity.enabled else 0
-    slots = 0 if len(media_n) <= config.size else slots
-    shown = diversify(*grouped, config.size - slots, diversity, *personal)
-    if not slots:
-        return shown, None
-    new_n = is_new(media_n, world, found.now_ms, config.exploration) & ~whole.behind_n
-    drawn = draw(
-        np.flatnonzero(new_n), media_n, whole.author_n, kept[shown], slots,
-        seed_of(whole.viewer.viewer_hash, found.now_ms), world, config.exploration,
-    )  # fmt: skip
-    if drawn is None:
-        shown = diversify(*grouped, config.size, diversity, *personal)
-    return shown, drawn
-
-
-def _scores(one: Pass, rows: Assembly) -> NDArray[np.floating]:
-    return finite(one.score(rows.matrix(one.columns, sparse=False)))
-
-
-def _spans(sizes: Iterable[int]) -> list[slice]:
-    """Where each viewer's rows are, if they stand one after the other's."""
-    ends = list(accumulate(map(int, sizes), initial=0))
-    return [slice(start, end) for start, end in pairwise(ends)]
-
-
-def _joined(
-    kept: Sequence[NDArray[np.int64]], spans: Sequence[slice]
-) -> tuple[NDArray[np.int64], list[slice]]:
-    """Positions within each viewer's rows → positions among all, and each viewer's span there."""
-    rows = [positions + span.start for positions, span in zip(kept, spans, strict=True)]
-    return np.concatenate([np.empty(0, np.int64), *rows]), _spans(map(len, kept))
-
-
-def finite(score_n: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The scores with NaN and infinities replaced: a pass that diverged must not take the grid."""
-    found_n: NDArray[np.floating] = np.nan_to_num(
-        score_n, nan=-_LARGE, posinf=_LARGE, neginf=-_LARGE
-    )
-    return found_n
-
-
-def top(
-    score_n: NDArray[np.floating], media_n: Rows, behind_n: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Positions from the highest score to the lowest; the order of the input decides nothing.
-
-    Args:
-        score_n: without NaN.
-        media_n: breaks ties.
-        behind_n: rows that come after all others, whatever their score.
-    """
-    # One sort of whole numbers: behind, then the score from its highest, then the media. The bits
-    # of a float32 ascend with it if those of negative ones are turned round; adding 0 makes −0
-    # and 0 one number.
-    bits_n = (score_n.astype(np.float32) + np.float32(0)).view(np.uint32)
-    descending_n = np.where(bits_n >> 31, bits_n, ~bits_n & np.uint32(0x7FFFFFFF))
-    key_n = behind_n.astype(np.uint64) << np.uint64(63)
-    key_n |= descending_n.astype(np.uint64) << np.uint64(31)
-    key_n |= media_n.astype(np.uint64)
-    return np.argsort(key_n)
-
-
-def cut(
-    ranked: NDArray[np.int64], k: int, personal_n: NDArray[np.bool_], share: float
-) -> NDArray[np.int64]:
-    """The first k of `ranked`, except that at least `share` of k are personal where there are any.
-
-    The best personal ones take the places of the last others; the order stays.
-    """
-    if len(ranked) <= k:
-        return ranked
-    kept_n = np.zeros(len(ranked), np.bool_)
-    kept_n[ranked[personal_n[ranked]][: int(share * k)]] = True
-    others = ranked[~kept_n[ranked]]
-    kept_n[others[: k - int(kept_n.sum())]] = True
-    return ranked[kept_n[ranked]]
+        for viewer, n, g in zip(found.viewers, candidates.spans, spans, strict=True)
+    ]

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from models.candidates import Candidates
 from models.columns import UNKNOWN, Rows
-from models.feature_columns import COLUMNS, HOUR_MS, FeatureRows, Float
+from models.feature_columns import BLOCKS, FeatureRows, seeds
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_INDEX,
     DENSE_NAMES,
     FEATURE_VERSION,
     FEATURES,
-    LONG_TERM,
+    ID_NAMES,
     MINIMAL,
     MINIMAL_COLUMNS,
     SOURCES,
@@ -32,6 +32,7 @@ from models.feature_schema import (
     Feature,
     FeatureMatrix,
 )
+from models.viewer_batch import HOUR_MS, Float, ViewerBatch
 from models.viewer_context import ViewerContext
 from models.world import World
 
@@ -92,7 +93,7 @@ class Assembly:
     ) -> Assembly:
         """The assembly of known media rows, `sizes_v` of each viewer one after the other."""
         viewer_n = np.repeat(np.arange(len(viewers), dtype=np.int64), sizes_v)
-        return cls(FeatureRows(viewers, candidates, viewer_n, world, now_ms))
+        return cls(FeatureRows(ViewerBatch(viewers, world, now_ms), candidates, viewer_n))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,7 +102,7 @@ class Assembly:
         """The assembly of these rows, their viewers in order still; what is computed is kept."""
         taken = object.__new__(Assembly)
         taken.rows = self.rows.take(rows)
-        taken._dense_fn = self._dense_fn[:, rows]
+        taken._dense_fn = self._dense_fn.take(rows, axis=1)
         taken._filled = set(self._filled)
         return taken
 
@@ -128,46 +129,37 @@ class Assembly:
         return value_n
 
     def _fill(self, columns: Sequence[int]) -> None:
-        missing = [column for column in columns if column not in self._filled]
-        if missing:
-            fresh_fn = np.empty((len(missing), len(self)), np.float32)
-            for value_n, column in zip(fresh_fn, missing, strict=True):
-                value_n[:] = COLUMNS[DENSE_NAMES[column]](self.rows)
-            np.minimum(np.maximum(fresh_fn, _LOW, out=fresh_fn), _HIGH, out=fresh_fn)
-            self._dense_fn[missing] = fresh_fn
-            self._filled.update(missing)
+        for block in sorted({_BLOCK_OF[column] for column in columns} - self._filled):
+            at, compute = _BLOCKS[block]
+            self._dense_fn[at] = np.minimum(np.maximum(compute(self.rows), _LOW), _HIGH)
+            self._filled.add(block)
 
     def _sparse(self) -> NDArray[np.int32]:
         rows, catalog = self.rows, self.rows.world.catalog
-        viewer_hash_v = np.array([viewer.viewer_hash for viewer in rows.viewers], np.int32)
         # Hashes by feature, −1 for an unknown id.
         hashes: dict[str, NDArray[np.int32]] = {
             "author_id": _hash_of(catalog.account_hash_a, rows.author_n),
             "media_id": catalog.media_hash_n[rows.media_n],
-            "seed_id": _hash_of(catalog.account_hash_a, rows.seed_n()),
-            "viewer_id": viewer_hash_v[rows.viewer_n],
+            "seed_id": _hash_of(catalog.account_hash_a, seeds(rows)),
+            "viewer_id": rows.batch.hash_v[rows.viewer_n],
             "topic": _code_hash(catalog.topic_hash_t, catalog.topic_n[rows.media_n]),
             "language": _code_hash(catalog.language_hash_l, catalog.language_n[rows.media_n]),
             "hour": np.full(len(rows), rows.now_ms // HOUR_MS % 24, np.int32),
         }
-        liked_lv = _liked_authors(rows.viewers)
-        for place, liked_v in enumerate(liked_lv, 1):
-            liked_n = liked_v[rows.viewer_n]
-            hashes[f"liked_authors_{place}"] = _hash_of(catalog.account_hash_a, liked_n)
-        sparse_ns = np.empty((len(rows), len(SPARSE_NAMES)), np.int32)
-        for column, (name, buckets) in enumerate(zip(SPARSE_NAMES, SPARSE_BUCKETS, strict=True)):
-            hash_n = hashes[name]
-            sparse_ns[:, column] = np.where(hash_n < 0, 0, 1 + hash_n % (buckets - 1))
-        return sparse_ns
+        liked_ln = _hash_of(catalog.account_hash_a, rows.batch.liked_lv)[:, rows.viewer_n]
+        hash_sn = np.array([*(hashes[name] for name in ID_NAMES), *liked_ln])
+        known_sn = hash_sn >= 0
+        hash_sn %= _IDS_S1
+        hash_sn += 1
+        hash_sn *= known_sn
+        return np.ascontiguousarray(hash_sn.T)
 
 
-def _liked_authors(viewers: Sequence[ViewerContext]) -> NDArray[np.int32]:
-    """Author rows of each viewer's newest positives, place by place, −1 where there are fewer."""
-    liked_lv = np.full((LONG_TERM, len(viewers)), UNKNOWN, np.int32)
-    for at, viewer in enumerate(viewers):
-        authors = viewer.author_e[viewer.positives(LONG_TERM)]
-        liked_lv[: len(authors), at] = authors
-    return liked_lv
+#: Dense columns of each block and how they are computed; the block of each column.
+_BLOCKS: Final = [([DENSE_INDEX[name] for name in names], of) for names, of in BLOCKS.items()]
+_BLOCK_OF: Final = {column: at for at, (of, _) in enumerate(_BLOCKS) for column in of}
+#: Buckets of each sparse feature for ids that are known.
+_IDS_S1: Final = np.array(SPARSE_BUCKETS, np.int32)[:, None] - 1
 
 
 def _hash_of(hash_r: NDArray[np.int32], rows: Rows) -> NDArray[np.int32]:

@@ -43,10 +43,10 @@ def _best(trace: Trace, found: Found, world: World, config: ExploreConfig) -> ND
     treatment, size = found.treatment, len(trace.candidates)
     assembly = Assembly.of(found.viewers[:1], trace.candidates, [size], world, found.now_ms)
     judged = judge(
-        assembly.matrix(),
-        config.see_fewer_strength * trace.likeness_n,
+        assembly,
         treatment.rankers or world.rankers,
         treatment.weights or world.weights,
+        config.see_fewer_strength,
     )
     order_n = np.argsort(-judged.value_n, kind="stable")
     best: NDArray[np.int64] = order_n[~trace.behind_n[order_n]][: config.size]

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import repeat
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -137,7 +138,7 @@ class Lane:
 
     def entries(self) -> list[Entry]:
         """All records, oldest first."""
-        found = [unpack(self.data, at) for at in starts(self.data)]
+        found = list(map(unpack, repeat(self.data), starts(self.data)))
         found.reverse()
         return found
 

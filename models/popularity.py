@@ -123,8 +123,12 @@ class Popularity:
     def _read(self, columns: Columns, rows: Rows, now_ms: int) -> NDArray[np.float64]:
         count = columns["count"]
         inside = (rows >= 0) & (rows < len(count))
-        found = np.zeros((len(rows), ACTIONS))
-        found[inside] = np.maximum(count[rows[inside]], 0.0)
+        if inside.all():
+            found = count.take(rows, axis=0)
+        else:
+            found = np.zeros((len(rows), ACTIONS))
+            found[inside] = count[rows[inside]]
+        np.maximum(found, 0.0, out=found)
         found *= self._factor(now_ms)
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from models.world import World
 POSITIVE = (Action.LIKE, Action.SAVE, Action.LONG_VIEW)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ViewerContext:
     """A viewer at a moment, in rows of one world's catalogue.
 
@@ -76,6 +77,7 @@ class ViewerContext:
         known = history(state)
         done = known.done[::-1]
         n = len(done)
+        media_e = catalog.media_rows([e.media_id for e in done])
         author_e = catalog.author_rows([e.author_id for e in done])
         action_e = np.fromiter((e.action for e in done), np.int8, n)
         ts_e = np.fromiter((e.ts for e in done), np.int64, n)
@@ -84,12 +86,12 @@ class ViewerContext:
             viewer_id=viewer_id,
             viewer_hash=hash_id(viewer_id),
             reflects_ts=state.reflects_ts(),
-            media_e=catalog.media_rows([e.media_id for e in done]),
+            media_e=media_e,
             author_e=author_e,
             action_e=action_e,
             ts_e=ts_e,
             suppressed=_known(catalog.media_rows(list(known.suppressed))),
-            seen=_known(catalog.media_rows(list(known.seen))),
+            seen=_known(np.append(media_e, catalog.media_rows(known.older))),
             followed=_authors(world, related_authors(state, Relation.FOLLOW)),
             blocked=_authors(world, related_authors(state, Relation.BLOCK, Relation.MUTE)),
             own_author=int(catalog.author_rows([viewer_id])[0]),
@@ -98,30 +100,34 @@ class ViewerContext:
 
     def events_of(self, actions: Iterable[Action], most: int) -> NDArray[np.int64]:
         """Positions of the newest `most` events with one of `actions` and a known author."""
-        wanted = np.zeros(len(Action), np.bool_)
-        wanted[list(actions)] = True
-        return np.flatnonzero(wanted[self.action_e] & (self.author_e != UNKNOWN))[:most]
+        of = [self._by_action[action] for action in actions]
+        return of[0][:most] if len(of) == 1 else np.sort(np.concatenate(of))[:most]
+
+    @cached_property
+    def _by_action(self) -> list[NDArray[np.int64]]:
+        """Positions of the events of each action with a known author."""
+        action_e = np.where(self.author_e == UNKNOWN, UNKNOWN, self.action_e)
+        return [(action_e == action).nonzero()[0] for action in Action]
 
     def positives(self, most: int) -> NDArray[np.int64]:
         """Positions of the newest likes, saves and long views."""
-        return self.events_of(POSITIVE, most)
+        return self._positives[:most]
+
+    @cached_property
+    def _positives(self) -> NDArray[np.int64]:
+        return self.events_of(POSITIVE, len(self.ts_e))
 
     def see_fewers(self, most: int) -> NDArray[np.int64]:
         """Positions of the newest see-fewers."""
         return self.events_of((Action.SEE_FEWER,), most)
 
-    def counter_positions(self, author_n: Rows) -> NDArray[np.int64]:
-        """Position in `counter_authors` of each author, −1 for none."""
-        if not len(self.counter_authors):
-            return np.full(len(author_n), UNKNOWN, np.int64)
-        at = np.searchsorted(self.counter_authors, author_n)
-        at[at == len(self.counter_authors)] = 0
-        return np.where(self.counter_authors[at] == author_n, at, UNKNOWN)
-
 
 def _known(rows: Rows) -> Rows:
-    known: Rows = np.sort(rows[rows != UNKNOWN])
-    return known
+    """The known ones, each once, ascending."""
+    rows = np.sort(rows[rows != UNKNOWN])
+    first_n = np.ones(len(rows), np.bool_)
+    np.not_equal(rows[1:], rows[:-1], out=first_n[1:])
+    return rows[first_n]
 
 
 def _authors(world: World, ids: set[str]) -> Rows:

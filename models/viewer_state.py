@@ -228,12 +228,13 @@ class History(NamedTuple):
     Attributes:
         done: all actions in the lanes that were not undone, oldest first.
         suppressed: media the viewer asked to see fewer of and did not take back.
-        seen: media the viewer viewed or acted on, as far back as the caps reach.
+        older: media of actions that fell out of the lanes; with those of `done`, all that were
+            seen as far back as the caps reach.
     """
 
     done: list[Entry]
     suppressed: set[str]
-    seen: set[str]
+    older: list[str]
 
 
 def history(state: ViewerState) -> History:
@@ -244,13 +245,8 @@ def history(state: ViewerState) -> History:
         _suppress(registers, entry)
     done = sorted(standing(strong) + standing(views))
     # What was taken back leaves no trace: a see-fewer by mistake must not cost the media.
-    seen = {entry.media_id for entry in done}
-    seen.update(state.older.media_ids())
-    return History(
-        done,
-        {media for media, (_, undo, _) in registers.items() if not undo},
-        seen,
-    )
+    suppressed = {media for media, (_, undo, _) in registers.items() if not undo}
+    return History(done, suppressed, list(state.older.media_ids()))
 
 
 def entries(state: ViewerState) -> list[Entry]:
@@ -304,7 +300,8 @@ def related_authors(state: ViewerState, *kinds: Relation) -> set[str]:
 
 def seen_media(state: ViewerState) -> set[str]:
     """Media the viewer viewed or acted on, as far back as the caps reach."""
-    return history(state).seen
+    known = history(state)
+    return {entry.media_id for entry in known.done}.union(known.older)
 
 
 def digest(viewer_id: str, state: ViewerState, config: FoldConfig) -> int:

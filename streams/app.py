@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -30,6 +29,7 @@ from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, prepare_cluster
 from infra.metrics import lag_exported, metrics_served
 from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
+from streams.garbage import tune_garbage_collection
 from streams.transport import BatchedConsumer, BatchedTransport
 
 ROLES: Final = ("worker", "learner", "ranker")
@@ -194,7 +194,7 @@ async def _serve(role: str, config: Settings) -> int:
     async with AsyncExitStack() as stack:
         stack.enter_context(metrics_served(config))
         failed = await stack.enter_async_context(_role(role)(config, cluster))
-        _tune_garbage_collection()
+        tune_garbage_collection()
         print("ready", flush=True)
         asking = asyncio.ensure_future(asked.wait())
         failing = asyncio.ensure_future(failed)
@@ -213,17 +213,6 @@ def _give_up(role: str) -> None:
     tasks = "; ".join(str(task) for task in asyncio.all_tasks())
     logger.error("%s did not stop within %g s and is ended: %s", role, STOP_TIMEOUT_S, tasks)
     os._exit(1)
-
-
-def _tune_garbage_collection() -> None:
-    """Look for cycles rarely, and not among what is there for good.
-
-    Records come and go by the thousand without being part of any cycle. Collecting at every 700
-    allocations, as Python does by default, takes a fifth of a busy worker's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def _cause(future: asyncio.Future[None]) -> str:

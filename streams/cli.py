@@ -289,7 +289,7 @@ def bench(
     ] = None,
     viewers: Annotated[
         int | None,
-        typer.Option(min=1, help="Viewers. [growth, memory, igql]"),
+        typer.Option(min=1, help="Viewers. [growth, memory, igql, grid, funnel]"),
     ] = None,
     likes: Annotated[int | None, typer.Option(min=1, help="Likes to time. [freshness]")] = None,
     accounts: Annotated[
@@ -301,7 +301,8 @@ def bench(
     data: Annotated[
         Path | None,
         typer.Option(
-            exists=True, help="Recorded events, the bundled ones if none. [embeddings, training]"
+            exists=True,
+            help="Recorded events, the bundled ones if none. [embeddings, funnel, training]",
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs. [embeddings]")] = None,

@@ -50,8 +50,8 @@ def sift(
     """
     keep_n = np.ones(len(rows), np.bool_)
     dropped: Counter[str] = Counter()
+    before = len(rows)
     for one in filters:
-        before = int(np.count_nonzero(keep_n))
         if not before:
             break
         try:
@@ -59,9 +59,10 @@ def sift(
         except Exception as error:  # Whatever user code raises.
             execution.fail(one.operator.name, error)
             keep_n[:] = False
-        gone = before - int(np.count_nonzero(keep_n))
-        if gone:
-            dropped[one.operator.name] += gone
+        after = int(np.count_nonzero(keep_n))
+        if after < before:
+            dropped[one.operator.name] += before - after
+        before = after
     return keep_n, dropped
 
 

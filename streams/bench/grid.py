@@ -2,9 +2,10 @@
 
 From a viewer's state as it is stored to the JSON of 25 items, on the clustered world of
 ``bench igql``: context, 500 candidates, three passes, value, diversity, document. Times are
-processor time of one thread. Each viewer was ranked before and likes one more media: that is when
-a grid is made. The networks have the shapes that training gives them, with random weights: what a
-product of matrices costs does not depend on what is in them.
+processor time of one thread; garbage is collected as in a worker. Each viewer was ranked before
+and likes one more media: that is when a grid is made. The networks have the shapes that training
+gives them, with random weights: what a product of matrices costs does not depend on what is in
+them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from models.viewer_context import ViewerContext
 from models.viewer_state import ViewerState
 from models.world import World
 from streams.bench.igql_world import NOW_MS, ClusteredWorld
+from streams.garbage import tune_garbage_collection
 
 ACCOUNTS: Final = 100_000
 EVENTS: Final = 600_000
@@ -59,6 +61,7 @@ def run(settings: Settings, *, media: int = 1_000_000, viewers: int = VIEWERS) -
     made.world.rankers = timed
     states = made.states(max(viewers, BATCH), LIKES)
     bench = _Grids(made.world, ExploreConfig(size=settings.grid_size))
+    tune_garbage_collection()
     for name, before, _ in states:
         bench.make([(name, before)])
     after = [(name, state) for name, _, state in states]

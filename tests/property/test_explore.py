@@ -14,7 +14,7 @@ from models.events import Account, Action, FollowEvent, Integrity, Media, MediaE
 from models.experiment import Treatment
 from models.explanation import explain, explain_grid
 from models.exploration import ExplorationConfig
-from models.explore import ExploreConfig, cut, explore, find, finite, funnel, top
+from models.explore import ExploreConfig, explore, find, funnel
 from models.features import (
     DENSE_NAMES,
     SPARSE_BUCKETS,
@@ -24,6 +24,7 @@ from models.features import (
     assemble,
 )
 from models.grid import from_json, to_json
+from models.passes import cut, finite, top
 from models.queries import CandidateQuery, explore_text, planned
 from models.viewer_context import ViewerContext
 from models.viewer_state import (

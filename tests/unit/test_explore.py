@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.account_index import RejectedVectorsError
 from models.candidates import Candidates
+from models.columns import Rows
 from models.diversity import DiversityConfig
 from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.experiment import Treatment
@@ -277,6 +278,24 @@ def test_a_diverged_ranker_still_gives_a_grid_of_finite_values(world: World) -> 
     assert len(document.items) == 25
     assert all(np.isfinite(item.value) for item in document.items)
     assert document.versions["rankers"] == "constant"
+    assert from_json(to_json(document)) == document
+
+
+def test_a_feature_that_is_not_a_number_costs_a_media_its_place_not_the_grid(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = world.popularity.decayed_media
+
+    def broken(rows: Rows, now_ms: int) -> NDArray[np.float64]:
+        counts_n5 = read(rows, now_ms)
+        counts_n5[rows % 2 == 0] = np.nan
+        return counts_n5
+
+    monkeypatch.setattr(world.popularity, "decayed_media", broken)
+    document = grid_of(world, ViewerState())
+    rows = world.catalog.media_rows([item.media_id for item in document.items])
+    assert len(rows) == 25 and (rows % 2 == 1).all()
+    assert all(np.isfinite(item.value) for item in document.items)
     assert from_json(to_json(document)) == document
 
 
