@@ -163,8 +163,10 @@ _IDS_S1: Final = np.array(SPARSE_BUCKETS, np.int32)[:, None] - 1
 
 
 def _hash_of(hash_r: NDArray[np.int32], rows: Rows) -> NDArray[np.int32]:
+    if not len(hash_r):
+        return np.full(rows.shape, UNKNOWN, np.int32)
     hashes = hash_r[rows]
-    hashes[rows == UNKNOWN] = -1
+    hashes[rows == UNKNOWN] = UNKNOWN
     return hashes
 
 
