@@ -62,12 +62,14 @@ class JoinConfig(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         window_ms: an event counts for a page served at most this long before it.
         late_ms: how much longer a page waits, for events that come late.
+        page_size: items of a page that is full, as all but the last of a series are.
         max_pages: pages that wait at most; beyond, the oldest is labelled early.
         max_remembered: request ids remembered, so that a page read twice is labelled once.
     """
 
     window_ms: int = 10 * 60 * 1000
     late_ms: int = 60 * 1000
+    page_size: int = 25
     max_pages: int = 50_000
     max_remembered: int = 1_000_000
 
@@ -209,7 +211,7 @@ class ExampleJoin:
             feature_version=page.versions.get("features", ""),
             features=page.features,
             media_ids=[item.media_id for item in page.items],
-            first_position=page.page * len(page.items) + 1,
+            first_position=page.page * self.config.page_size + 1,
             propensities=[item.propensity for item in page.items],
             seen=sorted(seen),
             labels={

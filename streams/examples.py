@@ -52,7 +52,11 @@ class ExampleStream:
         self._settings = settings
         self._sender = sender
         self._join = ExampleJoin(
-            JoinConfig(window_ms=settings.label_window_ms, late_ms=settings.label_late_ms)
+            JoinConfig(
+                window_ms=settings.label_window_ms,
+                late_ms=settings.label_late_ms,
+                page_size=settings.grid_size,
+            )
         )
         self._drift = ScoreDrift()
         self._partitions = [

@@ -201,6 +201,12 @@ def test_examples_of_a_page_have_the_served_features_and_positions() -> None:
     assert pack_features(examples.features) == source.features
 
 
+def test_positions_go_on_from_page_to_page_also_on_a_last_one_that_is_short() -> None:
+    last = msgspec.structs.replace(page(media=4), page=2)
+    examples = page_examples(joined([], [last])["r"], 1.0)
+    assert examples.positions_n.tolist() == [51, 52, 53, 54]
+
+
 def test_negatives_are_sampled_the_same_way_every_time() -> None:
     pages = [page(f"r{n}", media=20) for n in range(100)]
     labelled = list(joined([], pages).values())
