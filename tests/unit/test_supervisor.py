@@ -78,7 +78,7 @@ def test_output_goes_to_the_log_and_only_the_ready_line_counts(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     code = (
-        "import os, sys; print('not ready', flush=True); print('trouble', file=sys.stderr);"
+        "import os, sys; print('not ready', flush=True); sys.stderr.write('trouble\\n');"
         f"print(os.environ['COLOUR'], flush=True); {READY} print('later', flush=True); {FOREVER}"
     )
     supervisor.start(python("one", code, env={"COLOUR": "blue"}))
