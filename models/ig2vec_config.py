@@ -50,9 +50,9 @@ class Ig2VecConfig(msgspec.Struct, frozen=True, kw_only=True):
     sample: float = 1e-3
     alpha: float = 0.05
     min_alpha: float = 1e-4
-    update_alpha: float = 0.025
+    update_alpha: float = 0.05
     update_epochs: int = 1
-    average_passes: float = 2.0
+    average_passes: float = 4.0
     min_count: int = 2
     max_accounts: int = 1_000_000
     max_waiting: int = 100_000

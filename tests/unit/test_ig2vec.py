@@ -92,7 +92,7 @@ def test_a_new_account_starts_in_its_company_and_stays_there(model: Ig2Vec) -> N
 
 def test_updates_move_an_account_to_its_new_company(model: Ig2Vec) -> None:
     before = similarity(model, "a0", "b1")
-    for seed in range(10):
+    for seed in range(20):
         model.update([["a0" if w == "b0" else w for w in s] for s in worlds(30, seed, "b")])
     assert similarity(model, "a0", "b1") > before + 0.2
 
