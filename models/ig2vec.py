@@ -9,7 +9,9 @@ special about a stream:
 * frequencies are those of the stream, decayed, and not those of one call. Words are thinned out by
   the newest; the table of negatives is drawn up anew once enough of them changed
   (:data:`STALE_SHARE`), which makes an update cost what its words cost, not what all accounts do.
-* the learning rate of an update is its own setting and does not continue the fit's decay.
+* the learning rate of an update is its own setting and does not continue the fit's decay; it is
+  high, vectors shrink between updates, and what is given are their averages
+  (:mod:`models.averaging`).
 
 Vectors of different fits live in different spaces: compare only where `space_id` is equal. This
 module needs gensim; processes that only serve read the vectors it makes.
@@ -143,6 +145,9 @@ class Ig2Vec:
         learned = chain(words, chain.from_iterable(hard_negatives))
         rows = {vocabulary.row_of.get(account, -1) for account in learned}
         rows_m = np.union1d(rows_m, np.array(sorted(rows - {-1}), dtype=np.int64))
+        total = float(vocabulary.counts_n.sum())
+        read = words.total() + len(hard_negatives)
+        self._shrink(rows_m[rows_m < known], read, total)
         before_md = self._averages.vectors_nd[rows_m]
         alphas = self.config.update_alpha, self.config.update_alpha
         skip_gram.train(
@@ -151,8 +156,8 @@ class Ig2Vec:
         self._averages.follow(
             rows_m,
             skip_gram.vectors_nd[rows_m],
-            words.total() + len(hard_negatives),
-            self.config.average_passes * float(vocabulary.counts_n.sum()),
+            read,
+            self.config.average_passes * total,
         )
         changed_m = (self._averages.vectors_nd[rows_m] != before_md).any(axis=1)
         changed_m |= rows_m >= known
@@ -253,6 +258,17 @@ class Ig2Vec:
         """Let the table of negatives follow the counts."""
         self._skip_gram.draw_by(self._vocabulary.counts_n)
         self._vocabulary.churn = 0.0
+
+    def _shrink(self, rows_m: NDArray[np.int64], read: int, total: float) -> None:
+        """Shrink rows for the words learned since each was read last, with the `read` ones now.
+
+        Trained vectors are long: gradients saturate, and what is new moves them little. Networks
+        that go on from old weights learn as well as fresh ones once these are shrunk (Ash and Adams
+        2020). Only rows that are read now, so that an update costs what its words cost.
+        """
+        if self.config.shrink_passes:
+            words_m = self._averages.words + read - self._averages.known_n[rows_m]
+            self._skip_gram.shrink(rows_m, np.exp(-words_m / (self.config.shrink_passes * total)))
 
     def _place(self, first_new: int, corpus: list[Sentence]) -> None:
         """Start new accounts at the mean of the known accounts near them in their sentences."""
