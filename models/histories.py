@@ -4,7 +4,7 @@ A fit reads every viewer's history as one sentence. An update must not read the 
 where viewers come seldom most sessions hold a single account, whose company stands in earlier
 sessions; and a model that learns only what is new forgets what it knew (catastrophic interference,
 McCloskey and Cohen 1989). So an update reads the histories of the viewers who came back, with the
-histories of others drawn at random among them: rehearsal (Robins 1995).
+histories of others among them, in turn: rehearsal (Robins 1995).
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class HistoriesConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_viewers: viewers kept, those who came last.
         company: steps of a viewer who came back that an update reads before the new ones.
         rehearsal: words of other viewers that an update reads per new word.
-        max_rehearsed: but no more than so many; putting a lesson together takes up to half
-            a second then.
-        seed: of the draw.
+        max_rehearsed: but no more than so many, nor much more than there are; putting a lesson
+            together takes up to half a second then.
+        seed: of the order in which others are rehearsed.
     """
 
     max_steps: int = 500
     max_viewers: int = 200_000
-    company: int = 50
-    rehearsal: float = 40.0
-    max_rehearsed: int = 100_000
+    company: int = 20
+    rehearsal: float = 50.0
+    max_rehearsed: int = 150_000
     seed: int = 7
 
 
@@ -76,8 +76,10 @@ class Histories:
         self.config = config or HistoriesConfig()
         self._steps: dict[str, deque[Step]] = {}
         # Viewers in no order, and where each stands: one can be drawn, and taken out, at once.
+        # Those before the turn were rehearsed in this round.
         self._viewers: list[str] = []
         self._place: dict[str, int] = {}
+        self._turn = 0
         self._new: dict[str, int] = {}
         # Sentences that were asked for, with the time of their oldest step.
         self._sentences: dict[str, tuple[Sentence, int]] = {}
@@ -152,13 +154,23 @@ class Histories:
         return Lesson([sentences[n] for n in order_n.tolist() if sentences[n]], words, negatives)
 
     def _rehearsed(self, wanted: float, since_ms: int) -> Iterator[Sentence]:
-        """Histories drawn at random until they have `wanted` words, or it was drawn as often."""
-        if not self._viewers:
-            return
-        for n in self._random.integers(0, len(self._viewers), int(wanted)).tolist():
+        """Histories of `wanted` words, or nearly all there are once.
+
+        They come in random order, and none comes again before the others had their turn: drawn
+        with replacement, a third of them would stay unread over a pass.
+        """
+        viewers, place = self._viewers, self._place
+        for draw in self._random.random(min(int(wanted), len(viewers))).tolist():
             if wanted <= 0:
                 return
-            words = self._sentence(self._viewers[n], since_ms)
+            # One step of a shuffle (Fisher and Yates 1938): who stands before it had a turn.
+            turn = self._turn if self._turn < len(viewers) else 0
+            drawn = turn + int(draw * (len(viewers) - turn))
+            viewer, other = viewers[drawn], viewers[turn]
+            viewers[turn], viewers[drawn] = viewer, other
+            place[other], place[viewer] = drawn, turn
+            self._turn = turn + 1
+            words = self._sentence(viewer, since_ms)
             wanted -= len(words)
             yield words
 

@@ -9,7 +9,9 @@ special about a stream:
 * frequencies are those of the stream, decayed, and not those of one call. Words are thinned out by
   the newest; the table of negatives is drawn up anew once enough of them changed
   (:data:`STALE_SHARE`), which makes an update cost what its words cost, not what all accounts do.
-* the learning rate of an update is its own setting and does not continue the fit's decay.
+* the learning rate of an update is its own setting and does not continue the fit's decay; it is
+  high, vectors shrink between updates, and what is given are their averages
+  (:mod:`models.averaging`).
 
 Vectors of different fits live in different spaces: compare only where `space_id` is equal. This
 module needs gensim; processes that only serve read the vectors it makes.
@@ -32,6 +34,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.averaging import AveragedVectors
 from models.id_arrays import pack_ids
 from models.ig2vec_config import Ig2VecConfig as Ig2VecConfig
 from models.skip_gram import MAX_WORDS, Sentence, SkipGram
@@ -63,6 +66,7 @@ class Ig2Vec:
         self.updates = 0
         self._vocabulary = vocabulary
         self._skip_gram = skip_gram
+        self._averages = AveragedVectors(skip_gram.vectors_nd)
 
     @classmethod
     def fit(
@@ -98,6 +102,7 @@ class Ig2Vec:
         self._draw_negatives()
         alphas, rows = (config.alpha, config.min_alpha), self._vocabulary.row_of
         self._skip_gram.train(corpus, rows, alphas, config.epochs, random, hard_negatives)
+        self._averages = AveragedVectors(self._skip_gram.vectors_nd)
         self.space_id = self._hash()
         return self
 
@@ -131,6 +136,7 @@ class Ig2Vec:
         known = len(skip_gram)
         if len(self) > known:
             skip_gram.grow(len(self) - known, random)
+            self._averages.grow(len(self) - known)
             self._place(known, corpus)
         skip_gram.thin_out(rows_m, vocabulary.counts_n)
         if vocabulary.churn > STALE_SHARE * vocabulary.counts_n.sum():
@@ -139,12 +145,22 @@ class Ig2Vec:
         learned = chain(words, chain.from_iterable(hard_negatives))
         rows = {vocabulary.row_of.get(account, -1) for account in learned}
         rows_m = np.union1d(rows_m, np.array(sorted(rows - {-1}), dtype=np.int64))
-        before_md = skip_gram.vectors_nd[rows_m]
+        total = float(vocabulary.counts_n.sum())
+        read = words.total() + len(hard_negatives)
+        self._shrink(rows_m[rows_m < known], read, total)
+        before_md = self._averages.vectors_nd[rows_m]
         alphas = self.config.update_alpha, self.config.update_alpha
         skip_gram.train(
             corpus, vocabulary.row_of, alphas, self.config.update_epochs, random, hard_negatives
         )
-        changed_m = (skip_gram.vectors_nd[rows_m] != before_md).any(axis=1) | (rows_m >= known)
+        self._averages.follow(
+            rows_m,
+            skip_gram.vectors_nd[rows_m],
+            read,
+            self.config.average_passes * total,
+        )
+        changed_m = (self._averages.vectors_nd[rows_m] != before_md).any(axis=1)
+        changed_m |= rows_m >= known
         return [vocabulary.ids[row] for row in rows_m[changed_m].tolist()]
 
     def expire(self, before_ms: int) -> list[str]:
@@ -158,6 +174,7 @@ class Ig2Vec:
         if len(stay_n) == len(ids):
             return []
         self._skip_gram.keep(stay_n)
+        self._averages.keep(stay_n)
         self._draw_negatives()
         gone_n = np.delete(np.arange(len(ids)), stay_n)
         return [ids[row] for row in gone_n.tolist()]
@@ -167,7 +184,7 @@ class Ig2Vec:
         vocabulary = self._vocabulary
         known = vocabulary.ids if accounts is None else [a for a in accounts if a in self]
         rows_n = np.array([vocabulary.row_of[account] for account in known], dtype=np.int64)
-        raw_nd = self._skip_gram.vectors_nd[rows_n]
+        raw_nd = self._averages.vectors_nd[rows_n]
         norms_n1 = np.maximum(np.linalg.norm(raw_nd, axis=1, keepdims=True), _TINY)
         return list(known), raw_nd / norms_n1
 
@@ -181,7 +198,9 @@ class Ig2Vec:
         """Everything needed to go on learning, as plain arrays and JSON-able meta."""
         arrays, vocabulary_meta = self._vocabulary.save_arrays()
         arrays |= {
-            "vectors": self._skip_gram.vectors_nd.copy(),
+            "vectors": self._averages.vectors_nd.copy(),
+            "averaged_at": self._averages.known_n.copy(),
+            "learning": self._skip_gram.vectors_nd.copy(),
             "contexts": self._skip_gram.contexts_nd.copy(),
             "negatives": self._skip_gram.negatives_m.copy(),
         }
@@ -189,6 +208,7 @@ class Ig2Vec:
             "config": msgspec.to_builtins(self.config),
             "space_id": self.space_id,
             "updates": self.updates,
+            "words": self._averages.words,
             "vocabulary": vocabulary_meta,
         }
         return arrays, meta
@@ -203,16 +223,19 @@ class Ig2Vec:
         try:
             config = msgspec.convert(meta["config"], Ig2VecConfig)
             vocabulary = Vocabulary.load_arrays(arrays, meta["vocabulary"], config)
-            vectors_nd, contexts_nd = arrays["vectors"], arrays["contexts"]
+            vectors_nd, contexts_nd = arrays["learning"], arrays["contexts"]
+            averages_nd, averaged_n = arrays["vectors"], arrays["averaged_at"]
             negatives_m = arrays["negatives"].astype(np.uint32)
             space_id, updates = str(meta["space_id"]), int(meta["updates"])
+            words = float(meta["words"])
         except (KeyError, ValueError, VocabularyError) as error:
             raise Ig2VecError(f"not a saved ig2vec model: {error!r}; fit a new one") from error
         shape = (len(vocabulary), config.dimension)
-        if vectors_nd.shape != shape or contexts_nd.shape != shape:
+        shapes = [array.shape for array in (averages_nd, vectors_nd, contexts_nd)]
+        if shapes != [shape] * 3 or averaged_n.shape != shape[:1]:
             raise Ig2VecError(
-                f"vectors {vectors_nd.shape} and contexts {contexts_nd.shape} should both be "
-                f"{shape}; fit a new model"
+                f"vectors, as served and as learning, and contexts {shapes} should all be {shape} "
+                f"and averaged at {averaged_n.shape}; fit a new model"
             )
         # gensim reads the table unchecked: a wrong one would write outside the vectors.
         drawn = len(negatives_m)
@@ -227,6 +250,7 @@ class Ig2Vec:
             )
         self = cls(config, vocabulary, SkipGram(config, vectors_nd, contexts_nd))
         self._skip_gram.negatives_m = negatives_m
+        self._averages = AveragedVectors(averages_nd, averaged_n, words)
         self.space_id, self.updates = space_id, updates
         return self
 
@@ -234,6 +258,17 @@ class Ig2Vec:
         """Let the table of negatives follow the counts."""
         self._skip_gram.draw_by(self._vocabulary.counts_n)
         self._vocabulary.churn = 0.0
+
+    def _shrink(self, rows_m: NDArray[np.int64], read: int, total: float) -> None:
+        """Shrink rows for the words learned since each was read last, with the `read` ones now.
+
+        Trained vectors are long: gradients saturate, and what is new moves them little. Networks
+        that go on from old weights learn as well as fresh ones once these are shrunk (Ash and Adams
+        2020). Only rows that are read now, so that an update costs what its words cost.
+        """
+        if self.config.shrink_passes:
+            words_m = self._averages.words + read - self._averages.known_n[rows_m]
+            self._skip_gram.shrink(rows_m, np.exp(-words_m / (self.config.shrink_passes * total)))
 
     def _place(self, first_new: int, corpus: list[Sentence]) -> None:
         """Start new accounts at the mean of the known accounts near them in their sentences."""

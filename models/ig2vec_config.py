@@ -32,6 +32,10 @@ class Ig2VecConfig(msgspec.Struct, frozen=True, kw_only=True):
         min_alpha: last learning rate of a fit.
         update_alpha: first and last learning rate of an update.
         update_epochs: passes of an update.
+        average_passes: vectors are averages over as many words as there are in so many passes over
+            all that is counted; 0 gives them as they learn.
+        shrink_passes: between updates vectors and contexts shrink to 1/e over so many passes, to
+            learn what is new as a fit from small vectors would; 0 leaves them as they are.
         min_count: an account with fewer words gets no vector.
         max_accounts: accounts there can be a vector of.
         max_waiting: accounts below `min_count` that are counted.
@@ -48,8 +52,10 @@ class Ig2VecConfig(msgspec.Struct, frozen=True, kw_only=True):
     sample: float = 1e-3
     alpha: float = 0.05
     min_alpha: float = 1e-4
-    update_alpha: float = 0.01
+    update_alpha: float = 0.05
     update_epochs: int = 1
+    average_passes: float = 4.0
+    shrink_passes: float = 8.0
     min_count: int = 2
     max_accounts: int = 1_000_000
     max_waiting: int = 100_000

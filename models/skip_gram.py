@@ -87,6 +87,12 @@ class SkipGram:
         self._kept = self._kept[rows_n]
         self._size = len(rows_n)
 
+    def shrink(self, rows_m: NDArray[np.int64], factors_m: NDArray[np.float64]) -> None:
+        """Multiply vectors and contexts of rows by their factors."""
+        factors_m1 = factors_m[:, np.newaxis].astype(np.float32)
+        self._vectors[rows_m] *= factors_m1
+        self._contexts[rows_m] *= factors_m1
+
     def draw_by(self, counts_n: NDArray[np.float64]) -> None:
         """Draw negatives by these counts of all rows."""
         # Counts decay, and with a negative exponent the forgotten ones would be drawn most.

@@ -262,7 +262,8 @@ async def test_a_session_with_a_see_fewer_moves_the_unwanted_account(quiet, tmp_
     learner.outbox.sent.clear()
     learner.close_session(("a", "like"), ("b", "like"), ("c", "see_fewer"))
     await learner.until(lambda: learner.finished == 2)
-    assert learner.outbox.accounts() == set("abc")
+    # Others may move with them: their histories were rehearsed.
+    assert learner.outbox.accounts() >= set("abc")
 
 
 # The gate.

@@ -82,6 +82,33 @@ def test_rehearsal_is_bounded() -> None:
     assert sum(map(len, histories.lesson().sentences)) == 200
 
 
+@given(st.integers(1, 12), st.integers(1, 30), st.integers(0, 5))
+def test_nobody_is_rehearsed_again_before_the_others_had_their_turn(
+    others: int, lessons: int, seed: int
+) -> None:
+    histories = Histories(HistoriesConfig(rehearsal=1, company=0, seed=seed))
+    for n in range(others):
+        histories.add(f"w{n}", likes([f"a{n}", f"b{n}"]))
+    histories.take_new()
+    turns: Counter[str] = Counter({f"a{n}": 0 for n in range(others)})
+    for _ in range(lessons):
+        histories.add("v", likes("x"))
+        turns.update(words[0] for words in histories.lesson().sentences if words != ["x"])
+        assert max(turns.values()) - min(turns.values()) <= 1
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(1, 5))
+def test_rehearsal_goes_on_while_viewers_come_and_go(visits: list[int], max_viewers: int) -> None:
+    histories = Histories(HistoriesConfig(rehearsal=50, company=0, max_viewers=max_viewers))
+    for n in visits:
+        histories.add(f"w{n}", likes([f"a{n}", f"b{n}"]))
+        lesson = histories.lesson()
+        # Far more words are wanted than there are: as many histories are read as there are.
+        assert len(lesson.sentences) == 1 + len(histories)
+        held = {word for words in histories.corpus() for word in words}
+        assert {word for words in lesson.sentences for word in words} <= held
+
+
 def test_lessons_are_the_same_for_the_same_seed() -> None:
     def lessons(seed: int) -> list[list[list[str]]]:
         histories = Histories(HistoriesConfig(seed=seed))
