@@ -33,6 +33,25 @@ class EvaluationError(FreshgridError):
     """There is nothing to measure, or it cannot be measured."""
 
 
+def versions_to_measure(
+    artifacts: ArtifactStore, kind: str, version: str | None, against: str | None
+) -> list[str]:
+    """The version to measure, the newest stored if None, and the one to compare it with, if any.
+
+    Raises:
+        EvaluationError: none is stored.
+    """
+    if version is None:
+        stored = artifacts.list(kind)
+        if not stored:
+            raise EvaluationError(
+                f"no version of {kind} is stored in {artifacts.url}; let a learner run, or set "
+                "ARTIFACTS_URL"
+            )
+        version = stored[-1]
+    return [version] if against is None else [version, against]
+
+
 class _Labels(msgspec.Struct):
     account_id: Id
     topics: tuple[str, ...] = ()
@@ -73,25 +92,17 @@ def evaluate_versions(
         EvaluationError: a version cannot be measured.
     """
     artifacts = ArtifactStore(settings.artifacts_url)
-    if version is None:
-        stored = artifacts.list(KIND)
-        if not stored:
-            raise EvaluationError(
-                f"no version of the account vectors is stored in {settings.artifacts_url}; let a "
-                "learner run, or set ARTIFACTS_URL"
-            )
-        version = stored[-1]
-    names = [version] if against is None else [version, against]
+    names = versions_to_measure(artifacts, KIND, version, against)
     sets = [_stored(artifacts, name) for name in names]
     figures = measured(sets, topics)
-    report = {"version": version, **msgspec.to_builtins(figures[0])}
+    report = {"version": names[0], **msgspec.to_builtins(figures[0])}
     if against is not None:
         report["against"] = {"version": against, **msgspec.to_builtins(figures[1])}
         try:
             report["drift"] = msgspec.to_builtins(drift(sets[1], sets[0]))
             decision = decide(figures[0], figures[1], MARGIN)
         except (QualityError, GateError) as error:
-            raise EvaluationError(f"{version} cannot be compared with {against}: {error}") from (
+            raise EvaluationError(f"{names[0]} cannot be compared with {against}: {error}") from (
                 error
             )
         report["promote"], report["reason"] = decision.promote, decision.reason

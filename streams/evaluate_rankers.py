@@ -23,7 +23,7 @@ from models.impressions import ServedFeaturesError
 from models.ranker_bundle import RankerBundle
 from models.ranker_gate import measurable
 from models.ranker_quality import ranker_quality
-from streams.evaluate import EvaluationError
+from streams.evaluate import EvaluationError, versions_to_measure
 from streams.recorded_examples import recorded_examples, stream_start
 from streams.versions import RANKERS
 
@@ -45,19 +45,11 @@ def evaluate_stored(
         EvaluationError: there is too little to measure on.
     """
     artifacts = ArtifactStore(settings.artifacts_url)
-    if version is None:
-        stored = artifacts.list(RANKERS)
-        if not stored:
-            raise EvaluationError(
-                f"no version of the rankers is stored in {settings.artifacts_url}; let a learner "
-                "run, or set ARTIFACTS_URL"
-            )
-        version = stored[-1]
-    names = [version] if against is None else [version, against]
+    names = versions_to_measure(artifacts, RANKERS, version, against)
     bundles = [_stored(artifacts, name) for name in names]
     newest_ts = max(bundle.trained_ts for bundle in bundles)
     unseen = examples.take(np.flatnonzero(examples.ts_n > newest_ts))
-    report = _report(version, bundles[0], unseen)
+    report = _report(names[0], bundles[0], unseen)
     if against is not None:
         report["against"] = _report(against, bundles[1], unseen)
     return report

@@ -61,7 +61,7 @@ def test_versions_are_compared_on_the_same_accounts_and_judged(
 
 
 def test_what_is_not_there_is_one_sentence(config: Settings, model: Ig2Vec) -> None:
-    with pytest.raises(EvaluationError, match="no version of the account vectors is stored"):
+    with pytest.raises(EvaluationError, match="no version of ig2vec is stored"):
         evaluate_versions(config, TOPICS, None, None)
     version = stored(config, model)
     with pytest.raises(ArtifactMissingError, match="nothing"):
