@@ -7,13 +7,14 @@ step for all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import UNKNOWN, Columns, Ids, Rows, TopRows, hash_id
+from models.columns import UNKNOWN, Columns, Rows, TopRows, hash_id
 from models.events import Account, Media
+from models.ids import Ids
 
 #: A batch of at least this many media, and this share of all, rebuilds the links by one sort.
 _BULK = 2048
@@ -34,7 +35,7 @@ class Catalog:
         self._topics = Ids()
         self._languages = Ids()
         for names in (self._topics, self._languages):
-            names.add("")  # Code 0: none.
+            names.intern([""])  # Code 0: none.
         self._m = Columns(
             author=(np.int32, UNKNOWN),
             created_ts=(np.int64, 0),
@@ -164,7 +165,7 @@ class Catalog:
 
     # Ids and rows.
 
-    def media_rows(self, ids: Sequence[str]) -> Rows:
+    def media_rows(self, ids: Collection[str]) -> Rows:
         """Rows of media, −1 for an unknown id."""
         return self._media.rows(ids)
 
@@ -172,7 +173,7 @@ class Catalog:
         """Ids of media rows."""
         return self._media.names(rows)
 
-    def author_rows(self, ids: Sequence[str]) -> Rows:
+    def author_rows(self, ids: Collection[str]) -> Rows:
         """Rows of accounts, −1 for an unknown id."""
         return self._accounts.rows(ids)
 
@@ -205,8 +206,7 @@ class Catalog:
     def intern_accounts(self, ids: Sequence[str]) -> Rows:
         """Rows of accounts, new ones for ids not seen before."""
         known = len(self._accounts)
-        add = self._accounts.add
-        rows = np.fromiter((add(name) for name in ids), np.int32, len(ids))
+        rows = self._accounts.intern(ids)
         if len(self._accounts) > known:
             self._a.grow(len(self._accounts))
             self._a["hash"][known:] = [
@@ -217,8 +217,7 @@ class Catalog:
     def intern_media(self, ids: Sequence[str]) -> Rows:
         """Rows of media, new ones (deleted until the catalogue brings them) for unknown ids."""
         known = len(self._media)
-        add = self._media.add
-        rows = np.fromiter((add(name) for name in ids), np.int32, len(ids))
+        rows = self._media.intern(ids)
         if len(self._media) > known:
             self._m.grow(len(self._media))
             self._m["hash"][known:] = [
@@ -341,7 +340,7 @@ class Catalog:
     @staticmethod
     def _codes(names: Ids, hashes: Columns, values: list[str]) -> Rows:
         known = len(names)
-        codes = np.fromiter((names.add(value) for value in values), np.int32, len(values))
+        codes = names.intern(values)
         if len(names) > known:
             hashes.grow(len(names))
             hashes["hash"][known:] = [hash_id(names[row]) for row in range(known, len(names))]

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.author_counters import POSITIVE, author_counters
+from models.catalog import Catalog
 from models.columns import UNKNOWN, Rows, hash_id
 from models.events import Action, Relation
-from models.viewer_state import (
-    FoldConfig,
-    ViewerState,
-    history,
-    related_authors,
-)
+from models.lane_reading import read_actions
+from models.viewer_state import FoldConfig, ViewerState, related_authors, suppressed_media
 from models.world import World
-
-#: What counts as a positive for vectors and similarities.
-POSITIVE = (Action.LIKE, Action.SAVE, Action.LONG_VIEW)
 
 
 @dataclass(frozen=True)
@@ -67,36 +62,60 @@ class ViewerContext:
         world: World,
         now_ms: int,
         fold: FoldConfig | None = None,
-    ) -> ViewerContext:
-        """The view of `state` at `now_ms`; an empty state is a viewer without history.
+    ) -> Self:
+        """One viewer's; see :meth:`from_states`."""
+        return cls.from_states([(viewer_id, state)], world, now_ms, fold)[0]
+
+    @classmethod
+    def from_states(
+        cls,
+        viewers: Sequence[tuple[str, ViewerState]],
+        world: World,
+        now_ms: int,
+        fold: FoldConfig | None = None,
+    ) -> list[Self]:
+        """What the states tell at `now_ms`; an empty one is that of a viewer without history.
 
         Args:
-            fold: the settings the state was folded with (its half-life is needed for reading).
+            viewers: ids and states.
+            fold: the settings the states were folded with (its half-life is needed for reading).
         """
         catalog = world.catalog
-        known = history(state)
-        done = known.done[::-1]
-        n = len(done)
-        media_e = catalog.media_rows([e.media_id for e in done])
-        author_e = catalog.author_rows([e.author_id for e in done])
-        action_e = np.fromiter((e.action for e in done), np.int8, n)
-        ts_e = np.fromiter((e.ts for e in done), np.int64, n)
+        states = [state for _, state in viewers]
+        done = read_actions(states)
+        media_e = catalog.media_rows(done.media_ids)
+        author_e = catalog.author_rows(done.author_ids)
+        own_v = catalog.author_rows([viewer_id for viewer_id, _ in viewers]).tolist()
         half_life_ms = (fold or FoldConfig()).half_life_ms
-        return cls(
-            viewer_id=viewer_id,
-            viewer_hash=hash_id(viewer_id),
-            reflects_ts=state.reflects_ts(),
-            media_e=media_e,
-            author_e=author_e,
-            action_e=action_e,
-            ts_e=ts_e,
-            suppressed=_known(catalog.media_rows(list(known.suppressed))),
-            seen=_known(np.append(media_e, catalog.media_rows(known.older))),
-            followed=_authors(world, related_authors(state, Relation.FOLLOW)),
-            blocked=_authors(world, related_authors(state, Relation.BLOCK, Relation.MUTE)),
-            own_author=int(catalog.author_rows([viewer_id])[0]),
-            **_counters(state, world, (author_e, action_e, ts_e), now_ms, half_life_ms),
-        )
+        counters = author_counters(states, done, author_e, catalog, now_ms, half_life_ms)
+        contexts = []
+        for at, ((viewer_id, state), span) in enumerate(zip(viewers, done.spans, strict=True)):
+            media, action = media_e[span], done.action_e[span]
+            if state.suppressed or done.undid[at]:
+                suppressed = catalog.media_rows(suppressed_media(state))
+            else:
+                suppressed = media[action == Action.SEE_FEWER]
+            older = catalog.media_rows(list(state.older.media_ids()))
+            contexts.append(
+                cls(
+                    viewer_id=viewer_id,
+                    viewer_hash=hash_id(viewer_id),
+                    reflects_ts=state.reflects_ts(),
+                    media_e=media,
+                    author_e=author_e[span],
+                    action_e=action,
+                    ts_e=done.ts_e[span],
+                    suppressed=_known(suppressed),
+                    seen=_known(np.append(media, older)),
+                    followed=_authors(catalog, related_authors(state, Relation.FOLLOW)),
+                    blocked=_authors(
+                        catalog, related_authors(state, Relation.BLOCK, Relation.MUTE)
+                    ),
+                    own_author=own_v[at],
+                    **counters[at]._asdict(),
+                )
+            )
+        return contexts
 
     def events_of(self, actions: Iterable[Action], most: int) -> NDArray[np.int64]:
         """Positions of the newest `most` events with one of `actions` and a known author."""
@@ -124,55 +143,13 @@ class ViewerContext:
 
 def _known(rows: Rows) -> Rows:
     """The known ones, each once, ascending."""
+    if not len(rows):
+        return rows
     rows = np.sort(rows[rows != UNKNOWN])
     first_n = np.ones(len(rows), np.bool_)
     np.not_equal(rows[1:], rows[:-1], out=first_n[1:])
     return rows[first_n]
 
 
-def _authors(world: World, ids: set[str]) -> Rows:
-    return _known(world.catalog.author_rows(list(ids)))
-
-
-def _counters(
-    state: ViewerState,
-    world: World,
-    done: tuple[Rows, NDArray[np.int8], NDArray[np.int64]],
-    now_ms: int,
-    half_life_ms: int,
-) -> dict[str, Any]:
-    """Decayed counts and newest times per author: the lanes' actions and the residue's counters."""
-    author_e, action_e, ts_e = done
-    residue_rows: list[int] = []
-    actions: list[int] = []
-    weights: list[float] = []
-    newest: list[int] = []
-    if state.authors:
-        rows = world.catalog.author_rows(list(state.authors)).tolist()
-        for row, counters in zip(rows, state.authors.values(), strict=True):
-            for action, counter in counters.items():
-                if counter.count > 0:  # Not if every action was undone.
-                    residue_rows.append(row)
-                    actions.append(action)
-                    weights.append(counter.decayed(now_ms, half_life_ms))
-                    newest.append(counter.last_ts)
-    row_c = np.concatenate([author_e, np.array(residue_rows, author_e.dtype)])
-    action_c = np.concatenate([action_e, np.array(actions, np.int8)]).astype(np.intp)
-    ts_c = np.concatenate([ts_e, np.array(newest, np.int64)])
-    age_e = (ts_e - now_ms) / half_life_ms
-    weight_c = np.concatenate([np.exp2(age_e), np.array(weights, np.float64)])
-
-    known = row_c != UNKNOWN
-    authors, at_c = np.unique(row_c[known], return_inverse=True)
-    size = len(authors) * len(Action)
-    cell_c = at_c * len(Action) + action_c[known]
-    last = np.zeros(size, np.int64)
-    np.maximum.at(last, cell_c, ts_c[known])
-    last_c5 = last.reshape(len(authors), len(Action))
-    return {
-        "counter_authors": authors,
-        "counters_c5": np.bincount(cell_c, weight_c[known], size).reshape(last_c5.shape),
-        "last_positive_c": last_c5[:, POSITIVE].max(axis=1, initial=0),
-        "last_see_fewer_c": last_c5[:, Action.SEE_FEWER],
-        "totals_5": np.bincount(action_c, weight_c, len(Action)),
-    }
+def _authors(catalog: Catalog, ids: set[str]) -> Rows:
+    return _known(catalog.author_rows(ids))

@@ -188,10 +188,9 @@ class Explorer:
     ) -> Found:
         """Candidates of viewers of one arm; `served` is of the only one."""
         fold = self._settings.fold_config()
-        viewers = [
-            ViewerContext.from_state(viewer_id, state, self._world, now, fold)
-            for viewer_id, state in zip(viewer_ids, states, strict=True)
-        ]
+        viewers = ViewerContext.from_states(
+            list(zip(viewer_ids, states, strict=True)), self._world, now, fold
+        )
         treatment = self._treatment_of(viewer_ids[0])
         query = self._queries.of(treatment.query)
         already = None if served is None else [served]
