@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from itertools import pairwise
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,13 @@ from models.author_counters import POSITIVE, author_counters
 from models.catalog import Catalog
 from models.columns import UNKNOWN, Rows, hash_id
 from models.events import Action, Relation
-from models.lane_reading import read_actions
+from models.lane_reading import Actions, read_actions
 from models.viewer_state import FoldConfig, ViewerState, related_authors, suppressed_media
 from models.world import World
+
+Positions = NDArray[np.int64]
+
+_NONE: Final[Rows] = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class ViewerContext:
     Attributes:
         reflects_ts: event time in ms of the newest thing known, 0 for a new viewer.
         media_e, author_e, action_e, ts_e: the actions not undone, newest first (rows −1 unknown).
+        by_action: of each action the positions of its events whose author is known.
         suppressed: media rows the viewer wants fewer of.
         seen: media rows viewed or acted on.
         followed, blocked: author rows; blocked includes muted ones.
@@ -43,6 +49,7 @@ class ViewerContext:
     author_e: Rows
     action_e: NDArray[np.int8]
     ts_e: NDArray[np.int64]
+    by_action: Sequence[Positions]
     suppressed: Rows
     seen: Rows
     followed: Rows
@@ -88,47 +95,44 @@ class ViewerContext:
         own_v = catalog.author_rows([viewer_id for viewer_id, _ in viewers]).tolist()
         half_life_ms = (fold or FoldConfig()).half_life_ms
         counters = author_counters(states, done, author_e, catalog, now_ms, half_life_ms)
+        older = [list(state.older.media_ids()) for state in states]
+        older_n = catalog.media_rows([media_id for ids in older for media_id in ids])
+        viewer_e = np.repeat(np.arange(len(states)), [s.stop - s.start for s in done.spans])
+        viewer_n = np.repeat(np.arange(len(states)), [len(ids) for ids in older])
+        seen = _distinct(np.append(viewer_e, viewer_n), np.append(media_e, older_n), len(states))
+        unwanted_e = done.action_e == Action.SEE_FEWER
+        suppressed = _distinct(viewer_e[unwanted_e], media_e[unwanted_e], len(states))
+        by_action = _by_action(done, viewer_e, author_e != UNKNOWN)
         contexts = []
         for at, ((viewer_id, state), span) in enumerate(zip(viewers, done.spans, strict=True)):
-            media, action = media_e[span], done.action_e[span]
             if state.suppressed or done.undid[at]:
-                suppressed = catalog.media_rows(suppressed_media(state))
-            else:
-                suppressed = media[action == Action.SEE_FEWER]
-            older = catalog.media_rows(list(state.older.media_ids()))
+                suppressed[at] = _known(catalog.media_rows(suppressed_media(state)))
             contexts.append(
                 cls(
                     viewer_id=viewer_id,
                     viewer_hash=hash_id(viewer_id),
                     reflects_ts=state.reflects_ts(),
-                    media_e=media,
+                    media_e=media_e[span],
                     author_e=author_e[span],
-                    action_e=action,
+                    action_e=done.action_e[span],
                     ts_e=done.ts_e[span],
-                    suppressed=_known(suppressed),
-                    seen=_known(np.append(media, older)),
-                    followed=_authors(catalog, related_authors(state, Relation.FOLLOW)),
-                    blocked=_authors(
-                        catalog, related_authors(state, Relation.BLOCK, Relation.MUTE)
-                    ),
+                    by_action=by_action[at],
+                    suppressed=suppressed[at],
+                    seen=seen[at],
+                    followed=_authors(catalog, state, Relation.FOLLOW),
+                    blocked=_authors(catalog, state, Relation.BLOCK, Relation.MUTE),
                     own_author=own_v[at],
                     **counters[at]._asdict(),
                 )
             )
         return contexts
 
-    def events_of(self, actions: Iterable[Action], most: int) -> NDArray[np.int64]:
+    def events_of(self, actions: Iterable[Action], most: int) -> Positions:
         """Positions of the newest `most` events with one of `actions` and a known author."""
-        of = [self._by_action[action] for action in actions]
+        of = [self.by_action[action] for action in actions]
         return of[0][:most] if len(of) == 1 else np.sort(np.concatenate(of))[:most]
 
-    @cached_property
-    def _by_action(self) -> list[NDArray[np.int64]]:
-        """Positions of the events of each action with a known author."""
-        action_e = np.where(self.author_e == UNKNOWN, UNKNOWN, self.action_e)
-        return [(action_e == action).nonzero()[0] for action in Action]
-
-    def positives(self, most: int) -> NDArray[np.int64]:
+    def positives(self, most: int) -> Positions:
         """Positions of the newest likes, saves and long views."""
         return self._positives[:most]
 
@@ -136,20 +140,42 @@ class ViewerContext:
     def _positives(self) -> NDArray[np.int64]:
         return self.events_of(POSITIVE, len(self.ts_e))
 
-    def see_fewers(self, most: int) -> NDArray[np.int64]:
+    def see_fewers(self, most: int) -> Positions:
         """Positions of the newest see-fewers."""
         return self.events_of((Action.SEE_FEWER,), most)
 
 
+def _by_action(
+    done: Actions, viewer_e: Positions, known_e: NDArray[np.bool_]
+) -> list[list[Positions]]:
+    """Of each viewer and action the positions of the known ones within the viewer's."""
+    known = known_e.nonzero()[0]
+    group_k = viewer_e[known] * len(Action) + done.action_e[known]
+    grouped = known[group_k.argsort(kind="stable")]
+    start_v = np.array([span.start for span in done.spans])
+    place_k = grouped - start_v[viewer_e[grouped]]
+    ends = np.bincount(group_k, minlength=len(done.spans) * len(Action)).cumsum().tolist()
+    groups = [place_k[start:end] for start, end in pairwise([0, *ends])]
+    return [groups[at : at + len(Action)] for at in range(0, len(groups), len(Action))]
+
+
+def _distinct(viewer_n: Positions, row_n: Rows, viewers: int) -> list[Rows]:
+    """The known rows of each viewer, each once, ascending."""
+    known_n = row_n != UNKNOWN
+    pair_n = np.sort(viewer_n[known_n] << 32 | row_n[known_n])
+    first_n = np.ones(len(pair_n), np.bool_)
+    np.not_equal(pair_n[1:], pair_n[:-1], out=first_n[1:])
+    pair_n = pair_n[first_n]
+    rows = pair_n.astype(np.int32)  # The lower half.
+    bounds = pair_n.searchsorted(np.arange(viewers + 1) << 32).tolist()
+    return [rows[start:end] for start, end in pairwise(bounds)]
+
+
+def _authors(catalog: Catalog, state: ViewerState, *relations: Relation) -> Rows:
+    if not state.relations:
+        return _NONE
+    return _known(catalog.author_rows(related_authors(state, *relations)))
+
+
 def _known(rows: Rows) -> Rows:
-    """The known ones, each once, ascending."""
-    if not len(rows):
-        return rows
-    rows = np.sort(rows[rows != UNKNOWN])
-    first_n = np.ones(len(rows), np.bool_)
-    np.not_equal(rows[1:], rows[:-1], out=first_n[1:])
-    return rows[first_n]
-
-
-def _authors(catalog: Catalog, ids: set[str]) -> Rows:
-    return _known(catalog.author_rows(ids))
+    return np.unique(rows[rows != UNKNOWN])
