@@ -111,7 +111,7 @@ class Execution:
         for start, end, of_viewer in zip(bounds, bounds[1:], of_v, strict=False):
             if end > start and len(of_viewer):
                 marks[of_viewer] = True
-                found_n[start:end] = marks[row_n[start:end]]
+                found_n[start:end] = marks.take(row_n[start:end])
                 marks[of_viewer] = False
         return found_n
 
@@ -142,7 +142,7 @@ class Execution:
             if rather_n is not None:
                 rather = rather_n[span][::-1]
                 places[value[rather]] = at[rather]
-            first_n[span] = places[value_n[span]]
+            first_n[span] = places.take(value_n[span])
         return first_n
 
     def distinct(self, rows: ColumnSet) -> ColumnSet:
@@ -155,5 +155,5 @@ class Execution:
             return rows.row_n
         # Filters ask for those of one set one after the other.
         if self._authors is None or self._authors[0] is not rows:
-            self._authors = rows, self.world.catalog.author_n[rows.row_n]
+            self._authors = rows, self.world.catalog.author_n.take(rows.row_n)
         return self._authors[1]

@@ -84,12 +84,12 @@ class ColumnSet:
             rows = rows.nonzero()[0]
         return ColumnSet(
             self.type,
-            self.viewer_n[rows],
-            self.row_n[rows],
-            self.source_n[rows],
-            self.seed_n[rows],
-            self.score_n[rows],
-            self.rank_n[rows],
+            self.viewer_n.take(rows),
+            self.row_n.take(rows),
+            self.source_n.take(rows),
+            self.seed_n.take(rows),
+            self.score_n.take(rows),
+            self.rank_n.take(rows),
             _at(self.columns, rows),
         )
 
@@ -101,7 +101,10 @@ class ColumnSet:
         """The rows where `keep_n` is true, of each viewer the first `most` of them."""
         rows = keep_n.nonzero()[0]
         if most is not None:
-            rows = rows[:most] if viewers == 1 else rows[turns(self.viewer_n[rows]) < most]
+            if viewers == 1:
+                rows = rows[:most]
+            else:
+                rows = rows[places(self.viewer_n.take(rows)) < most]
         return self if len(rows) == len(self) else self.take(rows)
 
     def scored(self, score_n: NDArray[np.float32]) -> ColumnSet:
@@ -112,7 +115,7 @@ class ColumnSet:
         """The same rows, ranked in their present order."""
         return ColumnSet(
             self.type, self.viewer_n, self.row_n, self.source_n, self.seed_n, self.score_n,
-            turns(self.viewer_n), self.columns,
+            places(self.viewer_n), self.columns,
         )  # fmt: skip
 
     def from_source(self, code: int) -> ColumnSet:
@@ -139,15 +142,15 @@ class ColumnSet:
             row_n: rows of the new set.
             seed_n, score_n: those of the row it comes from where left out.
         """
-        viewer_n = self.viewer_n[at_n]
+        viewer_n = self.viewer_n.take(at_n)
         return ColumnSet(
             to,
             viewer_n,
             row_n,
-            self.source_n[at_n],
-            self.seed_n[at_n] if seed_n is None else seed_n,
-            self.score_n[at_n] if score_n is None else score_n.astype(np.float32, copy=False),
-            turns(viewer_n),
+            self.source_n.take(at_n),
+            self.seed_n.take(at_n) if seed_n is None else seed_n,
+            self.score_n.take(at_n) if score_n is None else score_n.astype(np.float32, copy=False),
+            places(viewer_n),
             _at(self.columns, at_n),
         )
 
@@ -180,7 +183,7 @@ class ColumnSet:
         """The first `most` rows of each viewer."""
         if viewers == 1:
             return self if len(self) <= most else self.take(np.arange(most))
-        return self.where(turns(self.viewer_n) < most)
+        return self.where(places(self.viewer_n) < most)
 
 
 _NONE: Final = np.empty(0, np.int32)
@@ -241,6 +244,47 @@ def by_viewer(viewer_n: NDArray[np.int32]) -> Positions | None:
         return None
     # Small integers are sorted by counting.
     return np.argsort(viewer_n.astype(np.uint16), kind="stable")
+
+
+def places(viewer_n: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Position of each row among its viewer's, from 0; viewers ascend."""
+    at_n = np.arange(len(viewer_n), dtype=np.int32)
+    if not len(at_n) or viewer_n[0] == viewer_n[-1]:
+        return at_n
+    begin_v = viewer_n.searchsorted(np.arange(viewer_n[-1] + 1)).astype(np.int32)
+    at_n -= begin_v.take(viewer_n)
+    return at_n
+
+
+def best_first(viewer_n: NDArray[np.int32], score_n: NDArray[np.float32]) -> Positions:
+    """The order by viewer and then by score, highest first; equal scores stay as they stand."""
+    # Floats of one sign compare as their bits do, those below 0 the other way round.
+    bits_n = (np.float32(0.0) - score_n).view(np.int32)
+    bits_n ^= (bits_n >> 31) & np.int32(0x7FFFFFFF)
+    return order_by(viewer_n, bits_n.astype(np.int64) + (1 << 31))
+
+
+def order_by(*keys: NDArray[np.integer]) -> Positions:
+    """The order by the first key, then by the second and so on; equal rows stay as they stand.
+
+    Args:
+        keys: whole numbers from 0, as many of each as there are rows, at least one.
+    """
+    n = len(keys[0])
+    widths = [int(key_n.max()).bit_length() for key_n in keys]
+    width = (n - 1).bit_length()
+    if sum(widths) + width > 63:
+        return np.lexsort(keys[::-1])
+    # Packed into one number with their position, rows are sorted without looking anything up.
+    packed_n = keys[0].astype(np.int64)
+    for key_n, bits in zip(keys[1:], widths[1:], strict=True):
+        packed_n <<= bits
+        packed_n |= key_n
+    packed_n <<= width
+    packed_n |= np.arange(n)
+    packed_n.sort()
+    packed_n &= (1 << width) - 1
+    return packed_n
 
 
 def turns(group_n: NDArray[np.integer]) -> NDArray[np.int32]:

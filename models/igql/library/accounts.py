@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count, named
-from models.igql.sets import ColumnSet, by_viewer
+from models.igql.sets import ColumnSet, best_first
 
 #: Neighbours of one seed at most: farther ones are hardly like it. So many are always asked for,
 #: because the cache of neighbours keeps lists of one length.
@@ -78,14 +77,8 @@ def account_nn(execution: Execution, seeds: ColumnSet, arguments: Arguments) -> 
         seed_n=seeds.seed_n[seed_at],
         score_n=cosine_nk[seed_at, column],
     )
-    found = found.take(_best_first(found))
+    found = found.take(best_first(found.viewer_n, found.score_n))
     return execution.distinct(found).first(most, len(execution.viewers)).ranked()
-
-
-def _best_first(rows: ColumnSet) -> NDArray[np.int64]:
-    order_n = np.argsort(-rows.score_n, kind="stable")
-    again = by_viewer(rows.viewer_n[order_n])
-    return order_n if again is None else order_n[again]
 
 
 @operators.register(

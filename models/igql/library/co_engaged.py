@@ -8,7 +8,7 @@ from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
-from models.igql.sets import ColumnSet
+from models.igql.sets import ColumnSet, best_first
 
 
 @operators.register(
@@ -27,7 +27,7 @@ def co_engaged(execution: Execution, media: ColumnSet, arguments: Arguments) -> 
         execution.note("nothing was acted on together with these media")
         return ColumnSet.empty(SetType.MEDIA)
     score_n = score_nk[at_n, column_n]
-    order_n = np.lexsort((-score_n, media.viewer_n[at_n]))
+    order_n = best_first(media.viewer_n[at_n], score_n)
     at_n, column_n = at_n[order_n], column_n[order_n]
     found = media.derive(
         at_n, SetType.MEDIA, near_nk[at_n, column_n], score_n=score_nk[at_n, column_n]

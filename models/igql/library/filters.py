@@ -55,7 +55,7 @@ def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask
         (catalog.misinformation_n, arguments["misinformation"]),
     ):
         if threshold is not None:
-            keep_n &= of[rows] <= np.float32(threshold)
+            keep_n &= of.take(rows) <= np.float32(threshold)
     if arguments["language"] is not None:
         keep_n &= catalog.language_n[rows] == catalog.language_code(arguments["language"])
     if arguments["max_age_hours"] is not None:
@@ -127,7 +127,8 @@ def _own(viewer: ViewerContext, newest: int) -> Rows:
 def _available(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     catalog, rows = execution.world.catalog, media.row_n
     # A media only referred to has no author, and is deleted too.
-    return ~(catalog.deleted_n[rows] | catalog.hidden_account_a[execution.authors(media)])
+    hidden_n = catalog.hidden_account_a.take(execution.authors(media))
+    return ~(catalog.deleted_n.take(rows) | hidden_n)
 
 
 def _not_served(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:

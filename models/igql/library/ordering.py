@@ -24,7 +24,7 @@ from models.igql.registry import (
     named,
     number,
 )
-from models.igql.sets import Bound, ColumnSet, turns
+from models.igql.sets import Bound, ColumnSet, best_first, order_by, places, turns
 
 #: Rankers by the name that a query gives: the first pass of the live rankers, or no model at all.
 MODELS: Final = ("default", "source_score")
@@ -79,7 +79,7 @@ def rank(execution: Execution, media: ColumnSet, arguments: Arguments) -> Column
             score_n[span] = world.rankers.first.score(features)
         np.nan_to_num(score_n, copy=False, nan=-1e30, posinf=1e30, neginf=-1e30)
         media = media.scored(score_n)
-    return media.take(np.lexsort((-media.score_n, media.viewer_n)))
+    return media.take(best_first(media.viewer_n, media.score_n)) if len(media) else media
 
 
 @operators.register(
@@ -114,15 +114,15 @@ def diversify_by(execution: Execution, media: ColumnSet, arguments: Arguments) -
     first_n = execution.first_places(media, value_n)
     turn_n = _turns(first_n)
     if arguments["method"] == "round_robin":
-        key_n = (turn_n.astype(np.int64) << 24) + first_n
+        order_n = order_by(media.viewer_n, turn_n, first_n)
     else:
-        at_n = turns(media.viewer_n)
+        at_n = places(media.viewer_n)
         size_v = np.bincount(media.viewer_n)
         back_n = 0.1 * arguments["strength"] * size_v[media.viewer_n]
         # Positions are apart by 1, so whole steps of a thousandth keep their order.
         key_n = np.rint(1000.0 * (at_n + back_n * turn_n)).astype(np.int64)
-    key_n += media.viewer_n.astype(np.int64) << 48
-    return media.take(np.argsort(key_n, kind="stable"))
+        order_n = order_by(media.viewer_n, key_n)
+    return media.take(order_n)
 
 
 def _turns(first_n: NDArray[np.int32]) -> NDArray[np.int32]:
