@@ -6,15 +6,15 @@ from typing import Final
 
 import numpy as np
 
+from models.account_space import NEIGHBOURS
 from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count, named
 from models.igql.sets import ColumnSet, best_first
 
-#: Neighbours of one seed at most: farther ones are hardly like it. So many are always asked for,
-#: because the cache of neighbours keeps lists of one length.
-MOST_PER_SEED: Final = 64
+#: Neighbours of one seed at most: farther ones are hardly like it.
+MOST_PER_SEED: Final = NEIGHBOURS
 
 
 @operators.register(
@@ -61,9 +61,7 @@ def account_nn(execution: Execution, seeds: ColumnSet, arguments: Arguments) -> 
     most = arguments["max_num_to_retrieve"]
     seeds_v = np.bincount(seeds.viewer_n)
     each_n = np.minimum(-(-most // np.maximum(seeds_v, 1)), MOST_PER_SEED)[seeds.viewer_n]
-    near_nk, cosine_nk = space.neighbours_of(seeds.row_n, MOST_PER_SEED)
-    most_of_one = int(each_n.max(initial=0))
-    near_nk, cosine_nk = near_nk[:, :most_of_one], cosine_nk[:, :most_of_one]
+    near_nk, cosine_nk = space.neighbours_of(seeds.row_n, int(each_n.max(initial=0)))
     # Each seed gives as many as its viewer's share, however many others' seeds give.
     usable_nk = (near_nk != UNKNOWN) & (np.arange(near_nk.shape[1]) < each_n[:, None])
     seed_at, column = np.nonzero(usable_nk)
