@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.columns import Rows
 from models.igql.registry import SetType
-from models.igql.sets import ColumnSet, Mask
+from models.igql.sets import ColumnSet, Mask, first_of_each
 from models.viewer_context import ViewerContext
 from models.world import World
 
@@ -18,25 +18,16 @@ from models.world import World
 class Scratch:
     """Tables over rows that are kept between executions, so that nothing as large as the
     catalogue is allocated for one viewer.
-
-    ``marks`` is false everywhere between two uses; ``places`` holds what the last use left.
     """
 
     def __init__(self) -> None:
         self._marks = np.zeros(0, np.bool_)
-        self._places = np.zeros(0, np.int32)
 
     def marks(self, size: int) -> Mask:
         """A mask of at least `size` rows, all false: leave it so."""
         if len(self._marks) < size:
             self._marks = np.zeros(2 * size, np.bool_)
         return self._marks
-
-    def places(self, size: int) -> NDArray[np.int32]:
-        """A table of at least `size` rows; read only what you wrote."""
-        if len(self._places) < size:
-            self._places = np.zeros(2 * size, np.int32)
-        return self._places
 
 
 class Execution:
@@ -115,39 +106,10 @@ class Execution:
                 marks[of_viewer] = False
         return found_n
 
-    def first_places(
-        self, rows: ColumnSet, value_n: NDArray[np.integer], rather_n: Mask | None = None
-    ) -> NDArray[np.int32]:
-        """For each row the position of the first row of its viewer with the same value.
-
-        Args:
-            value_n: whole numbers from −1 on.
-            rather_n: rows that count as first before all others.
-        """
-        n = len(rows)
-        if n == 0:
-            return np.empty(0, np.int32)
-        first_n = np.empty(n, np.int32)
-        most = int(value_n.max())
-        if most >= 1 << 24:
-            # Hashes and the like: too far apart for a table.
-            value_n = np.unique(value_n, return_inverse=True)[1]
-            most = n
-        places = self._scratch.places(most + 2)
-        at_n = np.arange(n, dtype=np.int32)
-        for _, span in self.each(rows):
-            # Of several writes to one place the last one stays, so write from the end.
-            value, at = value_n[span][::-1], at_n[span][::-1]
-            places[value] = at
-            if rather_n is not None:
-                rather = rather_n[span][::-1]
-                places[value[rather]] = at[rather]
-            first_n[span] = places.take(value_n[span])
-        return first_n
-
     def distinct(self, rows: ColumnSet) -> ColumnSet:
         """Each row of a viewer once, where it comes first."""
-        return rows.where(self.first_places(rows, rows.row_n) == np.arange(len(rows)))
+        first_n = first_of_each(rows.viewer_n, rows.row_n)
+        return rows if len(first_n) == len(rows) else rows.take(first_n)
 
     def authors(self, rows: ColumnSet) -> Rows:
         """Account row of each media's author, −1 where unknown; accounts are their own."""

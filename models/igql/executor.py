@@ -180,7 +180,7 @@ class _Run:
                 weights = [weight for weight, _ in node.branches]
                 if not any(w for w, part in zip(weights, parts, strict=True) if len(part)):
                     execution.note("no branch with a weight brought anything")
-                found = blend(execution, parts, weights, node.cut)
+                found = blend(len(execution.viewers), parts, weights, node.cut)
                 report.rows_in = sum(map(len, parts))
                 report.microseconds = (self._clock() - started) * 1e6
                 report.notes, execution.notes = execution.notes, []

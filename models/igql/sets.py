@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.columns import UNKNOWN, Rows
 from models.igql.registry import SetType
+from models.igql.sorting import Sorted, falling
 
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.integer]
@@ -101,10 +102,9 @@ class ColumnSet:
         """The rows where `keep_n` is true, of each viewer the first `most` of them."""
         rows = keep_n.nonzero()[0]
         if most is not None:
-            if viewers == 1:
-                rows = rows[:most]
-            else:
-                rows = rows[places(self.viewer_n.take(rows)) < most]
+            begin_v = rows.searchsorted(self.bounds(viewers))
+            if np.diff(begin_v).max(initial=0) > most:
+                rows = rows.take(first_of_runs(begin_v, most))
         return self if len(rows) == len(self) else self.take(rows)
 
     def scored(self, score_n: NDArray[np.float32]) -> ColumnSet:
@@ -177,13 +177,13 @@ class ColumnSet:
         """Where each viewer's rows begin, and at the end their number; (viewers + 1)."""
         if viewers == 1:
             return np.array([0, len(self)])
-        return np.searchsorted(self.viewer_n, np.arange(viewers + 1))
+        return self.viewer_n.searchsorted(np.arange(viewers + 1))
 
     def first(self, most: int, viewers: int) -> ColumnSet:
         """The first `most` rows of each viewer."""
-        if viewers == 1:
-            return self if len(self) <= most else self.take(np.arange(most))
-        return self.where(places(self.viewer_n) < most)
+        begin_v = self.bounds(viewers)
+        few = np.diff(begin_v).max(initial=0) <= most
+        return self if few else self.take(first_of_runs(begin_v, most))
 
 
 _NONE: Final = np.empty(0, np.int32)
@@ -194,13 +194,20 @@ _EMPTY: Final = {
 
 
 def concatenate(parts: Sequence[ColumnSet]) -> ColumnSet:
-    """All rows of all parts (one type), ordered by viewer and then by part.
+    """All rows of all parts (one type), ordered by viewer and then by part."""
+    rows = joined(parts)
+    order_n = by_viewer(rows.viewer_n)
+    return rows if order_n is None else rows.take(order_n)
+
+
+def joined(parts: Sequence[ColumnSet]) -> ColumnSet:
+    """The rows of one part behind those of the other, in no order of viewers.
 
     A column bound in some parts only is missing, as −1, in the others' rows.
     """
     if len(parts) == 1:
         return parts[0]
-    joined = ColumnSet(
+    return ColumnSet(
         parts[0].type,
         np.concatenate([part.viewer_n for part in parts]),
         np.concatenate([part.row_n for part in parts]),
@@ -210,8 +217,6 @@ def concatenate(parts: Sequence[ColumnSet]) -> ColumnSet:
         np.concatenate([part.rank_n for part in parts]),
         _joined(parts),
     )
-    order_n = by_viewer(joined.viewer_n)
-    return joined if order_n is None else joined.take(order_n)
 
 
 def _at(columns: Columns, rows: Positions | Mask) -> Columns:
@@ -258,33 +263,27 @@ def places(viewer_n: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def best_first(viewer_n: NDArray[np.int32], score_n: NDArray[np.float32]) -> Positions:
     """The order by viewer and then by score, highest first; equal scores stay as they stand."""
-    # Floats of one sign compare as their bits do, those below 0 the other way round.
-    bits_n = (np.float32(0.0) - score_n).view(np.int32)
-    bits_n ^= (bits_n >> 31) & np.int32(0x7FFFFFFF)
-    return order_by(viewer_n, bits_n.astype(np.int64) + (1 << 31))
+    return Sorted(viewer_n, falling(score_n)).order_n
 
 
-def order_by(*keys: NDArray[np.integer]) -> Positions:
-    """The order by the first key, then by the second and so on; equal rows stay as they stand.
+def first_of_each(
+    viewer_n: NDArray[np.int32], row_n: Rows, later_n: Mask | None = None
+) -> Positions:
+    """Positions, ascending, of the rows of a viewer that are the first with their value.
 
     Args:
-        keys: whole numbers from 0, as many of each as there are rows, at least one.
+        later_n: rows that are the first only where no other is.
     """
-    n = len(keys[0])
-    widths = [int(key_n.max()).bit_length() for key_n in keys]
-    width = (n - 1).bit_length()
-    if sum(widths) + width > 63:
-        return np.lexsort(keys[::-1])
-    # Packed into one number with their position, rows are sorted without looking anything up.
-    packed_n = keys[0].astype(np.int64)
-    for key_n, bits in zip(keys[1:], widths[1:], strict=True):
-        packed_n <<= bits
-        packed_n |= key_n
-    packed_n <<= width
-    packed_n |= np.arange(n)
-    packed_n.sort()
-    packed_n &= (1 << width) - 1
-    return packed_n
+    by_row = Sorted(viewer_n, row_n) if later_n is None else Sorted(viewer_n, row_n, later_n)
+    first_n = np.ones(len(row_n), np.bool_)
+    first_n[by_row.order_n.take((~by_row.begins(2)).nonzero()[0])] = False
+    return first_n.nonzero()[0]
+
+
+def first_of_runs(begin_r: NDArray[np.int64], most: int) -> Positions:
+    """Positions of the first `most` of each run; `begin_r` ends with the end of the last."""
+    size_r = np.minimum(np.diff(begin_r), most)
+    return np.arange(size_r.sum()) + np.repeat(begin_r[:-1] - size_r.cumsum() + size_r, size_r)
 
 
 def turns(group_n: NDArray[np.integer]) -> NDArray[np.int32]:

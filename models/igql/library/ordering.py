@@ -24,7 +24,8 @@ from models.igql.registry import (
     named,
     number,
 )
-from models.igql.sets import Bound, ColumnSet, best_first, order_by, places, turns
+from models.igql.sets import Bound, ColumnSet, best_first, places
+from models.igql.sorting import Sorted
 
 #: Rankers by the name that a query gives: the first pass of the live rankers, or no model at all.
 MODELS: Final = ("default", "source_score")
@@ -111,28 +112,22 @@ def diversify_by(execution: Execution, media: ColumnSet, arguments: Arguments) -
         value_n = np.unique(value_n, return_inverse=True)[1]
     if arguments["method"] == "mmr":
         return media.take(_marginal(execution, media, value_n, arguments["strength"]))
-    first_n = execution.first_places(media, value_n)
-    turn_n = _turns(first_n)
+    # Rows with the same value stand together here, and viewers still follow each other.
+    by_value = Sorted(media.viewer_n, value_n + 1)
+    start_g = by_value.begins(2).nonzero()[0]
+    start_n = np.repeat(start_g, np.diff(np.append(start_g, len(media))))
+    turn_n = np.arange(len(media)) - start_n
+    order_n = by_value.order_n
     if arguments["method"] == "round_robin":
-        order_n = order_by(media.viewer_n, turn_n, first_n)
+        again = Sorted(media.viewer_n, turn_n, order_n.take(start_n))
     else:
-        at_n = places(media.viewer_n)
+        at_n = places(media.viewer_n).take(order_n)
         size_v = np.bincount(media.viewer_n)
         back_n = 0.1 * arguments["strength"] * size_v[media.viewer_n]
         # Positions are apart by 1, so whole steps of a thousandth keep their order.
-        key_n = np.rint(1000.0 * (at_n + back_n * turn_n)).astype(np.int64)
-        order_n = order_by(media.viewer_n, key_n)
-    return media.take(order_n)
-
-
-def _turns(first_n: NDArray[np.int32]) -> NDArray[np.int32]:
-    """How many rows with the same first place come before each."""
-    # Up to 65,535 rows are sorted by counting.
-    small = len(first_n) <= np.iinfo(np.uint16).max
-    order = np.argsort(first_n.astype(np.uint16) if small else first_n, kind="stable")
-    turn_n = np.empty(len(first_n), np.int32)
-    turn_n[order] = turns(first_n[order])
-    return turn_n
+        step_n = np.rint(1000.0 * (at_n + back_n * turn_n)).astype(np.int64)
+        again = Sorted(media.viewer_n, step_n, order_n)
+    return media.take(order_n.take(again.order_n))
 
 
 def _marginal(
