@@ -305,24 +305,25 @@ class Catalog:
             media rows, ordered by author position and then newest first (equal times: the later
             row first), and for each the position of its author in `author_rows`.
         """
-        older, current = self._m["older"], self._a["newest"][author_rows]
+        older, current = self._m["older"], self._a["newest"].take(author_rows)
         position = np.arange(len(author_rows))
-        media: list[Rows] = []
-        positions: list[NDArray[np.int64]] = []
+        steps: list[tuple[Rows, NDArray[np.int64]]] = []
         for _ in range(per_author):
             live = current != UNKNOWN
             if not live.all():
                 current, position = current[live], position[live]
             if not len(current):
                 break
-            media.append(current)
-            positions.append(position)
-            current = older[current]
-        if not media:
+            steps.append((current, position))
+            current = older.take(current)
+        if not steps:
             return np.empty(0, np.int32), np.empty(0, np.int64)
-        all_positions = np.concatenate(positions)
-        order = np.argsort(all_positions, kind="stable")
-        return np.concatenate(media)[order], all_positions[order]
+        count_a = np.bincount(np.concatenate([position for _, position in steps]))
+        begin_a = count_a.cumsum() - count_a
+        media = np.empty(count_a.sum(), np.int32)
+        for step, (current, position) in enumerate(steps):
+            media[begin_a.take(position) + step] = current
+        return media, np.arange(len(count_a)).repeat(count_a)
 
     def labelled_accounts(self, limit: int) -> dict[str, str]:
         """Account → topic of up to `limit` accounts with one, chosen by the hash of their id."""

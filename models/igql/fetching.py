@@ -16,10 +16,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.columns import Rows
 from models.igql.execution import Execution
 from models.igql.planner import Filter, Step
 from models.igql.registry import Arguments
-from models.igql.sets import ColumnSet, Mask, concatenate, turns
+from models.igql.sets import ColumnSet, Mask, concatenate
 
 #: What is fetched beyond the number wanted, where filters follow.
 OVER_FETCH: Final = 1.25
@@ -140,48 +141,63 @@ def _deep(
     while True:
         found = kernel(rows, {**step.arguments, name: depth})
         keep_n, taken_out = sift(execution, found, step.filters)
-        author_n = execution.authors(found)
-        if viewers > 1:
-            author_n = (found.viewer_n.astype(np.int64) << 32) | author_n
+        posts = _Posts.of(found, execution.authors(found), keep_n)
         short_v = np.zeros(viewers, np.bool_)
         if step.asked is not None and taken_out and depth < MOST:
-            short_v = _short(found.viewer_n, author_n, keep_n, each, depth, step.asked, viewers)
+            short_v = posts.short(each, depth, step.asked, viewers)
         again = bool(short_v.any()) and may_go_on()
+        count += len(found)
         if again:
-            done_n = ~short_v[found.viewer_n]
-            found, author_n = found.where(done_n), author_n[done_n]
-            keep_n, taken_out = sift(execution, found, step.filters)
+            # What those who fetch again lost is counted by the further fetch.
+            later_n = short_v.take(found.viewer_n)
+            keep_n &= ~later_n
+            later = found.take(later_n)
+            taken_out.subtract(sift(execution, later, step.filters)[1])
+            count -= len(later)
         if depth > each:
-            rows_k = np.flatnonzero(keep_n)
-            keep_n[rows_k[turns(author_n[rows_k]) >= each]] = False
+            keep_n &= posts.turn_n <= each
         parts.append(found.kept(keep_n, step.cut, viewers))
         dropped += taken_out
-        count += len(found)
         if not again:
             return Fetched(concatenate(parts), dropped, count)
-        rows = rows.where(short_v[rows.viewer_n])
+        rows = rows.take(short_v.take(rows.viewer_n))
         depth *= DEEPEN
 
 
-def _short(
-    viewer_n: NDArray[np.int32],
-    author_n: NDArray[np.integer],
-    keep_n: Mask,
-    each: int,
-    depth: int,
-    asked: int,
-    viewers: int,
-) -> Mask:
-    """Viewers with fewer media than asked for, and with an author who may have more to give.
+class _Posts(NamedTuple):
+    """Posts, those of one author together, and how many of each may stay.
 
-    Posts of one author stand together.
+    Attributes:
+        viewer_r: whose each author's posts are.
+        found_r, kept_r: how many came of each author, and how many of these may stay.
+        turn_n: how many of its author's posts up to this one may stay.
     """
-    begin_n = np.append(True, author_n[1:] != author_n[:-1])[: len(author_n)]
-    run_n = np.cumsum(begin_n) - 1
-    found_r, kept_r = np.bincount(run_n), np.bincount(run_n, keep_n)
-    viewer_r = viewer_n[begin_n]
-    kept_v = np.bincount(viewer_r, np.minimum(kept_r, each), viewers)
-    more_r = (found_r == depth) & (kept_r < each)
-    more_v = np.bincount(viewer_r, more_r, viewers) > 0
-    short_v: Mask = (kept_v < asked) & more_v
-    return short_v
+
+    viewer_r: NDArray[np.int32]
+    found_r: NDArray[np.int64]
+    kept_r: NDArray[np.int64]
+    turn_n: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, media: ColumnSet, author_n: Rows, keep_n: Mask) -> _Posts:
+        begin_n = np.ones(len(media), np.bool_)
+        np.not_equal(author_n[1:], author_n[:-1], out=begin_n[1:])
+        begin_n[1:] |= media.viewer_n[1:] != media.viewer_n[:-1]
+        start_r = begin_n.nonzero()[0]
+        found_r = np.diff(start_r, append=len(media))
+        # How many may stay before each row, and at the end.
+        before_n = np.zeros(len(media) + 1, np.int64)
+        keep_n.cumsum(out=before_n[1:])
+        before_r = before_n.take(start_r)
+        kept_r = before_n.take(start_r + found_r) - before_r
+        return cls(
+            media.viewer_n.take(start_r), found_r, kept_r, before_n[1:] - before_r.repeat(found_r)
+        )
+
+    def short(self, each: int, depth: int, asked: int, viewers: int) -> Mask:
+        """Viewers with fewer media than asked for, and with an author who may have more to give."""
+        kept_v = np.bincount(self.viewer_r, np.minimum(self.kept_r, each), viewers)
+        more_r = (self.found_r == depth) & (self.kept_r < each)
+        more_v = np.bincount(self.viewer_r, more_r, viewers) > 0
+        short_v: Mask = (kept_v < asked) & more_v
+        return short_v

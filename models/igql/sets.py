@@ -102,9 +102,10 @@ class ColumnSet:
         """The rows where `keep_n` is true, of each viewer the first `most` of them."""
         rows = keep_n.nonzero()[0]
         if most is not None:
-            begin_v = rows.searchsorted(self.bounds(viewers))
-            if np.diff(begin_v).max(initial=0) > most:
-                rows = rows.take(first_of_runs(begin_v, most))
+            if viewers == 1:
+                rows = rows[:most]
+            else:
+                rows = rows.take(first_of_runs(rows.searchsorted(self.bounds(viewers)), most))
         return self if len(rows) == len(self) else self.take(rows)
 
     def scored(self, score_n: NDArray[np.float32]) -> ColumnSet:
@@ -181,6 +182,8 @@ class ColumnSet:
 
     def first(self, most: int, viewers: int) -> ColumnSet:
         """The first `most` rows of each viewer."""
+        if viewers == 1:
+            return self if len(self) <= most else self.take(np.arange(most))
         begin_v = self.bounds(viewers)
         few = np.diff(begin_v).max(initial=0) <= most
         return self if few else self.take(first_of_runs(begin_v, most))
