@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Rows
+from models.igql.pairs import Pairs
 from models.igql.registry import SetType
 from models.igql.sets import ColumnSet, Mask, first_of_each
 from models.viewer_context import ViewerContext
@@ -83,27 +84,27 @@ class Execution:
             if end > start
         ]
 
-    def member(self, rows: ColumnSet, row_n: Rows, of_v: Sequence[Rows], size: int) -> Mask:
+    def among(
+        self,
+        rows: ColumnSet,
+        row_n: Rows,
+        size: int,
+        key: Hashable,
+        of_v: Callable[[], Sequence[Rows]],
+    ) -> Mask:
         """Whether each of `row_n` is among its viewer's.
 
         Args:
             rows: whose viewers they are.
-            row_n: media or account rows, none of them −1.
-            of_v: rows of each viewer of the batch.
+            row_n: media or account rows.
             size: above every row.
+            key: names what `of_v` gives, which is asked once in a run.
+            of_v: the rows of each viewer of the batch.
         """
-        found_n = np.zeros(len(row_n), np.bool_)
-        if not any(map(len, of_v)):
-            return found_n
-        marks = self._scratch.marks(size)
-        bounds = [0, len(rows)]
-        if len(self.viewers) > 1:
-            bounds = rows.bounds(len(self.viewers)).tolist()
-        for start, end, of_viewer in zip(bounds, bounds[1:], of_v, strict=False):
-            if end > start and len(of_viewer):
-                marks[of_viewer] = True
-                found_n[start:end] = marks.take(row_n[start:end])
-                marks[of_viewer] = False
+        pairs = self.kept.get(key)
+        if pairs is None:
+            pairs = self.kept[key] = Pairs(of_v(), self._scratch.marks(size))
+        found_n: Mask = pairs.hold(rows.viewer_n, row_n)
         return found_n
 
     def distinct(self, rows: ColumnSet) -> ColumnSet:
@@ -117,5 +118,9 @@ class Execution:
             return rows.row_n
         # Filters ask for those of one set one after the other.
         if self._authors is None or self._authors[0] is not rows:
-            self._authors = rows, self.world.catalog.author_n.take(rows.row_n)
+            self.know_authors(rows, self.world.catalog.author_n.take(rows.row_n))
         return self._authors[1]
+
+    def know_authors(self, media: ColumnSet, author_n: Rows) -> None:
+        """Tell the authors of media that an operator makes, where it knows them anyway."""
+        self._authors = media, author_n

@@ -94,4 +94,6 @@ def posted_media(execution: Execution, accounts: ColumnSet, arguments: Arguments
     media_n, at_n = execution.world.catalog.posted_by(
         accounts.row_n, arguments["max_media_per_account"]
     )
-    return accounts.derive(at_n, SetType.MEDIA, media_n)
+    found = accounts.derive(at_n, SetType.MEDIA, media_n)
+    execution.know_authors(found, accounts.row_n.take(at_n))
+    return found
