@@ -52,8 +52,8 @@ def _due(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Parts and turns within them, in the order in which the media of full parts are due."""
     size_p = size_p if cut is None else np.minimum(size_p, cut)
-    part_t = np.repeat(np.arange(len(size_p)), size_p)
-    turn_t = np.concatenate([np.arange(size) for size in size_p.tolist()])
+    part_t = np.arange(len(size_p)).repeat(size_p)
+    turn_t = np.arange(len(part_t)) - (size_p.cumsum() - size_p).take(part_t)
     weight_t = np.asarray(weights, np.float64)[part_t]
     standing_in_t = weight_t == 0.0
     due_t = (turn_t + 0.5) / np.where(standing_in_t, 1.0, weight_t)

@@ -110,8 +110,9 @@ def _limited(
         keep_n, taken_out = sift(execution, found, step.filters)
         again = False
         if len(found) >= asked and asked < MOST:
-            found_v = np.bincount(found.viewer_n, minlength=viewers)
-            kept_v = np.bincount(found.viewer_n, keep_n, viewers)
+            begin_v = found.bounds(viewers)
+            found_v = np.diff(begin_v)
+            kept_v = np.diff(keep_n.nonzero()[0].searchsorted(begin_v))
             short_v = (kept_v < wanted) & (found_v >= asked)
             again = bool(short_v.any()) and may_go_on()
         if again:

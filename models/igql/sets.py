@@ -285,8 +285,27 @@ def first_of_each(
 
 def first_of_runs(begin_r: NDArray[np.int64], most: int) -> Positions:
     """Positions of the first `most` of each run; `begin_r` ends with the end of the last."""
-    size_r = np.minimum(np.diff(begin_r), most)
-    return np.arange(size_r.sum()) + np.repeat(begin_r[:-1] - size_r.cumsum() + size_r, size_r)
+    size_r = begin_r[1:] - begin_r[:-1]
+    np.minimum(size_r, most, out=size_r)
+    end_r = size_r.cumsum()
+    return np.arange(end_r[-1]) + (begin_r[:-1] - end_r + size_r).repeat(size_r)
+
+
+def best_of_each(
+    viewer_n: NDArray[np.int32],
+    row_n: Rows,
+    score_n: NDArray[np.float32],
+    most: int,
+    viewers: int,
+) -> Positions:
+    """Of each viewer the `most` best rows, the highest score first, each where it is best."""
+    order_n = best_first(viewer_n, score_n)
+    # Viewers ascend, so theirs are the same places as before.
+    first_n = first_of_each(viewer_n, row_n.take(order_n))
+    if viewers == 1:
+        return order_n.take(first_n[:most])
+    begin_v = viewer_n.take(first_n).searchsorted(np.arange(viewers + 1))
+    return order_n.take(first_n.take(first_of_runs(begin_v, most)))
 
 
 def turns(group_n: NDArray[np.integer]) -> NDArray[np.int32]:

@@ -16,7 +16,7 @@ Column = NDArray[np.integer] | NDArray[np.bool_]
 
 #: Bits of a whole number that sorts as what is packed into it.
 _BITS: Final = 63
-_SIGN: Final = np.int32(np.iinfo(np.int32).max)
+_SIGN: Final = np.int32(np.iinfo(np.int32).min)
 
 
 class Sorted:
@@ -32,25 +32,27 @@ class Sorted:
     def __init__(self, *columns: Column) -> None:
         n = len(columns[0])
         self._columns = columns
-        self._widths = [int(column_n.max(initial=0)).bit_length() for column_n in columns]
-        self._widths.append(max(n - 1, 0).bit_length())
+        self._widths = [int(column_n.max()).bit_length() if n else 0 for column_n in columns]
+        self._width = max(n - 1, 0).bit_length()
         self._packed_n: NDArray[np.int64] | None = None
-        if sum(self._widths) > _BITS:
+        if sum(self._widths) + self._width > _BITS:
             self.order_n: NDArray[np.integer] = np.lexsort(columns[::-1])
             return
         packed_n = columns[0].astype(np.int64)
-        for column_n, width in zip((*columns[1:], np.arange(n)), self._widths[1:], strict=True):
+        for column_n, width in zip(columns[1:], self._widths[1:], strict=True):
             packed_n <<= width
             packed_n |= column_n
+        packed_n <<= self._width
+        packed_n |= np.arange(n)
         packed_n.sort()
         self._packed_n = packed_n
-        self.order_n = packed_n & ((1 << self._widths[-1]) - 1)
+        self.order_n = packed_n & ((1 << self._width) - 1)
 
     def begins(self, count: int) -> NDArray[np.bool_]:
         """Where, in order, the first `count` columns are not what they are in the row before."""
         begin_n = np.ones(len(self.order_n), np.bool_)
         if self._packed_n is not None:
-            group_n = self._packed_n >> sum(self._widths[count:])
+            group_n = self._packed_n >> (sum(self._widths[count:]) + self._width)
             np.not_equal(group_n[1:], group_n[:-1], out=begin_n[1:])
         else:
             begin_n[1:] = False
@@ -60,10 +62,9 @@ class Sorted:
         return begin_n
 
 
-def falling(score_n: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Whole numbers from 0 that sort as scores do from the highest to the lowest."""
+def falling(score_n: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Whole numbers that sort as scores do from the highest to the lowest."""
     # Not −score: 0 and −0 are equal, their bits are not.
     bits_n = (np.float32(0.0) - score_n).view(np.int32)
-    # Those of negative numbers sort the other way round.
-    bits_n ^= (bits_n >> 31) & _SIGN
-    return bits_n.astype(np.int64) + (1 << 31)
+    # The bits of numbers from 0 on sort as they do, those of negative ones the other way round.
+    return (bits_n ^ ((bits_n >> 31) | _SIGN)).view(np.uint32)

@@ -11,7 +11,7 @@ from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count, named
-from models.igql.sets import ColumnSet, best_first
+from models.igql.sets import ColumnSet, best_of_each
 
 #: Neighbours of one seed at most: farther ones are hardly like it.
 MOST_PER_SEED: Final = NEIGHBOURS
@@ -64,19 +64,19 @@ def account_nn(execution: Execution, seeds: ColumnSet, arguments: Arguments) -> 
     near_nk, cosine_nk = space.neighbours_of(seeds.row_n, int(each_n.max(initial=0)))
     # Each seed gives as many as its viewer's share, however many others' seeds give.
     usable_nk = (near_nk != UNKNOWN) & (np.arange(near_nk.shape[1]) < each_n[:, None])
-    seed_at, column = np.nonzero(usable_nk)
+    seed_at = usable_nk.nonzero()[0]
     if not len(seed_at):
         execution.note("no seed has a vector")
         return ColumnSet.empty(SetType.ACCOUNTS)
-    found = seeds.derive(
-        seed_at,
+    account_n, cosine_n = near_nk[usable_nk], cosine_nk[usable_nk]
+    viewer_n, viewers = seeds.viewer_n.take(seed_at), len(execution.viewers)
+    best = best_of_each(viewer_n, account_n, cosine_n, most, viewers)
+    return seeds.derive(
+        seed_at.take(best),
         SetType.ACCOUNTS,
-        near_nk[seed_at, column],
-        seed_n=seeds.seed_n[seed_at],
-        score_n=cosine_nk[seed_at, column],
+        account_n.take(best),
+        score_n=cosine_n.take(best),
     )
-    found = found.take(best_first(found.viewer_n, found.score_n))
-    return execution.distinct(found).first(most, len(execution.viewers)).ranked()
 
 
 @operators.register(
