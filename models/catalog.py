@@ -307,23 +307,27 @@ class Catalog:
         """
         older, current = self._m["older"], self._a["newest"].take(author_rows)
         position = np.arange(len(author_rows))
-        steps: list[tuple[Rows, NDArray[np.int64]]] = []
+        media: list[Rows] = []
+        positions: list[NDArray[np.int64]] = []
         for _ in range(per_author):
             live = current != UNKNOWN
             if not live.all():
                 current, position = current[live], position[live]
             if not len(current):
                 break
-            steps.append((current, position))
+            media.append(current)
+            positions.append(position)
             current = older.take(current)
-        if not steps:
+        if not media:
             return np.empty(0, np.int32), np.empty(0, np.int64)
-        count_a = np.bincount(np.concatenate([position for _, position in steps]))
+        # Each author's first posts came first, then all second ones: put an author's together.
+        position_n = np.concatenate(positions)
+        count_a = np.bincount(position_n)
         begin_a = count_a.cumsum() - count_a
-        media = np.empty(count_a.sum(), np.int32)
-        for step, (current, position) in enumerate(steps):
-            media[begin_a.take(position) + step] = current
-        return media, np.arange(len(count_a)).repeat(count_a)
+        step_n = np.arange(len(media)).repeat([len(rows) for rows in media])
+        found = np.empty(len(position_n), np.int32)
+        found[begin_a.take(position_n) + step_n] = np.concatenate(media)
+        return found, np.arange(len(count_a)).repeat(count_a)
 
     def labelled_accounts(self, limit: int) -> dict[str, str]:
         """Account → topic of up to `limit` accounts with one, chosen by the hash of their id."""

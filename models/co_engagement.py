@@ -104,13 +104,15 @@ class CoEngagement:
         likeness_nk = np.zeros(shape, np.float32)
         if known_n.any() and self._landmark_ms is not None:
             slots = self._slots
+            total_s = slots["total"]
             slot_k = slot_n[known_n]
-            near_kk = slots["near"][slot_k]
+            near_kk = slots["near"].take(slot_k, axis=0)
             other_kk = self._slot_of(near_kk.ravel()).reshape(near_kk.shape)
-            total_kk = np.where(other_kk != UNKNOWN, slots["total"][other_kk], 0.0)
+            total_kk = total_s.take(other_kk)
+            total_kk[other_kk == UNKNOWN] = 0.0
             factor = 2.0 ** min((self._landmark_ms - now_ms) / self.config.half_life_ms, 60.0)
-            both_kk = np.sqrt(slots["total"][slot_k][:, None] * total_kk) * factor
-            own_kk = slots["weight"][slot_k] - slots["inherited"][slot_k]
+            both_kk = np.sqrt(total_s.take(slot_k)[:, None] * total_kk) * factor
+            own_kk = slots["weight"].take(slot_k, axis=0) - slots["inherited"].take(slot_k, axis=0)
             found_kk = np.maximum(own_kk, 0.0) * factor / (both_kk + self.config.support)
             near_nk[known_n] = near_kk
             likeness_nk[known_n] = np.where(near_kk != UNKNOWN, np.minimum(found_kk, 1.0), 0.0)
@@ -241,8 +243,10 @@ class CoEngagement:
     def _slot_of(self, rows: Rows) -> NDArray[np.int32]:
         slot_of = self._slot["slot"]
         inside = (rows >= 0) & (rows < len(slot_of))
-        slot_n = np.full(len(rows), UNKNOWN, np.int32)
-        slot_n[inside] = slot_of[rows[inside]]
+        if not len(slot_of):
+            return np.full(len(rows), UNKNOWN, np.int32)
+        slot_n = slot_of.take(rows, mode="clip")
+        slot_n[~inside] = UNKNOWN
         return slot_n
 
     def _factor(self, ts: NDArray[np.int64]) -> NDArray[np.float64]:

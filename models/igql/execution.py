@@ -84,27 +84,22 @@ class Execution:
         ]
 
     def among(
-        self,
-        rows: ColumnSet,
-        row_n: Rows,
-        size: int,
-        key: Hashable,
-        of_v: Callable[[], Sequence[Rows]],
+        self, rows: ColumnSet, row_n: Rows, key: Hashable, of_v: Callable[[], Sequence[Rows]]
     ) -> Mask:
         """Whether each of `row_n` is among its viewer's.
 
         Args:
             rows: whose viewers they are.
             row_n: media or account rows.
-            size: above every row.
             key: names what `of_v` gives, which is asked once in a run.
             of_v: the rows of each viewer of the batch.
         """
-        pairs = self.kept.get(key)
+        pairs: Pairs | None = self.kept.get(key)
         if pairs is None:
-            pairs = self.kept[key] = Pairs(of_v(), self._scratch.marks(size))
-        found_n: Mask = pairs.hold(rows.viewer_n, row_n)
-        return found_n
+            catalog = self.world.catalog
+            marks = self._scratch.marks(max(catalog.media_count, catalog.account_count))
+            pairs = self.kept[key] = Pairs(of_v(), marks)
+        return pairs.hold(rows.viewer_n, row_n)
 
     def distinct(self, rows: ColumnSet) -> ColumnSet:
         """Each row of a viewer once, where it comes first."""
@@ -116,9 +111,11 @@ class Execution:
         if rows.type is SetType.ACCOUNTS:
             return rows.row_n
         # Filters ask for those of one set one after the other.
-        if self._authors is None or self._authors[0] is not rows:
-            self.know_authors(rows, self.world.catalog.author_n.take(rows.row_n))
-        return self._authors[1]
+        if self._authors is not None and self._authors[0] is rows:
+            return self._authors[1]
+        author_n = self.world.catalog.author_n.take(rows.row_n)
+        self.know_authors(rows, author_n)
+        return author_n
 
     def know_authors(self, media: ColumnSet, author_n: Rows) -> None:
         """Tell the authors of media that an operator makes, where it knows them anyway."""

@@ -171,7 +171,7 @@ class _Run:
                 started = self._clock()
                 keep_n, dropped = sift(execution, rows, node.filters)
                 found = rows.where(keep_n)
-                report.dropped = dict(dropped)
+                report.dropped = dropped
                 self._close(report, rows, started)
                 return found
             case Mix():
@@ -210,7 +210,7 @@ class _Run:
             left = nothing
             if breaker is None and rows.type is nothing.type:
                 keep_n, dropped = sift(execution, rows, step.filters)
-                left, report.dropped = rows.where(keep_n), dict(dropped)
+                left, report.dropped = rows.where(keep_n), dropped
             self._close(report, rows, started)
             return left
         ended = self._clock()
@@ -220,7 +220,7 @@ class _Run:
             execution.note(f"{operator.name} took {(ended - started) * 1e3:.0f} ms")
         elif breaker is not None:
             breaker.went_well()
-        report.dropped, report.fetched = dict(found.dropped), found.came
+        report.dropped, report.fetched = found.dropped, found.came
         if found.came and not len(found.rows):
             execution.note("filters let nothing through")
         self._close(report, rows, started)

@@ -38,31 +38,32 @@ class Fetched(NamedTuple):
     """Rows that may stay, what each filter took out, and how many rows came."""
 
     rows: ColumnSet
-    dropped: Counter[str]
+    dropped: dict[str, int]
     came: int
 
 
 def sift(
     execution: Execution, rows: ColumnSet, filters: Sequence[Filter]
-) -> tuple[Mask, Counter[str]]:
+) -> tuple[Mask, dict[str, int]]:
     """Which rows all filters let through, and how many each one took out that were still in.
 
     A filter that raises lets nothing through: what it keeps out must not be shown.
     """
     keep_n = np.ones(len(rows), np.bool_)
-    dropped: Counter[str] = Counter()
+    dropped: dict[str, int] = {}
     before = len(rows)
     for one in filters:
         if not before:
             break
+        name = one.operator.name
         try:
             keep_n &= one.operator.kernel(execution, rows, one.arguments)
         except Exception as error:  # Whatever user code raises.
-            execution.fail(one.operator.name, error)
+            execution.fail(name, error)
             keep_n[:] = False
         after = int(np.count_nonzero(keep_n))
         if after < before:
-            dropped[one.operator.name] += before - after
+            dropped[name] = dropped.get(name, 0) + before - after
         before = after
     return keep_n, dropped
 
@@ -82,6 +83,8 @@ def fetch(
     if step.operator.depth:
         return _deep(execution, step, rows, kernel, may_go_on)
     found = kernel(rows, step.arguments)
+    if not step.filters and step.cut is None:
+        return Fetched(found, {}, len(found))
     keep_n, dropped = sift(execution, found, step.filters)
     kept = found.kept(keep_n, step.cut, len(execution.viewers))
     return Fetched(kept, dropped, len(found))
@@ -102,29 +105,20 @@ def _limited(
         )
         asked = int(OVER_FETCH * wanted) + known
     viewers = len(execution.viewers)
-    parts: list[ColumnSet] = []
-    dropped: Counter[str] = Counter()
-    count = 0
+    gathered = _Gathered(execution, step.filters, wanted)
     while True:
         found = kernel(rows, {**step.arguments, name: asked})
-        keep_n, taken_out = sift(execution, found, step.filters)
-        again = False
+        keep_n, dropped = sift(execution, found, step.filters)
+        again_v = None
         if len(found) >= asked and asked < MOST:
             begin_v = found.bounds(viewers)
-            found_v = np.diff(begin_v)
             kept_v = np.diff(keep_n.nonzero()[0].searchsorted(begin_v))
-            short_v = (kept_v < wanted) & (found_v >= asked)
-            again = bool(short_v.any()) and may_go_on()
-        if again:
-            # What those who fetch again lost is counted by the further fetch.
-            found = found.where(~short_v[found.viewer_n])
-            keep_n, taken_out = sift(execution, found, step.filters)
-        parts.append(found.kept(keep_n, wanted, viewers))
-        dropped += taken_out
-        count += len(found)
-        if not again:
-            return Fetched(concatenate(parts), dropped, count)
-        rows = rows.where(short_v[rows.viewer_n])
+            short_v = (kept_v < wanted) & (np.diff(begin_v) >= asked)
+            again_v = short_v if short_v.any() and may_go_on() else None
+        gathered.add(found, keep_n, dropped, again_v)
+        if again_v is None:
+            return gathered.fetched()
+        rows = rows.take(again_v.take(rows.viewer_n))
         asked *= WIDEN
 
 
@@ -135,34 +129,61 @@ def _deep(
     each = depth = int(step.arguments[name])
     if step.filters:
         depth = math.ceil(OVER_FETCH * each)
-    viewers = len(execution.viewers)
-    parts: list[ColumnSet] = []
-    dropped: Counter[str] = Counter()
-    count = 0
+    gathered = _Gathered(execution, step.filters, step.cut)
     while True:
         found = kernel(rows, {**step.arguments, name: depth})
-        keep_n, taken_out = sift(execution, found, step.filters)
-        posts = _Posts.of(found, execution.authors(found), keep_n)
-        short_v = np.zeros(viewers, np.bool_)
-        if step.asked is not None and taken_out and depth < MOST:
-            short_v = posts.short(each, depth, step.asked, viewers)
-        again = bool(short_v.any()) and may_go_on()
-        count += len(found)
-        if again:
-            # What those who fetch again lost is counted by the further fetch.
-            later_n = short_v.take(found.viewer_n)
-            keep_n &= ~later_n
-            later = found.take(later_n)
-            taken_out.subtract(sift(execution, later, step.filters)[1])
-            count -= len(later)
+        keep_n, dropped = sift(execution, found, step.filters)
+        again_v = None
         if depth > each:
+            posts = _Posts.of(found, execution.authors(found), keep_n)
+            if step.asked is not None and dropped and depth < MOST:
+                short_v = posts.short(each, depth, step.asked, len(execution.viewers))
+                again_v = short_v if short_v.any() and may_go_on() else None
             keep_n &= posts.turn_n <= each
-        parts.append(found.kept(keep_n, step.cut, viewers))
-        dropped += taken_out
-        if not again:
-            return Fetched(concatenate(parts), dropped, count)
-        rows = rows.take(short_v.take(rows.viewer_n))
+        gathered.add(found, keep_n, dropped, again_v)
+        if again_v is None:
+            return gathered.fetched()
+        rows = rows.take(again_v.take(rows.viewer_n))
         depth *= DEEPEN
+
+
+class _Gathered:
+    """What the fetches of a step have brought so far.
+
+    Args:
+        most: rows of a viewer that are kept, None for all.
+    """
+
+    def __init__(self, execution: Execution, filters: Sequence[Filter], most: int | None) -> None:
+        self._execution = execution
+        self._filters = filters
+        self._most = most
+        self._parts: list[ColumnSet] = []
+        self._dropped: Counter[str] = Counter()
+        self._came = 0
+
+    def add(
+        self, found: ColumnSet, keep_n: Mask, dropped: dict[str, int], again_v: Mask | None
+    ) -> None:
+        """Add the rows that may stay; of viewers who fetch again, the further fetch brings all."""
+        self._came += len(found)
+        if again_v is not None:
+            again_n = again_v.take(found.viewer_n)
+            again = found.take(again_n)
+            _, later = sift(self._execution, again, self._filters)
+            dropped = {
+                name: count - later.get(name, 0)
+                for name, count in dropped.items()
+                if count > later.get(name, 0)
+            }
+            keep_n &= ~again_n
+            self._came -= len(again)
+        self._parts.append(found.kept(keep_n, self._most, len(self._execution.viewers)))
+        self._dropped.update(dropped)
+
+    def fetched(self) -> Fetched:
+        """All of it."""
+        return Fetched(concatenate(self._parts), dict(self._dropped), self._came)
 
 
 class _Posts(NamedTuple):

@@ -280,7 +280,8 @@ def first_of_each(
     by_row = Sorted(viewer_n, row_n) if later_n is None else Sorted(viewer_n, row_n, later_n)
     first_n = np.ones(len(row_n), np.bool_)
     first_n[by_row.order_n.take((~by_row.begins(2)).nonzero()[0])] = False
-    return first_n.nonzero()[0]
+    found: Positions = first_n.nonzero()[0]
+    return found
 
 
 def first_of_runs(begin_r: NDArray[np.int64], most: int) -> Positions:
@@ -304,7 +305,7 @@ def best_of_each(
     first_n = first_of_each(viewer_n, row_n.take(order_n))
     if viewers == 1:
         return order_n.take(first_n[:most])
-    begin_v = viewer_n.take(first_n).searchsorted(np.arange(viewers + 1))
+    begin_v = first_n.searchsorted(viewer_n.searchsorted(np.arange(viewers + 1)))
     return order_n.take(first_n.take(first_of_runs(begin_v, most)))
 
 

@@ -32,7 +32,7 @@ class Sorted:
     def __init__(self, *columns: Column) -> None:
         n = len(columns[0])
         self._columns = columns
-        self._widths = [int(column_n.max()).bit_length() if n else 0 for column_n in columns]
+        self._widths = [_width(column_n) for column_n in columns] if n else [0] * len(columns)
         self._width = max(n - 1, 0).bit_length()
         self._packed_n: NDArray[np.int64] | None = None
         if sum(self._widths) + self._width > _BITS:
@@ -60,6 +60,12 @@ class Sorted:
                 sorted_n = column_n[self.order_n]
                 begin_n[1:] |= sorted_n[1:] != sorted_n[:-1]
         return begin_n
+
+
+def _width(column_n: Column) -> int:
+    if column_n.dtype == np.bool_:
+        return 1
+    return 32 if column_n.dtype == np.uint32 else int(column_n.max()).bit_length()
 
 
 def falling(score_n: NDArray[np.float32]) -> NDArray[np.uint32]:

@@ -16,6 +16,13 @@ from models.igql.registry import Arguments, Cost, Kind, Operator, Parameter, Set
 from models.igql.sets import ColumnSet, Mask
 from models.viewer_context import ViewerContext
 
+#: The columns of the catalogue that the thresholds of ``filter`` bound.
+_INTEGRITY: Final = {
+    "non_recommendable_model_threshold": "risk_n",
+    "nsfw": "nsfw_n",
+    "spam": "spam_n",
+    "misinformation": "misinformation_n",
+}
 #: The rows of each viewer of a batch.
 OfViewers: TypeAlias = Callable[[], Sequence[Rows]]
 
@@ -51,14 +58,9 @@ def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask
     """
     catalog, rows = execution.world.catalog, media.row_n
     keep_n = np.ones(len(media), np.bool_)
-    for of, threshold in (
-        (catalog.risk_n, arguments["non_recommendable_model_threshold"]),
-        (catalog.nsfw_n, arguments["nsfw"]),
-        (catalog.spam_n, arguments["spam"]),
-        (catalog.misinformation_n, arguments["misinformation"]),
-    ):
-        if threshold is not None:
-            keep_n &= of.take(rows) <= np.float32(threshold)
+    for name, column in _INTEGRITY.items():
+        if arguments[name] is not None:
+            keep_n &= getattr(catalog, column).take(rows) <= np.float32(arguments[name])
     if arguments["language"] is not None:
         keep_n &= catalog.language_n[rows] == catalog.language_code(arguments["language"])
     if arguments["max_age_hours"] is not None:
@@ -147,10 +149,9 @@ SERVED: Final = Operator(
 
 def _media(execution: Execution, media: ColumnSet, key: Hashable, of_v: OfViewers) -> Mask:
     """Whether each media is among its viewer's."""
-    return execution.among(media, media.row_n, execution.world.catalog.media_count, key, of_v)
+    return execution.among(media, media.row_n, key, of_v)
 
 
 def _by(execution: Execution, media: ColumnSet, key: Hashable, of_v: OfViewers) -> Mask:
     """Whether each account, or media's author, is among its viewer's."""
-    author_n, size = execution.authors(media), execution.world.catalog.account_count
-    return execution.among(media, author_n, size, key, of_v)
+    return execution.among(media, execution.authors(media), key, of_v)
