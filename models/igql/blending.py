@@ -37,7 +37,7 @@ def blend(
         [part.bounds(viewers) + offset for part, offset in zip(parts, offset_p, strict=False)]
     )
     begin_pv = kept.searchsorted(begin_pv)
-    part_t, turn_t = _due(np.diff(begin_pv, axis=1).max(axis=1), weights, cut)
+    part_t, turn_t = _due((begin_pv[:, 1:] - begin_pv[:, :-1]).max(axis=1), weights, cut)
     # For each viewer the places in `kept` of the media due, in order, if the parts last so long.
     at_vt = begin_pv[:, :-1].T.take(part_t, axis=1) + turn_t
     found_n = (at_vt < begin_pv[:, 1:].T.take(part_t, axis=1)).ravel().nonzero()[0]

@@ -112,8 +112,9 @@ def _limited(
         again_v = None
         if len(found) >= asked and asked < MOST:
             begin_v = found.bounds(viewers)
-            kept_v = np.diff(keep_n.nonzero()[0].searchsorted(begin_v))
-            short_v = (kept_v < wanted) & (np.diff(begin_v) >= asked)
+            kept_v = keep_n.nonzero()[0].searchsorted(begin_v)
+            short_v = kept_v[1:] - kept_v[:-1] < wanted
+            short_v &= begin_v[1:] - begin_v[:-1] >= asked
             again_v = short_v if short_v.any() and may_go_on() else None
         gathered.add(found, keep_n, dropped, again_v)
         if again_v is None:

@@ -278,16 +278,15 @@ def first_of_each(
         later_n: rows that are the first only where no other is.
     """
     by_row = Sorted(viewer_n, row_n) if later_n is None else Sorted(viewer_n, row_n, later_n)
-    first_n = np.ones(len(row_n), np.bool_)
-    first_n[by_row.order_n.take((~by_row.begins(2)).nonzero()[0])] = False
-    found: Positions = first_n.nonzero()[0]
-    return found
+    again_n = np.zeros(len(row_n), np.bool_)
+    again_n[by_row.order_n.take((~by_row.begins(2)).nonzero()[0])] = True
+    first_n: Positions = (~again_n).nonzero()[0]
+    return first_n
 
 
 def first_of_runs(begin_r: NDArray[np.int64], most: int) -> Positions:
     """Positions of the first `most` of each run; `begin_r` ends with the end of the last."""
-    size_r = begin_r[1:] - begin_r[:-1]
-    np.minimum(size_r, most, out=size_r)
+    size_r = np.minimum(begin_r[1:] - begin_r[:-1], most)
     end_r = size_r.cumsum()
     return np.arange(end_r[-1]) + (begin_r[:-1] - end_r + size_r).repeat(size_r)
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Column = NDArray[np.integer] | NDArray[np.bool_]
+Column = NDArray[np.integer] | NDArray[np.uint32] | NDArray[np.bool_]
 
 #: Bits of a whole number that sorts as what is packed into it.
 _BITS: Final = 63
@@ -38,10 +38,12 @@ class Sorted:
         if sum(self._widths) + self._width > _BITS:
             self.order_n: NDArray[np.integer] = np.lexsort(columns[::-1])
             return
-        packed_n = columns[0].astype(np.int64)
-        for column_n, width in zip(columns[1:], self._widths[1:], strict=True):
-            packed_n <<= width
-            packed_n |= column_n
+        # Columns of zeros, such as those of a single viewer, say nothing.
+        some = [at for at, width in enumerate(self._widths) if width] or [0]
+        packed_n = columns[some[0]].astype(np.int64)
+        for at in some[1:]:
+            packed_n <<= self._widths[at]
+            packed_n |= columns[at]
         packed_n <<= self._width
         packed_n |= np.arange(n)
         packed_n.sort()
@@ -50,12 +52,12 @@ class Sorted:
 
     def begins(self, count: int) -> NDArray[np.bool_]:
         """Where, in order, the first `count` columns are not what they are in the row before."""
-        begin_n = np.ones(len(self.order_n), np.bool_)
+        begin_n = np.zeros(len(self.order_n), np.bool_)
+        begin_n[:1] = True
         if self._packed_n is not None:
             group_n = self._packed_n >> (sum(self._widths[count:]) + self._width)
             np.not_equal(group_n[1:], group_n[:-1], out=begin_n[1:])
         else:
-            begin_n[1:] = False
             for column_n in self._columns[:count]:
                 sorted_n = column_n[self.order_n]
                 begin_n[1:] |= sorted_n[1:] != sorted_n[:-1]
@@ -63,9 +65,9 @@ class Sorted:
 
 
 def _width(column_n: Column) -> int:
-    if column_n.dtype == np.bool_:
+    if column_n.dtype.kind == "b":
         return 1
-    return 32 if column_n.dtype == np.uint32 else int(column_n.max()).bit_length()
+    return 32 if column_n.dtype.kind == "u" else int(column_n.max()).bit_length()
 
 
 def falling(score_n: NDArray[np.float32]) -> NDArray[np.uint32]:
