@@ -82,7 +82,7 @@ class NeighbourCache:
             # What was cached is read before new lists may take its place.
             rows_qk = self._rows.take(slots_q, axis=0)[:, :k]
             cosines_qk = self._cosines.take(slots_q, axis=0)[:, :k]
-            missed = np.flatnonzero(~cached_q & (rows_q >= 0))
+            missed = (~cached_q & (rows_q >= 0)).nonzero()[0]
             if len(missed):
                 wanted, at_m = np.unique(rows_q[missed], return_inverse=True)
                 self.misses += len(wanted)

@@ -139,6 +139,11 @@ def _nobody(source: str, outcome: str) -> None:
     pass
 
 
+def _nothing(step: Step, rows: ColumnSet) -> ColumnSet:
+    """The empty set of the type that a step gives for such rows."""
+    return ColumnSet.empty(step.operator.given(rows.type) or step.operator.gives)
+
+
 class _Run:
     """One execution; a node that is used twice is computed once."""
 
@@ -188,16 +193,15 @@ class _Run:
 
     def _step(self, step: Step, rows: ColumnSet, report: StepReport) -> ColumnSet:
         execution, operator = self._execution, step.operator
-        nothing = ColumnSet.empty(operator.given(rows.type) or operator.gives)
         if not len(rows):
-            return nothing
+            return _nothing(step, rows)
         started = self._clock()
         breaker = self._executor.breaker(operator.name) if operator.source else None
         if breaker is not None and not breaker.closed(started):
             execution.note(f"{operator.name} rests after being slow or failing")
             self._executor.tell(operator.name, "skipped")
             self._close(report, rows, started)
-            return nothing
+            return _nothing(step, rows)
         budget_s = self._executor.config.source_ms / 1e3 * len(execution.viewers)
         late = started + budget_s
         try:
@@ -207,8 +211,8 @@ class _Run:
             if breaker is not None:
                 breaker.raised(self._clock())
                 self._executor.tell(operator.name, "failed")
-            left = nothing
-            if breaker is None and rows.type is nothing.type:
+            left = _nothing(step, rows)
+            if breaker is None and rows.type is left.type:
                 keep_n, dropped = sift(execution, rows, step.filters)
                 left, report.dropped = rows.where(keep_n), dropped
             self._close(report, rows, started)

@@ -11,7 +11,7 @@ from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count, named
-from models.igql.sets import ColumnSet, best_of_each
+from models.igql.sets import ColumnSet, best_of_each, first_of_each
 
 #: Neighbours of one seed at most: farther ones are hardly like it.
 MOST_PER_SEED: Final = NEIGHBOURS
@@ -27,12 +27,11 @@ def authors(execution: Execution, media: ColumnSet, arguments: Arguments) -> Col
     author_n = execution.authors(media)
     # What a viewer acted on may be known by its author before the catalogue brings it.
     author_n = np.where(author_n == UNKNOWN, media.seed_n, author_n)
-    known = np.flatnonzero(author_n != UNKNOWN)
-    author_n, seed_n = author_n[known], media.seed_n[known]
-    found = media.derive(
-        known, SetType.ACCOUNTS, author_n, seed_n=np.where(seed_n == UNKNOWN, author_n, seed_n)
-    )
-    return execution.distinct(found)
+    known = (author_n != UNKNOWN).nonzero()[0]
+    first = known.take(first_of_each(media.viewer_n.take(known), author_n.take(known)))
+    author_n, seed_n = author_n.take(first), media.seed_n.take(first)
+    seed_n = np.where(seed_n == UNKNOWN, author_n, seed_n)
+    return media.derive(first, SetType.ACCOUNTS, author_n, seed_n=seed_n)
 
 
 @operators.register(
