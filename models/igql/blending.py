@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -37,7 +38,8 @@ def blend(
         [part.bounds(viewers) + offset for part, offset in zip(parts, offset_p, strict=False)]
     )
     begin_pv = kept.searchsorted(begin_pv)
-    part_t, turn_t = _due((begin_pv[:, 1:] - begin_pv[:, :-1]).max(axis=1), weights, cut)
+    size_p = (begin_pv[:, 1:] - begin_pv[:, :-1]).max(axis=1).tolist()
+    part_t, turn_t = _due(tuple(_room(size, cut) for size in size_p), tuple(weights))
     # For each viewer the places in `kept` of the media due, in order, if the parts last so long.
     at_vt = begin_pv[:, :-1].T.take(part_t, axis=1) + turn_t
     found_n = (at_vt < begin_pv[:, 1:].T.take(part_t, axis=1)).ravel().nonzero()[0]
@@ -47,14 +49,23 @@ def blend(
     return rows.take(kept.take(at_vt.ravel().take(found_n)))
 
 
+def _room(size: int, cut: int | None) -> int:
+    """A round number that is not below what a part of this size can give."""
+    room = 1 << (size - 1).bit_length() if size else 0
+    return room if cut is None else min(room, cut)
+
+
+@lru_cache(maxsize=64)
 def _due(
-    size_p: NDArray[np.int64], weights: Sequence[float], cut: int | None
+    size_p: tuple[int, ...], weights: tuple[float, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Parts and turns within them, in the order in which the media of full parts are due."""
-    size_p = size_p if cut is None else np.minimum(size_p, cut)
+    """Parts and turns within them, in the order in which the media of full parts are due.
+
+    Grids of one query differ little in the sizes, and not at all where these are round.
+    """
     part_t = np.arange(len(size_p)).repeat(size_p)
-    turn_t = np.arange(len(part_t)) - (size_p.cumsum() - size_p).take(part_t)
-    weight_t = np.asarray(weights, np.float64)[part_t]
+    turn_t = np.concatenate([np.arange(size) for size in size_p])
+    weight_t = np.array(weights, np.float64)[part_t]
     standing_in_t = weight_t == 0.0
     due_t = (turn_t + 0.5) / np.where(standing_in_t, 1.0, weight_t)
     due_t[standing_in_t] += _NEVER

@@ -10,7 +10,7 @@ import numpy as np
 from models.columns import Rows
 from models.igql.pairs import Pairs
 from models.igql.registry import SetType
-from models.igql.sets import ColumnSet, Mask, first_of_each
+from models.igql.sets import ColumnSet, Mask
 from models.viewer_context import ViewerContext
 from models.world import World
 
@@ -100,11 +100,6 @@ class Execution:
             marks = self._scratch.marks(max(catalog.media_count, catalog.account_count))
             pairs = self.kept[key] = Pairs(of_v(), marks)
         return pairs.hold(rows.viewer_n, row_n)
-
-    def distinct(self, rows: ColumnSet) -> ColumnSet:
-        """Each row of a viewer once, where it comes first."""
-        first_n = first_of_each(rows.viewer_n, rows.row_n)
-        return rows if len(first_n) == len(rows) else rows.take(first_n)
 
     def authors(self, rows: ColumnSet) -> Rows:
         """Account row of each media's author, −1 where unknown; accounts are their own."""

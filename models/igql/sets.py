@@ -288,7 +288,9 @@ def first_of_runs(begin_r: NDArray[np.int64], most: int) -> Positions:
     """Positions of the first `most` of each run; `begin_r` ends with the end of the last."""
     size_r = np.minimum(begin_r[1:] - begin_r[:-1], most)
     end_r = size_r.cumsum()
-    return np.arange(end_r[-1]) + (begin_r[:-1] - end_r + size_r).repeat(size_r)
+    offset_r = begin_r[:-1] - end_r + size_r
+    rows: Positions = np.arange(end_r[-1]) + offset_r.repeat(size_r)
+    return rows
 
 
 def best_of_each(
@@ -306,16 +308,3 @@ def best_of_each(
         return order_n.take(first_n[:most])
     begin_v = first_n.searchsorted(viewer_n.searchsorted(np.arange(viewers + 1)))
     return order_n.take(first_n.take(first_of_runs(begin_v, most)))
-
-
-def turns(group_n: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Position of each row in its run of equal values, from 0."""
-    n = len(group_n)
-    at_n = np.arange(n, dtype=np.int32)
-    if n == 0 or (group_n[0] == group_n[-1] and (group_n == group_n[0]).all()):
-        return at_n
-    starts = np.flatnonzero(group_n[1:] != group_n[:-1]) + 1
-    begin_n = np.zeros(n, np.int32)
-    begin_n[starts] = starts
-    result: NDArray[np.int32] = at_n - np.maximum.accumulate(begin_n)
-    return result

@@ -112,9 +112,8 @@ def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Argu
     Whose media the viewer liked, saved or viewed long belongs to the home feed. ``newest`` says how
     many likes and saves count, and how many views.
     """
-    newest = arguments["newest"]
-    own = lambda: [_own(viewer, newest) for viewer in execution.viewers]  # noqa: E731
-    return ~_by(execution, media, ("own", newest), own)
+    viewers, newest = execution.viewers, arguments["newest"]
+    return ~_by(execution, media, ("own", newest), lambda: [_own(v, newest) for v in viewers])
 
 
 def _own(viewer: ViewerContext, newest: int) -> Rows:
