@@ -127,8 +127,8 @@ class NeighbourCache:
         # One more than asked: an account is its own nearest, and is put last to be cut off.
         found_wk, cosines_wk = self._index.search(vectors_wd, width + 1)
         order = np.argsort(found_wk == rows_w[:, None], axis=1, kind="stable")[:, :width]
-        found_wk = np.take_along_axis(found_wk, order, axis=1)
-        cosines_wk = np.take_along_axis(cosines_wk, order, axis=1)
+        at_w1 = np.arange(len(rows_w))[:, None]
+        found_wk, cosines_wk = found_wk[at_w1, order], cosines_wk[at_w1, order]
 
         kept = slice(max(0, len(rows_w) - self._capacity), None)
         owners = rows_w[kept]
