@@ -97,25 +97,22 @@ class CoEngagement:
         That is own weight / (√(total of the one · total of the other) + support), as of `now_ms`.
         Missing neighbours are −1 with 0.
         """
+        slots, total_s = self._slots, self._slots["total"]
+        if self._landmark_ms is None or not len(slots):
+            shape = (len(media_rows), self.config.neighbours)
+            return np.full(shape, UNKNOWN, np.int32), np.zeros(shape, np.float32)
         slot_n = self._slot_of(media_rows)
-        known_n = slot_n != UNKNOWN
-        shape = (len(media_rows), self.config.neighbours)
-        near_nk = np.full(shape, UNKNOWN, np.int32)
-        likeness_nk = np.zeros(shape, np.float32)
-        if known_n.any() and self._landmark_ms is not None:
-            slots = self._slots
-            total_s = slots["total"]
-            slot_k = slot_n[known_n]
-            near_kk = slots["near"].take(slot_k, axis=0)
-            other_kk = self._slot_of(near_kk.ravel()).reshape(near_kk.shape)
-            total_kk = total_s.take(other_kk)
-            total_kk[other_kk == UNKNOWN] = 0.0
-            factor = 2.0 ** min((self._landmark_ms - now_ms) / self.config.half_life_ms, 60.0)
-            both_kk = np.sqrt(total_s.take(slot_k)[:, None] * total_kk) * factor
-            own_kk = slots["weight"].take(slot_k, axis=0) - slots["inherited"].take(slot_k, axis=0)
-            found_kk = np.maximum(own_kk, 0.0) * factor / (both_kk + self.config.support)
-            near_nk[known_n] = near_kk
-            likeness_nk[known_n] = np.where(near_kk != UNKNOWN, np.minimum(found_kk, 1.0), 0.0)
+        near_nk = slots["near"].take(slot_n, axis=0)
+        near_nk[slot_n == UNKNOWN] = UNKNOWN
+        other_nk = self._slot_of(near_nk.ravel()).reshape(near_nk.shape)
+        total_nk = total_s.take(other_nk)
+        total_nk[other_nk == UNKNOWN] = 0.0
+        factor = 2.0 ** min((self._landmark_ms - now_ms) / self.config.half_life_ms, 60.0)
+        both_nk = np.sqrt(total_s.take(slot_n)[:, None] * total_nk) * factor
+        own_nk = slots["weight"].take(slot_n, axis=0) - slots["inherited"].take(slot_n, axis=0)
+        likeness_nk = np.maximum(own_nk, 0.0) * factor / (both_nk + self.config.support)
+        np.minimum(likeness_nk, 1.0, out=likeness_nk)
+        likeness_nk[near_nk == UNKNOWN] = 0.0
         return near_nk, likeness_nk
 
     # Inside.
