@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -33,11 +34,10 @@ def blend(
         return rows
     kept = first_of_each(rows.viewer_n, rows.row_n, rows.seed_n == UNKNOWN)
     # Where in `kept` the media of a part for a viewer begin, and how many there are.
-    offset_p = np.cumsum([0, *map(len, parts)])
-    begin_pv = np.array(
-        [part.bounds(viewers) + offset for part, offset in zip(parts, offset_p, strict=False)]
+    before_p = accumulate(map(len, parts), initial=0)
+    begin_pv = kept.searchsorted(
+        [part.bounds(viewers) + before for part, before in zip(parts, before_p, strict=False)]
     )
-    begin_pv = kept.searchsorted(begin_pv)
     size_p = (begin_pv[:, 1:] - begin_pv[:, :-1]).max(axis=1).tolist()
     part_t, turn_t = _due(tuple(_room(size, cut) for size in size_p), tuple(weights))
     # For each viewer the places in `kept` of the media due, in order, if the parts last so long.

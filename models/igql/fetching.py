@@ -203,18 +203,21 @@ class _Posts(NamedTuple):
 
     @classmethod
     def of(cls, media: ColumnSet, author_n: Rows, keep_n: Mask) -> _Posts:
-        begin_n = np.ones(len(media), np.bool_)
-        np.not_equal(author_n[1:], author_n[:-1], out=begin_n[1:])
-        begin_n[1:] |= media.viewer_n[1:] != media.viewer_n[:-1]
-        start_r = begin_n.nonzero()[0]
-        found_r = np.diff(start_r, append=len(media))
+        # Where an author's posts begin; the end is a beginning too.
+        begin_n = np.ones(len(media) + 1, np.bool_)
+        np.not_equal(author_n[1:], author_n[:-1], out=begin_n[1:-1])
+        begin_n[1:-1] |= media.viewer_n[1:] != media.viewer_n[:-1]
+        bound_r = begin_n.nonzero()[0]
+        found_r = bound_r[1:] - bound_r[:-1]
         # How many may stay before each row, and at the end.
         before_n = np.zeros(len(media) + 1, np.int64)
         keep_n.cumsum(out=before_n[1:])
-        before_r = before_n.take(start_r)
-        kept_r = before_n.take(start_r + found_r) - before_r
+        before_r = before_n.take(bound_r)
         return cls(
-            media.viewer_n.take(start_r), found_r, kept_r, before_n[1:] - before_r.repeat(found_r)
+            media.viewer_n.take(bound_r[:-1]),
+            found_r,
+            before_r[1:] - before_r[:-1],
+            before_n[1:] - before_r[:-1].repeat(found_r),
         )
 
     def short(self, each: int, depth: int, asked: int, viewers: int) -> Mask:

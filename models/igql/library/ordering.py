@@ -114,10 +114,9 @@ def diversify_by(execution: Execution, media: ColumnSet, arguments: Arguments) -
         return media.take(_marginal(execution, media, value_n, arguments["strength"]))
     # Rows with the same value stand together here, and viewers still follow each other.
     by_value = Sorted(media.viewer_n, value_n + 1)
-    start_g = by_value.begins(2).nonzero()[0]
-    start_n = np.repeat(start_g, np.diff(np.append(start_g, len(media))))
-    turn_n = np.arange(len(media)) - start_n
-    order_n = by_value.order_n
+    order_n, place_n = by_value.order_n, np.arange(len(media))
+    start_n = np.maximum.accumulate(np.where(by_value.begins(2), place_n, 0))
+    turn_n = place_n - start_n
     if arguments["method"] == "round_robin":
         again = Sorted(media.viewer_n, turn_n, order_n.take(start_n))
     else:
