@@ -304,7 +304,7 @@ class Catalog:
             media rows, ordered by author position and then newest first (equal times: the later
             row first), and for each the position of its author in `author_rows`.
         """
-        older, current = self._m["older"], self._a["newest"][author_rows]
+        older, current = self._m["older"], self._a["newest"].take(author_rows)
         position = np.arange(len(author_rows))
         media: list[Rows] = []
         positions: list[NDArray[np.int64]] = []
@@ -316,12 +316,17 @@ class Catalog:
                 break
             media.append(current)
             positions.append(position)
-            current = older[current]
+            current = older.take(current)
         if not media:
             return np.empty(0, np.int32), np.empty(0, np.int64)
-        all_positions = np.concatenate(positions)
-        order = np.argsort(all_positions, kind="stable")
-        return np.concatenate(media)[order], all_positions[order]
+        # Each author's first posts came first, then all second ones: put an author's together.
+        position_n = np.concatenate(positions)
+        count_a = np.bincount(position_n)
+        begin_a = count_a.cumsum() - count_a
+        step_n = np.arange(len(media)).repeat([len(rows) for rows in media])
+        found = np.empty(len(position_n), np.int32)
+        found[begin_a.take(position_n) + step_n] = np.concatenate(media)
+        return found, np.arange(len(count_a)).repeat(count_a)
 
     def labelled_accounts(self, limit: int) -> dict[str, str]:
         """Account → topic of up to `limit` accounts with one, chosen by the hash of their id."""
