@@ -13,13 +13,14 @@ from models.columns import Rows
 from models.diversity import DiversityConfig
 from models.experiment import Treatment
 from models.exploration import ExplorationConfig
+from models.feature_rows import spans_of
 from models.feature_schema import FEATURE_VERSION
 from models.features import Assembly
 from models.finalists import Finalists
 from models.grid import Grid
 from models.igql.executor import Executed
 from models.judging import judge
-from models.passes import Ranked, Stage, spans_of
+from models.passes import Ranked, Stage, finite
 from models.placing import Placing
 from models.queries import CandidateQuery
 from models.trace import Trace
@@ -27,6 +28,7 @@ from models.viewer_context import ViewerContext
 from models.world import World
 
 _NO_ROWS: Final = np.empty(0, np.int32)
+_NO_PLACES: Final = np.empty(0, np.int64)
 
 
 class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,10 +129,14 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     judged = judge(left.assembly, rankers, weights, strength)
     placed = config.placing(treatment.feed).place(candidates, left, judged.value_n)
     # What was drawn is scored for the record: it has its place, whatever the passes think of it.
-    drawn = candidates.take([one.drawn_rows for one in placed])
+    drawn = candidates.only(
+        np.concatenate([_NO_PLACES, *(one.drawn_rows for one in placed)]),
+        spans_of(len(one.drawn_rows) for one in placed),
+    )
     unseen = judge(drawn.assembly, rankers, weights, strength)
+    unseen_n = finite(rankers.second.score(unseen.features))
     finalists = Finalists.of(left, second, judged).append(
-        Finalists.drawn(drawn, drawn.score(rankers.second), unseen, placed, sizes_v)
+        Finalists.drawn(drawn, unseen_n, unseen, placed, sizes_v)
     )
     orders = [
         one.order(one.shown + m.start, np.arange(d.start, d.stop) + len(left.rows_n))

@@ -1,0 +1,132 @@
+"""Rows that features are computed for, and what several columns read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.candidates import Candidates
+from models.columns import Rows
+from models.pairs import Pairs, matches, pairs
+from models.viewer_batch import Float, Taste, ViewerBatch, account_vectors
+from models.world import World
+
+
+class OfViewer(NamedTuple):
+    """Where the rows of one viewer are.
+
+    Attributes:
+        at: which viewer of the batch.
+        taste: the viewer's.
+        span: where the rows are.
+        met: positions within `span` of rows whose author the viewer acted on.
+    """
+
+    at: int
+    taste: Taste
+    span: slice
+    met: NDArray[np.int64]
+
+
+class FeatureRows:
+    """Candidates of a batch of viewers, one viewer's after the other's.
+
+    Args:
+        batch: the viewers.
+        candidates: known media rows of all viewers.
+        viewer_n: position of each row's viewer, ascending.
+        author_n: author rows.
+        taken: the rows that these were taken from, and where they are there.
+    """
+
+    def __init__(
+        self,
+        batch: ViewerBatch,
+        candidates: Candidates,
+        viewer_n: NDArray[np.int64],
+        author_n: Rows,
+        taken: tuple[FeatureRows, NDArray[np.integer]] | None = None,
+    ) -> None:
+        self.batch = batch
+        self.viewers = batch.viewers
+        self.world: World = batch.world
+        self.now_ms = batch.now_ms
+        self.candidates = candidates
+        self.viewer_n = viewer_n
+        self.media_n: Rows = candidates.media_n
+        self.author_n = author_n
+        self._taken = taken
+
+    @classmethod
+    def of(
+        cls,
+        batch: ViewerBatch,
+        candidates: Candidates,
+        sizes_v: Sequence[int] | NDArray[np.integer],
+    ) -> FeatureRows:
+        """Candidates, `sizes_v` of each viewer."""
+        viewer_n = np.arange(len(batch.viewers)).repeat(sizes_v)
+        return cls(batch, candidates, viewer_n, batch.world.catalog.author_n[candidates.media_n])
+
+    def __len__(self) -> int:
+        return len(self.media_n)
+
+    def take(self, rows: NDArray[np.integer]) -> FeatureRows:
+        """These rows, their viewers in order still."""
+        candidates, viewer_n = self.candidates.take(rows), self.viewer_n[rows]
+        return FeatureRows(self.batch, candidates, viewer_n, self.author_n[rows], (self, rows))
+
+    @cached_property
+    def vectors(self) -> tuple[Float, NDArray[np.bool_]]:
+        """Vectors_nd of the authors in steps, and whether each has one."""
+        if self._taken is None:
+            return account_vectors(self.world, self.author_n)
+        of, rows = self._taken
+        vectors_nd, known_n = of.vectors
+        return vectors_nd[rows], known_n[rows]
+
+    @cached_property
+    def age_n(self) -> NDArray[np.int64]:
+        """Milliseconds since each media was posted."""
+        return np.maximum(self.now_ms - self.world.catalog.created_ts_n[self.media_n], 0)
+
+    @cached_property
+    def author_p(self) -> Pairs:
+        """(viewer, author)."""
+        return pairs(self.viewer_n, self.author_n)
+
+    @cached_property
+    def met_n(self) -> NDArray[np.bool_]:
+        """Whether the viewer acted on the author."""
+        if self._taken is not None:
+            of, rows = self._taken
+            taken_n: NDArray[np.bool_] = of.met_n[rows]
+            return taken_n
+        met_n = np.zeros(len(self), np.bool_)
+        met_n[matches(self.batch.counter_c, self.author_p)[0]] = True
+        return met_n
+
+    @cached_property
+    def of_viewers(self) -> list[OfViewer]:
+        """The viewers who have rows."""
+        met = self.met_n.nonzero()[0]
+        bounds = np.searchsorted(self.viewer_n, np.arange(len(self.viewers) + 1))
+        spans = pairwise(bounds.tolist())
+        cuts = pairwise(np.searchsorted(met, bounds).tolist())
+        return [
+            OfViewer(at, taste, slice(start, end), met[first:last] - start)
+            for at, (taste, (start, end), (first, last)) in enumerate(
+                zip(self.batch.tastes, spans, cuts, strict=True)
+            )
+            if end > start
+        ]
+
+
+def spans_of(sizes: Iterable[int]) -> list[slice]:
+    """Where each viewer's rows are, if they stand one after the other's."""
+    return [slice(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]
