@@ -40,7 +40,7 @@ def _similarity(rows: FeatureRows, out_4n: Float) -> None:
     them, to the nearest author of a see-fewer (decayed). An account is similar to itself even
     without a vector.
     """
-    vectors_nd, _ = rows.vectors
+    vectors_nd = rows.vectors_nd
     out_4n[0] = out_4n[3] = 0.0
     for _, taste, span, met in rows.of_viewers:
         p, author_n = len(taste.liked_p), rows.author_n[span]
@@ -88,7 +88,7 @@ def _topics(rows: FeatureRows, out_2n: Float) -> None:
 def _history(rows: FeatureRows, out_7n: Float) -> None:
     """What the viewer did on the author before."""
     out_7n[:] = 0.0
-    met, counters = matches(rows.batch.counter_c, rows.author_p)
+    met, counters = rows.met
     if len(met):
         out_7n[:, met] = rows.batch.history_7c[:, counters]
 
@@ -128,8 +128,7 @@ def _viewer(rows: FeatureRows, out_8n: Float) -> None:
 
 def _missing(rows: FeatureRows, out_2n: Float) -> None:
     """Whether the author has no vector, and whether nobody has whom the viewer likes."""
-    _, known_n = rows.vectors
-    out_2n[0] = ~known_n
+    out_2n[0] = ~rows.known_n
     out_2n[1] = rows.batch.unknown_v[rows.viewer_n]
 
 

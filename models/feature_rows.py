@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class FeatureRows:
         candidates: known media rows of all viewers.
         viewer_n: position of each row's viewer, ascending.
         author_n: author rows.
-        taken: the rows that these were taken from, and where they are there.
+        origin: the rows that all of these were taken from, and where they are there.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class FeatureRows:
         candidates: Candidates,
         viewer_n: NDArray[np.int64],
         author_n: Rows,
-        taken: tuple[FeatureRows, NDArray[np.integer]] | None = None,
+        origin: tuple[FeatureRows, NDArray[np.integer]] | None = None,
     ) -> None:
         self.batch = batch
         self.viewers = batch.viewers
@@ -60,7 +60,7 @@ class FeatureRows:
         self.viewer_n = viewer_n
         self.media_n: Rows = candidates.media_n
         self.author_n = author_n
-        self._taken = taken
+        self._origin = origin
 
     @classmethod
     def of(
@@ -79,16 +79,31 @@ class FeatureRows:
     def take(self, rows: NDArray[np.integer]) -> FeatureRows:
         """These rows, their viewers in order still."""
         candidates, viewer_n = self.candidates.take(rows), self.viewer_n[rows]
-        return FeatureRows(self.batch, candidates, viewer_n, self.author_n[rows], (self, rows))
+        origin = (self, rows)
+        if self._origin is not None:
+            origin = (self._origin[0], self._origin[1][rows])
+        return FeatureRows(self.batch, candidates, viewer_n, self.author_n[rows], origin)
+
+    @property
+    def vectors_nd(self) -> Float:
+        """Vectors of the authors in steps, zeros where there is none."""
+        return self._of_authors(0)
+
+    @property
+    def known_n(self) -> NDArray[np.bool_]:
+        """Whether the author has a vector."""
+        return self._of_authors(1)
+
+    def _of_authors(self, which: int) -> NDArray[Any]:
+        if self._origin is None:
+            return self._vectors[which]
+        of, rows = self._origin
+        taken: NDArray[Any] = of._vectors[which][rows]
+        return taken
 
     @cached_property
-    def vectors(self) -> tuple[Float, NDArray[np.bool_]]:
-        """Vectors_nd of the authors in steps, and whether each has one."""
-        if self._taken is None:
-            return account_vectors(self.world, self.author_n)
-        of, rows = self._taken
-        vectors_nd, known_n = of.vectors
-        return vectors_nd[rows], known_n[rows]
+    def _vectors(self) -> tuple[Float, NDArray[np.bool_]]:
+        return account_vectors(self.world, self.author_n)
 
     @cached_property
     def age_n(self) -> NDArray[np.int64]:
@@ -101,20 +116,24 @@ class FeatureRows:
         return pairs(self.viewer_n, self.author_n)
 
     @cached_property
-    def met_n(self) -> NDArray[np.bool_]:
-        """Whether the viewer acted on the author."""
-        if self._taken is not None:
-            of, rows = self._taken
-            taken_n: NDArray[np.bool_] = of.met_n[rows]
-            return taken_n
+    def met(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows whose author the viewer acted on, and where the counters of that are."""
+        return matches(self.batch.counter_c, self.author_p)
+
+    @cached_property
+    def _met_n(self) -> NDArray[np.bool_]:
         met_n = np.zeros(len(self), np.bool_)
-        met_n[matches(self.batch.counter_c, self.author_p)[0]] = True
+        met_n[self.met[0]] = True
         return met_n
 
     @cached_property
     def of_viewers(self) -> list[OfViewer]:
         """The viewers who have rows."""
-        met = self.met_n.nonzero()[0]
+        if self._origin is None:
+            met = self.met[0]
+        else:
+            of, rows = self._origin
+            met = of._met_n[rows].nonzero()[0]
         bounds = np.searchsorted(self.viewer_n, np.arange(len(self.viewers) + 1))
         spans = pairwise(bounds.tolist())
         cuts = pairwise(np.searchsorted(met, bounds).tolist())

@@ -29,17 +29,12 @@ def sparse_ids(rows: FeatureRows) -> Ids:
 
 def seeds(rows: FeatureRows) -> Rows:
     """The author behind ``seed_similarity``, the newest of equal ones; −1 for none."""
-    seed_n = np.full(len(rows), UNKNOWN, np.int32)
-    vectors_nd, _ = rows.vectors
+    vectors_nd, liked_lv = rows.vectors_nd, rows.batch.liked_lv
+    cosine_nl = np.zeros((len(rows), len(liked_lv)), np.float32)
     for _, taste, span, met in rows.of_viewers:
         p = len(taste.liked_p)
-        if p:
-            cosine_np = vectors_nd[span] @ taste.to_md[:p].T
-            alike(cosine_np.T, taste.liked_p, rows.author_n[span], met)
-            nearest_n = cosine_np.argmax(axis=1)
-            np.copyto(
-                seed_n[span],
-                taste.liked_p[nearest_n],
-                where=np.maximum.reduce(cosine_np, axis=1) > 0.0,
-            )
-    return seed_n
+        np.matmul(vectors_nd[span], taste.to_md[:p].T, out=cosine_nl[span, :p])
+        alike(cosine_nl[span, :p].T, taste.liked_p, rows.author_n[span], met)
+    nearest_n = cosine_nl.argmax(axis=1)
+    alike_n = cosine_nl[np.arange(len(rows)), nearest_n] > 0.0
+    return np.where(alike_n, liked_lv[nearest_n, rows.viewer_n], np.int32(UNKNOWN))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -87,24 +86,24 @@ class ViewerBatch:
         vectors_md, known_m = account_vectors(
             self.world, np.concatenate([rows for both in of_viewers for rows in (*both, _MEANS)])
         )
-        bounds = list(accumulate((len(p) + len(s) + len(_MEANS) for p, s in of_viewers), initial=0))
-        liked_vectors = [
-            vectors_md[start : start + len(p)] for start, p in zip(bounds, liked, strict=False)
-        ]
-        means_v = np.array(bounds[1:]) - len(_MEANS)
-        short = [vectors_pd[:SHORT_TERM] for vectors_pd in liked_vectors]
-        vectors_md[means_v] = mean_directions(short)
-        vectors_md[means_v + 1] = mean_directions(liked_vectors)
+        sizes_v2 = np.array([(len(p), len(p) + len(s) + len(_MEANS)) for p, s in of_viewers])
+        end_v = sizes_v2[:, 1].cumsum()
+        start_v = end_v - sizes_v2[:, 1]
+        middle_v = start_v + sizes_v2[:, 0]
+        recent_v = np.minimum(start_v + SHORT_TERM, middle_v)
+        vectors_md[end_v - 2] = mean_directions(vectors_md, start_v, recent_v)
+        vectors_md[end_v - 1] = mean_directions(vectors_md, start_v, middle_v)
+        bounds_v = zip(start_v.tolist(), middle_v.tolist(), end_v.tolist(), strict=True)
         return [
             Taste(
                 liked_p=p,
                 hated_s=s,
                 decay_s=self._decay(at),
                 to_md=vectors_md[start:end],
-                known=bool(known_m[start : start + len(p)].any()),
+                known=bool(known_m[start:middle].any()),
             )
-            for at, ((p, s), (start, end)) in enumerate(
-                zip(of_viewers, pairwise(bounds), strict=True)
+            for at, ((p, s), (start, middle, end)) in enumerate(
+                zip(of_viewers, bounds_v, strict=True)
             )
         ]
 
@@ -212,8 +211,10 @@ class ViewerBatch:
     def pictures_vd(self) -> Float:
         """Mean direction of the pictures of each viewer's recent positives."""
         media = [viewer.media_e[e] for viewer, e in zip(self.viewers, self._liked, strict=True)]
-        images = self.world.images
-        return mean_directions([stepped(images.vectors_of(rows)[0]) for rows in media])
+        sizes_v = np.array([len(rows) for rows in media])
+        end_v = sizes_v.cumsum()
+        vectors_nd, _ = self.world.images.vectors_of(np.concatenate(media))
+        return mean_directions(stepped(vectors_nd), end_v - sizes_v, end_v)
 
     @cached_property
     def everybody(self) -> Float:
@@ -262,12 +263,19 @@ def stepped(vectors_nd: Float) -> Float:
     return vectors_nd
 
 
-def mean_directions(vectors: Sequence[Float]) -> Float:
-    """Of each array of vectors in steps the mean direction, again in steps; zeros for none."""
-    total_vd = np.array([vectors_pd.sum(axis=0) for vectors_pd in vectors], np.float32)
-    # Squares of steps, too, add up exactly in a float64.
-    norm_v1 = np.sqrt(np.square(total_vd, dtype=np.float64).sum(axis=1, keepdims=True))
+def mean_directions(
+    vectors_nd: Float, start_v: NDArray[np.int64], end_v: NDArray[np.int64]
+) -> Float:
+    """Of each span of vectors in steps the mean direction, again in steps; zeros for none."""
+    # In float64, sums of steps and of their squares are exact, so the order does not matter.
+    sums_nd = np.zeros((len(vectors_nd) + 1, vectors_nd.shape[1]))
+    vectors_nd.cumsum(axis=0, dtype=np.float64, out=sums_nd[1:])
+    total_vd = sums_nd[end_v] - sums_nd[start_v]
+    norm_v1 = np.sqrt(np.square(total_vd).sum(axis=1, keepdims=True))
     unit_vd = np.divide(
-        total_vd, norm_v1.astype(np.float32), out=np.zeros_like(total_vd), where=norm_v1 > 1e-6
+        total_vd.astype(np.float32),
+        norm_v1.astype(np.float32),
+        out=np.zeros(total_vd.shape, np.float32),
+        where=norm_v1 > 1e-6,
     )
     return stepped(unit_vd)
