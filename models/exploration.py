@@ -80,10 +80,14 @@ def seeds_of(viewer_hash_v: NDArray[np.integer], generated_at_ms: int) -> Seeds:
 
 
 def is_new(
-    media_n: Rows, world: World, now_ms: int, config: ExplorationConfig
+    media_n: Rows, age_n: NDArray[np.int64], world: World, now_ms: int, config: ExplorationConfig
 ) -> NDArray[np.bool_]:
-    """Which media are young and little viewed."""
-    new_n: NDArray[np.bool_] = now_ms - world.catalog.created_ts_n[media_n] <= config.max_age_ms
+    """Which media are young and little viewed.
+
+    Args:
+        age_n: milliseconds since each was posted.
+    """
+    new_n: NDArray[np.bool_] = age_n <= config.max_age_ms
     young = new_n.nonzero()[0]
     if len(young):
         counts_y5 = world.popularity.decayed_media(media_n[young], now_ms)

@@ -13,6 +13,7 @@ from models.columns import Rows
 Pairs = NDArray[np.int64]
 
 _NOWHERE: Final = np.empty(0, np.int64)
+_MANY: Final = 1024
 #: 2^64 divided by the golden ratio.
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
@@ -31,20 +32,22 @@ def pairs_of(of_v: Sequence[Rows]) -> Pairs:
 def matches(sorted_p: Pairs, wanted_n: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which of `wanted_n` are among ascending pairs, and where there.
 
-    Few are as a rule. A table of the hashes of what is there tells nearly all others apart, for
-    less than a search of each.
+    Few are as a rule. Where many are asked for, a table of the hashes of what is there tells most
+    others apart first, for less than a search of each.
     """
     if not len(sorted_p):
         return _NOWHERE, _NOWHERE
-    bits = 4 + len(sorted_p).bit_length()
-    taken = np.zeros(1 << bits, np.bool_)
-    taken[_hashes(sorted_p, bits)] = True
-    found = taken[_hashes(wanted_n, bits)].nonzero()[0]
-    wanted = wanted_n[found]
-    at = sorted_p.searchsorted(wanted)
+    found = None
+    if len(wanted_n) > _MANY:
+        bits = 4 + len(sorted_p).bit_length()
+        taken = np.zeros(1 << bits, np.bool_)
+        taken[_hashes(sorted_p, bits)] = True
+        found = taken[_hashes(wanted_n, bits)].nonzero()[0]
+        wanted_n = wanted_n[found]
+    at = sorted_p.searchsorted(wanted_n)
     at[at == len(sorted_p)] = 0
-    same = sorted_p[at] == wanted
-    return found[same], at[same]
+    same = (sorted_p[at] == wanted_n).nonzero()[0]
+    return same if found is None else found[same], at[same]
 
 
 def _hashes(pair_n: Pairs, bits: int) -> NDArray[np.int64]:

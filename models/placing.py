@@ -94,7 +94,7 @@ class Placing:
         self, candidates: Stage, enough_v: Mask, certain: list[Positions], slots: int
     ) -> list[Drawn | None]:
         rows = candidates.assembly.rows
-        new_n = is_new(rows.media_n, rows.world, rows.now_ms, self.exploration)
+        new_n = is_new(rows.media_n, rows.age_n, rows.world, rows.now_ms, self.exploration)
         new_n &= ~candidates.behind_n
         new_n &= enough_v[rows.viewer_n]
         return draw(

@@ -132,7 +132,8 @@ def test_old_or_much_viewed_media_are_not_new() -> None:
     world.apply_media([Media(n, n, NOW - age) for n, age in (("old", 4 * DAY), ("a", 0), ("b", 0))])
     world.apply_events([(Action.VIEW, MediaEvent(f"e{i}", f"v{i}", "a", NOW)) for i in range(60)])
     rows = world.catalog.media_rows(["old", "a", "b"])
-    assert is_new(rows, world, NOW, CONFIG).tolist() == [False, False, True]
+    age_n = NOW - world.catalog.created_ts_n[rows]
+    assert is_new(rows, age_n, world, NOW, CONFIG).tolist() == [False, False, True]
 
 
 def test_grids_log_the_probability_with_which_an_item_was_shown() -> None:
