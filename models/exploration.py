@@ -107,10 +107,12 @@ def draw(
     world: World,
     config: ExplorationConfig,
 ) -> list[Drawn | None]:
-    """Draw `slots` of each viewer's rows: first authors, all with the same chance, then a media of
+    """Draw `slots` candidates for each viewer: first authors, with equal chances, then one media of
     each.
 
     So an author gains nothing by posting often. Authors of what is shown for certain are left out.
+    Suffixes: p for the pool, g for each author of a viewer, k for those drawn, m for their media,
+    w for the viewers who are drawn for.
 
     Args:
         pool: candidates of all viewers that may be drawn.
@@ -130,7 +132,6 @@ def draw(
     pool, pair_p = pool[unseen_p], pair_p[unseen_p]
     order = pair_p.argsort()
     pool, pair_p = pool[order], pair_p[order]
-    # One group for each author of a viewer.
     first_p = np.ones(len(pool), np.bool_)
     np.not_equal(pair_p[1:], pair_p[:-1], out=first_p[1:])
     start_g = first_p.nonzero()[0]

@@ -24,7 +24,8 @@ class OfViewer(NamedTuple):
         at: which viewer of the batch.
         taste: the viewer's.
         span: where the rows are.
-        met: positions within `span` of rows whose author the viewer acted on.
+        met: positions within `span` of rows whose author the viewer acted on; all others are by
+            nobody whom the viewer liked or saw fewer of.
     """
 
     at: int

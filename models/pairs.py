@@ -13,6 +13,7 @@ from models.columns import Rows
 Pairs = NDArray[np.int64]
 
 _NOWHERE: Final = np.empty(0, np.int64)
+#: From here on the table costs less.
 _MANY: Final = 1024
 #: 2^64 divided by the golden ratio.
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
