@@ -23,7 +23,7 @@ from models.judging import judge
 from models.passes import Ranked, Stage, finite
 from models.placing import Placing
 from models.queries import CandidateQuery
-from models.trace import Trace
+from models.trace import Run, Trace
 from models.viewer_context import ViewerContext
 from models.world import World
 
@@ -144,27 +144,15 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     ]
     shown, spans = finalists.take(np.concatenate(orders)), spans_of(map(len, orders))
     grids = _grids(found, world, candidates, first, shown, spans)
-    likeness_n = assembly.column("see_fewer_similarity")
-    return [
-        Trace(
-            grid=grid,
-            candidates=everything.take(n),
-            author_n=assembly.rows.author_n[n],
-            likeness_n=likeness_n[n],
-            behind_n=candidates.behind_n[n],
-            first_n=first.score_n[n],
-            first_order_n=first.orders[at],
-            first_k=first.kept[at],
-            second_k=second.score_n[k],
-            second_order_k=second.orders[at],
-            second_m=second.kept[at],
-            judged_m=judged.take(m),
-            shown=grid.candidate_rank_n,
-        )
-        for at, (grid, n, k, m) in enumerate(
-            zip(grids, candidates.spans, passed.spans, left.spans, strict=True)
-        )
-    ]
+    run = Run(
+        candidates=candidates,
+        first=first,
+        passed=passed,
+        second=second,
+        left=left,
+        judged=judged,
+    )
+    return [Trace(grid, run, at) for at, grid in enumerate(grids)]
 
 
 def _grids(
