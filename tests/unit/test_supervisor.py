@@ -195,6 +195,7 @@ def test_children_started_later_end_earlier(tmp_path: Path) -> None:
 
 # A program as users run it: a supervisor with a stubborn family, waiting to be stopped.
 PROGRAM = f"""
+import signal
 import sys
 from pathlib import Path
 from infra.supervisor import ChildSpec, Supervisor, stop_signals
@@ -202,6 +203,8 @@ import infra.supervisor
 infra.supervisor.STOP_TIMEOUT_S = 0.2
 folder = Path(sys.argv[1])
 code = {STUBBORN!r} + {PARENT!r} + {READY!r} + {FOREVER!r}
+# Tests that were started by nohup begin with it ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 spec = ChildSpec(name="stubborn", argv=(sys.executable, "-c", code, str(folder / "descendant")))
 with stop_signals():
     try:
