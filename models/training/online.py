@@ -151,8 +151,8 @@ class OnlineFinal:
         labels_nh: Tensor, weights_nh: Tensor,
     ) -> None:  # fmt: skip
         vectors_nsd = self._vectors.look_up(rows_ns)
-        logits_nh = self._network.logits(dense_nf, vectors_nsd, known_nl, positions_n)
-        loss = weighted_loss(logits_nh, labels_nh, weights_nh)
+        logits_knh = self._network.logits(dense_nf, vectors_nsd, known_nl, positions_n)
+        loss = weighted_loss(logits_knh, labels_nh, weights_nh)
         if not math.isfinite(loss.item()):
             raise TrainingDivergedError(
                 f"{_WHAT}: loss is {loss.item()} after {self.learned} rows; look for broken labels "

@@ -49,7 +49,13 @@ from models.training.second import SECOND
 SMALL = TrainingConfig(
     cuts=(30, 15, 5),
     final=FinalConfig(
-        embedding_rows=64, trunk=(32, 16), tower=8, epochs=4, batch=128, learning_rate=1e-2
+        embedding_rows=64,
+        members=3,
+        hidden=(32, 16),
+        dropout=0.1,
+        epochs=4,
+        batch=128,
+        learning_rate=1e-2,
     ),
     second=msgspec.structs.replace(SECOND, hidden=(8,), top=5),
     first=msgspec.structs.replace(FIRST, hidden=(8,), top=5),
@@ -94,8 +100,10 @@ def sets(groups: int = 24, size: int = 60, seed: int = 5) -> CandidateSets:
 
 
 def randomised_network(config: FinalConfig) -> FinalNetwork:
-    network = FinalNetwork(config, np.full(len(LABELS), 0.1, np.float32))
+    network = FinalNetwork.new(config)
     torch.nn.init.normal_(network.table.weight)
+    for weight in (network.ensemble.weights[-1], network.ensemble.linear_io):
+        torch.nn.init.normal_(weight, std=0.1)  # new networks begin without a say
     return network.eval()
 
 
@@ -109,13 +117,13 @@ def test_numpy_equals_torch() -> None:
         features.sparse_ns
     )
     with torch.no_grad():
-        logits_nh = network(
+        logits_knh = network(
             torch.from_numpy(standardizer(features.dense_nf)),
             torch.from_numpy(rows_ns),
             torch.from_numpy(known(features.sparse_ns)),
             torch.zeros(len(rows_ns), dtype=torch.int64),
         )
-    expected_nh = torch.sigmoid(logits_nh[:, : len(HEADS)]).numpy()
+    expected_nh = torch.sigmoid(logits_knh.mean(dim=0)[:, : len(HEADS)]).numpy()
     np.testing.assert_allclose(frozen.score(features), expected_nh, rtol=0, atol=1e-5)
     assert (expected_nh.std(axis=0) > 1e-3).all()
 
