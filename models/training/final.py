@@ -46,7 +46,7 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
         positions: places on a page that are told apart.
     """
 
-    embedding_dim: int = 8
+    embedding_dim: int = 16
     embedding_rows: int = 16384
     members: int = 4
     hidden: tuple[int, ...] = (64, 32)
