@@ -72,9 +72,9 @@ class Settings(BaseSettings):
     grid_size: PositiveInt = 25
     grid_ttl_s: PositiveInt = 7 * 24 * 3600
     pages_ttl_s: PositiveInt = 30 * 60
-    #: Share of the grids made whose candidates are all scored by the final pass afterwards, to see
-    #: what the earlier passes lose.
-    audit_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.001
+    #: Grids that a ranking worker ranks again without cuts, a minute at most: to see what the
+    #: earlier passes lose, and to log the whole candidate set that they are to sort.
+    sampled_grids_per_minute: Annotated[float, Field(ge=0.0)] = 4.0
     #: Positions from one media of an author to the next at least, and most media of an author and
     #: of a seed in a grid, as long as there are others.
     author_spacing: PositiveInt = 5

@@ -23,6 +23,7 @@ EMBEDDINGS_TOPIC: Final = "explore.embeddings"
 TOUCHED_TOPIC: Final = "explore.touched"
 IMPRESSIONS_TOPIC: Final = "explore.impressions"
 EXAMPLES_TOPIC: Final = "explore.examples"
+CANDIDATES_TOPIC: Final = "explore.candidates"
 VERSIONS_TOPIC: Final = "explore.versions"
 DEAD_LETTERS_TOPIC: Final = "explore.dead_letters"
 
@@ -33,6 +34,8 @@ EXAMPLES_GROUP: Final = "freshgrid-examples"
 
 COMPACT: Final = {"cleanup.policy": "compact"}
 DELETE: Final = {"cleanup.policy": "delete"}
+#: Of a partition only the newest 8 to 12 MiB: the learner reads them all when it starts.
+NEWEST: Final = DELETE | {"retention.bytes": str(8 << 20), "segment.bytes": str(4 << 20)}
 
 TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
     "events.like": DELETE,
@@ -47,6 +50,7 @@ TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
     TOUCHED_TOPIC: DELETE,
     IMPRESSIONS_TOPIC: DELETE,
     EXAMPLES_TOPIC: DELETE,
+    CANDIDATES_TOPIC: NEWEST,
     VERSIONS_TOPIC: COMPACT,
     DEAD_LETTERS_TOPIC: DELETE,
 }

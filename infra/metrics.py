@@ -52,6 +52,12 @@ FUNNEL_BEST: Final = Counter(
 FUNNEL_LOST: Final = Counter(
     "freshgrid_funnel_lost", "Of those, the media that an earlier pass had cut", ["ranking_pass"]
 )
+CANDIDATE_SETS: Final = Counter(
+    "freshgrid_candidate_sets",
+    "Candidate sets of sampled grids: too large to be logged (oversize), read by the learner, "
+    "or left out by it (other_features, damaged)",
+    ["outcome"],
+)
 QUERIES_REFUSED: Final = Counter(
     "freshgrid_queries_refused", "New versions of queries that were wrong; the old ones stay live"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from models.account_index import AccountIndex
 from models.columns import UNKNOWN, Columns, Rows
 from models.neighbour_cache import NeighbourCache
+
+#: Neighbours of an account that are kept from one question to the next.
+NEIGHBOURS: Final = 64
 
 
 class AccountSpace:
@@ -27,7 +31,7 @@ class AccountSpace:
         self.name = name
         self.dimension = dimension
         self.index = AccountIndex(dimension)
-        self.neighbours = NeighbourCache(self.index)
+        self.neighbours = NeighbourCache(self.index, length=NEIGHBOURS)
         self._of_account = Columns(row=(np.int32, UNKNOWN))
         self._of_row = Columns(account=(np.int32, UNKNOWN))
         self._withheld: dict[str, NDArray[np.float32]] = {}
@@ -129,7 +133,7 @@ class AccountSpace:
         of_account = self._of_account["row"]
         inside = (account_rows >= 0) & (account_rows < len(of_account))
         if inside.all():
-            return of_account[account_rows]
+            return of_account.take(account_rows)
         rows = np.full(len(account_rows), UNKNOWN, np.int32)
         rows[inside] = of_account[account_rows[inside]]
         return rows
@@ -137,4 +141,6 @@ class AccountSpace:
     def _accounts(self, rows_qk: Rows) -> Rows:
         if not len(self._of_row):
             return np.full(rows_qk.shape, UNKNOWN, np.int32)
-        return np.where(rows_qk >= 0, self._of_row["account"][rows_qk], UNKNOWN).astype(np.int32)
+        accounts_qk = self._of_row["account"].take(rows_qk)
+        accounts_qk[rows_qk < 0] = UNKNOWN
+        return accounts_qk

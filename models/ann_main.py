@@ -135,10 +135,8 @@ class AnnMain:
         if coded == k:
             return positions_qc, scores_qc
         best_qk = np.argpartition(-scores_qc, k - 1, axis=1)[:, :k]
-        return (
-            np.take_along_axis(positions_qc, best_qk, axis=1),
-            np.take_along_axis(scores_qc, best_qk, axis=1),
-        )
+        at_q1 = np.arange(len(unit_qd))[:, None]
+        return positions_qc[at_q1, best_qk], scores_qc[at_q1, best_qk]
 
 
 def _lists_for(

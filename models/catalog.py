@@ -7,13 +7,14 @@ step for all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import UNKNOWN, Columns, Ids, Rows, TopRows, hash_id
+from models.columns import UNKNOWN, Columns, Rows, TopRows, hash_id
 from models.events import Account, Media
+from models.ids import Ids
 
 #: A batch of at least this many media, and this share of all, rebuilds the links by one sort.
 _BULK = 2048
@@ -34,7 +35,7 @@ class Catalog:
         self._topics = Ids()
         self._languages = Ids()
         for names in (self._topics, self._languages):
-            names.add("")  # Code 0: none.
+            names.intern([""])  # Code 0: none.
         self._m = Columns(
             author=(np.int32, UNKNOWN),
             created_ts=(np.int64, 0),
@@ -164,7 +165,7 @@ class Catalog:
 
     # Ids and rows.
 
-    def media_rows(self, ids: Sequence[str]) -> Rows:
+    def media_rows(self, ids: Collection[str]) -> Rows:
         """Rows of media, −1 for an unknown id."""
         return self._media.rows(ids)
 
@@ -172,7 +173,7 @@ class Catalog:
         """Ids of media rows."""
         return self._media.names(rows)
 
-    def author_rows(self, ids: Sequence[str]) -> Rows:
+    def author_rows(self, ids: Collection[str]) -> Rows:
         """Rows of accounts, −1 for an unknown id."""
         return self._accounts.rows(ids)
 
@@ -205,8 +206,7 @@ class Catalog:
     def intern_accounts(self, ids: Sequence[str]) -> Rows:
         """Rows of accounts, new ones for ids not seen before."""
         known = len(self._accounts)
-        add = self._accounts.add
-        rows = np.fromiter((add(name) for name in ids), np.int32, len(ids))
+        rows = self._accounts.intern(ids)
         if len(self._accounts) > known:
             self._a.grow(len(self._accounts))
             self._a["hash"][known:] = [
@@ -217,8 +217,7 @@ class Catalog:
     def intern_media(self, ids: Sequence[str]) -> Rows:
         """Rows of media, new ones (deleted until the catalogue brings them) for unknown ids."""
         known = len(self._media)
-        add = self._media.add
-        rows = np.fromiter((add(name) for name in ids), np.int32, len(ids))
+        rows = self._media.intern(ids)
         if len(self._media) > known:
             self._m.grow(len(self._media))
             self._m["hash"][known:] = [
@@ -305,7 +304,7 @@ class Catalog:
             media rows, ordered by author position and then newest first (equal times: the later
             row first), and for each the position of its author in `author_rows`.
         """
-        older, current = self._m["older"], self._a["newest"][author_rows]
+        older, current = self._m["older"], self._a["newest"].take(author_rows)
         position = np.arange(len(author_rows))
         media: list[Rows] = []
         positions: list[NDArray[np.int64]] = []
@@ -317,12 +316,17 @@ class Catalog:
                 break
             media.append(current)
             positions.append(position)
-            current = older[current]
+            current = older.take(current)
         if not media:
             return np.empty(0, np.int32), np.empty(0, np.int64)
-        all_positions = np.concatenate(positions)
-        order = np.argsort(all_positions, kind="stable")
-        return np.concatenate(media)[order], all_positions[order]
+        # Each author's first posts came first, then all second ones: put an author's together.
+        position_n = np.concatenate(positions)
+        count_a = np.bincount(position_n)
+        begin_a = count_a.cumsum() - count_a
+        step_n = np.arange(len(media)).repeat([len(rows) for rows in media])
+        found = np.empty(len(position_n), np.int32)
+        found[begin_a.take(position_n) + step_n] = np.concatenate(media)
+        return found, np.arange(len(count_a)).repeat(count_a)
 
     def labelled_accounts(self, limit: int) -> dict[str, str]:
         """Account → topic of up to `limit` accounts with one, chosen by the hash of their id."""
@@ -341,7 +345,7 @@ class Catalog:
     @staticmethod
     def _codes(names: Ids, hashes: Columns, values: list[str]) -> Rows:
         known = len(names)
-        codes = np.fromiter((names.add(value) for value in values), np.int32, len(values))
+        codes = names.intern(values)
         if len(names) > known:
             hashes.grow(len(names))
             hashes["hash"][known:] = [hash_id(names[row]) for row in range(known, len(names))]

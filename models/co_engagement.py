@@ -97,23 +97,22 @@ class CoEngagement:
         That is own weight / (√(total of the one · total of the other) + support), as of `now_ms`.
         Missing neighbours are −1 with 0.
         """
+        slots, total_s = self._slots, self._slots["total"]
+        if self._landmark_ms is None or not len(slots):
+            shape = (len(media_rows), self.config.neighbours)
+            return np.full(shape, UNKNOWN, np.int32), np.zeros(shape, np.float32)
         slot_n = self._slot_of(media_rows)
-        known_n = slot_n != UNKNOWN
-        shape = (len(media_rows), self.config.neighbours)
-        near_nk = np.full(shape, UNKNOWN, np.int32)
-        likeness_nk = np.zeros(shape, np.float32)
-        if known_n.any() and self._landmark_ms is not None:
-            slots = self._slots
-            slot_k = slot_n[known_n]
-            near_kk = slots["near"][slot_k]
-            other_kk = self._slot_of(near_kk.ravel()).reshape(near_kk.shape)
-            total_kk = np.where(other_kk != UNKNOWN, slots["total"][other_kk], 0.0)
-            factor = 2.0 ** min((self._landmark_ms - now_ms) / self.config.half_life_ms, 60.0)
-            both_kk = np.sqrt(slots["total"][slot_k][:, None] * total_kk) * factor
-            own_kk = slots["weight"][slot_k] - slots["inherited"][slot_k]
-            found_kk = np.maximum(own_kk, 0.0) * factor / (both_kk + self.config.support)
-            near_nk[known_n] = near_kk
-            likeness_nk[known_n] = np.where(near_kk != UNKNOWN, np.minimum(found_kk, 1.0), 0.0)
+        near_nk = slots["near"].take(slot_n, axis=0)
+        near_nk[slot_n == UNKNOWN] = UNKNOWN
+        other_nk = self._slot_of(near_nk.ravel()).reshape(near_nk.shape)
+        total_nk = total_s.take(other_nk)
+        total_nk[other_nk == UNKNOWN] = 0.0
+        factor = 2.0 ** min((self._landmark_ms - now_ms) / self.config.half_life_ms, 60.0)
+        both_nk = np.sqrt(total_s.take(slot_n)[:, None] * total_nk) * factor
+        own_nk = slots["weight"].take(slot_n, axis=0) - slots["inherited"].take(slot_n, axis=0)
+        likeness_nk = np.maximum(own_nk, 0.0) * factor / (both_nk + self.config.support)
+        np.minimum(likeness_nk, 1.0, out=likeness_nk)
+        likeness_nk[near_nk == UNKNOWN] = 0.0
         return near_nk, likeness_nk
 
     # Inside.
@@ -241,8 +240,10 @@ class CoEngagement:
     def _slot_of(self, rows: Rows) -> NDArray[np.int32]:
         slot_of = self._slot["slot"]
         inside = (rows >= 0) & (rows < len(slot_of))
-        slot_n = np.full(len(rows), UNKNOWN, np.int32)
-        slot_n[inside] = slot_of[rows[inside]]
+        if not len(slot_of):
+            return np.full(len(rows), UNKNOWN, np.int32)
+        slot_n = slot_of.take(rows, mode="clip")
+        slot_n[~inside] = UNKNOWN
         return slot_n
 
     def _factor(self, ts: NDArray[np.int64]) -> NDArray[np.float64]:

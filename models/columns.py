@@ -1,9 +1,7 @@
-"""Growing columns and stable rows: what the in-memory world is made of."""
+"""Growing columns: what the in-memory world is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import repeat
 from typing import Any, Final
 from zlib import crc32
 
@@ -19,40 +17,6 @@ UNKNOWN: Final = -1
 def hash_id(name: str) -> int:
     """A 31-bit hash of an id, equal in every process; feature buckets are cut from it."""
     return crc32(name.encode()) & 0x7FFFFFFF
-
-
-class Ids:
-    """Ids with stable rows: a row is given once and never reused."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, int] = {}
-        self._ids: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __getitem__(self, row: int) -> str:
-        return self._ids[row]
-
-    def rows(self, ids: Iterable[str]) -> Rows:
-        """Rows of `ids`, −1 for an unknown one."""
-        return np.fromiter(map(self._rows.get, ids, repeat(UNKNOWN)), np.int32)
-
-    def row(self, name: str) -> int:
-        """Row of one id, −1 if unknown."""
-        return self._rows.get(name, UNKNOWN)
-
-    def add(self, name: str) -> int:
-        """Row of `name`, a new one if it is not known."""
-        row = self._rows.setdefault(name, len(self._ids))
-        if row == len(self._ids):
-            self._ids.append(name)
-        return row
-
-    def names(self, rows: Rows) -> list[str]:
-        """Ids of known rows."""
-        ids = self._ids
-        return [ids[row] for row in rows.tolist()]
 
 
 class Columns:

@@ -1,12 +1,13 @@
 """Whole candidate sets of sampled viewers: what the earlier passes are distilled on.
 
 An earlier pass must sort what the query really finds, most of which nobody was ever shown, so
-its training rows come from the query and not from exposures.
+its training rows come from the query and not from exposures. Some were logged as they were ranked
+(:mod:`models.candidate_log`), the others are found anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -25,6 +26,7 @@ def candidate_sets(
     now_ms: int,
     query_of: Callable[[str], CandidateQuery] | None = None,
     fold: FoldConfig | None = None,
+    logged: Sequence[FeatureMatrix] = (),
 ) -> CandidateSets:
     """Run the query for each viewer and assemble the features of all it finds.
 
@@ -35,12 +37,14 @@ def candidate_sets(
         query_of: what finds the candidates of a viewer; by default the query that comes with the
             package.
         fold: settings the states were folded with.
+        logged: candidate sets of other viewers, as they were ranked.
 
     Returns:
-        One group per viewer for whom anything was found, in the order of `viewers`.
+        One group for each of `logged`, then one per viewer for whom anything was found, in the
+        order of `viewers`.
     """
     bundled = CandidateQuery()
-    parts: list[FeatureMatrix] = []
+    parts = list(logged)
     for viewer_id, state in viewers:
         viewer = ViewerContext.from_state(viewer_id, state, world, now_ms, fold)
         query = query_of(viewer_id) if query_of is not None else bundled
@@ -51,4 +55,5 @@ def candidate_sets(
     return CandidateSets(
         features=FeatureMatrix.concatenate(parts),
         groups_n=np.repeat(np.arange(len(parts), dtype=np.int64), sizes_g),
+        logged_n=np.repeat(np.arange(len(parts)) < len(logged), sizes_g),
     )

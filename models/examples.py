@@ -87,14 +87,20 @@ class CandidateSets(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         features: n rows.
         groups_n: int64, equal for the candidates of one viewer.
+        logged_n: bool, whether they were logged as they were ranked, or found anew.
     """
 
     features: FeatureMatrix
     groups_n: NDArray[np.int64]
+    logged_n: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.groups_n)
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Self:
         """These rows, in this order."""
-        return type(self)(features=self.features.take(rows), groups_n=self.groups_n[rows])
+        return type(self)(
+            features=self.features.take(rows),
+            groups_n=self.groups_n[rows],
+            logged_n=self.logged_n[rows],
+        )

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from isal import isal_zlib
 
 from models.feature_schema import (
     DENSE_NAMES,
@@ -25,7 +26,7 @@ from models.feature_schema import (
 from models.grid import Grid, GridDocument
 from models.world import World
 
-#: zlib's fastest: the columns of one page compress well at any level.
+#: Of ISA-L, which writes zlib's format in a third of zlib's time: as small as zlib's fastest.
 _LEVEL: Final = 1
 
 
@@ -72,7 +73,7 @@ def pack_features(features: FeatureMatrix) -> str:
     """
     dense = np.ascontiguousarray(features.dense_nf.T, "<f4").tobytes()
     sparse = np.ascontiguousarray(features.sparse_ns.T, "<i4").tobytes()
-    return base64.b64encode(zlib.compress(dense + sparse, _LEVEL)).decode()
+    return base64.b64encode(isal_zlib.compress(dense + sparse, _LEVEL)).decode()
 
 
 def unpack_features(text: str, items: int, feature_version: str) -> FeatureMatrix:

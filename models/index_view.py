@@ -56,9 +56,9 @@ class IndexView(msgspec.Struct, frozen=True):
             all_similarities = np.concatenate([scores for _, scores in found], axis=1)
             # Equal similarities in the order of their rows: the same answer every time.
             order = np.lexsort((all_rows, -all_similarities), axis=1)[:, :k]
-            width = order.shape[1]
-            rows_qk[:, :width] = np.take_along_axis(all_rows, order, axis=1)
-            similarities_qk[:, :width] = np.take_along_axis(all_similarities, order, axis=1)
+            width, at_q1 = order.shape[1], np.arange(len(unit_qd))[:, None]
+            rows_qk[:, :width] = all_rows[at_q1, order]
+            similarities_qk[:, :width] = all_similarities[at_q1, order]
             rows_qk[np.isneginf(similarities_qk)] = NOT_FOUND
         return rows_qk, similarities_qk
 

@@ -206,24 +206,33 @@ class Older:
 def standing(entries: Iterable[Entry]) -> list[Entry]:
     """The actions that no undo took back, oldest first.
 
-    An undo takes back the newest action before it of the same kind on the same media, unless
-    another undo already has. Views and long views are one kind.
-
     Args:
         entries: a whole lane, oldest first.
     """
     done = list(entries)
-    undone = {(entry.media_id, kind(entry.action)) for entry in done if entry.undo}
-    if not undone:
+    if not any(entry.undo for entry in done):
         return done
-    stacks: dict[tuple[str, int], list[Entry]] = {}
-    for entry in done:
-        stack = stacks.setdefault((entry.media_id, kind(entry.action)), [])
-        if not entry.undo:
-            stack.append(entry)
+    steps = [(entry.media_id, kind(entry.action), entry.undo) for entry in done]
+    return [done[at] for at in standing_places(steps)]
+
+
+def standing_places(steps: Iterable[tuple[str, int, bool]]) -> list[int]:
+    """Which actions no undo took back: their positions, ascending.
+
+    An undo takes back the newest action before it of the same kind on the same media, unless
+    another undo already has. Views and long views are one kind.
+
+    Args:
+        steps: media, kind and whether it is an undo, oldest first.
+    """
+    stacks: dict[tuple[str, int], list[int]] = {}
+    for at, (media_id, of_kind, undo) in enumerate(steps):
+        stack = stacks.setdefault((media_id, of_kind), [])
+        if not undo:
+            stack.append(at)
         elif stack:
             stack.pop()
-    return sorted(entry for stack in stacks.values() for entry in stack)
+    return sorted(at for stack in stacks.values() for at in stack)
 
 
 def kind(action: int) -> int:

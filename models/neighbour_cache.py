@@ -40,19 +40,21 @@ class NeighbourCache:
     Args:
         index: whose accounts; lists are by its rows.
         capacity: lists kept; the oldest is given up for a new one.
+        length: of the lists kept, so that asking for fewer or for up to so many searches once.
+            Asking for more makes all of them anew.
 
     Attributes:
         hits: lists given from the cache.
         misses: lists searched for.
     """
 
-    def __init__(self, index: AccountIndex, capacity: int = CAPACITY) -> None:
+    def __init__(self, index: AccountIndex, capacity: int = CAPACITY, length: int = 1) -> None:
         self._index = index
         self._capacity = capacity
         self._lock = Lock()
         self._slot_of = np.full(1024, _NO_SLOT, np.int32)
         self._next = 0
-        self._clear(1)
+        self._clear(length)
         self.hits = 0
         self.misses = 0
 
@@ -72,33 +74,30 @@ class NeighbourCache:
             if len(rows_q) and rows_q.max() >= len(self._slot_of):
                 more = max(int(rows_q.max()) + 1, 2 * len(self._slot_of)) - len(self._slot_of)
                 self._slot_of = np.pad(self._slot_of, (0, more), constant_values=_NO_SLOT)
-            slots_q = np.where(rows_q >= 0, self._slot_of[rows_q], _NO_SLOT)
+            slots_q = np.where(rows_q >= 0, self._slot_of.take(rows_q), _NO_SLOT)
             cached_q = slots_q != _NO_SLOT
             cached_q[cached_q] = self._valid(slots_q[cached_q])
-            wanted = np.unique(rows_q[~cached_q & (rows_q >= 0)])
+            slots_q[~cached_q] = _NO_SLOT
             self.hits += int(cached_q.sum())
-            self.misses += len(wanted)
             # What was cached is read before new lists may take its place.
-            width = self._rows.shape[1]
-            rows_qk = np.full((len(rows_q), width), NOT_FOUND, np.int32)
-            cosines_qk = np.full(rows_qk.shape, -np.inf, np.float32)
-            rows_qk[cached_q] = self._rows[slots_q[cached_q]]
-            cosines_qk[cached_q] = self._cosines[slots_q[cached_q]]
-            if len(wanted):
+            rows_qk = self._rows.take(slots_q, axis=0)[:, :k]
+            cosines_qk = self._cosines.take(slots_q, axis=0)[:, :k]
+            missed = (~cached_q & (rows_q >= 0)).nonzero()[0]
+            if len(missed):
+                wanted, at_m = np.unique(rows_q[missed], return_inverse=True)
+                self.misses += len(wanted)
                 found_wk, similar_wk = self._search(wanted)
-                at_q = np.searchsorted(wanted, rows_q[~cached_q]).clip(max=len(wanted) - 1)
-                missed = np.flatnonzero(~cached_q)
-                known = wanted[at_q] == rows_q[missed]
-                rows_qk[missed[known]] = found_wk[at_q[known]]
-                cosines_qk[missed[known]] = similar_wk[at_q[known]]
-            return rows_qk[:, :k], cosines_qk[:, :k]
+                rows_qk[missed], cosines_qk[missed] = found_wk[at_m, :k], similar_wk[at_m, :k]
+            return rows_qk, cosines_qk
 
     def _valid(self, slots_s: Rows) -> NDArray[np.bool_]:
         """Which lists are still right; those are known to be so from now on."""
         index = self._index
         version = index.version
+        checked_s = self._checked.take(slots_s)
+        if checked_s.min(initial=version) == version:
+            return np.ones(len(slots_s), np.bool_)
         owners_s, lists_sk = self._owners[slots_s], self._rows[slots_s]
-        checked_s = self._checked[slots_s]
         moved_sk = (index.changed_at(lists_sk) > checked_s[:, None]) & (lists_sk != NOT_FOUND)
         valid_s: NDArray[np.bool_] = ~moved_sk.any(axis=1) & (
             index.changed_at(owners_s) <= checked_s
@@ -128,8 +127,8 @@ class NeighbourCache:
         # One more than asked: an account is its own nearest, and is put last to be cut off.
         found_wk, cosines_wk = self._index.search(vectors_wd, width + 1)
         order = np.argsort(found_wk == rows_w[:, None], axis=1, kind="stable")[:, :width]
-        found_wk = np.take_along_axis(found_wk, order, axis=1)
-        cosines_wk = np.take_along_axis(cosines_wk, order, axis=1)
+        at_w1 = np.arange(len(rows_w))[:, None]
+        found_wk, cosines_wk = found_wk[at_w1, order], cosines_wk[at_w1, order]
 
         kept = slice(max(0, len(rows_w) - self._capacity), None)
         owners = rows_w[kept]
@@ -145,7 +144,7 @@ class NeighbourCache:
         return found_wk, cosines_wk
 
     def _clear(self, width: int) -> None:
-        # One slot more than is used: the place of accounts that have none.
+        # One slot more than is used: the last, so −1 too, is that of accounts that have none.
         slots = self._capacity + 1
         self._owners = np.full(slots, NOT_FOUND, np.int32)
         self._rows = np.full((slots, width), NOT_FOUND, np.int32)

@@ -109,6 +109,8 @@ class Popularity:
         """The weighted decayed count that :meth:`most_popular` orders by; 0 where never counted."""
         score_m = self._media["score"]
         inside = (media_rows >= 0) & (media_rows < len(score_m))
+        if inside.all():
+            return score_m.take(media_rows) * self._factor(now_ms)
         weighted = np.zeros(len(media_rows))
         weighted[inside] = score_m[media_rows[inside]] * self._factor(now_ms)
         return weighted

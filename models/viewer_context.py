@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.author_counters import POSITIVE, author_counters
+from models.catalog import Catalog
 from models.columns import UNKNOWN, Rows, hash_id
 from models.events import Action, Relation
-from models.viewer_state import (
-    FoldConfig,
-    ViewerState,
-    history,
-    related_authors,
-)
+from models.lane_reading import Actions, read_actions
+from models.viewer_state import FoldConfig, ViewerState, related_authors, suppressed_media
 from models.world import World
 
-#: What counts as a positive for vectors and similarities.
-POSITIVE = (Action.LIKE, Action.SAVE, Action.LONG_VIEW)
+Positions = NDArray[np.int64]
+
+_NONE: Final[Rows] = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ViewerContext:
     Attributes:
         reflects_ts: event time in ms of the newest thing known, 0 for a new viewer.
         media_e, author_e, action_e, ts_e: the actions not undone, newest first (rows −1 unknown).
+        by_action: of each action the positions of its events whose author is known.
         suppressed: media rows the viewer wants fewer of.
         seen: media rows viewed or acted on.
         followed, blocked: author rows; blocked includes muted ones.
@@ -48,6 +49,7 @@ class ViewerContext:
     author_e: Rows
     action_e: NDArray[np.int8]
     ts_e: NDArray[np.int64]
+    by_action: Sequence[Positions]
     suppressed: Rows
     seen: Rows
     followed: Rows
@@ -67,49 +69,70 @@ class ViewerContext:
         world: World,
         now_ms: int,
         fold: FoldConfig | None = None,
-    ) -> ViewerContext:
-        """The view of `state` at `now_ms`; an empty state is a viewer without history.
+    ) -> Self:
+        """One viewer's; see :meth:`from_states`."""
+        return cls.from_states([(viewer_id, state)], world, now_ms, fold)[0]
+
+    @classmethod
+    def from_states(
+        cls,
+        viewers: Sequence[tuple[str, ViewerState]],
+        world: World,
+        now_ms: int,
+        fold: FoldConfig | None = None,
+    ) -> list[Self]:
+        """What the states tell at `now_ms`; an empty one is that of a viewer without history.
 
         Args:
-            fold: the settings the state was folded with (its half-life is needed for reading).
+            viewers: ids and states.
+            fold: the settings the states were folded with (its half-life is needed for reading).
         """
         catalog = world.catalog
-        known = history(state)
-        done = known.done[::-1]
-        n = len(done)
-        media_e = catalog.media_rows([e.media_id for e in done])
-        author_e = catalog.author_rows([e.author_id for e in done])
-        action_e = np.fromiter((e.action for e in done), np.int8, n)
-        ts_e = np.fromiter((e.ts for e in done), np.int64, n)
+        states = [state for _, state in viewers]
+        done = read_actions(states)
+        media_e = catalog.media_rows(done.media_ids)
+        author_e = catalog.author_rows(done.author_ids)
+        own_v = catalog.author_rows([viewer_id for viewer_id, _ in viewers]).tolist()
         half_life_ms = (fold or FoldConfig()).half_life_ms
-        return cls(
-            viewer_id=viewer_id,
-            viewer_hash=hash_id(viewer_id),
-            reflects_ts=state.reflects_ts(),
-            media_e=media_e,
-            author_e=author_e,
-            action_e=action_e,
-            ts_e=ts_e,
-            suppressed=_known(catalog.media_rows(list(known.suppressed))),
-            seen=_known(np.append(media_e, catalog.media_rows(known.older))),
-            followed=_authors(world, related_authors(state, Relation.FOLLOW)),
-            blocked=_authors(world, related_authors(state, Relation.BLOCK, Relation.MUTE)),
-            own_author=int(catalog.author_rows([viewer_id])[0]),
-            **_counters(state, world, (author_e, action_e, ts_e), now_ms, half_life_ms),
-        )
+        counters = author_counters(states, done, author_e, catalog, now_ms, half_life_ms)
+        older = [list(state.older.media_ids()) for state in states]
+        older_n = catalog.media_rows([media_id for ids in older for media_id in ids])
+        viewer_e = np.repeat(np.arange(len(states)), [s.stop - s.start for s in done.spans])
+        viewer_n = np.repeat(np.arange(len(states)), [len(ids) for ids in older])
+        seen = _distinct(np.append(viewer_e, viewer_n), np.append(media_e, older_n), len(states))
+        unwanted_e = done.action_e == Action.SEE_FEWER
+        suppressed = _distinct(viewer_e[unwanted_e], media_e[unwanted_e], len(states))
+        by_action = _by_action(done, viewer_e, author_e != UNKNOWN)
+        contexts = []
+        for at, ((viewer_id, state), span) in enumerate(zip(viewers, done.spans, strict=True)):
+            if state.suppressed or done.undid[at]:
+                suppressed[at] = _known(catalog.media_rows(suppressed_media(state)))
+            contexts.append(
+                cls(
+                    viewer_id=viewer_id,
+                    viewer_hash=hash_id(viewer_id),
+                    reflects_ts=state.reflects_ts(),
+                    media_e=media_e[span],
+                    author_e=author_e[span],
+                    action_e=done.action_e[span],
+                    ts_e=done.ts_e[span],
+                    by_action=by_action[at],
+                    suppressed=suppressed[at],
+                    seen=seen[at],
+                    followed=_authors(catalog, state, Relation.FOLLOW),
+                    blocked=_authors(catalog, state, Relation.BLOCK, Relation.MUTE),
+                    own_author=own_v[at],
+                    **counters[at]._asdict(),
+                )
+            )
+        return contexts
 
-    def events_of(self, actions: Iterable[Action], most: int) -> NDArray[np.int64]:
+    def events_of(self, actions: Iterable[Action], most: int) -> Positions:
         """Positions of the newest `most` events with one of `actions` and a known author."""
-        of = [self._by_action[action] for action in actions]
+        of = [self.by_action[action] for action in actions]
         return of[0][:most] if len(of) == 1 else np.sort(np.concatenate(of))[:most]
 
-    @cached_property
-    def _by_action(self) -> list[NDArray[np.int64]]:
-        """Positions of the events of each action with a known author."""
-        action_e = np.where(self.author_e == UNKNOWN, UNKNOWN, self.action_e)
-        return [(action_e == action).nonzero()[0] for action in Action]
-
-    def positives(self, most: int) -> NDArray[np.int64]:
+    def positives(self, most: int) -> Positions:
         """Positions of the newest likes, saves and long views."""
         return self._positives[:most]
 
@@ -117,62 +140,42 @@ class ViewerContext:
     def _positives(self) -> NDArray[np.int64]:
         return self.events_of(POSITIVE, len(self.ts_e))
 
-    def see_fewers(self, most: int) -> NDArray[np.int64]:
+    def see_fewers(self, most: int) -> Positions:
         """Positions of the newest see-fewers."""
         return self.events_of((Action.SEE_FEWER,), most)
 
 
+def _by_action(
+    done: Actions, viewer_e: Positions, known_e: NDArray[np.bool_]
+) -> list[list[Positions]]:
+    """Of each viewer and action the positions of the known ones within the viewer's."""
+    known = known_e.nonzero()[0]
+    group_k = viewer_e[known] * len(Action) + done.action_e[known]
+    grouped = known[group_k.argsort(kind="stable")]
+    start_v = np.array([span.start for span in done.spans])
+    place_k = grouped - start_v[viewer_e[grouped]]
+    ends = np.bincount(group_k, minlength=len(done.spans) * len(Action)).cumsum().tolist()
+    groups = [place_k[start:end] for start, end in pairwise([0, *ends])]
+    return [groups[at : at + len(Action)] for at in range(0, len(groups), len(Action))]
+
+
+def _distinct(viewer_n: Positions, row_n: Rows, viewers: int) -> list[Rows]:
+    """The known rows of each viewer, each once, ascending."""
+    known_n = row_n != UNKNOWN
+    pair_n = np.sort(viewer_n[known_n] << 32 | row_n[known_n])
+    first_n = np.ones(len(pair_n), np.bool_)
+    np.not_equal(pair_n[1:], pair_n[:-1], out=first_n[1:])
+    pair_n = pair_n[first_n]
+    rows = pair_n.astype(np.int32)  # The lower half.
+    bounds = pair_n.searchsorted(np.arange(viewers + 1) << 32).tolist()
+    return [rows[start:end] for start, end in pairwise(bounds)]
+
+
+def _authors(catalog: Catalog, state: ViewerState, *relations: Relation) -> Rows:
+    if not state.relations:
+        return _NONE
+    return _known(catalog.author_rows(related_authors(state, *relations)))
+
+
 def _known(rows: Rows) -> Rows:
-    """The known ones, each once, ascending."""
-    rows = np.sort(rows[rows != UNKNOWN])
-    first_n = np.ones(len(rows), np.bool_)
-    np.not_equal(rows[1:], rows[:-1], out=first_n[1:])
-    return rows[first_n]
-
-
-def _authors(world: World, ids: set[str]) -> Rows:
-    return _known(world.catalog.author_rows(list(ids)))
-
-
-def _counters(
-    state: ViewerState,
-    world: World,
-    done: tuple[Rows, NDArray[np.int8], NDArray[np.int64]],
-    now_ms: int,
-    half_life_ms: int,
-) -> dict[str, Any]:
-    """Decayed counts and newest times per author: the lanes' actions and the residue's counters."""
-    author_e, action_e, ts_e = done
-    residue_rows: list[int] = []
-    actions: list[int] = []
-    weights: list[float] = []
-    newest: list[int] = []
-    if state.authors:
-        rows = world.catalog.author_rows(list(state.authors)).tolist()
-        for row, counters in zip(rows, state.authors.values(), strict=True):
-            for action, counter in counters.items():
-                if counter.count > 0:  # Not if every action was undone.
-                    residue_rows.append(row)
-                    actions.append(action)
-                    weights.append(counter.decayed(now_ms, half_life_ms))
-                    newest.append(counter.last_ts)
-    row_c = np.concatenate([author_e, np.array(residue_rows, author_e.dtype)])
-    action_c = np.concatenate([action_e, np.array(actions, np.int8)]).astype(np.intp)
-    ts_c = np.concatenate([ts_e, np.array(newest, np.int64)])
-    age_e = (ts_e - now_ms) / half_life_ms
-    weight_c = np.concatenate([np.exp2(age_e), np.array(weights, np.float64)])
-
-    known = row_c != UNKNOWN
-    authors, at_c = np.unique(row_c[known], return_inverse=True)
-    size = len(authors) * len(Action)
-    cell_c = at_c * len(Action) + action_c[known]
-    last = np.zeros(size, np.int64)
-    np.maximum.at(last, cell_c, ts_c[known])
-    last_c5 = last.reshape(len(authors), len(Action))
-    return {
-        "counter_authors": authors,
-        "counters_c5": np.bincount(cell_c, weight_c[known], size).reshape(last_c5.shape),
-        "last_positive_c": last_c5[:, POSITIVE].max(axis=1, initial=0),
-        "last_see_fewer_c": last_c5[:, Action.SEE_FEWER],
-        "totals_5": np.bincount(action_c, weight_c, len(Action)),
-    }
+    return np.unique(rows[rows != UNKNOWN])

@@ -129,11 +129,15 @@ class World:
         catalog = self.catalog
         media_rows = catalog.intern_media([event.media_id for _, event in events])
         author_rows: Rows = catalog.author_n[media_rows]
-        if (author_rows == UNKNOWN).any():
-            for at in np.flatnonzero(author_rows == UNKNOWN).tolist():
-                author_id = events[at][1].author_id
-                if author_id is not None:
-                    author_rows[at] = catalog.intern_accounts([author_id])[0]
+        told = [
+            (at, author_id)
+            for at in np.flatnonzero(author_rows == UNKNOWN).tolist()
+            if (author_id := events[at][1].author_id) is not None
+        ]
+        if told:
+            author_rows[[at for at, _ in told]] = catalog.intern_accounts(
+                [name for _, name in told]
+            )
         n = len(events)
         action_n = np.fromiter((action for action, _ in events), np.int8, n)
         ts_n = np.fromiter((event.ts for _, event in events), np.int64, n)

@@ -23,15 +23,15 @@ from models.experiment import Treatment
 from models.explanation import explain, explain_grid
 from models.exploration import ExplorationConfig
 from models.explore import ExploreConfig, Found, find, funnel
-from models.funnel_audit import Survival, survival
+from models.funnel_audit import Uncut, rank_uncut
 from models.grid import from_json, to_json
 from models.impressions import StoredGrid, stored_grid
 from models.viewer_context import ViewerContext
 from models.viewer_state import ViewerState
 from models.world import World
-from streams.audit import FunnelAudit
 from streams.clock import now_ms
 from streams.live_queries import LiveQueries
+from streams.sampled_grids import SampledGrids
 
 #: A viewer who scrolls further than this starts a new series.
 MAX_PAGES: Final = 100
@@ -110,8 +110,8 @@ class Explorer:
         self._world = world
         self._store = store
         self._config = explore_config(settings)
-        #: What the earlier passes lose, measured on a sample of the grids made.
-        self.audit = FunnelAudit(settings.audit_share, self._survival)
+        #: What the earlier passes lose and have to sort, from a sample of the grids made.
+        self.sampled = SampledGrids(settings.sampled_grids_per_minute, self._rank_uncut)
 
     def make(
         self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
@@ -128,7 +128,7 @@ class Explorer:
             for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
                 grids[at] = to_json(stored_grid(trace.grid, self._world))
         for viewer_id, state in zip(viewer_ids, states, strict=True):
-            self.audit.sample(viewer_id, state)
+            self.sampled.sample(viewer_id, state)
         return grids
 
     def is_full(self, grid: bytes) -> bool:
@@ -188,18 +188,17 @@ class Explorer:
     ) -> Found:
         """Candidates of viewers of one arm; `served` is of the only one."""
         fold = self._settings.fold_config()
-        viewers = [
-            ViewerContext.from_state(viewer_id, state, self._world, now, fold)
-            for viewer_id, state in zip(viewer_ids, states, strict=True)
-        ]
+        viewers = ViewerContext.from_states(
+            list(zip(viewer_ids, states, strict=True)), self._world, now, fold
+        )
         treatment = self._treatment_of(viewer_ids[0])
         query = self._queries.of(treatment.query)
         already = None if served is None else [served]
         return find(viewers, self._world, now, already, query, treatment)
 
-    def _survival(self, viewer_id: str, state: ViewerState) -> Survival:
+    def _rank_uncut(self, viewer_id: str, state: ViewerState) -> Uncut:
         found = self._find([viewer_id], [state], now_ms())
-        return survival(found, self._world, self._config)
+        return rank_uncut(found, self._world, self._config)
 
     async def explain(self, viewer_id: str, media_id: str | None) -> dict[str, Any]:
         """What became of one media in a grid made now, or of all that it shows."""

@@ -15,7 +15,14 @@ from typing import Final
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.kafka import EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower
+from infra.kafka import (
+    CANDIDATES_TOPIC,
+    EMBEDDINGS_TOPIC,
+    EXAMPLES_TOPIC,
+    VERSIONS_TOPIC,
+    ClusterInfo,
+    Follower,
+)
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
@@ -54,7 +61,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             cluster.partitions,
             (
                 *(MEDIA_TOPIC, ACCOUNTS_TOPIC, *EVENT_TOPICS),
-                *(EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, VERSIONS_TOPIC),
+                *(EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, CANDIDATES_TOPIC, VERSIONS_TOPIC),
             ),
         )
         # Of what was told before this process began only the newest counts.
@@ -72,6 +79,9 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
                 return
             if topic == EXAMPLES_TOPIC:
                 training.examples(records)
+                return
+            if topic == CANDIDATES_TOPIC:
+                training.candidates(records)
                 return
             feed.apply(topic, records)
             if topic == ACCOUNTS_TOPIC:

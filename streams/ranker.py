@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -16,7 +17,14 @@ from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.experiment_store import ExperimentStore
 from infra.index_files import IndexFolder
-from infra.kafka import IMPRESSIONS_TOPIC, VERSIONS_TOPIC, ClusterInfo, Follower, Message
+from infra.kafka import (
+    CANDIDATES_TOPIC,
+    IMPRESSIONS_TOPIC,
+    VERSIONS_TOPIC,
+    ClusterInfo,
+    Follower,
+    Message,
+)
 from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
 from models.ranker_bundle import RankerBundle
@@ -35,7 +43,7 @@ from streams.weights import WeightsDesk
 from streams.world_feed import FEED_TOPICS, WorldFeed
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
-IMPRESSION_WAIT_S: Final = 0.02
+LOG_WAIT_S: Final = 0.02
 
 logger = logging.getLogger(__name__)
 
@@ -106,14 +114,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         async def polled() -> None:
             feed.polled(follower.lag)
 
-        async def impression(viewer_id: str, grid: bytes) -> None:
+        async def log(topic: str, viewer_id: str, value: bytes) -> None:
             # A page is not held up by a log that takes nothing.
             try:
-                message = Message(IMPRESSIONS_TOPIC, viewer_id, grid)
-                await asyncio.wait_for(outbox.post(message), IMPRESSION_WAIT_S)
+                await asyncio.wait_for(outbox.post(Message(topic, viewer_id, value)), LOG_WAIT_S)
             except (TimeoutError, KafkaError) as error:
-                logger.warning("impression of %s not logged: %r", viewer_id, error)
+                logger.warning("%s: nothing logged of %s: %r", topic, viewer_id, error)
 
+        impression = partial(log, IMPRESSIONS_TOPIC)
         lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
         api = create_api(lookup, WeightsDesk(experiments, experiment))
         app = faust_app("ranking", config)
@@ -134,7 +142,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 ranking.run(),
                 refresh_index(world, folder),
                 queries.follow(ranking.refresh),
-                explorer.audit.run(),
+                explorer.sampled.run(partial(log, CANDIDATES_TOPIC)),
                 experiment.follow(ranking.refresh),
             )
         )

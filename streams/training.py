@@ -21,7 +21,8 @@ import numpy as np
 
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
-from infra.metrics import VERSIONS
+from infra.metrics import CANDIDATE_SETS, VERSIONS
+from models.candidate_log import CandidateLog
 from models.distillation_sets import candidate_sets
 from models.events import FOLLOW_TOPIC, FollowEvent, InvalidEventError, parse_event
 from models.example_builder import ExampleBuilder, ExampleConfig, Observed
@@ -44,8 +45,12 @@ from streams.ranker_learning import RankerLearning
 from streams.versions import DECISION_NOTE, RANKERS, Record, Version, announce
 from streams.world_feed import media_events
 
-#: Viewers whose candidates the earlier passes are distilled on.
+#: Viewers whose candidates the earlier passes are distilled on, and of how many the candidates must
+#: have been logged before those are taken and none are found anew.
 DISTILLATION_VIEWERS: Final = 120
+ENOUGH_LOGGED: Final = 100
+#: One more for so many of them has no history: few such are ranked, and the passes must know them.
+VIEWERS_PER_NEW: Final = 10
 #: Events are sorted by time before they are observed: partitions are read unevenly. They wait for
 #: the reader to reach the end of all partitions, or until there are this many.
 MAX_UNSORTED: Final = 500_000
@@ -84,6 +89,7 @@ class Training:
         self._queries = LiveQueries(settings)
         self._unsorted: list[Observed] = []
         self._pages: OrderedDict[str, None] = OrderedDict()
+        self._logged = CandidateLog(DISTILLATION_VIEWERS)
         self._examples = Examples.empty()
         self._fresh: list[Examples] = []
         self._new_positives = 0
@@ -112,6 +118,11 @@ class Training:
                 logger.debug("page %s is not learned: %s", page.request_id, error)
         while len(self._pages) > MAX_PAGES:
             self._pages.popitem(last=False)
+
+    def candidates(self, records: Sequence[Record]) -> None:
+        """Take in records of ``explore.candidates``."""
+        for record in records:
+            CANDIDATE_SETS.labels(self._logged.add(record.value)).inc()
 
     async def polled(self, lag: int) -> None:
         """Observe what has arrived once nothing more is on its way; train if enough is new."""
@@ -168,13 +179,23 @@ class Training:
         self._examples = merged
 
     def _candidate_sets(self) -> CandidateSets:
-        viewers = list(self._builder.viewers())[-DISTILLATION_VIEWERS:]
-        # Viewers without history must be served well, too.
-        viewers += [(f"new-{number}", ViewerState()) for number in range(len(viewers) // 10 + 1)]
-        fold = self._settings.fold_config()
-        # By the query that serves: what is distilled must sort what it finds.
+        # By queries that serve: what is distilled must sort what they find.
         self._queries.reload()
-        return candidate_sets(viewers, self._world, now_ms(), lambda _: self._queries.of(), fold)
+        logged = self._logged.found_by(self._queries.versions().values())
+        viewers: list[tuple[str, ViewerState]] = []
+        if len(logged) < ENOUGH_LOGGED:
+            logged = []
+            viewers = list(self._builder.viewers())[-DISTILLATION_VIEWERS:]
+        new = (len(logged) + len(viewers)) // VIEWERS_PER_NEW + 1
+        viewers += [(f"new-{number}", ViewerState()) for number in range(new)]
+        logger.info(
+            "candidates to distil on: %d sets as they were logged, of %d viewers found anew",
+            len(logged), len(viewers),
+        )  # fmt: skip
+        fold = self._settings.fold_config()
+        return candidate_sets(
+            viewers, self._world, now_ms(), lambda _: self._queries.of(), fold, logged
+        )
 
     async def _train(self, examples: Examples, sets: CandidateSets) -> None:
         """Train from the beginning, judge, publish."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from models.candidate_log import LoggedCandidates
 from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
 from models.example_join import LabelledPage
 from models.grid import GridDocument
@@ -42,6 +43,7 @@ TYPES: Final[dict[str, type]] = {
     "page": Page,
     "impression": Impression,
     "labelled_page": LabelledPage,
+    "logged_candidates": LoggedCandidates,
 }
 
 _IDS: Final = ("event_id", "viewer_id", "media_id", "author_id", "account_id", "request_id")

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.columns import UNKNOWN
-from models.igql.execution import Execution
-from models.igql.sets import ColumnSet, concatenate
+from models.igql.sets import ColumnSet, first_of_each, first_of_runs, joined
 
 #: Later than any media of a branch with a weight is due.
 _NEVER: Final = 1e12
 
 
 def blend(
-    execution: Execution,
-    parts: Sequence[ColumnSet],
-    weights: Sequence[float],
-    cut: int | None = None,
+    viewers: int, parts: Sequence[ColumnSet], weights: Sequence[float], cut: int | None = None
 ) -> ColumnSet:
-    """Interleave ordered parts, to the first `cut` media of each viewer.
+    """Interleave ordered parts of `viewers` viewers, to the first `cut` media of each.
 
     Of each viewer the i-th media of a part (from 0) is due at (i + ½) / weight, equal ones in the
     order of the parts. So a part that runs out, fails or has nothing for a viewer leaves its share
@@ -31,27 +29,45 @@ def blend(
     A media that several parts bring is kept where its provenance says most: from a part that
     names a seed rather than from one that does not, then from the first of them.
     """
-    joined = concatenate(parts)
-    if not len(joined):
-        return joined
-    viewers = len(execution.viewers)
-    part_n = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
-    if viewers > 1:
-        viewer_n = np.concatenate([part.viewer_n for part in parts])
-        part_n = part_n[np.argsort(viewer_n.astype(np.uint16), kind="stable")]
-    first_n = execution.first_places(joined, joined.row_n, joined.seed_n != UNKNOWN)
-    kept = np.flatnonzero(first_n == np.arange(len(joined)))
-    viewer_n, part_n = joined.viewer_n[kept], part_n[kept]
-    group_n = viewer_n * np.int32(len(parts)) + part_n
-    size_g = np.bincount(group_n, minlength=viewers * len(parts))
-    turn_n = np.arange(len(kept)) - (np.cumsum(size_g) - size_g)[group_n]
-    weight_n = np.asarray(weights, np.float64)[part_n]
-    standing_in_n = weight_n == 0.0
-    due_n = (turn_n + 0.5) / np.where(standing_in_n, 1.0, weight_n)
-    due_n[standing_in_n] += _NEVER
-    # Viewer by viewer: short runs that are nearly in order already.
-    bounds = np.searchsorted(viewer_n, np.arange(viewers + 1)).tolist()
-    orders = [
-        due_n[start:end].argsort(kind="stable")[:cut] + start for start, end in pairwise(bounds)
-    ]
-    return joined.take(kept[np.concatenate(orders)])
+    rows = joined(parts)
+    if not len(rows):
+        return rows
+    kept = first_of_each(rows.viewer_n, rows.row_n, rows.seed_n == UNKNOWN)
+    # Where in `kept` the media of a part for a viewer begin, and how many there are.
+    before_p = accumulate(map(len, parts), initial=0)
+    begin_pv = kept.searchsorted(
+        [part.bounds(viewers) + before for part, before in zip(parts, before_p, strict=False)]
+    )
+    size_p = (begin_pv[:, 1:] - begin_pv[:, :-1]).max(axis=1).tolist()
+    part_t, turn_t = _due(tuple(_room(size, cut) for size in size_p), tuple(weights))
+    # For each viewer the places in `kept` of the media due, in order, if the parts last so long.
+    at_vt = begin_pv[:, :-1].T.take(part_t, axis=1) + turn_t
+    found_n = (at_vt < begin_pv[:, 1:].T.take(part_t, axis=1)).ravel().nonzero()[0]
+    if cut is not None:
+        begin_v = found_n.searchsorted(np.arange(viewers + 1) * len(turn_t))
+        found_n = found_n.take(first_of_runs(begin_v, cut))
+    return rows.take(kept.take(at_vt.ravel().take(found_n)))
+
+
+def _room(size: int, cut: int | None) -> int:
+    """A round number that is not below what a part of this size can give."""
+    room = 1 << (size - 1).bit_length() if size else 0
+    return room if cut is None else min(room, cut)
+
+
+@lru_cache(maxsize=64)
+def _due(
+    size_p: tuple[int, ...], weights: tuple[float, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Parts and turns within them, in the order in which the media of full parts are due.
+
+    Grids of one query differ little in the sizes, and not at all where these are round.
+    """
+    part_t = np.arange(len(size_p)).repeat(size_p)
+    turn_t = np.concatenate([np.arange(size) for size in size_p])
+    weight_t = np.array(weights, np.float64)[part_t]
+    standing_in_t = weight_t == 0.0
+    due_t = (turn_t + 0.5) / np.where(standing_in_t, 1.0, weight_t)
+    due_t[standing_in_t] += _NEVER
+    order_t = due_t.argsort(kind="stable")
+    return part_t[order_t], turn_t[order_t]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.columns import Rows
+from models.igql.pairs import Pairs
 from models.igql.registry import SetType
 from models.igql.sets import ColumnSet, Mask
 from models.viewer_context import ViewerContext
@@ -18,25 +18,16 @@ from models.world import World
 class Scratch:
     """Tables over rows that are kept between executions, so that nothing as large as the
     catalogue is allocated for one viewer.
-
-    ``marks`` is false everywhere between two uses; ``places`` holds what the last use left.
     """
 
     def __init__(self) -> None:
         self._marks = np.zeros(0, np.bool_)
-        self._places = np.zeros(0, np.int32)
 
     def marks(self, size: int) -> Mask:
         """A mask of at least `size` rows, all false: leave it so."""
         if len(self._marks) < size:
             self._marks = np.zeros(2 * size, np.bool_)
         return self._marks
-
-    def places(self, size: int) -> NDArray[np.int32]:
-        """A table of at least `size` rows; read only what you wrote."""
-        if len(self._places) < size:
-            self._places = np.zeros(2 * size, np.int32)
-        return self._places
 
 
 class Execution:
@@ -92,68 +83,35 @@ class Execution:
             if end > start
         ]
 
-    def member(self, rows: ColumnSet, row_n: Rows, of_v: Sequence[Rows], size: int) -> Mask:
+    def among(
+        self, rows: ColumnSet, row_n: Rows, key: Hashable, of_v: Callable[[], Sequence[Rows]]
+    ) -> Mask:
         """Whether each of `row_n` is among its viewer's.
 
         Args:
             rows: whose viewers they are.
-            row_n: media or account rows, none of them −1.
-            of_v: rows of each viewer of the batch.
-            size: above every row.
+            row_n: media or account rows.
+            key: names what `of_v` gives, which is asked once in a run.
+            of_v: the rows of each viewer of the batch.
         """
-        found_n = np.zeros(len(row_n), np.bool_)
-        if not any(map(len, of_v)):
-            return found_n
-        marks = self._scratch.marks(size)
-        bounds = [0, len(rows)]
-        if len(self.viewers) > 1:
-            bounds = rows.bounds(len(self.viewers)).tolist()
-        for start, end, of_viewer in zip(bounds, bounds[1:], of_v, strict=False):
-            if end > start and len(of_viewer):
-                marks[of_viewer] = True
-                found_n[start:end] = marks[row_n[start:end]]
-                marks[of_viewer] = False
-        return found_n
-
-    def first_places(
-        self, rows: ColumnSet, value_n: NDArray[np.integer], rather_n: Mask | None = None
-    ) -> NDArray[np.int32]:
-        """For each row the position of the first row of its viewer with the same value.
-
-        Args:
-            value_n: whole numbers from −1 on.
-            rather_n: rows that count as first before all others.
-        """
-        n = len(rows)
-        if n == 0:
-            return np.empty(0, np.int32)
-        first_n = np.empty(n, np.int32)
-        most = int(value_n.max())
-        if most >= 1 << 24:
-            # Hashes and the like: too far apart for a table.
-            value_n = np.unique(value_n, return_inverse=True)[1]
-            most = n
-        places = self._scratch.places(most + 2)
-        at_n = np.arange(n, dtype=np.int32)
-        for _, span in self.each(rows):
-            # Of several writes to one place the last one stays, so write from the end.
-            value, at = value_n[span][::-1], at_n[span][::-1]
-            places[value] = at
-            if rather_n is not None:
-                rather = rather_n[span][::-1]
-                places[value[rather]] = at[rather]
-            first_n[span] = places[value_n[span]]
-        return first_n
-
-    def distinct(self, rows: ColumnSet) -> ColumnSet:
-        """Each row of a viewer once, where it comes first."""
-        return rows.where(self.first_places(rows, rows.row_n) == np.arange(len(rows)))
+        pairs: Pairs | None = self.kept.get(key)
+        if pairs is None:
+            catalog = self.world.catalog
+            marks = self._scratch.marks(max(catalog.media_count, catalog.account_count))
+            pairs = self.kept[key] = Pairs(of_v(), marks)
+        return pairs.hold(rows.viewer_n, row_n)
 
     def authors(self, rows: ColumnSet) -> Rows:
         """Account row of each media's author, −1 where unknown; accounts are their own."""
         if rows.type is SetType.ACCOUNTS:
             return rows.row_n
         # Filters ask for those of one set one after the other.
-        if self._authors is None or self._authors[0] is not rows:
-            self._authors = rows, self.world.catalog.author_n[rows.row_n]
-        return self._authors[1]
+        if self._authors is not None and self._authors[0] is rows:
+            return self._authors[1]
+        author_n = self.world.catalog.author_n.take(rows.row_n)
+        self.know_authors(rows, author_n)
+        return author_n
+
+    def know_authors(self, media: ColumnSet, author_n: Rows) -> None:
+        """Tell the authors of media that an operator makes, where it knows them anyway."""
+        self._authors = media, author_n

@@ -139,6 +139,11 @@ def _nobody(source: str, outcome: str) -> None:
     pass
 
 
+def _nothing(step: Step, rows: ColumnSet) -> ColumnSet:
+    """The empty set of the type that a step gives for such rows."""
+    return ColumnSet.empty(step.operator.given(rows.type) or step.operator.gives)
+
+
 class _Run:
     """One execution; a node that is used twice is computed once."""
 
@@ -171,7 +176,7 @@ class _Run:
                 started = self._clock()
                 keep_n, dropped = sift(execution, rows, node.filters)
                 found = rows.where(keep_n)
-                report.dropped = dict(dropped)
+                report.dropped = dropped
                 self._close(report, rows, started)
                 return found
             case Mix():
@@ -180,7 +185,7 @@ class _Run:
                 weights = [weight for weight, _ in node.branches]
                 if not any(w for w, part in zip(weights, parts, strict=True) if len(part)):
                     execution.note("no branch with a weight brought anything")
-                found = blend(execution, parts, weights, node.cut)
+                found = blend(len(execution.viewers), parts, weights, node.cut)
                 report.rows_in = sum(map(len, parts))
                 report.microseconds = (self._clock() - started) * 1e6
                 report.notes, execution.notes = execution.notes, []
@@ -188,16 +193,15 @@ class _Run:
 
     def _step(self, step: Step, rows: ColumnSet, report: StepReport) -> ColumnSet:
         execution, operator = self._execution, step.operator
-        nothing = ColumnSet.empty(operator.given(rows.type) or operator.gives)
         if not len(rows):
-            return nothing
+            return _nothing(step, rows)
         started = self._clock()
         breaker = self._executor.breaker(operator.name) if operator.source else None
         if breaker is not None and not breaker.closed(started):
             execution.note(f"{operator.name} rests after being slow or failing")
             self._executor.tell(operator.name, "skipped")
             self._close(report, rows, started)
-            return nothing
+            return _nothing(step, rows)
         budget_s = self._executor.config.source_ms / 1e3 * len(execution.viewers)
         late = started + budget_s
         try:
@@ -207,10 +211,10 @@ class _Run:
             if breaker is not None:
                 breaker.raised(self._clock())
                 self._executor.tell(operator.name, "failed")
-            left = nothing
-            if breaker is None and rows.type is nothing.type:
+            left = _nothing(step, rows)
+            if breaker is None and rows.type is left.type:
                 keep_n, dropped = sift(execution, rows, step.filters)
-                left, report.dropped = rows.where(keep_n), dict(dropped)
+                left, report.dropped = rows.where(keep_n), dropped
             self._close(report, rows, started)
             return left
         ended = self._clock()
@@ -220,7 +224,7 @@ class _Run:
             execution.note(f"{operator.name} took {(ended - started) * 1e3:.0f} ms")
         elif breaker is not None:
             breaker.went_well()
-        report.dropped, report.fetched = dict(found.dropped), found.came
+        report.dropped, report.fetched = found.dropped, found.came
         if found.came and not len(found.rows):
             execution.note("filters let nothing through")
         self._close(report, rows, started)

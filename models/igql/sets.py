@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.columns import UNKNOWN, Rows
 from models.igql.registry import SetType
+from models.igql.sorting import Sorted, falling
 
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.integer]
@@ -84,12 +85,12 @@ class ColumnSet:
             rows = rows.nonzero()[0]
         return ColumnSet(
             self.type,
-            self.viewer_n[rows],
-            self.row_n[rows],
-            self.source_n[rows],
-            self.seed_n[rows],
-            self.score_n[rows],
-            self.rank_n[rows],
+            self.viewer_n.take(rows),
+            self.row_n.take(rows),
+            self.source_n.take(rows),
+            self.seed_n.take(rows),
+            self.score_n.take(rows),
+            self.rank_n.take(rows),
             _at(self.columns, rows),
         )
 
@@ -101,7 +102,10 @@ class ColumnSet:
         """The rows where `keep_n` is true, of each viewer the first `most` of them."""
         rows = keep_n.nonzero()[0]
         if most is not None:
-            rows = rows[:most] if viewers == 1 else rows[turns(self.viewer_n[rows]) < most]
+            if viewers == 1:
+                rows = rows[:most]
+            else:
+                rows = rows.take(first_of_runs(rows.searchsorted(self.bounds(viewers)), most))
         return self if len(rows) == len(self) else self.take(rows)
 
     def scored(self, score_n: NDArray[np.float32]) -> ColumnSet:
@@ -112,7 +116,7 @@ class ColumnSet:
         """The same rows, ranked in their present order."""
         return ColumnSet(
             self.type, self.viewer_n, self.row_n, self.source_n, self.seed_n, self.score_n,
-            turns(self.viewer_n), self.columns,
+            places(self.viewer_n), self.columns,
         )  # fmt: skip
 
     def from_source(self, code: int) -> ColumnSet:
@@ -139,15 +143,15 @@ class ColumnSet:
             row_n: rows of the new set.
             seed_n, score_n: those of the row it comes from where left out.
         """
-        viewer_n = self.viewer_n[at_n]
+        viewer_n = self.viewer_n.take(at_n)
         return ColumnSet(
             to,
             viewer_n,
             row_n,
-            self.source_n[at_n],
-            self.seed_n[at_n] if seed_n is None else seed_n,
-            self.score_n[at_n] if score_n is None else score_n.astype(np.float32, copy=False),
-            turns(viewer_n),
+            self.source_n.take(at_n),
+            self.seed_n.take(at_n) if seed_n is None else seed_n,
+            self.score_n.take(at_n) if score_n is None else score_n.astype(np.float32, copy=False),
+            places(viewer_n),
             _at(self.columns, at_n),
         )
 
@@ -174,13 +178,15 @@ class ColumnSet:
         """Where each viewer's rows begin, and at the end their number; (viewers + 1)."""
         if viewers == 1:
             return np.array([0, len(self)])
-        return np.searchsorted(self.viewer_n, np.arange(viewers + 1))
+        return self.viewer_n.searchsorted(np.arange(viewers + 1))
 
     def first(self, most: int, viewers: int) -> ColumnSet:
         """The first `most` rows of each viewer."""
         if viewers == 1:
             return self if len(self) <= most else self.take(np.arange(most))
-        return self.where(turns(self.viewer_n) < most)
+        begin_v = self.bounds(viewers)
+        few = np.diff(begin_v).max(initial=0) <= most
+        return self if few else self.take(first_of_runs(begin_v, most))
 
 
 _NONE: Final = np.empty(0, np.int32)
@@ -191,13 +197,20 @@ _EMPTY: Final = {
 
 
 def concatenate(parts: Sequence[ColumnSet]) -> ColumnSet:
-    """All rows of all parts (one type), ordered by viewer and then by part.
+    """All rows of all parts (one type), ordered by viewer and then by part."""
+    rows = joined(parts)
+    order_n = by_viewer(rows.viewer_n)
+    return rows if order_n is None else rows.take(order_n)
+
+
+def joined(parts: Sequence[ColumnSet]) -> ColumnSet:
+    """The rows of one part behind those of the other, in no order of viewers.
 
     A column bound in some parts only is missing, as −1, in the others' rows.
     """
     if len(parts) == 1:
         return parts[0]
-    joined = ColumnSet(
+    return ColumnSet(
         parts[0].type,
         np.concatenate([part.viewer_n for part in parts]),
         np.concatenate([part.row_n for part in parts]),
@@ -207,8 +220,6 @@ def concatenate(parts: Sequence[ColumnSet]) -> ColumnSet:
         np.concatenate([part.rank_n for part in parts]),
         _joined(parts),
     )
-    order_n = by_viewer(joined.viewer_n)
-    return joined if order_n is None else joined.take(order_n)
 
 
 def _at(columns: Columns, rows: Positions | Mask) -> Columns:
@@ -243,14 +254,57 @@ def by_viewer(viewer_n: NDArray[np.int32]) -> Positions | None:
     return np.argsort(viewer_n.astype(np.uint16), kind="stable")
 
 
-def turns(group_n: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Position of each row in its run of equal values, from 0."""
-    n = len(group_n)
-    at_n = np.arange(n, dtype=np.int32)
-    if n == 0 or (group_n[0] == group_n[-1] and (group_n == group_n[0]).all()):
+def places(viewer_n: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Position of each row among its viewer's, from 0; viewers ascend."""
+    at_n = np.arange(len(viewer_n), dtype=np.int32)
+    if not len(at_n) or viewer_n[0] == viewer_n[-1]:
         return at_n
-    starts = np.flatnonzero(group_n[1:] != group_n[:-1]) + 1
-    begin_n = np.zeros(n, np.int32)
-    begin_n[starts] = starts
-    result: NDArray[np.int32] = at_n - np.maximum.accumulate(begin_n)
-    return result
+    begin_v = viewer_n.searchsorted(np.arange(viewer_n[-1] + 1)).astype(np.int32)
+    at_n -= begin_v.take(viewer_n)
+    return at_n
+
+
+def best_first(viewer_n: NDArray[np.int32], score_n: NDArray[np.float32]) -> Positions:
+    """The order by viewer and then by score, highest first; equal scores stay as they stand."""
+    return Sorted(viewer_n, falling(score_n)).order_n
+
+
+def first_of_each(
+    viewer_n: NDArray[np.int32], row_n: Rows, later_n: Mask | None = None
+) -> Positions:
+    """Positions, ascending, of the rows of a viewer that are the first with their value.
+
+    Args:
+        later_n: rows that are the first only where no other is.
+    """
+    by_row = Sorted(viewer_n, row_n) if later_n is None else Sorted(viewer_n, row_n, later_n)
+    again_n = np.zeros(len(row_n), np.bool_)
+    again_n[by_row.order_n.take((~by_row.begins(2)).nonzero()[0])] = True
+    first_n: Positions = (~again_n).nonzero()[0]
+    return first_n
+
+
+def first_of_runs(begin_r: NDArray[np.int64], most: int) -> Positions:
+    """Positions of the first `most` of each run; `begin_r` ends with the end of the last."""
+    size_r = np.minimum(begin_r[1:] - begin_r[:-1], most)
+    end_r = size_r.cumsum()
+    offset_r = begin_r[:-1] - end_r + size_r
+    rows: Positions = np.arange(end_r[-1]) + offset_r.repeat(size_r)
+    return rows
+
+
+def best_of_each(
+    viewer_n: NDArray[np.int32],
+    row_n: Rows,
+    score_n: NDArray[np.float32],
+    most: int,
+    viewers: int,
+) -> Positions:
+    """Of each viewer the `most` best rows, the highest score first, each where it is best."""
+    order_n = best_first(viewer_n, score_n)
+    # Viewers ascend, so theirs are the same places as before.
+    first_n = first_of_each(viewer_n, row_n.take(order_n))
+    if viewers == 1:
+        return order_n.take(first_n[:most])
+    begin_v = first_n.searchsorted(viewer_n.searchsorted(np.arange(viewers + 1)))
+    return order_n.take(first_n.take(first_of_runs(begin_v, most)))

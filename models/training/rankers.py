@@ -78,7 +78,7 @@ def train_rankers(
 
     Args:
         examples: labelled exposures, in any order.
-        candidate_sets: whole candidate sets of sampled viewers, as the query finds them.
+        candidate_sets: whole candidate sets of sampled viewers, as the query found them.
         config: one training run.
 
     Returns:
@@ -136,6 +136,7 @@ def bundled(
             **metrics,
             **funnel_metrics(first, second, candidate_sets.take(held_n), teacher_n[held_n], config),
             "candidate_sets": float(len(np.unique(candidate_sets.groups_n))),
+            "logged_sets": float(len(np.unique(candidate_sets.groups_n[candidate_sets.logged_n]))),
         },
         trained_ts=trained_ts,
     )

@@ -31,6 +31,7 @@ from models.events import (
 from models.example_builder import ExampleBuilder, Observed
 from models.examples import CandidateSets
 from models.ig2vec import Ig2Vec
+from models.impressions import pack_features
 from models.metrics import rank_in_group
 from models.networks import Float
 from models.training.rankers import TrainingConfig, split_sets, train_rankers, value_of
@@ -90,6 +91,7 @@ def run(settings: Settings, *, data: Path | None = None, viewers: int = VIEWERS)
     return figures | {
         "held_out_viewers": len(np.unique(held.groups_n)),
         "candidates_per_viewer": round(len(held) / max(len(np.unique(held.groups_n)), 1), 1),
+        "packed_kb_per_viewer": round(_packed_bytes(held) / 1000, 1),
         "examples": len(examples),
         "auc_like": round(rankers.metrics["auc_like"], 4),
         "cuts": list(config.cuts),
@@ -125,6 +127,12 @@ def _shares(
     _, group_n = np.unique(sets.groups_n, return_inverse=True)
     share_g: NDArray[np.float64] = np.bincount(group_n, kept_n) / np.bincount(group_n, wanted_n)
     return share_g
+
+
+def _packed_bytes(sets: CandidateSets) -> float:
+    """Mean size of a viewer's features in the log."""
+    rows = [np.flatnonzero(sets.groups_n == group) for group in np.unique(sets.groups_n)]
+    return float(np.mean([len(pack_features(sets.features.take(of))) for of in rows]))
 
 
 def _interval(share_g: NDArray[np.float64]) -> list[float]:

@@ -111,9 +111,7 @@ class _Grids:
     def make(self, viewers: Sequence[Viewer], clock: list[float] | None = None) -> list[bytes]:
         """The documents; `clock` takes the time at the end of each stage."""
         marks = [] if clock is None else clock
-        contexts = [
-            ViewerContext.from_state(name, state, self._world, NOW_MS) for name, state in viewers
-        ]
+        contexts = ViewerContext.from_states(viewers, self._world, NOW_MS)
         marks.append(time.thread_time())
         found = find(contexts, self._world, NOW_MS, query=self._query)
         marks.append(time.thread_time())

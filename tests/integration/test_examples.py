@@ -65,15 +65,18 @@ async def labelling(settings, cluster):
         await outbox.stop()
 
 
-async def labelled(settings, cluster):
-    places = [(EXAMPLES_TOPIC, number) for number in range(cluster.partitions[EXAMPLES_TOPIC])]
+async def logged(settings, cluster, topic):
+    places = [(topic, number) for number in range(cluster.partitions[topic])]
     async with LogReader(settings) as reader:
-        values = [
+        return [
             record.value
             async for batch in reader.read(await reader.spans(places))
             for record in batch.records
         ]
-    return list(read_pages(values))
+
+
+async def labelled(settings, cluster):
+    return list(read_pages(await logged(settings, cluster, EXAMPLES_TOPIC)))
 
 
 async def reaches(settings, cluster, names):
@@ -157,8 +160,10 @@ async def test_offsets_are_committed_when_nothing_waits_for_them(broker):
 
     long = broker.model_copy(update={"label_window_ms": 3_000})
     async with labelling(long, cluster):
-        await asyncio.sleep(1.5)
-        before = await committed()
+        before = len(await logged(broker, cluster, IMPRESSIONS_TOPIC))
+        async with asyncio.timeout(10):
+            while await committed() != before:
+                await asyncio.sleep(0.1)
         await show(broker, "waits")
         await asyncio.sleep(1.7)
         assert await committed() == before

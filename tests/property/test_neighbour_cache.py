@@ -50,14 +50,14 @@ def check(index: AccountIndex, cache: NeighbourCache, asked: list[str], k: int) 
 
 
 @pytest.mark.parametrize("config", [MainConfig(), IVF], ids=["flat", "ivf"])
-@pytest.mark.parametrize("capacity", [2, 100])
+@pytest.mark.parametrize(("capacity", "length"), [(2, 1), (100, 1), (100, 8)])
 @settings(max_examples=60, deadline=None)
 @given(steps=operations)
 def test_the_cache_answers_as_a_search_would(
-    config: MainConfig, capacity: int, steps: list[tuple[str, object]]
+    config: MainConfig, capacity: int, length: int, steps: list[tuple[str, object]]
 ) -> None:
     index = AccountIndex(DIMENSION, config)
-    cache = NeighbourCache(index, capacity)
+    cache = NeighbourCache(index, capacity, length)
     for operation, value in steps:
         if operation == "upsert":
             index.upsert(

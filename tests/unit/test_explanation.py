@@ -19,7 +19,7 @@ from models.explanation import Explanation, explain, explain_grid
 from models.exploration import ExplorationConfig
 from models.explore import ExploreConfig, Found, find, funnel
 from models.feature_schema import ALL_COLUMNS, FEATURE_VERSION, FEATURES, FeatureMatrix
-from models.funnel_audit import Survival, survival
+from models.funnel_audit import rank_uncut, survival
 from models.queries import CandidateQuery, explore_text, planned
 from models.rankers import PriorRankers
 from models.trace import Trace
@@ -27,7 +27,6 @@ from models.viewer_context import ViewerContext
 from models.viewer_state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
 from streams import worker_api
-from streams.audit import FunnelAudit
 from streams.cli import app
 from streams.explorer import Explorer
 
@@ -201,25 +200,10 @@ class Broken:
 
 def test_the_audit_counts_what_the_passes_lose(world: World, state: ViewerState) -> None:
     _, found = traced(world, state)
-    whole = survival(found, world, NARROW)
+    whole = survival(rank_uncut(found, world, NARROW))
     assert whole.best == 8 and whole.lost_first + whole.lost_second <= 2
     world.rankers = Broken()
-    assert survival(found, world, NARROW).lost_first > 4
-
-
-async def test_the_audit_takes_its_share_and_never_more_than_it_can() -> None:
-    audited: list[str] = []
-
-    def measure(viewer_id: str, state: ViewerState) -> Survival:
-        audited.append(viewer_id)
-        return Survival(25, 1, 0)
-
-    nothing, everything = FunnelAudit(0.0, measure), FunnelAudit(1.0, measure)
-    for number in range(100):
-        nothing.sample(f"v{number}", ViewerState())
-        everything.sample(f"v{number}", ViewerState())
-    assert nothing.waiting == 0
-    assert everything.waiting == 16
+    assert survival(rank_uncut(found, world, NARROW)).lost_first > 4
 
 
 class Reader:

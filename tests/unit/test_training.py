@@ -95,7 +95,9 @@ def sampled(examples: Examples, rate: float, seed: int = 0) -> Examples:
 def sets(groups: int = 24, size: int = 60, seed: int = 5) -> CandidateSets:
     rng = np.random.default_rng(seed)
     return CandidateSets(
-        features=matrix(rng, groups * size), groups_n=np.repeat(np.arange(groups), size)
+        features=matrix(rng, groups * size),
+        groups_n=np.repeat(np.arange(groups), size),
+        logged_n=np.repeat(np.arange(groups) < groups // 2, size),
     )
 
 
@@ -174,6 +176,7 @@ def test_whole_run_learns_and_is_reproducible() -> None:
     # By chance a quarter (15 of 60) would survive the second pass.
     assert metrics["survive_pass2"] > 0.6
     assert 0.0 < metrics["survive_funnel"] <= metrics["survive_pass1"]
+    assert (metrics["candidate_sets"], metrics["logged_sets"]) == (24.0, 12.0)
     assert rankers.trained_ts == int(examples.ts_n.max())
     json.dumps(rankers.to_arrays()[1], allow_nan=False)
 

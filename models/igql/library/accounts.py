@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.account_space import NEIGHBOURS
 from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count, named
-from models.igql.sets import ColumnSet, by_viewer
+from models.igql.sets import ColumnSet, best_of_each, first_of_each
 
-#: Neighbours of one seed at most: farther ones are hardly like it. So many are always asked for,
-#: because the cache of neighbours keeps lists of one length.
-MOST_PER_SEED: Final = 64
+#: Neighbours of one seed at most: farther ones are hardly like it.
+MOST_PER_SEED: Final = NEIGHBOURS
 
 
 @operators.register(
@@ -28,12 +27,11 @@ def authors(execution: Execution, media: ColumnSet, arguments: Arguments) -> Col
     author_n = execution.authors(media)
     # What a viewer acted on may be known by its author before the catalogue brings it.
     author_n = np.where(author_n == UNKNOWN, media.seed_n, author_n)
-    known = np.flatnonzero(author_n != UNKNOWN)
-    author_n, seed_n = author_n[known], media.seed_n[known]
-    found = media.derive(
-        known, SetType.ACCOUNTS, author_n, seed_n=np.where(seed_n == UNKNOWN, author_n, seed_n)
-    )
-    return execution.distinct(found)
+    known = (author_n != UNKNOWN).nonzero()[0]
+    first = known.take(first_of_each(media.viewer_n.take(known), author_n.take(known)))
+    author_n, seed_n = author_n.take(first), media.seed_n.take(first)
+    seed_n = np.where(seed_n == UNKNOWN, author_n, seed_n)
+    return media.derive(first, SetType.ACCOUNTS, author_n, seed_n=seed_n)
 
 
 @operators.register(
@@ -62,30 +60,22 @@ def account_nn(execution: Execution, seeds: ColumnSet, arguments: Arguments) -> 
     most = arguments["max_num_to_retrieve"]
     seeds_v = np.bincount(seeds.viewer_n)
     each_n = np.minimum(-(-most // np.maximum(seeds_v, 1)), MOST_PER_SEED)[seeds.viewer_n]
-    near_nk, cosine_nk = space.neighbours_of(seeds.row_n, MOST_PER_SEED)
-    most_of_one = int(each_n.max(initial=0))
-    near_nk, cosine_nk = near_nk[:, :most_of_one], cosine_nk[:, :most_of_one]
+    near_nk, cosine_nk = space.neighbours_of(seeds.row_n, int(each_n.max(initial=0)))
     # Each seed gives as many as its viewer's share, however many others' seeds give.
     usable_nk = (near_nk != UNKNOWN) & (np.arange(near_nk.shape[1]) < each_n[:, None])
-    seed_at, column = np.nonzero(usable_nk)
+    seed_at = usable_nk.nonzero()[0]
     if not len(seed_at):
         execution.note("no seed has a vector")
         return ColumnSet.empty(SetType.ACCOUNTS)
-    found = seeds.derive(
-        seed_at,
+    account_n, cosine_n = near_nk[usable_nk], cosine_nk[usable_nk]
+    viewer_n, viewers = seeds.viewer_n.take(seed_at), len(execution.viewers)
+    best = best_of_each(viewer_n, account_n, cosine_n, most, viewers)
+    return seeds.derive(
+        seed_at.take(best),
         SetType.ACCOUNTS,
-        near_nk[seed_at, column],
-        seed_n=seeds.seed_n[seed_at],
-        score_n=cosine_nk[seed_at, column],
+        account_n.take(best),
+        score_n=cosine_n.take(best),
     )
-    found = found.take(_best_first(found))
-    return execution.distinct(found).first(most, len(execution.viewers)).ranked()
-
-
-def _best_first(rows: ColumnSet) -> NDArray[np.int64]:
-    order_n = np.argsort(-rows.score_n, kind="stable")
-    again = by_viewer(rows.viewer_n[order_n])
-    return order_n if again is None else order_n[again]
 
 
 @operators.register(
@@ -103,4 +93,6 @@ def posted_media(execution: Execution, accounts: ColumnSet, arguments: Arguments
     media_n, at_n = execution.world.catalog.posted_by(
         accounts.row_n, arguments["max_media_per_account"]
     )
-    return accounts.derive(at_n, SetType.MEDIA, media_n)
+    found = accounts.derive(at_n, SetType.MEDIA, media_n)
+    execution.know_authors(found, accounts.row_n.take(at_n))
+    return found

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
-from models.igql.sets import ColumnSet
+from models.igql.sets import ColumnSet, best_of_each
 
 
 @operators.register(
@@ -22,15 +20,14 @@ from models.igql.sets import ColumnSet
 def co_engaged(execution: Execution, media: ColumnSet, arguments: Arguments) -> ColumnSet:
     """Media that viewers act on together with these, the closest first, each under its closest."""
     near_nk, score_nk = execution.world.co_engagement.neighbours(media.row_n, execution.now_ms)
-    at_n, column_n = np.nonzero(near_nk != UNKNOWN)
+    there_nk = near_nk != UNKNOWN
+    at_n = there_nk.nonzero()[0]
     if not len(at_n):
         execution.note("nothing was acted on together with these media")
         return ColumnSet.empty(SetType.MEDIA)
-    score_n = score_nk[at_n, column_n]
-    order_n = np.lexsort((-score_n, media.viewer_n[at_n]))
-    at_n, column_n = at_n[order_n], column_n[order_n]
-    found = media.derive(
-        at_n, SetType.MEDIA, near_nk[at_n, column_n], score_n=score_nk[at_n, column_n]
+    near_n, score_n = near_nk[there_nk], score_nk[there_nk]
+    most, viewers = arguments["max_num_to_retrieve"], len(execution.viewers)
+    best = best_of_each(media.viewer_n.take(at_n), near_n, score_n, most, viewers)
+    return media.derive(
+        at_n.take(best), SetType.MEDIA, near_n.take(best), score_n=score_n.take(best)
     )
-    found = execution.distinct(found)
-    return found.ranked().first(arguments["max_num_to_retrieve"], len(execution.viewers))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,16 @@ from models.igql.predicates import holds
 from models.igql.registry import Arguments, Cost, Kind, Operator, Parameter, SetType, count, number
 from models.igql.sets import ColumnSet, Mask
 from models.viewer_context import ViewerContext
+
+#: The columns of the catalogue that the thresholds of ``filter`` bound.
+_INTEGRITY: Final = {
+    "non_recommendable_model_threshold": "risk_n",
+    "nsfw": "nsfw_n",
+    "spam": "spam_n",
+    "misinformation": "misinformation_n",
+}
+#: The rows of each viewer of a batch.
+OfViewers: TypeAlias = Callable[[], Sequence[Rows]]
 
 
 def _cost(rows: float, _: Arguments) -> Cost:
@@ -48,14 +58,9 @@ def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask
     """
     catalog, rows = execution.world.catalog, media.row_n
     keep_n = np.ones(len(media), np.bool_)
-    for of, threshold in (
-        (catalog.risk_n, arguments["non_recommendable_model_threshold"]),
-        (catalog.nsfw_n, arguments["nsfw"]),
-        (catalog.spam_n, arguments["spam"]),
-        (catalog.misinformation_n, arguments["misinformation"]),
-    ):
-        if threshold is not None:
-            keep_n &= of[rows] <= np.float32(threshold)
+    for name, column in _INTEGRITY.items():
+        if arguments[name] is not None:
+            keep_n &= getattr(catalog, column).take(rows) <= np.float32(arguments[name])
     if arguments["language"] is not None:
         keep_n &= catalog.language_n[rows] == catalog.language_code(arguments["language"])
     if arguments["max_age_hours"] is not None:
@@ -69,16 +74,16 @@ def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask
 @operators.register(takes=SetType.MEDIA, gives=SetType.MEDIA, cost=_cost, removes_only=True)
 def exclude_seen(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     """Media the viewer has neither viewed nor acted on."""
-    size = execution.world.catalog.media_count
-    return ~execution.member(media, media.row_n, [v.seen for v in execution.viewers], size)
+    return ~_media(execution, media, "seen", lambda: [v.seen for v in execution.viewers])
 
 
 @operators.register(takes=SetType.MEDIA, gives=SetType.MEDIA, cost=_cost, removes_only=True)
 def exclude_suppressed(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     """Media the viewer does not want fewer of, of authors neither blocked nor muted."""
-    size = execution.world.catalog.media_count
-    keep_n = ~execution.member(media, media.row_n, [v.suppressed for v in execution.viewers], size)
-    return keep_n & ~_by(execution, media, [v.blocked for v in execution.viewers])
+    viewers = execution.viewers
+    unwanted_n = _media(execution, media, "suppressed", lambda: [v.suppressed for v in viewers])
+    unwanted_n |= _by(execution, media, "blocked", lambda: [v.blocked for v in viewers])
+    return ~unwanted_n
 
 
 @operators.register(
@@ -90,7 +95,7 @@ def exclude_suppressed(execution: Execution, media: ColumnSet, arguments: Argume
 )
 def exclude_followed(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     """Accounts that the viewer does not follow, or their media."""
-    return ~_by(execution, media, [v.followed for v in execution.viewers])
+    return ~_by(execution, media, "followed", lambda: [v.followed for v in execution.viewers])
 
 
 @operators.register(
@@ -107,13 +112,8 @@ def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Argu
     Whose media the viewer liked, saved or viewed long belongs to the home feed. ``newest`` says how
     many likes and saves count, and how many views.
     """
-
-    key = exclude_own_accounts, arguments["newest"]
-    own_v = execution.kept.get(key)
-    if own_v is None:
-        own_v = [_own(viewer, arguments["newest"]) for viewer in execution.viewers]
-        execution.kept[key] = own_v
-    return ~_by(execution, media, own_v)
+    viewers, newest = execution.viewers, arguments["newest"]
+    return ~_by(execution, media, ("own", newest), lambda: [_own(v, newest) for v in viewers])
 
 
 def _own(viewer: ViewerContext, newest: int) -> Rows:
@@ -127,12 +127,12 @@ def _own(viewer: ViewerContext, newest: int) -> Rows:
 def _available(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     catalog, rows = execution.world.catalog, media.row_n
     # A media only referred to has no author, and is deleted too.
-    return ~(catalog.deleted_n[rows] | catalog.hidden_account_a[execution.authors(media)])
+    hidden_n = catalog.hidden_account_a.take(execution.authors(media))
+    return ~(catalog.deleted_n.take(rows) | hidden_n)
 
 
 def _not_served(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
-    size = execution.world.catalog.media_count
-    return ~execution.member(media, media.row_n, execution.served, size)
+    return ~_media(execution, media, "served", lambda: execution.served)
 
 
 #: Applied to every query of media, though none says so.
@@ -146,6 +146,11 @@ SERVED: Final = Operator(
 )  # fmt: skip
 
 
-def _by(execution: Execution, media: ColumnSet, of_v: Sequence[Rows]) -> Mask:
-    size = execution.world.catalog.account_count
-    return execution.member(media, execution.authors(media), of_v, size)
+def _media(execution: Execution, media: ColumnSet, key: Hashable, of_v: OfViewers) -> Mask:
+    """Whether each media is among its viewer's."""
+    return execution.among(media, media.row_n, key, of_v)
+
+
+def _by(execution: Execution, media: ColumnSet, key: Hashable, of_v: OfViewers) -> Mask:
+    """Whether each account, or media's author, is among its viewer's."""
+    return execution.among(media, execution.authors(media), key, of_v)

@@ -24,7 +24,8 @@ from models.igql.registry import (
     named,
     number,
 )
-from models.igql.sets import Bound, ColumnSet, turns
+from models.igql.sets import Bound, ColumnSet, best_first, places
+from models.igql.sorting import Sorted
 
 #: Rankers by the name that a query gives: the first pass of the live rankers, or no model at all.
 MODELS: Final = ("default", "source_score")
@@ -79,7 +80,7 @@ def rank(execution: Execution, media: ColumnSet, arguments: Arguments) -> Column
             score_n[span] = world.rankers.first.score(features)
         np.nan_to_num(score_n, copy=False, nan=-1e30, posinf=1e30, neginf=-1e30)
         media = media.scored(score_n)
-    return media.take(np.lexsort((-media.score_n, media.viewer_n)))
+    return media.take(best_first(media.viewer_n, media.score_n)) if len(media) else media
 
 
 @operators.register(
@@ -111,28 +112,21 @@ def diversify_by(execution: Execution, media: ColumnSet, arguments: Arguments) -
         value_n = np.unique(value_n, return_inverse=True)[1]
     if arguments["method"] == "mmr":
         return media.take(_marginal(execution, media, value_n, arguments["strength"]))
-    first_n = execution.first_places(media, value_n)
-    turn_n = _turns(first_n)
+    # Rows with the same value stand together here, and viewers still follow each other.
+    by_value = Sorted(media.viewer_n, value_n + 1)
+    order_n, place_n = by_value.order_n, np.arange(len(media))
+    start_n = np.maximum.accumulate(np.where(by_value.begins(2), place_n, 0))
+    turn_n = place_n - start_n
     if arguments["method"] == "round_robin":
-        key_n = (turn_n.astype(np.int64) << 24) + first_n
+        again = Sorted(media.viewer_n, turn_n, order_n.take(start_n))
     else:
-        at_n = turns(media.viewer_n)
+        at_n = places(media.viewer_n).take(order_n)
         size_v = np.bincount(media.viewer_n)
         back_n = 0.1 * arguments["strength"] * size_v[media.viewer_n]
         # Positions are apart by 1, so whole steps of a thousandth keep their order.
-        key_n = np.rint(1000.0 * (at_n + back_n * turn_n)).astype(np.int64)
-    key_n += media.viewer_n.astype(np.int64) << 48
-    return media.take(np.argsort(key_n, kind="stable"))
-
-
-def _turns(first_n: NDArray[np.int32]) -> NDArray[np.int32]:
-    """How many rows with the same first place come before each."""
-    # Up to 65,535 rows are sorted by counting.
-    small = len(first_n) <= np.iinfo(np.uint16).max
-    order = np.argsort(first_n.astype(np.uint16) if small else first_n, kind="stable")
-    turn_n = np.empty(len(first_n), np.int32)
-    turn_n[order] = turns(first_n[order])
-    return turn_n
+        step_n = np.rint(1000.0 * (at_n + back_n * turn_n)).astype(np.int64)
+        again = Sorted(media.viewer_n, step_n, order_n)
+    return media.take(order_n.take(again.order_n))
 
 
 def _marginal(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from models.columns import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
-from models.igql.sets import ColumnSet
+from models.igql.sets import ColumnSet, best_of_each
 
 
 @operators.register(
@@ -31,12 +29,11 @@ def similar_image(execution: Execution, media: ColumnSet, arguments: Arguments) 
     most = arguments["max_num_to_retrieve"]
     # One more than asked: a picture is most like itself.
     near_nk, cosine_nk = images.nearest(vectors_nd[known_n], min(most + 1, len(images)))
-    at_n, column_n = np.nonzero((near_nk != UNKNOWN) & (near_nk != media.row_n[:, None]))
+    there_nk = (near_nk != UNKNOWN) & (near_nk != media.row_n[:, None])
+    at_n, near_n = there_nk.nonzero()[0], near_nk[there_nk]
     # How many vectors are multiplied at once shows in the last digits of a product.
-    score_n = cosine_nk[at_n, column_n].round(5)
-    order_n = np.lexsort((-score_n, media.viewer_n[at_n]))
-    at_n, column_n = at_n[order_n], column_n[order_n]
-    found = execution.distinct(
-        media.derive(at_n, SetType.MEDIA, near_nk[at_n, column_n], score_n=score_n[order_n])
+    score_n = cosine_nk[there_nk].round(5)
+    best = best_of_each(media.viewer_n.take(at_n), near_n, score_n, most, len(execution.viewers))
+    return media.derive(
+        at_n.take(best), SetType.MEDIA, near_n.take(best), score_n=score_n.take(best)
     )
-    return found.ranked().first(most, len(execution.viewers))
