@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 
 import msgspec
 import numpy as np
@@ -70,24 +69,17 @@ def diversify(
     """
     config = config or DiversityConfig()
     size = min(size, len(value_n))
-    order = np.argsort(-value_n, kind="stable")
+    order = (-value_n).argsort(kind="stable")
     if size <= 0:
         return order[:0]
     if personal_n is None:
         personal_n = np.zeros(len(value_n), np.bool_)
-    owed = min(personal, int(personal_n.sum()), size)
+    owed = min(personal, int(np.count_nonzero(personal_n)), size)
     if not config.enabled:
         return _by_value(order, personal_n[order], size, owed)
-    values, n = value_n[order].tolist(), len(order)
-    unit = max(values[0] - (values[(n - 1) // 2] + values[n // 2]) / 2, 1e-9)
-    picks = _Picks(values, author_n[order].tolist(), seed_n[order].tolist(), config, unit)
-    mine = personal_n[order].tolist()
-    picked = np.empty(size, np.int64)
-    for step in range(size):
-        at = picks.best(step, mine if owed >= size - step else None)
-        owed -= mine[at] and owed > 0
-        picked[step] = order[at]
-    return picked
+    columns = (value_n, author_n, seed_n, personal_n)
+    rows = zip(*(column_n[order].tolist() for column_n in columns), range(len(order)), strict=True)
+    return order[_Picks(list(rows), config).take(size, owed)]
 
 
 def _by_value(
@@ -100,69 +92,81 @@ def _by_value(
     return order[kept_n]
 
 
-class _Picks:
-    """Rows in descending order of value, and what of them has been picked."""
+#: Value, author, seed, whether it is personal, and its place.
+_Row = tuple[float, int, int, bool, int]
 
-    def __init__(
-        self,
-        values: list[float],
-        authors: list[int],
-        seeds: list[int],
-        config: DiversityConfig,
-        unit: float,
-    ) -> None:
-        self._values, self._authors, self._seeds = values, authors, seeds
+
+class _Picks:
+    """Picks from rows in descending order of value.
+
+    Args:
+        left: what may be picked; at least one row.
+    """
+
+    def __init__(self, left: list[_Row], config: DiversityConfig) -> None:
+        n = len(left)
+        unit = max(left[0][0] - (left[(n - 1) // 2][0] + left[n // 2][0]) / 2, 1e-9)
+        self._left = left
         self._config = config
         self._author_penalty = config.author_penalty * unit
         self._seed_penalty = config.seed_penalty * unit
-        self._left = list(range(len(values)))
-        self._of_author: defaultdict[int, int] = defaultdict(int)
-        self._of_seed: defaultdict[int, int] = defaultdict(int)
+        # Of what is below 0 nothing is counted, so it is never a repeat.
+        self._of_author: dict[int, int] = {}
+        self._of_seed: dict[int, int] = {}
         self._last_at: dict[int, int] = {}
 
-    def best(self, step: int, only: list[bool] | None) -> int:
-        """Pick for position `step`; `only` says which rows may be taken, None for any."""
+    def take(self, size: int, owed: int) -> list[int]:
+        """Places of `size` rows, best first; the last ones are kept for `owed` personal rows."""
+        left, of_author, of_seed, last_at = (
+            self._left, self._of_author, self._of_seed, self._last_at,
+        )  # fmt: skip
+        picked = []
+        for step in range(size):
+            must = owed >= size - step
+            best = self._best(step, must)
+            if best is None:
+                best = min(range(len(left)), key=lambda at: self._breach(left[at], step, must))
+            _, author, seed, is_mine, place = left.pop(best)
+            if author >= 0:
+                of_author[author] = of_author.get(author, 0) + 1
+                last_at[author] = step
+            if seed >= 0:
+                of_seed[seed] = of_seed.get(seed, 0) + 1
+            owed -= is_mine and owed > 0
+            picked.append(place)
+        return picked
+
+    def _best(self, step: int, must: bool) -> int | None:
+        """Where the best of the rows is that keep the rules, None where none does."""
         config, of_author, of_seed = self._config, self._of_author, self._of_seed
-        best, best_value = -1, -math.inf
-        for at in self._left:
-            value = self._values[at]
+        best, best_value = None, -math.inf
+        for at, (value, author, seed, is_mine, _) in enumerate(self._left):
             if value <= best_value:
                 break
-            author, seed = self._authors[at], self._seeds[at]
-            repeats = of_author[author] if author >= 0 else 0
-            value -= self._author_penalty * repeats
-            if seed >= 0:
-                value -= self._seed_penalty * of_seed[seed]
-            if (
-                value > best_value
-                and (only is None or only[at])
-                and repeats < config.author_cap
-                and (seed < 0 or of_seed[seed] < config.seed_cap)
-                and (not repeats or step - self._last_at[author] >= config.author_spacing)
-            ):
+            if author in of_author:
+                repeats = of_author[author]
+                if repeats >= config.author_cap:
+                    continue
+                if step - self._last_at[author] < config.author_spacing:
+                    continue
+                value -= self._author_penalty * repeats
+            if seed in of_seed:
+                repeats = of_seed[seed]
+                if repeats >= config.seed_cap:
+                    continue
+                value -= self._seed_penalty * repeats
+            if value > best_value and (is_mine or not must):
                 best, best_value = at, value
-        if best < 0:
-            best = min(self._left, key=lambda at: self._breach(at, step, only))
-        self._left.remove(best)
-        author, seed = self._authors[best], self._seeds[best]
-        of_author[author] += 1
-        of_seed[seed] += 1
-        self._last_at[author] = step
         return best
 
-    def _breach(
-        self, at: int, step: int, only: list[bool] | None
-    ) -> tuple[bool, bool, bool, float]:
+    def _breach(self, row: _Row, step: int, must: bool) -> tuple[bool, bool, bool, float]:
         """How badly a row breaks the rules, for when nothing keeps them."""
-        author, seed = self._authors[at], self._seeds[at]
-        of_author = self._of_author[author] if author >= 0 else 0
-        of_seed = self._of_seed[seed] if seed >= 0 else 0
+        value, author, seed, is_mine, _ = row
+        of_author, of_seed = self._of_author.get(author, 0), self._of_seed.get(seed, 0)
         config = self._config
-        near = bool(of_author) and step - self._last_at[author] < config.author_spacing
-        value = self._values[at] - self._author_penalty * of_author - self._seed_penalty * of_seed
         return (
-            only is not None and not only[at],
+            must and not is_mine,
             of_author >= config.author_cap or of_seed >= config.seed_cap,
-            near,
-            -value,
+            bool(of_author) and step - self._last_at[author] < config.author_spacing,
+            -(value - self._author_penalty * of_author - self._seed_penalty * of_seed),
         )

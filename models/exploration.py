@@ -12,6 +12,7 @@ does not depend on it: it is shown for certain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,8 +22,12 @@ from numpy.typing import NDArray
 
 from models.columns import Rows
 from models.events import Action
+from models.pairs import matches, pairs
 from models.world import World
 
+Seeds = NDArray[np.uint64]
+
+_NOBODY: Final = np.empty(0, np.int64)
 _MEDIA: Final = np.uint64(0x9E3779B97F4A7C15)
 _AUTHOR: Final = np.uint64(0xD1B54A32D192ED03)
 _PLACE: Final = np.uint64(0x8CB92BA72F3D8DD7)
@@ -66,20 +71,23 @@ class Drawn:
 
     rows: NDArray[np.int64]
     propensity_n: NDArray[np.float64]
-    order: NDArray[np.int64]
+    order: list[int]
 
 
-def seed_of(viewer_hash: int, generated_at_ms: int) -> int:
-    """The seed of a grid's draw."""
-    mixed = _mix(np.array([viewer_hash], np.uint64), _MEDIA) ^ np.uint64(generated_at_ms)
-    return int(_mix(mixed, _PLACE)[0])
+def seeds_of(viewer_hash_v: NDArray[np.integer], generated_at_ms: int) -> Seeds:
+    """The seed of the draw for each viewer's grid."""
+    return _mix(_mix(viewer_hash_v.astype(np.uint64), _MEDIA) ^ np.uint64(generated_at_ms), _PLACE)
 
 
 def is_new(
-    media_n: Rows, world: World, now_ms: int, config: ExplorationConfig
+    media_n: Rows, age_n: NDArray[np.int64], world: World, now_ms: int, config: ExplorationConfig
 ) -> NDArray[np.bool_]:
-    """Which media are young and little viewed."""
-    new_n: NDArray[np.bool_] = now_ms - world.catalog.created_ts_n[media_n] <= config.max_age_ms
+    """Which media are young and little viewed.
+
+    Args:
+        age_n: milliseconds since each was posted.
+    """
+    new_n: NDArray[np.bool_] = age_n <= config.max_age_ms
     young = new_n.nonzero()[0]
     if len(young):
         counts_y5 = world.popularity.decayed_media(media_n[young], now_ms)
@@ -90,58 +98,84 @@ def is_new(
 
 def draw(
     pool: NDArray[np.int64],
+    viewer_n: NDArray[np.int64],
     media_n: Rows,
     author_n: Rows,
-    certain: NDArray[np.int64],
+    certain_v: Sequence[NDArray[np.int64]],
     slots: int,
-    seed: int,
+    seed_v: Seeds,
     world: World,
     config: ExplorationConfig,
-) -> Drawn | None:
-    """Draw `slots` rows of `pool`: first authors, all with the same chance, then a media of each.
+) -> list[Drawn | None]:
+    """Draw `slots` candidates for each viewer: first authors, with equal chances, then one media of
+    each.
 
     So an author gains nothing by posting often. Authors of what is shown for certain are left out.
+    Suffixes: p for the pool, g for each author of a viewer, k for those drawn, m for their media,
+    w for the viewers who are drawn for.
 
     Args:
-        pool: candidates that may be drawn.
-        media_n, author_n: of all candidates.
-        certain: candidates that are in the grid already.
-        seed: decides; see :func:`seed_of`.
+        pool: candidates of all viewers that may be drawn.
+        viewer_n, media_n, author_n: of all candidates.
+        certain_v: candidates that are in each viewer's grid already.
+        seed_v: decide; see :func:`seeds_of`.
 
     Returns:
-        None where there are not more authors than slots: nothing is left to chance then, and the
-        places are better filled by value.
+        None for a viewer who has not more authors than slots: nothing is left to chance then, and
+        the places are better filled by value.
     """
-    # Few against few: comparing all with all costs less than sorting them.
-    author_p = author_n[pool]
-    left = ~(author_p[:, None] == author_n[certain]).any(axis=1)
-    pool, author_p = pool[left], author_p[left]
-    order = author_p.argsort(kind="stable")
-    pool, author_p = pool[order], author_p[order]
+    viewers, catalog = len(certain_v), world.catalog
+    pair_p, unseen_p = pairs(viewer_n[pool], author_n[pool]), np.ones(len(pool), np.bool_)
+    certain = np.concatenate(certain_v)
+    shown = np.sort(pairs(viewer_n[certain], author_n[certain]))
+    unseen_p[matches(shown, pair_p)[0]] = False
+    pool, pair_p = pool[unseen_p], pair_p[unseen_p]
+    order = pair_p.argsort()
+    pool, pair_p = pool[order], pair_p[order]
     first_p = np.ones(len(pool), np.bool_)
-    np.not_equal(author_p[1:], author_p[:-1], out=first_p[1:])
+    np.not_equal(pair_p[1:], pair_p[:-1], out=first_p[1:])
     start_g = first_p.nonzero()[0]
-    authors = author_p[start_g]
-    if slots == 0 or len(authors) <= slots:
-        return None
-    size_g = np.append(start_g[1:], len(pool)) - start_g
-    key = np.uint64(seed)
-    author_hash_g = world.catalog.account_hash_a[authors].astype(np.uint64)
-    groups = _mix(author_hash_g ^ key, _AUTHOR).argsort(kind="stable")[:slots]
-    rows = np.empty(slots, np.int64)
-    for at, (start, size) in enumerate(zip(start_g[groups], size_g[groups], strict=True)):
-        members = pool[start : start + size]
-        media_hash_p = world.catalog.media_hash_n[media_n[members]].astype(np.uint64)
-        rows[at] = members[_mix(media_hash_p ^ key, _MEDIA).argmin()]
-    base = len(certain)
-    first = int(config.first_position * (base + slots))
-    places = _mix(np.arange(slots, dtype=np.uint64) ^ key, _PLACE)
-    at_s = first + (places % np.uint64(base - first + 1)).astype(np.int64)
-    return Drawn(
-        rows=rows,
-        propensity_n=slots / len(authors) / size_g[groups],
-        order=np.insert(np.arange(base), at_s, base + np.arange(slots)),
-    )
+    size_g = np.diff(start_g, append=len(pool))
+    viewer_g, author_g = pair_p[start_g] >> 32, author_n[pool[start_g]]
+    authors_v = np.bincount(viewer_g, minlength=viewers)
+    drawing = (authors_v > slots).nonzero()[0] if slots else _NOBODY
+    if not len(drawing):
+        return [None] * viewers
+
+    key_g = _mix(catalog.account_hash_a[author_g].astype(np.uint64) ^ seed_v[viewer_g], _AUTHOR)
+    by_key = np.lexsort((key_g, viewer_g))
+    start_v = authors_v.cumsum() - authors_v
+    drawn_k = by_key[(start_v[drawing, None] + np.arange(slots)).ravel()]
+    viewer_k, size_k = viewer_g[drawn_k], size_g[drawn_k]
+    # Of their media, the one with the lowest key.
+    start_k = size_k.cumsum() - size_k
+    group_m = np.arange(len(drawn_k)).repeat(size_k)
+    member_m = pool[np.arange(len(group_m)) + (start_g[drawn_k] - start_k)[group_m]]
+    media_hash_m = catalog.media_hash_n[media_n[member_m]].astype(np.uint64)
+    key_m = _mix(media_hash_m ^ seed_v[viewer_k][group_m], _MEDIA)
+    rows_k = member_m[np.lexsort((member_m, key_m, group_m))[start_k]]
+    propensity_k = slots / authors_v[viewer_k] / size_k
+    base_w = np.array([len(certain_v[at]) for at in drawing.tolist()])
+    first_w = (config.first_position * (base_w + slots)).astype(np.int64)
+    places_ws = _mix(np.arange(slots, dtype=np.uint64) ^ seed_v[drawing, None], _PLACE)
+    free_w = (base_w - first_w + 1).astype(np.uint64)
+    at_ws = first_w[:, None] + (places_ws % free_w[:, None]).astype(np.int64)
+
+    drawn: list[Drawn | None] = [None] * viewers
+    for w, (at, base, places) in enumerate(
+        zip(drawing.tolist(), base_w.tolist(), at_ws.tolist(), strict=True)
+    ):
+        mine = slice(w * slots, (w + 1) * slots)
+        drawn[at] = Drawn(rows_k[mine], propensity_k[mine], _inserted(base, places))
+    return drawn
+
+
+def _inserted(base: int, places: list[int]) -> list[int]:
+    """Numbers below `base` in order, and the next ones before those at `places`."""
+    order = list(range(base))
+    for place, number in sorted(zip(places, range(base, base + len(places)), strict=True))[::-1]:
+        order.insert(place, number)
+    return order
 
 
 def _mix(state_n: NDArray[np.uint64], constant: np.uint64) -> NDArray[np.uint64]:

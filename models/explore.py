@@ -13,20 +13,22 @@ from models.columns import Rows
 from models.diversity import DiversityConfig
 from models.experiment import Treatment
 from models.exploration import ExplorationConfig
+from models.feature_rows import spans_of
 from models.feature_schema import FEATURE_VERSION
 from models.features import Assembly
 from models.finalists import Finalists
 from models.grid import Grid
 from models.igql.executor import Executed
 from models.judging import judge
-from models.passes import Ranked, Stage, spans_of
+from models.passes import Ranked, Stage, finite
 from models.placing import Placing
 from models.queries import CandidateQuery
-from models.trace import Trace
+from models.trace import Run, Trace
 from models.viewer_context import ViewerContext
 from models.world import World
 
 _NO_ROWS: Final = np.empty(0, np.int32)
+_NO_PLACES: Final = np.empty(0, np.int64)
 
 
 class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,10 +129,14 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     judged = judge(left.assembly, rankers, weights, strength)
     placed = config.placing(treatment.feed).place(candidates, left, judged.value_n)
     # What was drawn is scored for the record: it has its place, whatever the passes think of it.
-    drawn = candidates.take([one.drawn_rows for one in placed])
+    drawn = candidates.only(
+        np.concatenate([_NO_PLACES, *(one.drawn_rows for one in placed)]),
+        spans_of(len(one.drawn_rows) for one in placed),
+    )
     unseen = judge(drawn.assembly, rankers, weights, strength)
+    unseen_n = finite(rankers.second.score(unseen.features))
     finalists = Finalists.of(left, second, judged).append(
-        Finalists.drawn(drawn, drawn.score(rankers.second), unseen, placed, sizes_v)
+        Finalists.drawn(drawn, unseen_n, unseen, placed, sizes_v)
     )
     orders = [
         one.order(one.shown + m.start, np.arange(d.start, d.stop) + len(left.rows_n))
@@ -138,27 +144,15 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     ]
     shown, spans = finalists.take(np.concatenate(orders)), spans_of(map(len, orders))
     grids = _grids(found, world, candidates, first, shown, spans)
-    likeness_n = assembly.column("see_fewer_similarity")
-    return [
-        Trace(
-            grid=grid,
-            candidates=everything.take(n),
-            author_n=assembly.rows.author_n[n],
-            likeness_n=likeness_n[n],
-            behind_n=candidates.behind_n[n],
-            first_n=first.score_n[n],
-            first_order_n=first.orders[at],
-            first_k=first.kept[at],
-            second_k=second.score_n[k],
-            second_order_k=second.orders[at],
-            second_m=second.kept[at],
-            judged_m=judged.take(m),
-            shown=grid.candidate_rank_n,
-        )
-        for at, (grid, n, k, m) in enumerate(
-            zip(grids, candidates.spans, passed.spans, left.spans, strict=True)
-        )
-    ]
+    run = Run(
+        candidates=candidates,
+        first=first,
+        passed=passed,
+        second=second,
+        left=left,
+        judged=judged,
+    )
+    return [Trace(grid, run, at) for at, grid in enumerate(grids)]
 
 
 def _grids(

@@ -9,21 +9,21 @@ reads: columns are computed when a pass first asks for them, and kept for the pa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.candidates import Candidates
-from models.columns import UNKNOWN, Rows
-from models.feature_columns import BLOCKS, FeatureRows, seeds
+from models.feature_columns import BLOCKS
+from models.feature_rows import FeatureRows, spans_of
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_INDEX,
     DENSE_NAMES,
     FEATURE_VERSION,
     FEATURES,
-    ID_NAMES,
     MINIMAL,
     MINIMAL_COLUMNS,
     SOURCES,
@@ -32,7 +32,8 @@ from models.feature_schema import (
     Feature,
     FeatureMatrix,
 )
-from models.viewer_batch import HOUR_MS, Float, ViewerBatch
+from models.sparse_columns import sparse_ids
+from models.viewer_batch import Float, ViewerBatch
 from models.viewer_context import ViewerContext
 from models.world import World
 
@@ -92,8 +93,7 @@ class Assembly:
         now_ms: int,
     ) -> Assembly:
         """The assembly of known media rows, `sizes_v` of each viewer one after the other."""
-        viewer_n = np.repeat(np.arange(len(viewers), dtype=np.int64), sizes_v)
-        return cls(FeatureRows(ViewerBatch(viewers, world, now_ms), candidates, viewer_n))
+        return cls(FeatureRows.of(ViewerBatch(viewers, world, now_ms), candidates, sizes_v))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -119,7 +119,7 @@ class Assembly:
         dense_fn = self._dense_fn
         if columns != ALL_COLUMNS:
             dense_fn = dense_fn.take(columns, axis=0)
-        sparse_ns = self._sparse() if sparse else np.empty((len(self), 0), np.int32)
+        sparse_ns = sparse_ids(self.rows) if sparse else np.empty((len(self), 0), np.int32)
         return FeatureMatrix(np.ascontiguousarray(dense_fn.T), sparse_ns, columns)
 
     def column(self, name: str) -> Float:
@@ -128,48 +128,21 @@ class Assembly:
         value_n: Float = self._dense_fn[DENSE_INDEX[name]]
         return value_n
 
-    def _fill(self, columns: Sequence[int]) -> None:
-        for block in sorted({_BLOCK_OF[column] for column in columns} - self._filled):
-            at, compute = _BLOCKS[block]
-            self._dense_fn[at] = np.minimum(np.maximum(compute(self.rows), _LOW), _HIGH)
+    def _fill(self, columns: tuple[int, ...]) -> None:
+        for block in _blocks_of(columns) - self._filled:
+            span, fill = _BLOCKS[block]
+            out_kn = self._dense_fn[span]
+            fill(self.rows, out_kn)
+            np.maximum(out_kn, _LOW, out=out_kn)
+            np.minimum(out_kn, _HIGH, out=out_kn)
             self._filled.add(block)
 
-    def _sparse(self) -> NDArray[np.int32]:
-        rows, catalog = self.rows, self.rows.world.catalog
-        # Hashes by feature, −1 for an unknown id.
-        hashes: dict[str, NDArray[np.int32]] = {
-            "author_id": _hash_of(catalog.account_hash_a, rows.author_n),
-            "media_id": catalog.media_hash_n[rows.media_n],
-            "seed_id": _hash_of(catalog.account_hash_a, seeds(rows)),
-            "viewer_id": rows.batch.hash_v[rows.viewer_n],
-            "topic": _code_hash(catalog.topic_hash_t, catalog.topic_n[rows.media_n]),
-            "language": _code_hash(catalog.language_hash_l, catalog.language_n[rows.media_n]),
-            "hour": np.full(len(rows), rows.now_ms // HOUR_MS % 24, np.int32),
-        }
-        liked_ln = _hash_of(catalog.account_hash_a, rows.batch.liked_lv)[:, rows.viewer_n]
-        hash_sn = np.array([*(hashes[name] for name in ID_NAMES), *liked_ln])
-        known_sn = hash_sn >= 0
-        hash_sn %= _IDS_S1
-        hash_sn += 1
-        hash_sn *= known_sn
-        return np.ascontiguousarray(hash_sn.T)
+
+#: Dense columns of each block and how they are filled; the block of each column.
+_BLOCKS: Final = list(zip(spans_of(map(len, BLOCKS)), BLOCKS.values(), strict=True))
+_BLOCK_OF: Final = tuple(block for block, names in enumerate(BLOCKS) for _ in names)
 
 
-#: Dense columns of each block and how they are computed; the block of each column.
-_BLOCKS: Final = [([DENSE_INDEX[name] for name in names], of) for names, of in BLOCKS.items()]
-_BLOCK_OF: Final = {column: at for at, (of, _) in enumerate(_BLOCKS) for column in of}
-#: Buckets of each sparse feature for ids that are known.
-_IDS_S1: Final = np.array(SPARSE_BUCKETS, np.int32)[:, None] - 1
-
-
-def _hash_of(hash_r: NDArray[np.int32], rows: Rows) -> NDArray[np.int32]:
-    if not len(hash_r):
-        return np.full(rows.shape, UNKNOWN, np.int32)
-    hashes = hash_r[rows]
-    hashes[rows == UNKNOWN] = UNKNOWN
-    return hashes
-
-
-def _code_hash(hash_c: NDArray[np.int32], codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    # Code 0 is "none".
-    return np.where(codes > 0, hash_c[codes], np.int32(UNKNOWN))
+@cache
+def _blocks_of(columns: tuple[int, ...]) -> frozenset[int]:
+    return frozenset(_BLOCK_OF[column] for column in columns)

@@ -71,12 +71,12 @@ class Finalists:
     def append(self, more: Finalists) -> Finalists:
         """These, then those of `more`."""
         return Finalists(
-            rows_n=np.append(self.rows_n, more.rows_n),
+            rows_n=np.concatenate((self.rows_n, more.rows_n)),
             judged=self.judged.append(more.judged),
-            first_rank_n=np.append(self.first_rank_n, more.first_rank_n),
-            second_score_n=np.append(self.second_score_n, more.second_score_n),
-            second_rank_n=np.append(self.second_rank_n, more.second_rank_n),
-            propensity_n=np.append(self.propensity_n, more.propensity_n),
+            first_rank_n=np.concatenate((self.first_rank_n, more.first_rank_n)),
+            second_score_n=np.concatenate((self.second_score_n, more.second_score_n)),
+            second_rank_n=np.concatenate((self.second_rank_n, more.second_rank_n)),
+            propensity_n=np.concatenate((self.propensity_n, more.propensity_n)),
         )
 
     def take(self, rows: Positions) -> Finalists:

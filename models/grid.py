@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.candidates import Candidates
+from models.catalog import Catalog
 from models.columns import UNKNOWN, Rows
 from models.feature_schema import FeatureMatrix
 from models.world import World
@@ -146,47 +147,9 @@ class Grid:
 
     def document(self, world: World) -> GridDocument:
         """The document of this grid; `world` is the one it was computed in."""
-        catalog, found = world.catalog, self.candidates
-        seeds = [
-            catalog.account_id(row) if row != UNKNOWN else None for row in found.seed_n.tolist()
-        ]
         return GridDocument(
             viewer_id=self.viewer_id,
-            items=[
-                GridItem(
-                    position,
-                    media_id,
-                    author_id,
-                    value,
-                    Probabilities(*p),
-                    source,
-                    seed,
-                    stages,
-                    propensity,
-                )
-                for position, (
-                    media_id,
-                    author_id,
-                    value,
-                    p,
-                    source,
-                    seed,
-                    stages,
-                    propensity,
-                ) in enumerate(
-                    zip(
-                        catalog.media_ids(found.media_n),
-                        catalog.author_ids(self.author_n),
-                        self.value_n.tolist(),
-                        self.probabilities_n3.tolist(),
-                        [found.sources[code] for code in found.source_n.tolist()],
-                        seeds,
-                        self._stages(),
-                        self.propensity_n.tolist(),
-                        strict=True,
-                    )
-                )
-            ],
+            items=self._items(world.catalog),
             generated_at_ms=self.generated_at_ms,
             reflects_ts=self.reflects_ts,
             candidates=self.candidate_count,
@@ -194,9 +157,12 @@ class Grid:
             versions=self.versions,
         )
 
-    def _stages(self) -> list[Stages]:
-        columns = (
-            self.candidates.rank_n,
+    def _items(self, catalog: Catalog) -> list[GridItem]:
+        found = self.candidates
+        known_n = found.seed_n != UNKNOWN
+        seeds = iter(catalog.author_ids(found.seed_n[known_n]))
+        stages = (
+            found.rank_n,
             self.candidate_rank_n,
             self.first_score_n,
             self.first_rank_n,
@@ -204,4 +170,17 @@ class Grid:
             self.second_rank_n,
             self.penalty_n,
         )
-        return [Stages(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+        return list(
+            map(
+                GridItem,
+                range(len(self)),
+                catalog.media_ids(found.media_n),
+                catalog.author_ids(self.author_n),
+                self.value_n.tolist(),
+                map(Probabilities, *self.probabilities_n3.T.tolist()),
+                [found.sources[code] for code in found.source_n.tolist()],
+                [next(seeds) if known else None for known in known_n.tolist()],
+                map(Stages, *(column_n.tolist() for column_n in stages)),
+                self.propensity_n.tolist(),
+            )
+        )

@@ -68,5 +68,6 @@ def expect_see_fewer(
 ) -> NDArray[np.float64]:
     """The probabilities, with an independent `likelihood_n` of a see-fewer added to the model's."""
     adjusted_n3 = np.array(probabilities_n3, np.float64)
-    adjusted_n3[:, 2] = 1.0 - (1.0 - adjusted_n3[:, 2]) * (1.0 - np.clip(likelihood_n, 0.0, 1.0))
+    bounded_n = np.minimum(np.maximum(likelihood_n, 0.0), 1.0)
+    adjusted_n3[:, 2] = 1.0 - (1.0 - adjusted_n3[:, 2]) * (1.0 - bounded_n)
     return adjusted_n3

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Rows
+from models.feature_rows import spans_of
 from models.features import Assembly
 from models.rankers import Pass
 
@@ -63,14 +63,16 @@ class Stage:
 
     def take(self, kept: Sequence[Positions]) -> Stage:
         """What is left when each viewer's rows at these positions are kept, in this order."""
-        rows = np.concatenate(
-            [_NONE, *(at + span.start for at, span in zip(kept, self.spans, strict=True))]
-        )
+        starting = [at + span.start for at, span in zip(kept, self.spans, strict=True)]
+        return self.only(np.concatenate([_NONE, *starting]), spans_of(map(len, kept)))
+
+    def only(self, rows: Positions, spans: list[slice]) -> Stage:
+        """These rows of all viewers, and where each viewer's are among them."""
         return Stage(
             assembly=self.assembly.take(rows),
             rows_n=self.rows_n[rows],
             from_n=rows,
-            spans=spans_of(map(len, kept)),
+            spans=spans,
             behind_n=self.behind_n[rows],
             personal_n=self.personal_n[rows],
         )
@@ -109,11 +111,6 @@ class Ranked:
     score_n: Scores
     orders: list[Positions]
     kept: list[Positions]
-
-
-def spans_of(sizes: Iterable[int]) -> list[slice]:
-    """Where each viewer's rows are, if they stand one after the other's."""
-    return [slice(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]
 
 
 def finite(score_n: Scores) -> Scores:

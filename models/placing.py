@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.diversity import DiversityConfig, diversify
-from models.exploration import Drawn, ExplorationConfig, draw, is_new, seed_of
+from models.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
 from models.passes import Mask, Positions, Stage
 
 #: Added to topic codes so that they never meet a seed's account row.
@@ -31,14 +31,14 @@ class Placed:
 
     @property
     def drawn_rows(self) -> Positions:
-        """Positions within the viewer's candidates of what was drawn."""
+        """Positions among all candidates of the batch of what was drawn."""
         return _NONE if self.drawn is None else self.drawn.rows
 
     def order(self, shown_n: Positions, drawn_n: Positions) -> Positions:
         """What comes at each position, given what stands for those shown and those drawn."""
         if self.drawn is None:
             return shown_n
-        ordered: Positions = np.append(shown_n, drawn_n)[self.drawn.order]
+        ordered: Positions = np.concatenate((shown_n, drawn_n))[self.drawn.order]
         return ordered
 
 
@@ -66,42 +66,40 @@ class Placing:
             left: what the passes left.
             value_m: its values.
         """
-        slots = self.exploration.slots(self.size) if self.diversity.enabled else 0
-        new_n = self._new(candidates) if slots else None
         author_m, group_m = left.assembly.rows.author_n, _groups(left)
-        placed = []
-        for at, (n, m) in enumerate(zip(candidates.spans, left.spans, strict=True)):
-            grouped, personal_m = (value_m[m], author_m[m], group_m[m]), left.personal_n[m]
-            drawn = None
-            if new_n is not None and n.stop - n.start > self.size:
-                shown = self._spread(grouped, self.size - slots, personal_m)
-                certain = left.rows_n[m][shown] - n.start
-                drawn = self._draw(candidates, at, new_n[n], certain, slots)
-            if drawn is None:
-                shown = self._spread(grouped, self.size, personal_m)
-            placed.append(Placed(shown, drawn))
-        return placed
 
-    def _spread(
-        self,
-        grouped: tuple[NDArray[np.float64], NDArray[np.integer], NDArray[np.integer]],
-        size: int,
-        personal_m: Mask,
-    ) -> Positions:
-        return diversify(*grouped, size, self.diversity, personal_m, self.personal)
+        def spread(at: int, size: int) -> Positions:
+            m = left.spans[at]
+            return diversify(
+                value_m[m], author_m[m], group_m[m], size,
+                self.diversity, left.personal_n[m], self.personal,
+            )  # fmt: skip
 
-    def _new(self, candidates: Stage) -> Mask:
-        rows = candidates.assembly.rows
-        new_n = is_new(rows.media_n, rows.world, rows.now_ms, self.exploration)
-        return new_n & ~candidates.behind_n
+        viewers = range(len(left.spans))
+        slots = self.exploration.slots(self.size) if self.diversity.enabled else 0
+        if not slots:
+            return [Placed(spread(at, self.size), None) for at in viewers]
+        enough = [n.stop - n.start > self.size for n in candidates.spans]
+        shown = [spread(at, self.size - slots if enough[at] else self.size) for at in viewers]
+        certain = [left.rows_n[m][at] for m, at in zip(left.spans, shown, strict=True)]
+        drawn = self._draw(candidates, np.array(enough, np.bool_), certain, slots)
+        return [
+            Placed(
+                spread(at, self.size) if enough[at] and drawn[at] is None else shown[at], drawn[at]
+            )
+            for at in viewers
+        ]
 
     def _draw(
-        self, candidates: Stage, at: int, new_n: Mask, certain: Positions, slots: int
-    ) -> Drawn | None:
-        rows, span = candidates.assembly.rows, candidates.spans[at]
+        self, candidates: Stage, enough_v: Mask, certain: list[Positions], slots: int
+    ) -> list[Drawn | None]:
+        rows = candidates.assembly.rows
+        new_n = is_new(rows.media_n, rows.age_n, rows.world, rows.now_ms, self.exploration)
+        new_n &= ~candidates.behind_n
+        new_n &= enough_v[rows.viewer_n]
         return draw(
-            new_n.nonzero()[0], rows.media_n[span], rows.author_n[span], certain, slots,
-            seed_of(rows.viewers[at].viewer_hash, rows.now_ms), rows.world, self.exploration,
+            new_n.nonzero()[0], rows.viewer_n, rows.media_n, rows.author_n, certain, slots,
+            seeds_of(rows.batch.hash_v, rows.now_ms), rows.world, self.exploration,
         )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 #: Probabilities are kept this far from 0 and 1 before a logarithm.
 _EPSILON: Final = 1e-6
+#: Like, save, see fewer.
+_SIGNS: Final = np.array([1.0, 1.0, -1.0])
 
 
 class InvalidWeightsError(ValueError):
@@ -73,7 +75,8 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def value(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
     """Value of each row of P(like), P(save), P(see_fewer)."""
-    return terms(probabilities_n3, weights).sum(axis=1)  # type: ignore[no-any-return]
+    value_n: NDArray[np.float64] = np.add.reduce(terms(probabilities_n3, weights), axis=1)
+    return value_n
 
 
 def terms(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
@@ -81,7 +84,8 @@ def terms(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[n
     p_n3 = np.asarray(probabilities_n3, np.float64)
     weight_3 = np.array([weights.like, weights.save, weights.see_fewer])
     if weights.form == "linear":
-        return p_n3 * (weight_3 * (1.0, 1.0, -1.0))
+        signed_n3: NDArray[np.float64] = p_n3 * (weight_3 * _SIGNS)
+        return signed_n3
     p_n3 = p_n3.copy()
     p_n3[:, 2] = 1.0 - p_n3[:, 2]
     logs: NDArray[np.float64] = weight_3 * np.log(np.clip(p_n3, _EPSILON, 1.0))

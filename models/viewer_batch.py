@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -12,7 +11,15 @@ from numpy.typing import NDArray
 
 from models.columns import UNKNOWN, Rows
 from models.events import Action
-from models.feature_schema import ACTION_COLUMNS, LONG_TERM, RATE_COLUMNS, SHORT_TERM
+from models.feature_schema import (
+    ACTION_COLUMNS,
+    LONG_TERM,
+    RATE_COLUMNS,
+    SHORT_TERM,
+    SPARSE_BUCKETS,
+)
+from models.hashed_ids import OF_VIEWER, buckets, hash_of
+from models.pairs import pairs_of
 from models.viewer_context import ViewerContext
 from models.world import World
 
@@ -23,19 +30,24 @@ SEE_FEWERS: Final = 30
 SEE_FEWER_HALF_LIFE_MS: Final = 30 * 24 * HOUR_MS
 #: Actions of `RATE_COLUMNS`, and everybody's rates while there is no traffic to measure them on.
 _RATED: Final = [ACTION_COLUMNS.index(name) for name in RATE_COLUMNS]
+_VIEW: Final = slice(Action.VIEW, Action.VIEW + 1)
+_LONG_VIEW: Final = slice(Action.LONG_VIEW, Action.LONG_VIEW + 1)
 _DEFAULT_RATES: Final = np.array([0.02, 0.01, 0.002, 0.25])
 _PRIOR_TRAFFIC: Final = 100.0
 #: Views that everybody's rate counts as, added to an author's, media's or viewer's own.
 _PRIOR_VIEWS: Final = np.float32(20.0)
-#: Steps per unit that components of vectors are rounded to. Products are whole multiples of
-#: 2^−22, and a float32 holds those exactly up to 4.
-_VECTOR_STEPS: Final = np.float32(1 << 11)
+#: A float32 of this size ends in 2^−11: adding and subtracting it rounds to that. Products of
+#: what is rounded so are whole multiples of 2^−22, and a float32 holds those exactly up to 4.
+_ROUNDS_TO_STEPS: Final = np.float32(3 << 11)
 
 Float = NDArray[np.float32]
 
+#: Where the two means stand among the accounts of a taste.
+_MEANS: Final = np.full(2, UNKNOWN, np.int32)
+_NO_DECAY: Final = np.empty(0, np.float32)
 
-@dataclass(frozen=True, slots=True)
-class Taste:
+
+class Taste(NamedTuple):
     """Whose media a viewer likes, and whose not, as vectors in steps.
 
     Attributes:
@@ -50,18 +62,6 @@ class Taste:
     decay_s: Float
     to_md: Float
     known: bool
-
-
-class Shares(NamedTuple):
-    """Shares of each viewer's media with a topic.
-
-    Attributes:
-        pair_p: (viewer, topic), ascending.
-        share_p: of all the viewer's media in question.
-    """
-
-    pair_p: NDArray[np.int64]
-    share_p: Float
 
 
 class ViewerBatch:
@@ -82,48 +82,52 @@ class ViewerBatch:
     def tastes(self) -> list[Taste]:
         """Of each viewer."""
         liked, hated = self._authors(self._liked), self._authors(self._hated)
-        vectors_nd, known_n = account_vectors(self.world, np.concatenate([*liked, *hated]))
-        ends = np.cumsum([len(rows) for rows in (*liked, *hated)])
-        parts = np.split(vectors_nd, ends[:-1])
-        knows = np.split(known_n, ends[:-1])
-        short = [vectors_pd[:SHORT_TERM] for vectors_pd in parts[: len(liked)]]
-        directions = zip(mean_directions(short), mean_directions(parts[: len(liked)]), strict=True)
-        tastes = []
-        for at, (viewer, (short_d, long_d)) in enumerate(
-            zip(self.viewers, directions, strict=True)
-        ):
-            age_s = np.maximum(self.now_ms - viewer.ts_e[self._hated[at]], 0)
-            tastes.append(
-                Taste(
-                    liked_p=liked[at],
-                    hated_s=hated[at],
-                    decay_s=np.exp2(-age_s / SEE_FEWER_HALF_LIFE_MS).astype(np.float32),
-                    to_md=np.vstack((parts[at], parts[len(liked) + at], short_d, long_d)),
-                    known=bool(knows[at].any()),
-                )
+        of_viewers = list(zip(liked, hated, strict=True))
+        vectors_md, known_m = account_vectors(
+            self.world, np.concatenate([rows for both in of_viewers for rows in (*both, _MEANS)])
+        )
+        sizes_v2 = np.array([(len(p), len(p) + len(s) + len(_MEANS)) for p, s in of_viewers])
+        end_v = sizes_v2[:, 1].cumsum()
+        start_v = end_v - sizes_v2[:, 1]
+        middle_v = start_v + sizes_v2[:, 0]
+        recent_v = np.minimum(start_v + SHORT_TERM, middle_v)
+        vectors_md[end_v - 2] = mean_directions(vectors_md, start_v, recent_v)
+        vectors_md[end_v - 1] = mean_directions(vectors_md, start_v, middle_v)
+        bounds_v = zip(start_v.tolist(), middle_v.tolist(), end_v.tolist(), strict=True)
+        return [
+            Taste(
+                liked_p=p,
+                hated_s=s,
+                decay_s=self._decay(at),
+                to_md=vectors_md[start:end],
+                known=bool(known_m[start:middle].any()),
             )
-        return tastes
+            for at, ((p, s), (start, middle, end)) in enumerate(
+                zip(of_viewers, bounds_v, strict=True)
+            )
+        ]
+
+    def _decay(self, at: int) -> Float:
+        events = self._hated[at]
+        if not len(events):
+            return _NO_DECAY
+        age_s = np.maximum(self.now_ms - self.viewers[at].ts_e[events], 0)
+        return np.exp2(-age_s / SEE_FEWER_HALF_LIFE_MS).astype(np.float32)
 
     @cached_property
-    def liked_topics(self) -> Shares:
-        """Of the recent positives."""
+    def liked_topics(self) -> list[NDArray[np.int32]]:
+        """Topic code of each known media among each viewer's recent positives."""
         return self._topics(self._liked)
 
     @cached_property
-    def hated_topics(self) -> Shares:
-        """Of the recent see-fewers."""
+    def hated_topics(self) -> list[NDArray[np.int32]]:
+        """Of each known media among the recent see-fewers."""
         return self._topics(self._hated)
 
-    def _topics(self, events_v: list[NDArray[np.int64]]) -> Shares:
+    def _topics(self, events_v: list[NDArray[np.int64]]) -> list[NDArray[np.int32]]:
+        topic_n = self.world.catalog.topic_n
         media = [viewer.media_e[e] for viewer, e in zip(self.viewers, events_v, strict=True)]
-        media_e, viewer_e = np.concatenate(media), repeated(media)
-        if not len(media_e):
-            return Shares(viewer_e, np.empty(0, np.float32))
-        known = media_e != UNKNOWN
-        viewer_e, topic_e = viewer_e[known], self.world.catalog.topic_n[media_e[known]]
-        size_v = np.bincount(viewer_e, minlength=len(self.viewers))
-        pair_p, count_p = np.unique((viewer_e << 32) | topic_e, return_counts=True)
-        return Shares(pair_p, (count_p / size_v[pair_p >> 32]).astype(np.float32))
+        return [topic_n[media_e[media_e != UNKNOWN]] for media_e in media]
 
     @cached_property
     def _liked(self) -> list[NDArray[np.int64]]:
@@ -161,24 +165,39 @@ class ViewerBatch:
         return history_7c
 
     @cached_property
-    def of_viewer_9v(self) -> Float:
-        """What is the same for all media: whether no vector is known, counts, rates, idle time."""
+    def of_viewer_8v(self) -> Float:
+        """What is the same for all media: counts, rates, idle time."""
         totals_5v = np.array([v.totals_5 for v in self.viewers], np.float32).T
         rates_4v = relative_rates(totals_5v, self.everybody)
         reflects_v = np.array([viewer.reflects_ts for viewer in self.viewers], np.int64)
         hours_v = np.maximum(self.now_ms - reflects_v, 0) / HOUR_MS
-        of_viewer_9v = np.empty((9, len(self.viewers)), np.float32)
-        of_viewer_9v[0] = [not taste.known for taste in self.tastes]
-        of_viewer_9v[1:6] = logs(totals_5v)
-        of_viewer_9v[6] = rates_4v[RATE_COLUMNS.index("like")]
-        of_viewer_9v[7] = rates_4v[RATE_COLUMNS.index("long_view")]
-        of_viewer_9v[8] = np.where(reflects_v > 0, np.log1p(hours_v) / 3, 5.0)
-        return of_viewer_9v
+        of_viewer_8v = np.empty((8, len(self.viewers)), np.float32)
+        of_viewer_8v[:5] = logs(totals_5v)
+        of_viewer_8v[5] = rates_4v[RATE_COLUMNS.index("like")]
+        of_viewer_8v[6] = rates_4v[RATE_COLUMNS.index("long_view")]
+        of_viewer_8v[7] = np.where(reflects_v > 0, np.log1p(hours_v) / 3, 5.0)
+        return of_viewer_8v
+
+    @cached_property
+    def unknown_v(self) -> NDArray[np.bool_]:
+        """Whether no vector of whom the viewer likes is known."""
+        return np.array([not taste.known for taste in self.tastes], np.bool_)
 
     @cached_property
     def hash_v(self) -> NDArray[np.int32]:
         """Hash of each viewer's id."""
         return np.array([viewer.viewer_hash for viewer in self.viewers], np.int32)
+
+    @cached_property
+    def ids_vs(self) -> NDArray[np.int32]:
+        """Buckets of the hashed ids that are the same for all media, 0 in the other columns."""
+        hash_sv = np.empty((len(OF_VIEWER), len(self.viewers)), np.int32)
+        hash_sv[0] = self.hash_v
+        hash_sv[1] = self.now_ms // HOUR_MS % 24
+        hash_sv[2:] = hash_of(self.world.catalog.account_hash_a, self.liked_lv)
+        ids_vs = np.zeros((len(self.viewers), len(SPARSE_BUCKETS)), np.int32)
+        ids_vs[:, OF_VIEWER] = buckets(hash_sv, OF_VIEWER).T
+        return ids_vs
 
     @cached_property
     def liked_lv(self) -> Rows:
@@ -192,8 +211,10 @@ class ViewerBatch:
     def pictures_vd(self) -> Float:
         """Mean direction of the pictures of each viewer's recent positives."""
         media = [viewer.media_e[e] for viewer, e in zip(self.viewers, self._liked, strict=True)]
-        images = self.world.images
-        return mean_directions([stepped(images.vectors_of(rows)[0]) for rows in media])
+        sizes_v = np.array([len(rows) for rows in media])
+        end_v = sizes_v.cumsum()
+        vectors_nd, _ = self.world.images.vectors_of(np.concatenate(media))
+        return mean_directions(stepped(vectors_nd), end_v - sizes_v, end_v)
 
     @cached_property
     def everybody(self) -> Float:
@@ -205,18 +226,25 @@ class ViewerBatch:
         return everybody
 
 
-def logs(counts_5n: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Counts on the scale of features."""
-    scaled_5n: NDArray[np.floating] = np.log1p(counts_5n) / np.float32(3)
+def logs(counts_5n: Float) -> Float:
+    """Counts (…, 5, n) on the scale of features."""
+    scaled_5n = np.log1p(counts_5n)
+    scaled_5n /= np.float32(3)
     return scaled_5n
 
 
 def relative_rates(counts_5n: Float, everybody: Float) -> Float:
-    """log(rate / everybody's rate) / 2 of `RATE_COLUMNS`, each smoothed towards everybody's."""
-    views_n = counts_5n[Action.VIEW] + counts_5n[Action.LONG_VIEW] + _PRIOR_VIEWS
-    rates_4n = counts_5n[_RATED] / everybody[:, None]
+    """log(rate / everybody's rate) / 2 of `RATE_COLUMNS`, each smoothed towards everybody's.
+
+    Args:
+        counts_5n: of actions, (…, 5, n).
+        everybody: rates of everybody.
+    """
+    views_1n = counts_5n[..., _VIEW, :] + counts_5n[..., _LONG_VIEW, :]
+    views_1n += _PRIOR_VIEWS
+    rates_4n: Float = counts_5n[..., _RATED, :] / everybody[:, None]
     rates_4n += _PRIOR_VIEWS
-    rates_4n /= views_n
+    rates_4n /= views_1n
     np.log(rates_4n, out=rates_4n)
     rates_4n /= np.float32(2)
     return rates_4n
@@ -229,38 +257,25 @@ def account_vectors(world: World, account_rows: Rows) -> tuple[Float, NDArray[np
 
 
 def stepped(vectors_nd: Float) -> Float:
-    """Vectors rounded to steps, in which products of them are exact."""
-    vectors_nd = vectors_nd * _VECTOR_STEPS
-    np.rint(vectors_nd, out=vectors_nd)
-    vectors_nd /= _VECTOR_STEPS
+    """Vectors rounded to steps, in which products of them are exact; components are at most 1."""
+    vectors_nd = vectors_nd + _ROUNDS_TO_STEPS
+    vectors_nd -= _ROUNDS_TO_STEPS
     return vectors_nd
 
 
-def mean_directions(vectors: Sequence[Float]) -> Float:
-    """Of each array of vectors in steps the mean direction, again in steps; zeros for none."""
-    total_vd = np.array([vectors_pd.sum(axis=0) for vectors_pd in vectors], np.float32)
-    # Squares of steps, too, add up exactly in a float64.
-    norm_v1 = np.sqrt(np.square(total_vd, dtype=np.float64).sum(axis=1, keepdims=True))
+def mean_directions(
+    vectors_nd: Float, start_v: NDArray[np.int64], end_v: NDArray[np.int64]
+) -> Float:
+    """Of each span of vectors in steps the mean direction, again in steps; zeros for none."""
+    # In float64, sums of steps and of their squares are exact, so the order does not matter.
+    sums_nd = np.zeros((len(vectors_nd) + 1, vectors_nd.shape[1]))
+    vectors_nd.cumsum(axis=0, dtype=np.float64, out=sums_nd[1:])
+    total_vd = sums_nd[end_v] - sums_nd[start_v]
+    norm_v1 = np.sqrt(np.square(total_vd).sum(axis=1, keepdims=True))
     unit_vd = np.divide(
-        total_vd, norm_v1.astype(np.float32), out=np.zeros_like(total_vd), where=norm_v1 > 1e-6
+        total_vd.astype(np.float32),
+        norm_v1.astype(np.float32),
+        out=np.zeros(total_vd.shape, np.float32),
+        where=norm_v1 > 1e-6,
     )
     return stepped(unit_vd)
-
-
-def repeated(of_v: Sequence[NDArray[np.integer]]) -> NDArray[np.int64]:
-    """The viewer's position for each entry of each viewer's array."""
-    return np.repeat(np.arange(len(of_v), dtype=np.int64), [len(rows) for rows in of_v])
-
-
-def pairs_of(of_v: Sequence[Rows]) -> NDArray[np.int64]:
-    """(viewer, row) of each viewer's rows as one number; ascending where each viewer's are."""
-    return (repeated(of_v) << 32) | np.concatenate(of_v)
-
-
-def places(sorted_p: NDArray[np.int64], wanted_n: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Position of each number in an ascending array, −1 where it is not in it."""
-    if not len(sorted_p):
-        return np.full(len(wanted_n), UNKNOWN, np.int64)
-    at_n = np.searchsorted(sorted_p, wanted_n)
-    at_n[at_n == len(sorted_p)] = 0
-    return np.where(sorted_p[at_n] == wanted_n, at_n, UNKNOWN)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.events import Action, Media, MediaEvent
-from models.exploration import Drawn, ExplorationConfig, draw, is_new, seed_of
+from models.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
 from models.explore import ExploreConfig, explore
 from models.viewer_context import ViewerContext
 from models.viewer_state import ViewerState
@@ -28,11 +28,46 @@ def world_of(authors: list[int], age_ms: int = 1000) -> World:
 
 
 def drawn_of(world: World, certain: int, slots: int, seed: int) -> Drawn | None:
-    media_n = np.arange(world.catalog.media_count, dtype=np.int32)
-    rows = np.arange(len(media_n))
-    return draw(
-        rows, media_n, world.catalog.author_n[media_n], rows[:certain], slots, seed, world, CONFIG
-    )
+    return drawn_of_all(world, [certain], slots, [seed])[0]
+
+
+def drawn_of_all(
+    world: World, certain_v: list[int], slots: int, seed_v: list[int]
+) -> list[Drawn | None]:
+    """Each viewer's candidates are all media; of them the first ones are certain."""
+    viewers, media = len(certain_v), world.catalog.media_count
+    rows = np.arange(viewers * media)
+    media_n = (rows % media).astype(np.int32)
+    starts = range(0, viewers * media, media)
+    certain = [rows[start : start + of] for start, of in zip(starts, certain_v, strict=True)]
+    author_n, seeds = world.catalog.author_n[media_n], np.array(seed_v, np.uint64)
+    return draw(rows, rows // media, media_n, author_n, certain, slots, seeds, world, CONFIG)
+
+
+def seed_of(viewer_hash: int, now_ms: int) -> int:
+    return int(seeds_of(np.array([viewer_hash]), now_ms)[0])
+
+
+@given(
+    authors=st.lists(st.integers(0, 12), min_size=1, max_size=40),
+    certain=st.lists(st.integers(0, 40), min_size=1, max_size=4),
+    slots=st.integers(0, 4),
+    seed=st.integers(0, 2**62),
+)
+def test_a_draw_for_many_viewers_is_the_draw_for_each(
+    authors: list[int], certain: list[int], slots: int, seed: int
+) -> None:
+    world, media = world_of(authors), len(authors)
+    certain = [min(of, media) for of in certain]
+    seeds = [seed + at for at in range(len(certain))]
+    together = drawn_of_all(world, certain, slots, seeds)
+    for at, (of, both) in enumerate(zip(certain, together, strict=True)):
+        alone = drawn_of(world, of, slots, seeds[at])
+        assert (both is None) == (alone is None)
+        if both is not None and alone is not None:
+            assert (both.rows - at * media).tolist() == alone.rows.tolist()
+            assert both.propensity_n.tolist() == alone.propensity_n.tolist()
+            assert both.order == alone.order
 
 
 @given(
@@ -56,10 +91,10 @@ def test_a_draw_is_of_other_authors_each_once_with_their_probabilities(
     expected = [slots / len(pool) / pool[author] for author in chosen]
     assert drawn.propensity_n.tolist() == pytest.approx(expected)
     # Every item has one place; the certain ones keep their order, the top is theirs.
-    assert sorted(drawn.order.tolist()) == list(range(certain + slots))
-    assert [at for at in drawn.order.tolist() if at < certain] == list(range(certain))
+    assert sorted(drawn.order) == list(range(certain + slots))
+    assert [at for at in drawn.order if at < certain] == list(range(certain))
     first = int(CONFIG.first_position * (certain + slots))
-    assert drawn.order[:first].tolist() == list(range(first))
+    assert drawn.order[:first] == list(range(first))
     again = drawn_of(world, certain, slots, seed)
     assert again is not None and again.rows.tolist() == drawn.rows.tolist()
 
@@ -87,7 +122,7 @@ def test_places_are_spread_over_the_grid_but_its_top() -> None:
     for run in range(4000):
         drawn = drawn_of(world, 24, 1, seed_of(run, NOW))
         assert drawn is not None
-        places[drawn.order.tolist().index(24)] += 1
+        places[drawn.order.index(24)] += 1
     assert places.keys() == set(range(5, 25))
     assert max(places.values()) < 270 and min(places.values()) > 135
 
@@ -97,7 +132,8 @@ def test_old_or_much_viewed_media_are_not_new() -> None:
     world.apply_media([Media(n, n, NOW - age) for n, age in (("old", 4 * DAY), ("a", 0), ("b", 0))])
     world.apply_events([(Action.VIEW, MediaEvent(f"e{i}", f"v{i}", "a", NOW)) for i in range(60)])
     rows = world.catalog.media_rows(["old", "a", "b"])
-    assert is_new(rows, world, NOW, CONFIG).tolist() == [False, False, True]
+    age_n = NOW - world.catalog.created_ts_n[rows]
+    assert is_new(rows, age_n, world, NOW, CONFIG).tolist() == [False, False, True]
 
 
 def test_grids_log_the_probability_with_which_an_item_was_shown() -> None:

@@ -15,6 +15,7 @@ from models.experiment import Treatment
 from models.explanation import explain, explain_grid
 from models.exploration import ExplorationConfig
 from models.explore import ExploreConfig, explore, find, funnel
+from models.feature_schema import ID_NAMES, LONG_TERM
 from models.features import (
     DENSE_NAMES,
     SPARSE_BUCKETS,
@@ -26,6 +27,7 @@ from models.features import (
 from models.grid import from_json, to_json
 from models.passes import cut, finite, top
 from models.queries import CandidateQuery, explore_text, planned
+from models.viewer_batch import SEE_FEWERS
 from models.viewer_context import ViewerContext
 from models.viewer_state import (
     FoldConfig,
@@ -260,6 +262,23 @@ def test_features_are_the_same_bits_whatever_is_asked_with_them(
     later = batch.take(kept)
     np.testing.assert_array_equal(later.matrix().dense_nf, expected.dense_nf[kept])
     np.testing.assert_array_equal(later.matrix().sparse_ns, expected.sparse_ns[kept])
+    fewer = np.flatnonzero(rng.random(len(kept)) < 0.5)
+    np.testing.assert_array_equal(
+        batch.take(kept).take(fewer).matrix().sparse_ns, expected.sparse_ns[kept[fewer]]
+    )
+
+
+@settings(max_examples=60)
+@given(case=cases())
+def test_an_account_is_like_itself_with_or_without_a_vector(case: Case) -> None:
+    viewer, rows = context(case), np.arange(len(case.media), dtype=np.int32)
+    author_n = case.world.catalog.author_n[rows]
+    features = assemble(viewer, Candidates.of(rows), case.world, NOW)
+    liked_n = np.isin(author_n, viewer.author_e[viewer.positives(LONG_TERM)])
+    hated_n = np.isin(author_n, viewer.author_e[viewer.see_fewers(SEE_FEWERS)])
+    assert (features.column("seed_similarity")[liked_n] >= 1.0).all()
+    assert (features.sparse_ns[liked_n, ID_NAMES.index("seed_id")] > 0).all()
+    assert (features.column("see_fewer_similarity")[hated_n] > 0.0).all()
 
 
 @settings(max_examples=40)
