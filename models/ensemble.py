@@ -79,6 +79,17 @@ class Ensemble:
         out_no += first_nw[:, : self.outputs]
         return out_no
 
+    def calibrated(self, output: int, slope: float, shift: float, weights_f: Float) -> Ensemble:
+        """The same, with output z of the first inputs x as slope · z + weights · x + shift."""
+        (linear_io, linear_o), (last_kio, last_ko) = self.linear, self.layers[-1]
+        changed = [array.copy() for array in (linear_io, linear_o, last_kio, last_ko)]
+        for array in changed:
+            array[..., output] *= slope
+        linear_io, linear_o, last_kio, last_ko = changed
+        linear_io[: len(weights_f), output] += weights_f
+        linear_o[output] += shift
+        return Ensemble((linear_io, linear_o), [*self.layers[:-1], (last_kio, last_ko)])
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name."""
         arrays: dict[str, NDArray[Any]] = {

@@ -12,6 +12,7 @@ helps the members to learn, so it is stored for learning on.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -106,6 +107,18 @@ class FinalPass:
     def score(self, features: FeatureMatrix) -> Float:
         """Probabilities (n, 3) in the order of :data:`HEADS`."""
         return sigmoid(self.logits(features))
+
+    def calibrated(self, calibrations_h: Iterable[tuple[float, float, Float]]) -> Self:
+        """The same with other log-odds z of its heads, folded into its weights.
+
+        Args:
+            calibrations_h: of each head slope, shift and weights; it says slope · z + weights · x
+                + shift, where x are the standardised dense features.
+        """
+        ensemble = self.ensemble
+        for head, (slope, shift, weights_f) in enumerate(calibrations_h):
+            ensemble = ensemble.calibrated(head, slope, shift, weights_f)
+        return type(self)(self.standardizer, self.embeddings, ensemble)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name; :meth:`from_arrays` reads them."""

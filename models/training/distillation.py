@@ -43,8 +43,7 @@ class DistillationConfig(msgspec.Struct, frozen=True, kw_only=True):
     weight_decay: float = 1e-4
 
 
-#: 500 candidates are scored in tens of microseconds.
-FIRST: DistillationConfig = DistillationConfig(hidden=(16,))
+FIRST: DistillationConfig = DistillationConfig(hidden=(96, 48))
 
 
 def distil(

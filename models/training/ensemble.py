@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from models.ensemble import Ensemble
-from models.networks import Float
 
 
 class EnsembleNetwork(nn.Module):
@@ -53,16 +52,15 @@ class EnsembleNetwork(nn.Module):
         return torch.baddbmm(self.biases[-1], x_kni, self.weights[-1]) + linear_kno
 
     @torch.no_grad()
-    def freeze(self, slope_o: Float, shift_o: Float) -> Ensemble:
-        """The weights in NumPy, with each output z stored as slope · z + shift."""
-        layers = [
-            (weights.numpy().copy(), bias.numpy()[:, 0].copy())
-            for weights, bias in zip(self.weights, self.biases, strict=True)
-        ]
-        last_kio, last_ko = layers[-1]
-        layers[-1] = last_kio * slope_o, last_ko * slope_o
-        linear_io, bias_o = self.linear_io.numpy(), self.bias_o.numpy()
-        return Ensemble((linear_io * slope_o, bias_o * slope_o + shift_o), layers)
+    def freeze(self) -> Ensemble:
+        """The weights in NumPy."""
+        return Ensemble(
+            (self.linear_io.numpy().copy(), self.bias_o.numpy().copy()),
+            [
+                (weights.numpy().copy(), bias.numpy()[:, 0].copy())
+                for weights, bias in zip(self.weights, self.biases, strict=True)
+            ],
+        )
 
     @classmethod
     @torch.no_grad()

@@ -20,15 +20,13 @@ from models.examples import LABELS, Examples
 from models.feature_schema import ID_BUCKETS, SHORT_TERM
 from models.final_pass import AUTHOR, HEADS, IDS, FinalPass, inputs
 from models.networks import Embeddings, Float, Standardizer
-from models.training.calibration import logistic, platt
+from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.ensemble import EnsembleNetwork
 from models.training.loop import TrainingDataError, fit, usable_device
 from models.training.rows import RowAdam
 
 #: Base rate that a head without any positive starts from.
 MIN_RATE: Final = 1e-5
-#: Positives from which on a head begins as a regression.
-MIN_LINEAR_POSITIVES: Final = 50
 #: Where that regression ends: the network goes on from there.
 LINEAR_TOLERANCE: Final = 1e-3
 
@@ -132,9 +130,9 @@ def known(sparse_ns: NDArray[np.int32]) -> Float:
 
 
 def train_final(
-    train: Examples, calibrate: Examples, config: FinalConfig, device: str = "cpu"
+    train: Examples, later: Examples, config: FinalConfig, device: str = "cpu"
 ) -> FinalPass:
-    """Fit on `train`, calibrate each head on `calibrate` (later rows than `train`).
+    """Fit on `train`, calibrate each head on `later` rows, if there are any.
 
     Call inside :func:`models.training.loop.reproducible`.
 
@@ -188,18 +186,23 @@ def train_final(
         vectors=vectors,
     )
     network.to("cpu")
-    raw = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
-    if not len(calibrate):
-        return raw
-    logits_nh = raw.logits(calibrate.features)
-    return freeze(
-        network,
-        standardizer,
-        [
-            platt(logits_nh[:, h], calibrate.labels_nh[:, LABELS.index(head)], calibrate.weights_n)
-            for h, head in enumerate(HEADS)
-        ],
-    )
+    raw = freeze(network, standardizer)
+    # By its own log-odds alone: a regression on the features is what the network began as.
+    nothing_nf = np.zeros((len(later), 0), np.float32)
+    return raw.calibrated(calibrations(raw.logits(later.features), nothing_nf, later))
+
+
+def calibrations(logits_nh: Float, x_nf: Float, rows: Examples) -> list[Calibration]:
+    """What calibrates each head of `HEADS`.
+
+    Args:
+        logits_nh: log-odds of `rows` from before they were learned.
+        x_nf: standardised features of `rows`, or none.
+    """
+    return [
+        calibrate(logits_nh[:, h], x_nf, rows.labels_nh[:, LABELS.index(head)], rows.weights_n)
+        for h, head in enumerate(HEADS)
+    ]
 
 
 @torch.no_grad()
@@ -221,7 +224,7 @@ def start_linear(
     for h, rate in enumerate(rates_h):
         ensemble.bias_o[h] = float(np.log(rate / (1 - rate)))
         # Broken weights are told of by the loss.
-        if labels_nh[:, h].sum() >= MIN_LINEAR_POSITIVES and np.isfinite(weights_n).all():
+        if labels_nh[:, h].sum() >= MIN_POSITIVES and np.isfinite(weights_n).all():
             fitted = logistic(dense_nf, labels_nh[:, h], weights_n, LINEAR_TOLERANCE)
             ensemble.linear_io[: dense_nf.shape[1], h] = torch.from_numpy(fitted[:-1])
             ensemble.bias_o[h] = float(fitted[-1])
@@ -242,16 +245,12 @@ def weighted_loss(logits_knh: Tensor, labels_nh: Tensor, weights_nh: Tensor) -> 
     return loss_knh.sum(dim=2).mean()
 
 
-def freeze(
-    network: FinalNetwork, standardizer: Standardizer, platt_h: list[tuple[float, float]]
-) -> FinalPass:
-    """The network as NumPy weights, calibration of the served heads folded in."""
-    calibration_o2 = np.tile(np.array([1.0, 0.0], np.float32), (len(LABELS), 1))
-    calibration_o2[: len(HEADS)] = platt_h
+def freeze(network: FinalNetwork, standardizer: Standardizer) -> FinalPass:
+    """The network as NumPy weights."""
     return FinalPass(
         standardizer,
         Embeddings(network.table.weight.detach().numpy().copy(), network.sizes_s),
-        network.ensemble.freeze(*calibration_o2.T),
+        network.ensemble.freeze(),
     )
 
 

@@ -70,7 +70,7 @@ def test_torch_begins_where_numpy_is_and_gives_the_same() -> None:
     with reproducible(1, 1), torch.no_grad():
         network = EnsembleNetwork.thaw(stored, dropout=0.5).eval()
         mean_no = network(torch.from_numpy(x_ni)).mean(dim=0).numpy()
-        again = network.freeze(np.ones(4, np.float32), np.zeros(4, np.float32))
+        again = network.freeze()
     np.testing.assert_allclose(stored(x_ni), mean_no, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(again(x_ni), stored(x_ni))
 
