@@ -30,15 +30,18 @@ class Ids:
     """Ids with stable rows: a row is given once and never reused."""
 
     def __init__(self) -> None:
-        self._ids: list[str] = []
-        self._hash_n: Hashes = np.empty(16, np.int64)
+        self._length = 0
+        # Objects in an array: many at once are read with overlapping waits here, too.
+        self._ids = np.empty(16, object)
+        self._hash_n: Hashes = np.empty(len(self._ids), np.int64)
         self._slots: Rows = np.full(_SPARSE * len(self._hash_n), UNKNOWN, np.int32)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return self._length
 
     def __getitem__(self, row: int) -> str:
-        return self._ids[row]
+        name: str = self._ids[row]
+        return name
 
     def rows(self, ids: Collection[str]) -> Rows:
         """Rows of `ids`, −1 for an unknown one."""
@@ -70,21 +73,21 @@ class Ids:
 
     def names(self, rows: Rows) -> list[str]:
         """Ids of known rows."""
-        ids = self._ids
-        return [ids[row] for row in rows.tolist()]
+        names: list[str] = self._ids.take(rows).tolist()
+        return names
 
     def _append(self, new: list[str]) -> None:
-        known = len(self._ids)
-        self._ids += new
-        if len(self._ids) > len(self._hash_n):
-            capacity = 1 << (len(self._ids) - 1).bit_length()
-            self._hash_n = np.concatenate(
-                (self._hash_n[:known], np.empty(capacity - known, np.int64))
-            )
-            self._slots = np.full(_SPARSE * capacity, UNKNOWN, np.int32)
+        known, length = self._length, self._length + len(new)
+        if length > len(self._ids):
+            spare = (1 << (length - 1).bit_length()) - known
+            self._ids = np.concatenate((self._ids[:known], np.empty(spare, object)))
+            self._hash_n = np.concatenate((self._hash_n[:known], np.empty(spare, np.int64)))
+            self._slots = np.full(_SPARSE * len(self._ids), UNKNOWN, np.int32)
             self._put(0, known)
-        self._hash_n[known : len(self._ids)] = _hashes(new)
-        self._put(known, len(self._ids))
+        self._ids[known:length] = new
+        self._hash_n[known:length] = _hashes(new)
+        self._length = length
+        self._put(known, length)
 
     def _put(self, start: int, end: int) -> None:
         """Give each of these rows a slot."""
