@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.feature_schema import FeatureMatrix
 
-#: Columns of the labels. Long views only help the final pass's trunk to learn.
+#: Columns of the labels. Long views only help the final pass to learn.
 LABELS: Final = ("like", "save", "see_fewer", "long_view")
 
 

@@ -1,23 +1,25 @@
 """Final pass: probabilities of like, save and see fewer from dense and sparse features.
 
-A multi-task multi-label network: a shared trunk and one small tower a head. Beside the standardised
-dense features it reads learnt vectors: of the hashed ids; of the viewer, as the mean of those of
-the authors she liked, in the long run and of late (Covington et al., Deep Neural Networks for
-YouTube Recommendations, 2016); and the products of the viewer's with the author's.
+A multi-task multi-label network: an ensemble (:mod:`models.ensemble`) whose members share their
+hidden layers between the heads. Beside the standardised dense features it reads learnt vectors, of
+which all members share one table: of the hashed ids; of the viewer, as the mean of those of the
+authors she liked, in the long run and of late (Covington et al., Deep Neural Networks for YouTube
+Recommendations, 2016); and the products of the viewer's with the author's.
 
-At inference the towers are one matrix with a block-diagonal last layer, so the whole network is a
-plain chain of matrix products; the calibration of each head is folded into that layer's weights.
-
-Heads beyond :data:`HEADS` (long views) only help the trunk to learn and are not stored.
+The calibration of each head is folded into the weights. The head of long views is not served; it
+helps the members to learn, so it is stored for learning on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ensemble import Ensemble
+from models.examples import LABELS
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_NAMES,
@@ -30,7 +32,6 @@ from models.networks import (
     Embeddings,
     Float,
     Meta,
-    Mlp,
     ModelError,
     Standardizer,
     check_feature_version,
@@ -38,7 +39,7 @@ from models.networks import (
     take_array,
 )
 
-#: Columns of the probabilities, in order.
+#: Columns of the probabilities, in order: the first of :data:`models.examples.LABELS`.
 HEADS: Final = ("like", "save", "see_fewer")
 
 #: Columns of `sparse_ns` before the authors a viewer liked, and the one of the media's author.
@@ -59,7 +60,7 @@ class FinalPass:
     Args:
         standardizer: of all dense features.
         embeddings: of all sparse columns.
-        mlp: (dense ‖ vectors) → one logit a head.
+        ensemble: (dense ‖ vectors) → one logit a label.
 
     Raises:
         ModelError: the parts do not fit each other.
@@ -68,7 +69,9 @@ class FinalPass:
     #: Dense columns this pass reads.
     columns: ClassVar[tuple[int, ...]] = ALL_COLUMNS
 
-    def __init__(self, standardizer: Standardizer, embeddings: Embeddings, mlp: Mlp) -> None:
+    def __init__(
+        self, standardizer: Standardizer, embeddings: Embeddings, ensemble: Ensemble
+    ) -> None:
         dense, ids = len(DENSE_NAMES), len(ID_NAMES)
         if standardizer.mean_f.shape != (dense,) or standardizer.scale_f.shape != (dense,):
             raise ModelError(
@@ -77,13 +80,14 @@ class FinalPass:
         if embeddings.sizes_s.shape != (ids,):
             raise ModelError(f"{_WHAT}: vectors of {embeddings.sizes_s.size} ids; expected {ids}")
         width = inputs(embeddings.table_rd.shape[1])
-        if mlp.inputs != width or mlp.outputs != len(HEADS):
+        if ensemble.inputs != width or ensemble.outputs != len(LABELS):
             raise ModelError(
-                f"{_WHAT}: network {mlp.inputs} → {mlp.outputs}; expected {width} → {len(HEADS)}"
+                f"{_WHAT}: network {ensemble.inputs} → {ensemble.outputs}; "
+                f"expected {width} → {len(LABELS)}"
             )
         self.standardizer = standardizer
         self.embeddings = embeddings
-        self.mlp = mlp
+        self.ensemble = ensemble
 
     def logits(self, features: FeatureMatrix) -> Float:
         """Calibrated log-odds (n, 3) in the order of :data:`HEADS`."""
@@ -98,11 +102,23 @@ class FinalPass:
             dense_nf, ids_nid.reshape(len(features), IDS * author_nd.shape[1]),
             short_nd, long_nd, author_nd * short_nd, author_nd * long_nd,
         )  # fmt: skip
-        return self.mlp(np.concatenate(parts, axis=1))
+        return self.ensemble(np.concatenate(parts, axis=1))[:, : len(HEADS)]
 
     def score(self, features: FeatureMatrix) -> Float:
         """Probabilities (n, 3) in the order of :data:`HEADS`."""
         return sigmoid(self.logits(features))
+
+    def calibrated(self, calibrations_h: Iterable[tuple[float, float, Float]]) -> Self:
+        """The same with other log-odds z of its heads, folded into its weights.
+
+        Args:
+            calibrations_h: of each head slope, shift and weights; it says slope · z + weights · x
+                + shift, where x are the standardised dense features.
+        """
+        ensemble = self.ensemble
+        for head, (slope, shift, weights_f) in enumerate(calibrations_h):
+            ensemble = ensemble.calibrated(head, slope, shift, weights_f)
+        return type(self)(self.standardizer, self.embeddings, ensemble)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name; :meth:`from_arrays` reads them."""
@@ -111,7 +127,7 @@ class FinalPass:
             "scale": self.standardizer.scale_f,
             "table": self.embeddings.table_rd,
             "table_sizes": self.embeddings.sizes_s,
-            **self.mlp.to_arrays(),
+            **self.ensemble.to_arrays(),
         }
 
     @classmethod
@@ -135,7 +151,7 @@ class FinalPass:
                 take_array(arrays, "mean", 1, _WHAT), take_array(arrays, "scale", 1, _WHAT)
             ),
             Embeddings(take_array(arrays, "table", 2, _WHAT), np.asarray(sizes_s, dtype=np.int64)),
-            Mlp.from_arrays(arrays, _WHAT),
+            Ensemble.from_arrays(arrays, _WHAT),
         )
 
 

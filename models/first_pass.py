@@ -1,4 +1,4 @@
-"""First pass: 500 candidates → 150, by a tiny network on the minimal features.
+"""First pass: 500 candidates → 150, by a small network on the minimal features.
 
 It is distilled (:mod:`models.training.distillation`): trained on whole candidate sets to put the
 final pass's order in front, not to predict what a viewer does. Its measure is how many of the

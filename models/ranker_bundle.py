@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from models.final_pass import HEADS, FinalPass
 from models.first_pass import FirstPass
 from models.networks import Arrays, Meta, ModelError
 from models.second_pass import SecondPass
+
+#: Counts up whenever the form of a network changes: weights of another form are refused.
+NETWORKS: Final = 2
 
 
 class RankerBundle:
@@ -59,6 +62,7 @@ class RankerBundle:
         return self._arrays(), {
             "version": self.version,
             "feature_version": FEATURE_VERSION,
+            "networks": NETWORKS,
             "heads": list(HEADS),
             "metrics": {k: v for k, v in self.metrics.items() if np.isfinite(v)},
             "trained_ts": self.trained_ts,
@@ -70,9 +74,15 @@ class RankerBundle:
 
         Raises:
             FeatureVersionError: trained on other features.
-            ModelError: a weight is missing, misshapen or not finite, the heads are others, or the
-                weights are not those the metadata was written for.
+            ModelError: the networks have another form, a weight is missing, misshapen or not
+                finite, the heads are others, or the weights are not those the metadata was
+                written for.
         """
+        if meta.get("networks") != NETWORKS:
+            raise ModelError(
+                f"rankers: networks of form {meta.get('networks')!r}, this build has {NETWORKS}; "
+                "train them again or roll back to a build with that form"
+            )
         bundle = cls(
             first=FirstPass.from_arrays(_part(arrays, "first"), meta),
             second=SecondPass.from_arrays(_part(arrays, "second"), meta),

@@ -1,20 +1,26 @@
-"""Logistic regression with a Gaussian prior, and Platt scaling as its smallest case.
+"""Logistic regression with a Gaussian prior: calibration of heads, and where they begin.
 
-A head's calibrated log-odds are ``slope · logit + shift``. Both are fitted on rows the network
-did not see, by maximum a posteriori with priors slope ~ N(1, 0.3²) and shift ~ N(0, 0.5²). With
-thousands of positives the priors vanish (Platt 1999); with a handful, as for see fewer, the
+A head's calibrated log-odds are ``slope · logit + weights · features + shift``, fitted on rows the
+network did not see, by maximum a posteriori with priors slope ~ N(1, 0.3²), shift ~ N(0, 0.5²) and
+weights ~ N(0, 0.05²). Without the features it is Platt's scaling (1999). They are there because a
+network that sees each row once, in small steps, is slow to follow what a regression on the newest
+rows sees at once; it is the slower the fewer rows there are (``docs/decisions/0023``). With
+thousands of positives the priors of slope and shift vanish; with a handful, as for see fewer, the
 network's own probabilities stand and no head can explode or flip its order.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 SLOPE_DEVIATION: Final = 0.3
 SHIFT_DEVIATION: Final = 0.5
+WEIGHT_DEVIATION: Final = 0.05
+#: Positives from which on a head is worth a regression on all features.
+MIN_POSITIVES: Final = 50
 #: A head whose order looks reversed on the holdout is noise: it is flattened, not flipped.
 MIN_SLOPE: Final = 0.1
 
@@ -24,16 +30,44 @@ _TOLERANCE: Final = 1e-9
 Vector = NDArray[np.floating[Any]]
 
 
-def platt(logits_n: Vector, labels_n: Vector, weights_n: Vector) -> tuple[float, float]:
-    """Slope and shift that calibrate `logits_n`; (1, 0) where there are no rows."""
-    slope, shift = _fit(
-        logits_n[:, None],
+class Calibration(NamedTuple):
+    """What makes calibrated log-odds of a head's own.
+
+    Attributes:
+        slope, shift: of its log-odds.
+        weights_f: of the standardised features beside them.
+    """
+
+    slope: float
+    shift: float
+    weights_f: NDArray[np.float32]
+
+    @classmethod
+    def none(cls, features: int) -> Calibration:
+        """The head's own log-odds."""
+        return cls(1.0, 0.0, np.zeros(features, np.float32))
+
+
+def calibrate(logits_n: Vector, x_nf: Vector, labels_n: Vector, weights_n: Vector) -> Calibration:
+    """What calibrates `logits_n`; :meth:`Calibration.none` where there are no rows.
+
+    Args:
+        x_nf: standardised features. A head with few positives is calibrated without them.
+    """
+    features = x_nf.shape[1]
+    used_nf = x_nf if labels_n.sum() >= MIN_POSITIVES else x_nf[:, :0]
+    deviation_f = np.full(used_nf.shape[1] + 2, WEIGHT_DEVIATION)
+    deviation_f[0], deviation_f[-1] = SLOPE_DEVIATION, SHIFT_DEVIATION
+    slope, *weights, shift = _fit(
+        np.concatenate((logits_n[:, None], used_nf), axis=1),
         labels_n,
         weights_n,
-        mean_f=np.array([1.0, 0.0]),
-        precision_f=np.array([SLOPE_DEVIATION**-2, SHIFT_DEVIATION**-2]),
+        mean_f=np.eye(len(deviation_f))[0],
+        precision_f=deviation_f**-2,
     )
-    return max(float(slope), MIN_SLOPE), float(shift)
+    calibration = Calibration.none(features)
+    calibration.weights_f[: len(weights)] = weights
+    return calibration._replace(slope=max(float(slope), MIN_SLOPE), shift=float(shift))
 
 
 def logistic(

@@ -5,7 +5,7 @@ and an earlier pass learns to put the same candidates in front. The loss is list
 between softmax(scores) and the gains ``2^(−rank / top)``, normalised. Softmax cross entropy with
 gains as targets bounds NDCG from below (Bruch et al. 2019), and the gain fades at the width of the
 grid: the order deep in the tail does not matter. Predicting "among the best" instead (PSelect) kept
-fewer of them: ``docs/decisions/0021-shared-trunk-listwise-loss.md``.
+fewer of them: ``docs/decisions/0021-ensemble-listwise-loss.md``.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ class DistillationConfig(msgspec.Struct, frozen=True, kw_only=True):
     weight_decay: float = 1e-4
 
 
-#: 500 candidates are scored in tens of microseconds.
-FIRST: DistillationConfig = DistillationConfig(hidden=(16,))
+FIRST: DistillationConfig = DistillationConfig(hidden=(96, 48))
 
 
 def distil(

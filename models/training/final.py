@@ -19,15 +19,14 @@ from torch import Tensor, nn
 from models.examples import LABELS, Examples
 from models.feature_schema import ID_BUCKETS, SHORT_TERM
 from models.final_pass import AUTHOR, HEADS, IDS, FinalPass, inputs
-from models.networks import Embeddings, Float, Mlp, Standardizer
-from models.training.calibration import logistic, platt
-from models.training.loop import TrainingDataError, export, fit, stack, usable_device
+from models.networks import Embeddings, Float, Standardizer
+from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
+from models.training.ensemble import EnsembleNetwork
+from models.training.loop import TrainingDataError, fit, usable_device
 from models.training.rows import RowAdam
 
 #: Base rate that a head without any positive starts from.
 MIN_RATE: Final = 1e-5
-#: Positives from which on a head begins as a regression.
-MIN_LINEAR_POSITIVES: Final = 50
 #: Where that regression ends: the network goes on from there.
 LINEAR_TOLERANCE: Final = 1e-3
 
@@ -38,57 +37,63 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         embedding_dim: width of the learnt vector of each sparse column.
         embedding_rows: rows of a column at most; larger columns share rows by hash.
-        trunk: widths of the shared layers.
-        tower: hidden width of each head.
+        members: networks of the ensemble.
+        hidden: widths of a member's hidden layers, one at least; all heads share them.
+        dropout: share of the inputs that each member does without in a step.
         head_weights: weight of each label's loss, in the order of `LABELS`.
-        embedding_dropout: share of rows that train without their learnt vectors, so that the
-            network also knows what to do with ids it has never seen.
         positions: places on a page that are told apart.
-        linear_start: begin as a logistic regression, see :func:`start_linear`.
     """
 
-    embedding_dim: int = 8
+    embedding_dim: int = 16
     embedding_rows: int = 16384
-    trunk: tuple[int, ...] = (96, 48)
-    tower: int = 16
+    members: int = 4
+    hidden: tuple[int, ...] = (64, 32)
+    dropout: float = 0.3
     head_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 0.1)
-    embedding_dropout: float = 0.3
     positions: int = 100
-    linear_start: bool = True
     epochs: int = 2
     batch: int = 256
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-4
 
 
 class FinalNetwork(nn.Module):
-    """The torch twin of :class:`models.final_pass.FinalPass`, with the auxiliary heads."""
+    """The torch twin of :class:`models.final_pass.FinalPass`.
 
-    def __init__(self, config: FinalConfig, rates_h: Float) -> None:
+    Args:
+        ensemble: of :func:`models.final_pass.inputs` inputs, one output a label.
+        sizes_s: rows of each id's part of the table.
+        config: its width of learnt vectors and its places on a page.
+    """
+
+    def __init__(
+        self, ensemble: EnsembleNetwork, sizes_s: NDArray[np.int64], config: FinalConfig
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
-        self.table = nn.Embedding(int(self.sizes_s.sum()), config.embedding_dim)
+        self.ensemble = ensemble
+        self.sizes_s = sizes_s
+        self.table = nn.Embedding(int(sizes_s.sum()), config.embedding_dim)
         nn.init.zeros_(self.table.weight)
-        heads = len(rates_h)
-        self.trunk = stack((inputs(config.embedding_dim), *config.trunk))
-        self.towers = nn.Linear(config.trunk[-1], heads * config.tower)
-        self.out_ht = nn.Parameter(torch.randn(heads, config.tower) / config.tower**0.5)
-        # Starting at the base rates spares the first epoch from learning that likes are rare.
-        self.bias_h = nn.Parameter(torch.from_numpy(np.log(rates_h / (1 - rates_h))))
         # What a place on the page adds, whatever stands there; see `logits`.
-        self.position_ph = nn.Parameter(torch.zeros(config.positions + 1, heads))
+        self.position_ph = nn.Parameter(torch.zeros(config.positions + 1, len(LABELS)))
+
+    @classmethod
+    def new(cls, config: FinalConfig) -> FinalNetwork:
+        """A network of these sizes that has learnt nothing."""
+        widths = (inputs(config.embedding_dim), *config.hidden, len(LABELS))
+        sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
+        return cls(EnsembleNetwork(config.members, widths, config.dropout), sizes_s, config)
 
     def forward(
         self, dense_nf: Tensor, rows_ns: Tensor, known_nl: Tensor, positions_n: Tensor
     ) -> Tensor:
-        """Log-odds (n, heads); see :meth:`logits`, `rows_ns` are rows of the table."""
+        """Log-odds (members, n, labels); see :meth:`logits`, `rows_ns` are rows of the table."""
         return self.logits(dense_nf, self.table(rows_ns), known_nl, positions_n)
 
     def logits(
         self, dense_nf: Tensor, vectors_nsd: Tensor, known_nl: Tensor, positions_n: Tensor
     ) -> Tensor:
-        """Log-odds (n, heads).
+        """Log-odds of each member, (members, n, labels); their mean is what is served.
 
         Position bias is a term of its own, added while training and left out when serving, so
         that the rest learns what a media is worth wherever it stands (Zhao et al., Recommending
@@ -104,19 +109,13 @@ class FinalNetwork(nn.Module):
         short_nd = _mean(liked_nld[:, :SHORT_TERM], known_nl[:, :SHORT_TERM])
         long_nd = _mean(liked_nld, known_nl)
         author_nd = ids_nid[:, AUTHOR]
-        learnt = (
-            ids_nid.flatten(1), short_nd, long_nd, author_nd * short_nd, author_nd * long_nd,
+        parts = (
+            dense_nf, ids_nid.flatten(1), short_nd, long_nd, author_nd * short_nd,
+            author_nd * long_nd,
         )  # fmt: skip
-        learnt_ne = torch.cat(learnt, dim=1)
-        if self.training and self.config.embedding_dropout > 0:
-            chance_n1 = torch.rand(len(dense_nf), 1, device=dense_nf.device)
-            learnt_ne = learnt_ne * (chance_n1 >= self.config.embedding_dropout)
-        hidden_nd = torch.relu(self.trunk(torch.cat((dense_nf, learnt_ne), dim=1)))
-        tower_nht = torch.relu(self.towers(hidden_nd)).view(-1, *self.out_ht.shape)
-        known_n = positions_n.clamp_max(self.config.positions)
-        bias_nh = self.position_ph[known_n] * (known_n > 0).unsqueeze(1)
-        logits_nh: Tensor = (tower_nht * self.out_ht).sum(dim=2) + self.bias_h + bias_nh
-        return logits_nh
+        logits_knh: Tensor = self.ensemble(torch.cat(parts, dim=1))
+        known_n = positions_n.clamp_max(len(self.position_ph) - 1)
+        return logits_knh + self.position_ph[known_n] * (known_n > 0).unsqueeze(1)
 
 
 def _mean(vectors_nld: Tensor, known_nl: Tensor) -> Tensor:
@@ -131,9 +130,9 @@ def known(sparse_ns: NDArray[np.int32]) -> Float:
 
 
 def train_final(
-    train: Examples, calibrate: Examples, config: FinalConfig, device: str = "cpu"
+    train: Examples, later: Examples, config: FinalConfig, device: str = "cpu"
 ) -> FinalPass:
-    """Fit on `train`, calibrate each head on `calibrate` (later rows than `train`).
+    """Fit on `train`, calibrate each head on `later` rows, if there are any.
 
     Call inside :func:`models.training.loop.reproducible`.
 
@@ -150,13 +149,11 @@ def train_final(
     on = usable_device(device)
     standardizer = Standardizer.fit(train.features.dense_nf)
     weights_n = train.weights_n / train.weights_n.mean()
-    rates_h = np.clip(
-        (train.labels_nh * weights_n[:, None]).mean(axis=0), MIN_RATE, 1 - MIN_RATE
-    ).astype(np.float32)
-    network = FinalNetwork(config, rates_h)
+    network = FinalNetwork.new(config)
     rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
-    if config.linear_start:
-        start_linear(network, standardizer(train.features.dense_nf), train.labels_nh, weights_n)
+    start_linear(
+        network.ensemble, standardizer(train.features.dense_nf), train.labels_nh, weights_n
+    )
 
     def tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(on)
@@ -174,8 +171,8 @@ def train_final(
     def loss_of(batch: Tensor) -> Tensor:
         at = batch.to(on)
         vectors_nsd = vectors.look_up(rows_ns[at])
-        logits_nh = network.logits(dense_nf[at], vectors_nsd, known_nl[at], positions_n[at])
-        return weighted_loss(logits_nh, labels_nh[at], weights_nh[at])
+        logits_knh = network.logits(dense_nf[at], vectors_nsd, known_nl[at], positions_n[at])
+        return weighted_loss(logits_knh, labels_nh[at], weights_nh[at])
 
     fit(
         network,
@@ -189,118 +186,80 @@ def train_final(
         vectors=vectors,
     )
     network.to("cpu")
-    raw = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
-    if not len(calibrate):
-        return raw
-    logits_nh = raw.logits(calibrate.features)
-    return freeze(
-        network,
-        standardizer,
-        [
-            platt(logits_nh[:, h], calibrate.labels_nh[:, LABELS.index(head)], calibrate.weights_n)
-            for h, head in enumerate(HEADS)
-        ],
-    )
+    raw = freeze(network, standardizer)
+    # By its own log-odds alone: a regression on the features is what the network began as.
+    nothing_nf = np.zeros((len(later), 0), np.float32)
+    return raw.calibrated(calibrations(raw.logits(later.features), nothing_nf, later))
+
+
+def calibrations(logits_nh: Float, x_nf: Float, rows: Examples) -> list[Calibration]:
+    """What calibrates each head of `HEADS`.
+
+    Args:
+        logits_nh: log-odds of `rows` from before they were learned.
+        x_nf: standardised features of `rows`, or none.
+    """
+    return [
+        calibrate(logits_nh[:, h], x_nf, rows.labels_nh[:, LABELS.index(head)], rows.weights_n)
+        for h, head in enumerate(HEADS)
+    ]
 
 
 @torch.no_grad()
 def start_linear(
-    network: FinalNetwork, dense_nf: Float, labels_nh: Float, weights_n: Float
+    ensemble: EnsembleNetwork, dense_nf: Float, labels_nh: Float, weights_n: Float
 ) -> None:
-    """Make the network predict as a logistic regression on the dense features, for each head.
+    """Make a new ensemble predict as a logistic regression on the dense features, for each label.
 
     Some thousand examples tell a regression more than they tell a network, which finds what the
     regression cannot say only with many. Beginning there, the network is the better of the two
-    soon. A head's log-odds z travel through the layers as relu(z) and relu(−z); all other units of
-    the towers begin without a say.
+    soon.
 
     Args:
         dense_nf: standardised training rows.
-        labels_nh: of all heads; one with few positives begins at its base rate.
-        weights_n: of the rows.
+        labels_nh: of all labels; one with few positives begins at its base rate.
+        weights_n: of the rows, 1 in the mean.
     """
-    heads, tower = network.out_ht.shape
-    linear = [layer for layer in network.trunk if isinstance(layer, nn.Linear)]
-    if tower < 2 or min(layer.out_features for layer in linear) < 2 * heads:
-        return  # too narrow to carry them
-    network.out_ht.zero_()
-    for h in range(heads):
-        weights_f = np.zeros(dense_nf.shape[1], np.float32)
+    rates_h = np.clip((labels_nh * weights_n[:, None]).mean(axis=0), MIN_RATE, 1 - MIN_RATE)
+    for h, rate in enumerate(rates_h):
+        ensemble.bias_o[h] = float(np.log(rate / (1 - rate)))
         # Broken weights are told of by the loss.
-        if labels_nh[:, h].sum() >= MIN_LINEAR_POSITIVES and np.isfinite(weights_n).all():
+        if labels_nh[:, h].sum() >= MIN_POSITIVES and np.isfinite(weights_n).all():
             fitted = logistic(dense_nf, labels_nh[:, h], weights_n, LINEAR_TOLERANCE)
-            weights_f = fitted[:-1].astype(np.float32)
-            network.bias_h[h] = float(fitted[-1])
-        for sign, unit in ((1.0, 2 * h), (-1.0, 2 * h + 1)):
-            before = torch.zeros(linear[0].in_features)
-            before[: len(weights_f)] = sign * torch.from_numpy(weights_f)
-            linear[0].weight[unit], linear[0].bias[unit] = before, 0.0
-            for layer in linear[1:]:
-                layer.weight[unit], layer.bias[unit] = 0.0, 0.0
-                layer.weight[unit, unit] = 1.0
-            at = h * tower + unit % 2
-            network.towers.weight[at], network.towers.bias[at] = 0.0, 0.0
-            network.towers.weight[at, unit] = 1.0
-            network.out_ht[h, unit % 2] = sign
+            ensemble.linear_io[: dense_nf.shape[1], h] = torch.from_numpy(fitted[:-1])
+            ensemble.bias_o[h] = float(fitted[-1])
 
 
-def weighted_loss(logits_nh: Tensor, labels_nh: Tensor, weights_nh: Tensor) -> Tensor:
-    """Mean over rows of the heads' weighted cross entropies."""
-    loss_nh = nn.functional.binary_cross_entropy_with_logits(
-        logits_nh, labels_nh, weights_nh, reduction="none"
+def weighted_loss(logits_knh: Tensor, labels_nh: Tensor, weights_nh: Tensor) -> Tensor:
+    """Mean over members and rows of the labels' weighted cross entropies.
+
+    Each member learns as if it were alone: the loss of their mean would let them lean on each
+    other, and rows learnt by heart together are no better for it.
+    """
+    loss_knh = nn.functional.binary_cross_entropy_with_logits(
+        logits_knh,
+        labels_nh.expand_as(logits_knh),
+        weights_nh.expand_as(logits_knh),
+        reduction="none",
     )
-    return loss_nh.sum() / len(labels_nh)
+    return loss_knh.sum(dim=2).mean()
 
 
-def freeze(
-    network: FinalNetwork, standardizer: Standardizer, platt_h: list[tuple[float, float]]
-) -> FinalPass:
-    """The network as NumPy weights, the served heads only, calibration folded in."""
-    heads, tower = len(HEADS), network.config.tower
-    kept = heads * tower
-    last_kh = np.zeros((kept, heads), np.float32)
-    last_h = np.zeros(heads, np.float32)
-    for h, (slope, shift) in enumerate(platt_h):
-        last_kh[h * tower : (h + 1) * tower, h] = slope * network.out_ht[h].detach().numpy()
-        last_h[h] = slope * float(network.bias_h[h].detach()) + shift
-    trunk = export(network.trunk).layers
-    towers_dk, towers_k = export(network.towers).layers[0]
-    towers = np.ascontiguousarray(towers_dk[:, :kept]), towers_k[:kept].copy()
+def freeze(network: FinalNetwork, standardizer: Standardizer) -> FinalPass:
+    """The network as NumPy weights."""
     return FinalPass(
         standardizer,
         Embeddings(network.table.weight.detach().numpy().copy(), network.sizes_s),
-        Mlp([*trunk, towers, (last_kh, last_h)]),
+        network.ensemble.freeze(),
     )
 
 
 def thaw(final: FinalPass, config: FinalConfig) -> FinalNetwork:
-    """A network that gives the log-odds of `final` on its heads, to learn on from.
-
-    The sizes are those of `final`; heads that are not stored begin anew, where they add nothing.
-    """
-    trunk_layers, towers, last = final.mlp.layers[:-2], final.mlp.layers[-2], final.mlp.layers[-1]
-    sizes_s, table_rd = final.embeddings.sizes_s, final.embeddings.table_rd
-    heads, tower = len(HEADS), towers[1].size // len(HEADS)
-    config = msgspec.structs.replace(
-        config,
-        embedding_dim=table_rd.shape[1],
-        embedding_rows=int(sizes_s.max()),
-        trunk=tuple(bias_o.size for _, bias_o in trunk_layers),
-        tower=tower,
-    )
-    rates_h = np.full(len(LABELS), 0.5, np.float32)
-    network = FinalNetwork(config, rates_h)
+    """A network that gives the log-odds of `final`, to learn on from; its sizes are `final`'s."""
+    table_rd = final.embeddings.table_rd
+    config = msgspec.structs.replace(config, embedding_dim=table_rd.shape[1])
+    ensemble = EnsembleNetwork.thaw(final.ensemble, config.dropout)
+    network = FinalNetwork(ensemble, final.embeddings.sizes_s, config)
     with torch.no_grad():
         network.table.weight.copy_(torch.tensor(table_rd))
-        linear = [layer for layer in network.trunk if isinstance(layer, nn.Linear)]
-        for layer, (weights_io, bias_o) in zip(linear, trunk_layers, strict=True):
-            layer.weight.copy_(torch.tensor(weights_io.T))
-            layer.bias.copy_(torch.tensor(bias_o))
-        kept = heads * tower
-        network.towers.weight[:kept].copy_(torch.tensor(towers[0].T))
-        network.towers.bias[:kept].copy_(torch.tensor(towers[1]))
-        for h in range(heads):
-            block_t = last[0][h * tower : (h + 1) * tower, h]
-            network.out_ht[h].copy_(torch.tensor(block_t))
-            network.bias_h[h] = float(last[1][h])
     return network.eval()

@@ -12,6 +12,7 @@ those scores calibrate the heads, so calibration needs no rows of its own.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -19,11 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.examples import LABELS, Examples
+from models.examples import Examples
 from models.final_pass import HEADS, FinalPass
-from models.networks import Float, sigmoid
-from models.training.calibration import platt
-from models.training.final import FinalConfig, freeze, known, thaw, weighted_loss
+from models.networks import Float
+from models.training.calibration import Calibration
+from models.training.final import (
+    FinalConfig,
+    calibrations,
+    freeze,
+    known,
+    thaw,
+    weighted_loss,
+)
 from models.training.loop import Adam, TrainingDivergedError, check_finite
 from models.training.rows import RowAdam
 
@@ -44,7 +52,8 @@ class OnlineConfig(msgspec.Struct, frozen=True, kw_only=True):
         batch: rows a step.
         expire_ms: a row of the table that no example addressed for so long is emptied.
         calibration_rows: newest rows that calibrate the heads.
-        final: weights of the heads' losses and dropout; its sizes are not used.
+        final: weights of the heads' losses and dropout; its sizes are not used. Each row is
+            learned once, which leaves less to learn by heart: fewer inputs are left out.
     """
 
     learning_rate: float = 1e-3
@@ -52,7 +61,7 @@ class OnlineConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 256
     expire_ms: int = 30 * 24 * 3_600_000
     calibration_rows: int = 20_000
-    final: FinalConfig = FinalConfig()
+    final: FinalConfig = FinalConfig(dropout=0.1)
 
 
 class OnlineFinal:
@@ -86,7 +95,7 @@ class OnlineFinal:
         )
         self._weight_sum, self._rows = 0.0, 0
         self._scored: list[tuple[Float, Examples]] = []
-        self._platt_h = [(1.0, 0.0)] * len(HEADS)
+        self._calibrations_h: Sequence[Calibration] = ()
         self._uncalibrated = 0
         self.learned = 0
 
@@ -108,8 +117,9 @@ class OnlineFinal:
         return np.concatenate([np.zeros((0, len(HEADS)), np.float32), *parts])
 
     def _learn_block(self, examples: Examples) -> Float:
-        raw_nh = self._frozen([(1.0, 0.0)] * len(HEADS)).logits(examples.features)
-        slope_h, shift_h = np.array(self._platt_h, np.float32).T
+        raw = freeze(self._network, self._standardizer)
+        raw_nh = raw.logits(examples.features)
+        scores_nh = raw.calibrated(self._calibrations_h).score(examples.features)
         self._weight_sum += float(examples.weights_n.sum())
         self._rows += len(examples)
         head_weights_h = np.array(self.config.final.head_weights, np.float32)
@@ -132,7 +142,7 @@ class OnlineFinal:
         # Only now: rows that cannot be learned cannot calibrate either.
         self._remember(raw_nh, examples)
         self.learned += len(examples)
-        return sigmoid(raw_nh * slope_h + shift_h)
+        return scores_nh
 
     def expire(self, now_ts: int) -> int:
         """Empty the rows that were not addressed for long; returns how many had a vector."""
@@ -144,15 +154,15 @@ class OnlineFinal:
     def candidate(self) -> FinalPass:
         """What has been learned so far, calibrated on the newest rows."""
         self._calibrate()
-        return self._frozen(self._platt_h)
+        return freeze(self._network, self._standardizer).calibrated(self._calibrations_h)
 
     def _step(
         self, dense_nf: Tensor, rows_ns: Tensor, known_nl: Tensor, positions_n: Tensor,
         labels_nh: Tensor, weights_nh: Tensor,
     ) -> None:  # fmt: skip
         vectors_nsd = self._vectors.look_up(rows_ns)
-        logits_nh = self._network.logits(dense_nf, vectors_nsd, known_nl, positions_n)
-        loss = weighted_loss(logits_nh, labels_nh, weights_nh)
+        logits_knh = self._network.logits(dense_nf, vectors_nsd, known_nl, positions_n)
+        loss = weighted_loss(logits_knh, labels_nh, weights_nh)
         if not math.isfinite(loss.item()):
             raise TrainingDivergedError(
                 f"{_WHAT}: loss is {loss.item()} after {self.learned} rows; look for broken labels "
@@ -178,13 +188,9 @@ class OnlineFinal:
         self._uncalibrated = 0
         if not self._scored:
             return
-        logits_nh = np.concatenate([logits_nh for logits_nh, _ in self._scored])
-        labels_nh = np.concatenate([part.labels_nh for _, part in self._scored])
-        weights_n = np.concatenate([part.weights_n for _, part in self._scored])
-        self._platt_h = [
-            platt(logits_nh[:, h], labels_nh[:, LABELS.index(head)], weights_n)
-            for h, head in enumerate(HEADS)
-        ]
-
-    def _frozen(self, platt_h: list[tuple[float, float]]) -> FinalPass:
-        return freeze(self._network, self._standardizer, platt_h)
+        rows = Examples.concatenate([part for _, part in self._scored])
+        self._calibrations_h = calibrations(
+            np.concatenate([logits_nh for logits_nh, _ in self._scored]),
+            self._standardizer(rows.features.dense_nf),
+            rows,
+        )

@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
+from models.ensemble import Ensemble
+from models.examples import LABELS
 from models.explore import ExploreConfig, find, funnel
 from models.feature_schema import DENSE_NAMES, ID_BUCKETS, MINIMAL, FeatureMatrix
-from models.final_pass import HEADS, FinalPass, inputs
+from models.final_pass import FinalPass, inputs
 from models.first_pass import FirstPass
 from models.grid import to_json
 from models.impressions import stored_grid
@@ -172,7 +174,8 @@ def random_rankers(seed: int = 1) -> RankerBundle:
     rng, config = np.random.default_rng(seed), FinalConfig()
 
     def weights(*shape: int) -> NDArray[np.float32]:
-        return rng.normal(0.0, 1.0 / np.sqrt(shape[0]), shape).astype(np.float32)
+        fan = shape[-2:][0]
+        return rng.normal(0.0, 1.0 / np.sqrt(fan), shape).astype(np.float32)
 
     def mlp(*widths: int) -> Mlp:
         return Mlp([(weights(i, o), weights(o)) for i, o in pairwise(widths)])
@@ -182,13 +185,17 @@ def random_rankers(seed: int = 1) -> RankerBundle:
 
     sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
     table_rd = weights(int(sizes_s.sum()), config.embedding_dim)
-    dense, heads = len(DENSE_NAMES), len(HEADS)
+    dense, wide, labels = len(DENSE_NAMES), inputs(config.embedding_dim), len(LABELS)
+    members = [
+        (weights(config.members, i, o), weights(config.members, o))
+        for i, o in pairwise((wide, *config.hidden, labels))
+    ]
     return RankerBundle(
         first=FirstPass(standardizer(len(MINIMAL)), mlp(len(MINIMAL), *FIRST.hidden, 1)),
         second=SecondPass(standardizer(dense), mlp(dense, *SECOND.hidden, 1)),
         final=FinalPass(
             standardizer(dense),
             Embeddings(table_rd, sizes_s),
-            mlp(inputs(config.embedding_dim), *config.trunk, heads * config.tower, heads),
+            Ensemble((weights(wide, labels), weights(labels)), members),
         ),
     )

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.examples import Examples
+from models.examples import LABELS, Examples
 from models.metrics import auc, calibration_error
 from models.networks import Standardizer
 from models.training.calibration import logistic
@@ -15,7 +15,7 @@ from models.training.loop import TrainingDivergedError, reproducible
 from models.training.online import OnlineConfig, OnlineFinal
 from tests.unit.test_training import SMALL, exposures
 
-CONFIG = OnlineConfig(learning_rate=1e-2, batch=128, calibration_rows=1500)
+CONFIG = OnlineConfig(learning_rate=5e-3, batch=128, calibration_rows=1500, final=SMALL.final)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,10 @@ def test_a_warm_start_predicts_the_same(final) -> None:
 
 def test_sizes_come_from_the_weights_not_from_the_configuration(final) -> None:
     with reproducible(1, 1):
-        network = thaw(final, FinalConfig(trunk=(5,), tower=3))
-    assert network.config.trunk == SMALL.final.trunk
-    assert network.config.tower == SMALL.final.tower
+        network = thaw(final, FinalConfig(members=7, hidden=(5,), embedding_dim=3))
+    assert network.ensemble.members == SMALL.final.members
+    widths = tuple(bias_k1o.shape[-1] for bias_k1o in network.ensemble.biases)
+    assert widths == (*SMALL.final.hidden, len(LABELS))
 
 
 def test_it_follows_a_change_and_scores_before_it_learns(final) -> None:
@@ -131,8 +132,4 @@ def test_a_network_begins_as_a_logistic_regression() -> None:
     expected_n = standardizer(rows.features.dense_nf) @ weights_f[:-1] + weights_f[-1]
     with reproducible(1, 1):
         started = train_final(rows, Examples.empty(), still)
-        narrow = train_final(
-            rows, Examples.empty(), msgspec.structs.replace(still, trunk=(4,), tower=1)
-        )
     np.testing.assert_allclose(started.logits(rows.features)[:, 1], expected_n, atol=0.02)
-    assert auc(rows.label("save"), narrow.logits(rows.features)[:, 1]) < 0.7

@@ -46,7 +46,7 @@ def small_bundle(examples, ts=0):
 
 @pytest.fixture(scope="module")
 def live_bundle():
-    return small_bundle(exposures(300), ts=0)
+    return small_bundle(exposures(600), ts=0)
 
 
 def counted(outcome):

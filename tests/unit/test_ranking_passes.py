@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.ensemble import Ensemble
+from models.examples import LABELS
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
@@ -45,6 +47,16 @@ def mlp(rng: np.random.Generator, *widths: int) -> Mlp:
     )
 
 
+def ensemble(rng: np.random.Generator, members: int, *widths: int) -> Ensemble:
+    return Ensemble(
+        (normal(rng, widths[0], widths[-1]) / np.float32(widths[0]), normal(rng, widths[-1])),
+        [
+            (normal(rng, members, a, b) / np.float32(a**0.5), normal(rng, members, b))
+            for a, b in pairwise(widths)
+        ],
+    )
+
+
 def standardizer(rng: np.random.Generator, width: int) -> Standardizer:
     return Standardizer(normal(rng, width), np.abs(normal(rng, width)))
 
@@ -61,7 +73,7 @@ def final_pass(seed: int) -> FinalPass:
     return FinalPass(
         standardizer(rng, len(DENSE_NAMES)),
         Embeddings(normal(rng, int(sizes_s.sum()), 4), sizes_s),
-        mlp(rng, inputs(4), 16, len(HEADS)),
+        ensemble(rng, 3, inputs(4), 16, 8, len(LABELS)),
     )
 
 
@@ -202,6 +214,14 @@ def test_bundle_with_weights_of_another_version_is_refused() -> None:
     _, meta = bundle(2).to_arrays()
     with pytest.raises(ModelError, match=r"fetch the artifact again"):
         RankerBundle.from_arrays(arrays, meta)
+
+
+def test_bundle_with_networks_of_another_form_is_refused() -> None:
+    arrays, meta = bundle().to_arrays()
+    old = {name: value for name, value in meta.items() if name != "networks"}
+    for networks in (old, {**meta, "networks": 1}):
+        with pytest.raises(ModelError, match=r"networks of form (None|1), .* train them again"):
+            RankerBundle.from_arrays(arrays, networks)
 
 
 def test_bundle_with_other_heads_is_refused() -> None:

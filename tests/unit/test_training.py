@@ -25,7 +25,7 @@ from models.first_pass import FirstPass
 from models.metrics import auc, calibration_error, survivors
 from models.networks import Embeddings, Standardizer
 from models.second_pass import SecondPass
-from models.training.calibration import logistic, platt
+from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.distillation import FIRST, DistillationConfig, distil, padded
 from models.training.final import (
     FinalConfig,
@@ -49,7 +49,13 @@ from models.training.second import SECOND
 SMALL = TrainingConfig(
     cuts=(30, 15, 5),
     final=FinalConfig(
-        embedding_rows=64, trunk=(32, 16), tower=8, epochs=4, batch=128, learning_rate=1e-2
+        embedding_rows=64,
+        members=3,
+        hidden=(32, 16),
+        dropout=0.1,
+        epochs=4,
+        batch=128,
+        learning_rate=1e-2,
     ),
     second=msgspec.structs.replace(SECOND, hidden=(8,), top=5),
     first=msgspec.structs.replace(FIRST, hidden=(8,), top=5),
@@ -96,8 +102,10 @@ def sets(groups: int = 24, size: int = 60, seed: int = 5) -> CandidateSets:
 
 
 def randomised_network(config: FinalConfig) -> FinalNetwork:
-    network = FinalNetwork(config, np.full(len(LABELS), 0.1, np.float32))
+    network = FinalNetwork.new(config)
     torch.nn.init.normal_(network.table.weight)
+    for weight in (network.ensemble.weights[-1], network.ensemble.linear_io):
+        torch.nn.init.normal_(weight, std=0.1)  # new networks begin without a say
     return network.eval()
 
 
@@ -106,18 +114,18 @@ def test_numpy_equals_torch() -> None:
         network = randomised_network(FinalConfig(embedding_rows=100))
     features = matrix(np.random.default_rng(1), 500)
     standardizer = Standardizer.fit(features.dense_nf)
-    frozen = freeze(network, standardizer, [(1.0, 0.0)] * len(HEADS))
+    frozen = freeze(network, standardizer)
     rows_ns = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows(
         features.sparse_ns
     )
     with torch.no_grad():
-        logits_nh = network(
+        logits_knh = network(
             torch.from_numpy(standardizer(features.dense_nf)),
             torch.from_numpy(rows_ns),
             torch.from_numpy(known(features.sparse_ns)),
             torch.zeros(len(rows_ns), dtype=torch.int64),
         )
-    expected_nh = torch.sigmoid(logits_nh[:, : len(HEADS)]).numpy()
+    expected_nh = torch.sigmoid(logits_knh.mean(dim=0)[:, : len(HEADS)]).numpy()
     np.testing.assert_allclose(frozen.score(features), expected_nh, rtol=0, atol=1e-5)
     assert (expected_nh.std(axis=0) > 1e-3).all()
 
@@ -139,11 +147,14 @@ def test_calibration_is_folded_into_the_weights() -> None:
         network = randomised_network(FinalConfig(embedding_rows=100))
     features = matrix(np.random.default_rng(1), 50)
     standardizer = Standardizer.fit(features.dense_nf)
-    raw_nh = freeze(network, standardizer, [(1.0, 0.0)] * 3).logits(features)
-    shifted = freeze(network, standardizer, [(0.5, 1.0), (1.0, -2.0), (2.0, 0.0)])
-    np.testing.assert_allclose(
-        shifted.logits(features), raw_nh * [0.5, 1.0, 2.0] + [1.0, -2.0, 0.0], atol=1e-4
-    )
+    raw = freeze(network, standardizer)
+    slope_h, shift_h = [0.5, 1.0, 2.0], [1.0, -2.0, 0.0]
+    weights_hf = np.random.default_rng(2).normal(size=(3, len(DENSE_NAMES))).astype(np.float32)
+    calibrated = raw.calibrated(zip(slope_h, shift_h, weights_hf, strict=True))
+    expected_nh = raw.logits(features) * slope_h + shift_h
+    expected_nh += standardizer(features.dense_nf) @ weights_hf.T
+    np.testing.assert_allclose(calibrated.logits(features), expected_nh, atol=1e-4)
+    np.testing.assert_array_equal(raw.calibrated([]).logits(features), raw.logits(features))
 
 
 def test_ids_never_trained_add_nothing() -> None:
@@ -216,32 +227,58 @@ def test_a_weighted_sample_estimates_the_metrics_of_everything() -> None:
         assert part == pytest.approx(whole, rel=0.03)
 
 
-def test_platt_undoes_a_distortion() -> None:
+def scaled(logits_n, labels_n) -> Calibration:
+    """Of log-odds alone, without features."""
+    return calibrate(logits_n, np.zeros((len(logits_n), 0)), labels_n, np.ones(len(logits_n)))
+
+
+def test_calibration_undoes_a_distortion() -> None:
     rng = np.random.default_rng(0)
     truth_n = rng.normal(-2, 1.5, 50_000)
     labels_n = (rng.random(50_000) < 1 / (1 + np.exp(-truth_n))).astype(np.float32)
-    slope, shift = platt((truth_n / 2 - 1).astype(np.float32), labels_n, np.ones(50_000))
+    slope, shift, _ = scaled((truth_n / 2 - 1).astype(np.float32), labels_n)
     assert slope == pytest.approx(2.0, abs=0.1)
     assert shift == pytest.approx(2.0, abs=0.15)
 
 
+def test_calibration_adds_what_the_log_odds_leave_out() -> None:
+    rng = np.random.default_rng(0)
+    x_nf = rng.normal(size=(50_000, 3))
+    logits_n = -1 + x_nf[:, 0]
+    truth_n = logits_n + 0.5 * x_nf[:, 1]
+    labels_n = (rng.random(50_000) < 1 / (1 + np.exp(-truth_n))).astype(np.float32)
+    slope, _, weights_f = calibrate(logits_n, x_nf, labels_n, np.ones(50_000))
+    assert weights_f == pytest.approx([0.0, 0.5, 0.0], abs=0.05)
+    assert slope == pytest.approx(1.0, abs=0.05)
+
+
 @pytest.mark.parametrize("positives", [0, 1, 3])
-def test_platt_hardly_moves_on_few_positives(positives: int) -> None:
+def test_calibration_hardly_moves_on_few_positives(positives: int) -> None:
     logits_n = np.linspace(-8, -4, 400).astype(np.float32)
     labels_n = np.zeros(400, np.float32)
     labels_n[:positives] = 1.0
-    slope, shift = platt(logits_n, labels_n, np.ones(400))
+    slope, shift, _ = scaled(logits_n, labels_n)
     assert 0.1 <= slope <= 1.5 and abs(shift) < 1.0
 
 
-def test_platt_without_rows() -> None:
+@pytest.mark.parametrize(("positives", "learned"), [(MIN_POSITIVES - 1, 0), (MIN_POSITIVES, 3)])
+def test_few_positives_tell_nothing_of_features(positives: int, learned: int) -> None:
+    labels_n = np.zeros(4000, np.float32)
+    labels_n[:positives] = 1.0
+    x_nf = np.random.default_rng(0).normal(size=(4000, 3))
+    weights_f = calibrate(np.full(4000, -3.0), x_nf, labels_n, np.ones(4000)).weights_f
+    assert np.count_nonzero(weights_f) == learned
+
+
+def test_calibration_without_rows() -> None:
     nothing = np.zeros(0, np.float32)
-    assert platt(nothing, nothing, nothing) == (1.0, 0.0)
+    slope, shift, weights_f = calibrate(nothing, np.zeros((0, 2)), nothing, nothing)
+    assert (slope, shift, weights_f.tolist()) == (1.0, 0.0, [0.0, 0.0])
 
 
-def test_platt_never_flips_a_head() -> None:
+def test_calibration_never_flips_a_head() -> None:
     logits_n = np.linspace(-4, 4, 2000)
-    assert platt(logits_n, (logits_n < 0).astype(float), np.ones(2000))[0] > 0
+    assert scaled(logits_n, (logits_n < 0).astype(float)).slope > 0
 
 
 def test_logistic_finds_the_weights() -> None:
