@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -127,18 +127,24 @@ class ViewerContext:
             )
         return contexts
 
-    def events_of(self, actions: Iterable[Action], most: int) -> Positions:
+    def events_of(self, actions: tuple[Action, ...], most: int) -> Positions:
         """Positions of the newest `most` events with one of `actions` and a known author."""
-        of = [self.by_action[action] for action in actions]
-        return of[0][:most] if len(of) == 1 else np.sort(np.concatenate(of))[:most]
+        if len(actions) == 1:
+            return self.by_action[actions[0]][:most]
+        # Several sources and filters ask for the same.
+        of = self._of_several.get(actions)
+        if of is None:
+            of = np.sort(np.concatenate([self.by_action[action] for action in actions]))
+            self._of_several[actions] = of
+        return of[:most]
+
+    @cached_property
+    def _of_several(self) -> dict[tuple[Action, ...], Positions]:
+        return {}
 
     def positives(self, most: int) -> Positions:
         """Positions of the newest likes, saves and long views."""
-        return self._positives[:most]
-
-    @cached_property
-    def _positives(self) -> NDArray[np.int64]:
-        return self.events_of(POSITIVE, len(self.ts_e))
+        return self.events_of(POSITIVE, most)
 
     def see_fewers(self, most: int) -> Positions:
         """Positions of the newest see-fewers."""

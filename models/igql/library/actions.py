@@ -6,7 +6,7 @@ neither does such an account.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from models.events import Action
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
-from models.igql.sets import ColumnSet, Mask, Positions
+from models.igql.sets import ColumnSet, Positions, first_of_each, first_of_runs
 from models.viewer_context import ViewerContext
 
 #: A see-fewer among the newest so many keeps its author from being a seed.
@@ -27,9 +27,11 @@ def _cost(rows: float, arguments: Arguments) -> Cost:
     return Cost(found, 20.0 + 0.02 * found)
 
 
-def _unwanted(viewer: ViewerContext) -> Rows:
-    see_fewers = viewer.author_e[viewer.see_fewers(_SEE_FEWERS)]
-    return np.concatenate([viewer.blocked, see_fewers])
+def _unwanted(viewers: Sequence[ViewerContext]) -> list[Rows]:
+    return [
+        np.append(viewer.blocked, viewer.author_e[viewer.see_fewers(_SEE_FEWERS)])
+        for viewer in viewers
+    ]
 
 
 def _acted_on(
@@ -38,38 +40,29 @@ def _acted_on(
     most: int,
     events_of: Callable[[ViewerContext], Positions],
 ) -> ColumnSet:
-    media: list[Rows] = []
-    authors: list[Rows] = []
-    for at in viewers.viewer_n.tolist():
-        viewer = execution.viewers[at]
-        rows = events_of(viewer)
-        media_e, author_e = viewer.media_e[rows], viewer.author_e[rows]
-        wanted_e = media_e != UNKNOWN
-        unwanted = _unwanted(viewer)
-        if len(unwanted):
-            wanted_e &= ~np.isin(author_e, unwanted)
-        # A media counts once, as what happened to it last.
-        wanted_e &= _first_of_each(media_e)
-        kept = wanted_e.nonzero()[0][:most]
-        media.append(media_e[kept])
-        authors.append(author_e[kept])
-    at_n = np.repeat(np.arange(len(viewers)), [len(rows) for rows in media])
+    asked = [execution.viewers[at] for at in viewers.viewer_n.tolist()]
+    events = [events_of(viewer) for viewer in asked]
+    at_n = np.arange(len(asked)).repeat([len(rows) for rows in events])
     if not len(at_n):
         return ColumnSet.empty(SetType.MEDIA)
+    of_viewers = list(zip(asked, events, strict=True))
+    media_n = np.concatenate([viewer.media_e[rows] for viewer, rows in of_viewers])
+    author_n = np.concatenate([viewer.author_e[rows] for viewer, rows in of_viewers])
+    wanted_n = media_n != UNKNOWN
+    for at, unwanted in enumerate(_unwanted(asked)):
+        if len(unwanted):
+            wanted_n &= (at_n != at) | ~np.isin(author_n, unwanted)
+    wanted = wanted_n.nonzero()[0]
+    # A media counts once, as what happened to it last.
+    kept = wanted[first_of_each(at_n[wanted].astype(np.int32), media_n[wanted])]
+    kept = kept[first_of_runs(at_n[kept].searchsorted(np.arange(len(asked) + 1)), most)]
     return viewers.derive(
-        at_n,
+        at_n[kept],
         SetType.MEDIA,
-        np.concatenate(media),
-        seed_n=np.concatenate(authors),
-        score_n=np.ones(len(at_n), np.float32),
+        media_n[kept],
+        seed_n=author_n[kept],
+        score_n=np.ones(len(kept), np.float32),
     )
-
-
-def _first_of_each(rows: Rows) -> Mask:
-    order = rows.argsort(kind="stable")
-    first_n = np.ones(len(rows), np.bool_)
-    first_n[order[1:]] = rows[order[1:]] != rows[order[:-1]]
-    return first_n
 
 
 @operators.register(
@@ -125,12 +118,12 @@ def engaged(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> C
 )
 def followed(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
     """Accounts the viewer follows, each its own seed."""
+    asked = [execution.viewers[at] for at in viewers.viewer_n.tolist()]
     found: list[Rows] = []
-    for at in viewers.viewer_n.tolist():
-        viewer = execution.viewers[at]
+    for viewer, unwanted in zip(asked, _unwanted(asked), strict=True):
         rows = viewer.followed
-        if len(rows):
-            rows = rows[~np.isin(rows, _unwanted(viewer))]
+        if len(rows) and len(unwanted):
+            rows = rows[~np.isin(rows, unwanted)]
         found.append(rows[: arguments["max_num_to_retrieve"]])
     at_n = np.repeat(np.arange(len(viewers)), [len(rows) for rows in found])
     if not len(at_n):
