@@ -110,8 +110,10 @@ def _popularity(rows: FeatureRows, out_kn: Float) -> None:
 
 
 def _age(rows: FeatureRows, out_2n: Float) -> None:
-    out_2n[0] = np.log1p(rows.age_n / HOUR_MS) / 3
-    out_2n[1] = np.exp2(-rows.age_n / WEEK_MS)
+    age_n = rows.age_n.astype(np.float32)
+    np.log1p(age_n / np.float32(HOUR_MS), out=out_2n[0])
+    out_2n[0] /= np.float32(3)
+    np.exp2(age_n / np.float32(-WEEK_MS), out=out_2n[1])
 
 
 def _integrity(rows: FeatureRows, out_3n: Float) -> None:

@@ -102,8 +102,10 @@ class Assembly:
         """The assembly of these rows, their viewers in order still; what is computed is kept."""
         taken = object.__new__(Assembly)
         taken.rows = self.rows.take(rows)
-        taken._dense_fn = self._dense_fn.take(rows, axis=1)
+        taken._dense_fn = np.empty((len(DENSE_NAMES), len(rows)), np.float32)
         taken._filled = set(self._filled)
+        for span in (_BLOCKS[block][0] for block in self._filled):
+            self._dense_fn[span].take(rows, axis=1, out=taken._dense_fn[span], mode="clip")
         return taken
 
     def matrix(
@@ -119,8 +121,10 @@ class Assembly:
         dense_fn = self._dense_fn
         if columns != ALL_COLUMNS:
             dense_fn = dense_fn.take(columns, axis=0)
-        sparse_ns = sparse_ids(self.rows) if sparse else np.empty((len(self), 0), np.int32)
-        return FeatureMatrix(np.ascontiguousarray(dense_fn.T), sparse_ns, columns)
+        if not sparse:
+            # A view: a product of matrices reads it as well.
+            return FeatureMatrix(dense_fn.T, np.empty((len(self), 0), np.int32), columns)
+        return FeatureMatrix(np.ascontiguousarray(dense_fn.T), sparse_ids(self.rows), columns)
 
     def column(self, name: str) -> Float:
         """One dense column."""
