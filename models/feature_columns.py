@@ -100,13 +100,14 @@ def _follows(rows: FeatureRows, out_1n: Float) -> None:
 
 def _popularity(rows: FeatureRows, out_kn: Float) -> None:
     """Counts of the author, of the media, rates of the author, of the media."""
-    popularity, now_ms, n = rows.world.popularity, rows.now_ms, len(rows)
-    counts_25n = np.empty((2, len(ACTION_COLUMNS), n), np.float32)
-    counts_25n[0] = popularity.decayed_authors(rows.author_n, now_ms).T
-    counts_25n[1] = popularity.decayed_media(rows.media_n, now_ms).T
-    counts, rates = 2 * len(ACTION_COLUMNS), 2 * len(RATE_COLUMNS)
-    out_kn[:counts] = logs(counts_25n).reshape(counts, n)
-    out_kn[counts:] = relative_rates(counts_25n, rows.batch.everybody).reshape(rates, n)
+    popularity, everybody = rows.world.popularity, rows.batch.everybody
+    authors_5n, media_5n, author_rates_4n, media_rates_4n = np.split(out_kn, _COUNTS_AND_RATES)
+    counts_5a = popularity.decayed_authors(rows.authors.rows_a, rows.now_ms).T.astype(np.float32)
+    counts_5n = popularity.decayed_media(rows.media_n, rows.now_ms).T.astype(np.float32)
+    authors_5n[:] = logs(counts_5a).take(rows.authors.at_n, axis=1)
+    media_5n[:] = logs(counts_5n)
+    author_rates_4n[:] = relative_rates(counts_5a, everybody).take(rows.authors.at_n, axis=1)
+    media_rates_4n[:] = relative_rates(counts_5n, everybody)
 
 
 def _age(rows: FeatureRows, out_2n: Float) -> None:
@@ -149,6 +150,10 @@ def _source(rows: FeatureRows, out_kn: Float) -> None:
     np.equal(rows.candidates.source_n, _SOURCE_CODES, out=out_kn)
 
 
+#: Where parts of the block of popularity end.
+_COUNTS_AND_RATES: Final = np.cumsum(
+    [len(ACTION_COLUMNS), len(ACTION_COLUMNS), len(RATE_COLUMNS)]
+).tolist()
 _SOURCE_CODES: Final = np.arange(1, len(SOURCES), dtype=np.int16)[:, None]
 
 #: By the names of a block's columns, how it is filled.

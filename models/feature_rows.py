@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.candidates import Candidates
 from models.columns import Rows
 from models.pairs import Pairs, matches, pairs
+from models.sorting import Sorted
 from models.viewer_batch import Float, Taste, ViewerBatch, account_vectors
 from models.world import World
 
@@ -32,6 +33,18 @@ class OfViewer(NamedTuple):
     taste: Taste
     span: slice
     met: NDArray[np.int64]
+
+
+class Authors(NamedTuple):
+    """Authors, each once.
+
+    Attributes:
+        rows_a: account rows, ascending.
+        at_n: which of them is each row's.
+    """
+
+    rows_a: Rows
+    at_n: NDArray[np.int64]
 
 
 class FeatureRows:
@@ -104,7 +117,17 @@ class FeatureRows:
 
     @cached_property
     def _vectors(self) -> tuple[Float, NDArray[np.bool_]]:
-        return account_vectors(self.world, self.author_n)
+        vectors_ad, known_a = account_vectors(self.world, self.authors.rows_a)
+        return vectors_ad.take(self.authors.at_n, axis=0), known_a.take(self.authors.at_n)
+
+    @cached_property
+    def authors(self) -> Authors:
+        """The authors of all rows, each once: most viewers of a batch find some of the same."""
+        by_author = Sorted(self.author_n + 1)
+        first_n = by_author.begins(1)
+        at_n = np.empty(len(self), np.int64)
+        at_n[by_author.order_n] = first_n.cumsum() - 1
+        return Authors(self.author_n[by_author.order_n[first_n]], at_n)
 
     @cached_property
     def age_n(self) -> NDArray[np.int64]:

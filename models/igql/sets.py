@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.columns import UNKNOWN, Rows
 from models.igql.registry import SetType
-from models.igql.sorting import Sorted, falling
+from models.sorting import Sorted, falling
 
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.integer]

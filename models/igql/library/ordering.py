@@ -25,7 +25,7 @@ from models.igql.registry import (
     number,
 )
 from models.igql.sets import Bound, ColumnSet, best_first, places
-from models.igql.sorting import Sorted
+from models.sorting import Sorted
 
 #: Rankers by the name that a query gives: the first pass of the live rankers, or no model at all.
 MODELS: Final = ("default", "source_score")
