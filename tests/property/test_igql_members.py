@@ -1,4 +1,4 @@
-"""Pairs of viewers and rows against Python's sets."""
+"""Members of viewers and rows against Python's sets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.igql.pairs import Pairs
+from models.igql.members import Members
 
 MEDIA = 50
 rows = st.lists(st.integers(0, MEDIA - 1), max_size=60)
@@ -18,7 +18,7 @@ def test_pairs_hold_what_they_were_made_of_and_nothing_else(
 ) -> None:
     asked = data.draw(st.lists(st.tuples(st.integers(0, len(of) - 1), st.integers(-1, MEDIA - 1))))
     marks = np.zeros(MEDIA + 1, np.bool_)
-    pairs = Pairs([np.array(one, np.int32) for one in of], marks)
+    pairs = Members([np.array(one, np.int32) for one in of], marks)
     viewer_n = np.array([viewer for viewer, _ in asked], np.int32)
     row_n = np.array([row for _, row in asked], np.int32)
     for _ in range(2):
@@ -31,7 +31,7 @@ def test_more_pairs_than_the_table_has_room_for_are_told_apart() -> None:
     rng = np.random.default_rng(1)
     of_v = [rng.integers(0, 1_000_000, 20_000).astype(np.int32) for _ in range(3)]
     row_n = rng.integers(0, 1_000_000, 5_000).astype(np.int32)
-    pairs = Pairs(of_v, np.zeros(0, np.bool_))
+    pairs = Members(of_v, np.zeros(0, np.bool_))
     for viewer in range(3):
         found_n = pairs.hold(np.full(len(row_n), viewer, np.int32), row_n)
         np.testing.assert_array_equal(found_n, np.isin(row_n, of_v[viewer]))

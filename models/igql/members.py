@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.columns import Rows
 from models.igql.sets import Mask
+from models.pairs import pairs, pairs_of
 
 #: Places of the table for each pair: about one strange row in so many is looked at twice.
 _ROOM: Final = 64
@@ -20,7 +21,7 @@ _SPREAD: Final = np.uint32(0x9E3779B1)
 _SPREAD_VIEWERS: Final = np.uint32(0x85EBCA77)
 
 
-class Pairs:
+class Members:
     """Pairs of viewers and rows.
 
     One viewer's rows are marked for the time of a question. For many viewers that would be as many
@@ -39,7 +40,7 @@ class Pairs:
         if self._some and self._one is None:
             row_p = np.concatenate(of_v)
             viewer_p = np.arange(len(of_v), dtype=np.int32).repeat([len(rows) for rows in of_v])
-            self._keys = np.sort(_keys(viewer_p, row_p))
+            self._pair_p = np.sort(pairs_of(of_v))
             bits = (_ROOM * len(row_p)).bit_length()
             self._shift = np.uint32(32 - min(bits, _MOST_BITS))
             self._marks = np.zeros(1 << (32 - int(self._shift)), np.bool_)
@@ -55,10 +56,10 @@ class Pairs:
             self._marks[self._one] = False
             return found_n
         maybe = self._marks.take(self._places(viewer_n, row_n)).nonzero()[0]
-        key_m = _keys(viewer_n.take(maybe), row_n.take(maybe))
-        at_m = self._keys.searchsorted(key_m)
+        pair_m = pairs(viewer_n.take(maybe).astype(np.int64), row_n.take(maybe))
+        at_m = self._pair_p.searchsorted(pair_m)
         found_n = np.zeros(len(row_n), np.bool_)
-        found_n[maybe] = self._keys.take(at_m, mode="clip") == key_m
+        found_n[maybe] = self._pair_p.take(at_m, mode="clip") == pair_m
         return found_n
 
     def _places(self, viewer_n: NDArray[np.int32], row_n: Rows) -> NDArray[np.uint32]:
@@ -66,10 +67,3 @@ class Pairs:
         hash_n += viewer_n.view(np.uint32) * _SPREAD_VIEWERS
         hash_n >>= self._shift
         return hash_n
-
-
-def _keys(viewer_n: NDArray[np.integer], row_n: Rows) -> NDArray[np.int64]:
-    key_n = viewer_n.astype(np.int64)
-    key_n <<= 32
-    key_n |= row_n
-    return key_n
