@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,12 +12,11 @@ from models.catalog import Catalog
 from models.columns import UNKNOWN, Rows
 from models.events import Action
 from models.lane_reading import Actions
+from models.pairs import pairs, rows_in, spans_in
 from models.viewer_state import ViewerState
 
 #: What counts as a positive for vectors and similarities.
 POSITIVE = (Action.LIKE, Action.SAVE, Action.LONG_VIEW)
-
-_VIEWER_SHIFT = 32
 
 
 class AuthorCounters(NamedTuple):
@@ -77,7 +75,7 @@ def author_counters(
     ).reshape(viewers, actions_of_all)
 
     known = row_c != UNKNOWN
-    pair_c, at_c = np.unique(viewer_c[known] << _VIEWER_SHIFT | row_c[known], return_inverse=True)
+    pair_c, at_c = np.unique(pairs(viewer_c[known], row_c[known]), return_inverse=True)
     cell_c = at_c * actions_of_all + action_c[known]
     last_c5 = np.zeros((len(pair_c), actions_of_all), np.int64)
     np.maximum.at(last_c5.reshape(-1), cell_c, ts_c[known])
@@ -86,15 +84,8 @@ def author_counters(
     count_c5 = count_c.reshape(last_c5.shape)
     positive_c = last_c5[:, POSITIVE].max(axis=1, initial=0)
     see_fewer_c = last_c5[:, Action.SEE_FEWER]
-    row_c = pair_c.astype(np.int32)  # The lower half.
-    ends = pair_c.searchsorted(np.arange(viewers + 1) << _VIEWER_SHIFT).tolist()
+    row_c = rows_in(pair_c)
     return [
-        AuthorCounters(
-            row_c[start:end],
-            count_c5[start:end],
-            positive_c[start:end],
-            see_fewer_c[start:end],
-            total_v5[viewer],
-        )
-        for viewer, (start, end) in enumerate(pairwise(ends))
+        AuthorCounters(row_c[of], count_c5[of], positive_c[of], see_fewer_c[of], total_v5[viewer])
+        for viewer, of in enumerate(spans_in(pair_c, viewers))
     ]

@@ -13,12 +13,21 @@ last layers, which hold the mean; only the layers between are a product for each
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.networks import Arrays, Float, ModelError, take_array
+from models.networks import (
+    Arrays,
+    Float,
+    ModelError,
+    layers_from_arrays,
+    layers_to_arrays,
+    take_array,
+)
+
+_PREFIX: Final = "member_layer"
 
 
 class Ensemble:
@@ -92,14 +101,11 @@ class Ensemble:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name."""
-        arrays: dict[str, NDArray[Any]] = {
+        return {
             "linear.weights": self.linear[0],
             "linear.bias": self.linear[1],
+            **layers_to_arrays(self.layers, _PREFIX),
         }
-        for number, (weights_kio, bias_ko) in enumerate(self.layers):
-            arrays[f"member_layer{number}.weights"] = weights_kio
-            arrays[f"member_layer{number}.bias"] = bias_ko
-        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, what: str) -> Ensemble:
@@ -112,15 +118,4 @@ class Ensemble:
             take_array(arrays, "linear.weights", 2, what),
             take_array(arrays, "linear.bias", 1, what),
         )
-        prefix = "member_layer"
-        count = sum(name.startswith(prefix) and name.endswith(".weights") for name in arrays)
-        return cls(
-            linear,
-            [
-                (
-                    take_array(arrays, f"{prefix}{number}.weights", 3, what),
-                    take_array(arrays, f"{prefix}{number}.bias", 2, what),
-                )
-                for number in range(count)
-            ],
-        )
+        return cls(linear, layers_from_arrays(arrays, _PREFIX, 3, what))

@@ -13,13 +13,13 @@ from models.columns import Rows
 from models.diversity import DiversityConfig
 from models.experiment import Treatment
 from models.exploration import ExplorationConfig
-from models.feature_rows import spans_of
 from models.feature_schema import FEATURE_VERSION
 from models.features import Assembly
 from models.finalists import Finalists
 from models.grid import Grid
 from models.igql.executor import Executed
 from models.judging import judge
+from models.pairs import spans_of
 from models.passes import Ranked, Stage, finite
 from models.placing import Placing
 from models.queries import CandidateQuery

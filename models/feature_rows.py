@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,8 +168,3 @@ class FeatureRows:
             )
             if end > start
         ]
-
-
-def spans_of(sizes: Iterable[int]) -> list[slice]:
-    """Where each viewer's rows are, if they stand one after the other's."""
-    return [slice(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.candidates import Candidates
 from models.feature_columns import BLOCKS
-from models.feature_rows import FeatureRows, spans_of
+from models.feature_rows import FeatureRows
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_INDEX,
@@ -32,6 +32,7 @@ from models.feature_schema import (
     Feature,
     FeatureMatrix,
 )
+from models.pairs import spans_of
 from models.sparse_columns import sparse_ids
 from models.viewer_batch import Float, ViewerBatch
 from models.viewer_context import ViewerContext

@@ -7,13 +7,13 @@ heads of all records with one gather, here, and makes nothing but the ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.lanes import HEAD, UNDO, kind, standing_places, starts
+from models.pairs import spans_of
 from models.viewer_state import ViewerState
 
 _HEAD_BYTES: Final = np.arange(HEAD.size)
@@ -57,11 +57,10 @@ def read_actions(states: Sequence[ViewerState]) -> Actions:
     # Slices of decoded text are cheaper than decoded slices.
     text = data.decode("latin-1")
 
-    sizes = [state.views.size + state.strong.size for state in states]
     newest, undid = [], []
-    for start, end in pairwise(accumulate(sizes, initial=0)):
-        order = order_e[start:end]
-        place = (-order).argsort(kind="stable") + start
+    for span in spans_of(state.views.size + state.strong.size for state in states):
+        order = order_e[span]
+        place = (-order).argsort(kind="stable") + span.start
         undone = bool((order & UNDO).any())
         if undone:
             place = _standing(place, order_e[place], _ids(text, media_e[place], author_e[place]))
@@ -70,7 +69,7 @@ def read_actions(states: Sequence[ViewerState]) -> Actions:
     place_e = np.concatenate(newest) if newest else np.empty(0, np.int64)
     order_e, media_e, author_e = order_e[place_e], media_e[place_e], author_e[place_e]
     return Actions(
-        spans=[slice(*ends) for ends in pairwise(accumulate(map(len, newest), initial=0))],
+        spans=spans_of(map(len, newest)),
         undid=undid,
         media_ids=_ids(text, media_e, author_e),
         author_ids=_ids(text, author_e, end_e[place_e]),

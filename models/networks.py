@@ -16,7 +16,7 @@ infinity or an outlier counts as ``CLIP`` standard deviations. A score is theref
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -70,6 +70,33 @@ def take_array(arrays: Arrays, name: str, ndim: int, what: str) -> Float:
     if not np.isfinite(weights).all():
         raise ModelError(f"{what}: array {name!r} holds NaN or infinity; training diverged")
     return weights
+
+
+def layers_to_arrays(layers: Iterable[tuple[Float, Float]], prefix: str) -> dict[str, Float]:
+    """Weights and biases of layers by name; :func:`layers_from_arrays` reads them."""
+    arrays: dict[str, Float] = {}
+    for number, (weights, bias) in enumerate(layers):
+        arrays[f"{prefix}{number}.weights"] = weights
+        arrays[f"{prefix}{number}.bias"] = bias
+    return arrays
+
+
+def layers_from_arrays(
+    arrays: Arrays, prefix: str, ndim: int, what: str
+) -> list[tuple[Float, Float]]:
+    """Weights, with `ndim` dimensions, and biases, with one fewer, of all layers there are.
+
+    Raises:
+        ModelError: a weight is missing, misshapen or not finite.
+    """
+    count = sum(name.startswith(prefix) and name.endswith(".weights") for name in arrays)
+    return [
+        (
+            take_array(arrays, f"{prefix}{number}.weights", ndim, what),
+            take_array(arrays, f"{prefix}{number}.bias", ndim - 1, what),
+        )
+        for number in range(count)
+    ]
 
 
 def sigmoid(logits: Float) -> Float:
@@ -165,11 +192,7 @@ class Mlp:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name."""
-        arrays: dict[str, NDArray[Any]] = {}
-        for number, (weights_io, bias_o) in enumerate(self.layers):
-            arrays[f"layer{number}.weights"] = weights_io
-            arrays[f"layer{number}.bias"] = bias_o
-        return arrays
+        return layers_to_arrays(self.layers, "layer")
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, what: str) -> Mlp:
@@ -178,16 +201,7 @@ class Mlp:
         Raises:
             ModelError: a weight is missing, misshapen or not finite.
         """
-        count = sum(name.endswith(".weights") for name in arrays)
-        return cls(
-            [
-                (
-                    take_array(arrays, f"layer{number}.weights", 2, what),
-                    take_array(arrays, f"layer{number}.bias", 1, what),
-                )
-                for number in range(count)
-            ]
-        )
+        return cls(layers_from_arrays(arrays, "layer", 2, what))
 
 
 class Embeddings:

@@ -1,8 +1,10 @@
-"""(viewer, row) pairs of a batch as whole numbers, and which of them are among others."""
+"""Rows of many viewers: where each viewer's are, (viewer, row) pairs as whole numbers, and which
+pairs are among others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
@@ -28,6 +30,23 @@ def pairs_of(of_v: Sequence[Rows]) -> Pairs:
     """The pairs of each viewer's rows, ascending where each viewer's rows are."""
     viewer_n = np.arange(len(of_v)).repeat([len(rows) for rows in of_v])
     return pairs(viewer_n, np.concatenate(of_v))
+
+
+def rows_in(pair_n: Pairs) -> Rows:
+    """The row of each pair."""
+    rows: Rows = pair_n.astype(np.int32)  # The lower half.
+    return rows
+
+
+def spans_in(sorted_p: Pairs, viewers: int) -> list[slice]:
+    """Where each viewer's are among ascending pairs."""
+    bounds = sorted_p.searchsorted(np.arange(viewers + 1) << 32)
+    return [slice(start, end) for start, end in pairwise(bounds.tolist())]
+
+
+def spans_of(sizes: Iterable[int]) -> list[slice]:
+    """Where each viewer's rows are, if they stand one after the other's."""
+    return [slice(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]
 
 
 def matches(sorted_p: Pairs, wanted_n: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Rows
-from models.feature_rows import spans_of
 from models.features import Assembly
+from models.pairs import spans_of
 from models.rankers import Pass
 
 Positions = NDArray[np.int64]

@@ -16,6 +16,7 @@ from models.catalog import Catalog
 from models.columns import UNKNOWN, Rows, hash_id
 from models.events import Action, Relation
 from models.lane_reading import Actions, read_actions
+from models.pairs import pairs, rows_in, spans_in
 from models.viewer_state import FoldConfig, ViewerState, related_authors, suppressed_media
 from models.world import World
 
@@ -168,13 +169,12 @@ def _by_action(
 def _distinct(viewer_n: Positions, row_n: Rows, viewers: int) -> list[Rows]:
     """The known rows of each viewer, each once, ascending."""
     known_n = row_n != UNKNOWN
-    pair_n = np.sort(viewer_n[known_n] << 32 | row_n[known_n])
+    pair_n = np.sort(pairs(viewer_n[known_n], row_n[known_n]))
     first_n = np.ones(len(pair_n), np.bool_)
     np.not_equal(pair_n[1:], pair_n[:-1], out=first_n[1:])
     pair_n = pair_n[first_n]
-    rows = pair_n.astype(np.int32)  # The lower half.
-    bounds = pair_n.searchsorted(np.arange(viewers + 1) << 32).tolist()
-    return [rows[start:end] for start, end in pairwise(bounds)]
+    rows = rows_in(pair_n)
+    return [rows[span] for span in spans_in(pair_n, viewers)]
 
 
 def _authors(catalog: Catalog, state: ViewerState, *relations: Relation) -> Rows:

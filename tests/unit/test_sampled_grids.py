@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import pytest
 
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
+from infra.kafka import Message
 from infra.memory_store import MemoryStore
 from infra.metrics import CANDIDATE_SETS, FUNNEL_BEST
 from models.candidate_log import LoggedCandidates
@@ -139,8 +140,13 @@ async def test_a_record_that_kafka_may_refuse_is_told_and_not_sent(
     assert "candidates of v1 are not logged" in caplog.text
 
 
+class Nowhere:
+    async def send(self, messages: Iterable[Message]) -> None:
+        raise AssertionError(f"nothing is published here, yet {list(messages)} is sent")
+
+
 def learner(world: World, folder: Path) -> Training:
-    return Training(Settings(), world, ArtifactStore(str(folder)), None)  # type: ignore[arg-type]
+    return Training(Settings(), world, ArtifactStore(str(folder)), Nowhere())
 
 
 def records_of(of: list[LoggedCandidates]) -> list[Any]:
