@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.embedding_gate import MARGIN
-from models.image import DIMENSION
-from models.ranker_gate import MARGIN as RANKER_MARGIN
-from models.viewer_state import FoldConfig
+from models.evaluation.ranker_gate import MARGIN as RANKER_MARGIN
+from models.ig2vec.gate import MARGIN
+from models.inventory.image import DIMENSION
+from models.viewers.state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
 

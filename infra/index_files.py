@@ -37,8 +37,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.errors import FreshgridError
-from models.ann_main import AnnMain
-from models.id_arrays import pack_ids, unpack_ids
+from models.account_index.ann_main import AnnMain
+from models.arrays.packed_ids import pack_ids, unpack_ids
 
 # The stubs of FAISS do not know its flags.
 faiss: Any = _faiss

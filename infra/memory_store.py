@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from infra.config import Settings
 from infra.stores import ParkedRecord, Parking, Slice, Versioned
-from models.viewer_state import ViewerState, decode, encode
+from models.viewers.state import ViewerState, decode, encode
 
 
 class MemoryStore:

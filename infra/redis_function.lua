@@ -8,7 +8,7 @@ local SCHEMA = 2
 
 -- How many records there are, or nil where they cannot simply be put in front of a lane: the oldest
 -- of them is not newer than the lane's newest, an event of theirs is known, or the lane is full.
--- The lane stands in `value` at `from`. See models/lanes.py for what a record looks like.
+-- The lane stands in `value` at `from`. See models/viewers/action_log.py for what a record looks like.
 local function fits(records, value, from, bytes, size, most)
   local find, sub, byte = string.find, string.sub, string.byte
   local at, count, oldest = 1, 0, 1

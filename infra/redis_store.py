@@ -1,6 +1,6 @@
 """Viewer state in Redis or Valkey, alone or as a cluster.
 
-The fold of a viewer's state exists once, in :mod:`models.viewer_state`. Redis contributes what
+The fold of a viewer's state exists once, in :mod:`models.viewers.state`. Redis contributes what
 only it can, atomically: a Function puts new records on top of a viewer's lanes where no more than
 that is to be done, and another stores what the caller folded if nobody wrote in between. Offsets
 travel inside the state, so a state and the offsets it reflects can never disagree. Keys are
@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from infra.config import Settings
 from infra.redis_bulk import Command, MissingFunctionError, connect, exchange
 from infra.stores import ParkedRecord, Parking, Slice, Versioned
-from models.viewer_state import SLACK, ViewerState, decode, encode
+from models.viewers.state import SLACK, ViewerState, decode, encode
 
 __all__ = ["RedisStore", "connect", "grid_key", "viewer_key"]
 

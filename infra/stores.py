@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from models.viewer_state import FoldConfig, ViewerState
+from models.viewers.state import FoldConfig, ViewerState
 
 
 class Versioned(NamedTuple):
@@ -24,9 +24,9 @@ class Slice(NamedTuple):
 
     Attributes:
         places: where it stands in the log: for each topic and partition its key (3 bytes, see
-            :func:`models.viewer_state.place`), the first offset and the one after the last (6
+            :func:`models.viewers.state.place`), the first offset and the one after the last (6
             bytes each).
-        strong, views: records for the two lanes, newest first (:mod:`models.lanes`).
+        strong, views: records for the two lanes, newest first (:mod:`models.viewers.action_log`).
     """
 
     viewer_id: str
@@ -77,7 +77,7 @@ class Store(Protocol):
         its event unknown, and the lane not full. A store may decline any slice.
 
         Args:
-            log: whose offsets they are (:func:`models.viewer_state.log_key`).
+            log: whose offsets they are (:func:`models.viewers.state.log_key`).
 
         Returns:
             For each slice None when it was stored, else the state to fold it into and commit.

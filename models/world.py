@@ -13,16 +13,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.account_space import AccountSpace
-from models.catalog import Catalog
-from models.co_engagement import CoEngagement, CoEngagementConfig
-from models.columns import UNKNOWN, Rows, hash_id
+from models.account_index.space import AccountSpace
+from models.arrays.growing import UNKNOWN, Rows, hash_id
 from models.events import Account, Action, Media, MediaEvent
-from models.image import DIMENSION, ImageError, image_vector
-from models.image_space import ImageSpace
-from models.popularity import Popularity, PopularityConfig
-from models.rankers import PriorRankers, Rankers
-from models.value import Weights
+from models.inventory.catalog import Catalog
+from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
+from models.inventory.image import DIMENSION, ImageError, image_vector
+from models.inventory.image_space import ImageSpace
+from models.inventory.popularity import Popularity, PopularityConfig
+from models.rankers.protocol import PriorRankers, Rankers
+from models.rankers.value import Weights
 
 #: By action, whether it says that the viewer liked what was there.
 _POSITIVE: Final = np.zeros(len(Action), np.bool_)
@@ -158,7 +158,7 @@ class World:
         Vectors of a space that is not live wait beside it until :meth:`name_space`.
 
         Raises:
-            AccountIndexError: as :meth:`models.account_index.AccountIndex.upsert` does.
+            AccountIndexError: as :meth:`models.account_index.index.AccountIndex.upsert` does.
         """
         if not ids:
             return

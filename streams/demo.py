@@ -17,7 +17,7 @@ from streams.scenario import get_json, live_viewer, pick_viewers, replay_fixture
 from streams.stack import Stack, starting_stack
 
 if TYPE_CHECKING:
-    from models.grid import GridDocument
+    from models.explore.grid import GridDocument
 
 #: Without a terminal the replay tells its progress this many times.
 PLAIN_STEPS: Final = 4

@@ -6,9 +6,9 @@ is fitted anew. A fit takes each viewer's sessions together as one sentence: whe
 seldom, single sessions hold too few accounts to learn from
 (``docs/decisions/0005-first-fit-of-ig2vec.md``). Between fits the sessions that closed are learned
 incrementally every few seconds, in the company of what their viewers did before and of other
-viewers' histories (:mod:`models.histories`), and only vectors that changed are sent on. Both look
-back as far as a window in the stream's own time: a fit leaves out what is older, and an account
-that nothing was heard of since loses its vector.
+viewers' histories (:mod:`models.ig2vec.histories`), and only vectors that changed are sent on. Both
+look back as far as a window in the stream's own time: a fit leaves out what is older, and an
+account that nothing was heard of since loses its vector.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import msgspec
 
 from infra.artifacts import Artifact, ArtifactStore
 from infra.config import Settings
-from models.embedding_quality import AccountVectors
 from models.events import ACTION_NAMES
-from models.histories import Histories, Step
-from models.ig2vec import Ig2Vec, Ig2VecError
+from models.ig2vec.histories import Histories, Step
+from models.ig2vec.model import Ig2Vec, Ig2VecError
+from models.ig2vec.quality import AccountVectors
 from models.world import World
 from streams.ingest import Sender
 from streams.promotion import Promotion, Saved

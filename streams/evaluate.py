@@ -19,11 +19,11 @@ from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader
-from models.embedding_gate import MARGIN, GateError, QualityFigures, decide
-from models.embedding_quality import AccountVectors, QualityError, drift, measure
 from models.events import ACCOUNTS_TOPIC, Id, InvalidEventError, parse_account
-from models.ig2vec import Ig2Vec, Ig2VecError
-from models.topic_probe import ProbeConfig, ProbeError
+from models.ig2vec.gate import MARGIN, GateError, QualityFigures, decide
+from models.ig2vec.model import Ig2Vec, Ig2VecError
+from models.ig2vec.quality import AccountVectors, QualityError, drift, measure
+from models.ig2vec.topic_probe import ProbeConfig, ProbeError
 from streams.recording import Recording
 
 KIND: Final = "ig2vec"
@@ -63,7 +63,7 @@ _labels = msgspec.json.Decoder(_Labels)
 def measured(
     sets: Sequence[AccountVectors], topics: Mapping[str, str], config: ProbeConfig | None = None
 ) -> list[QualityFigures]:
-    """:func:`models.embedding_quality.measure`, with an error a person may see.
+    """:func:`models.ig2vec.quality.measure`, with an error a person may see.
 
     Raises:
         EvaluationError: the vectors or the labels do not allow it.

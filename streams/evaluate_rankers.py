@@ -16,13 +16,13 @@ from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.kafka import EXAMPLES_TOPIC, prepare_cluster
 from infra.log_reader import LogReader
-from models.example_builder import ExampleConfig
-from models.example_join import page_examples, read_pages
-from models.examples import Examples
-from models.impressions import ServedFeaturesError
-from models.ranker_bundle import RankerBundle
-from models.ranker_gate import measurable
-from models.ranker_quality import ranker_quality
+from models.evaluation.ranker_gate import measurable
+from models.evaluation.ranker_quality import ranker_quality
+from models.examples.examples import Examples
+from models.examples.from_events import ExampleConfig
+from models.examples.from_pages import page_examples, read_pages
+from models.explore.impressions import ServedFeaturesError
+from models.rankers.bundle import RankerBundle
 from streams.evaluate import EvaluationError, versions_to_measure
 from streams.recorded_examples import recorded_examples, stream_start
 from streams.versions import RANKERS

@@ -27,10 +27,10 @@ from infra.kafka import (
 )
 from infra.log_reader import LogReader
 from infra.metrics import LABELS_LATE, PAGES_LABELLED, SCORE_DRIFT
+from models.evaluation.score_drift import ScoreDrift
 from models.events import MEDIA_EVENT_TOPICS, InvalidEventError, MediaEvent, action_of, parse_event
-from models.example_join import ExampleJoin, JoinConfig, LabelledPage, read_pages
-from models.impressions import Impression
-from models.score_drift import ScoreDrift
+from models.examples.from_pages import ExampleJoin, JoinConfig, LabelledPage, read_pages
+from models.explore.impressions import Impression
 from streams.clock import now_ms
 from streams.ingest import Sender
 

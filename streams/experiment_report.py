@@ -18,8 +18,8 @@ from infra.config import Settings
 from infra.experiment_store import ExperimentError
 from infra.kafka import IMPRESSIONS_TOPIC, prepare_cluster
 from infra.log_reader import LogReader, Start
+from models.evaluation.experiment_metrics import difference, rate
 from models.events import Action, InvalidEventError, MediaEvent, parse_event
-from models.experiment_metrics import difference, rate
 from streams.weights import experiment_store, stored
 
 DEFAULT_DAYS: Final = 7

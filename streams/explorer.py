@@ -17,17 +17,17 @@ import numpy as np
 
 from infra.config import Settings
 from infra.stores import Store
-from models.columns import Rows
-from models.diversity import DiversityConfig
-from models.experiment import Treatment
-from models.explanation import explain, explain_grid
-from models.exploration import ExplorationConfig
-from models.explore import ExploreConfig, Found, find, funnel
-from models.funnel_audit import Uncut, rank_uncut
-from models.grid import from_json, to_json
-from models.impressions import StoredGrid, stored_grid
-from models.viewer_context import ViewerContext
-from models.viewer_state import ViewerState
+from models.arrays.growing import Rows
+from models.explore.audit import Uncut, rank_uncut
+from models.explore.diversity import DiversityConfig
+from models.explore.experiment import Treatment
+from models.explore.explanation import explain, explain_grid
+from models.explore.exploration import ExplorationConfig
+from models.explore.grid import from_json, to_json
+from models.explore.impressions import StoredGrid, stored_grid
+from models.explore.pipeline import ExploreConfig, Found, find, funnel
+from models.viewers.context import ViewerContext
+from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
 from streams.live_queries import LiveQueries

@@ -21,7 +21,7 @@ from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import Message, prepare_cluster
 from models.events import MEDIA_TOPIC, InvalidEventError, parse_media
-from models.image import ImageEmbedder, ImageError
+from models.inventory.image import ImageEmbedder, ImageError
 
 BATCH: Final = 16
 #: Digits of a number in JSON; float32 has about seven, and cosines do not need more than four.

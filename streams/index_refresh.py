@@ -7,10 +7,10 @@ import logging
 from typing import Final
 
 from infra.index_files import IndexFileError, IndexFolder
-from models.account_index import AccountIndex
-from models.account_space import AccountSpace
-from models.ann_main import AnnMain
-from models.index_view import Main
+from models.account_index.ann_main import AnnMain
+from models.account_index.index import AccountIndex
+from models.account_index.space import AccountSpace
+from models.account_index.view import Main
 from models.world import World
 
 #: How often the size of the delta is looked at.

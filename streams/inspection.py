@@ -14,9 +14,9 @@ from infra.log_reader import LogReader
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store
 from models.events import ACCOUNTS_TOPIC, ACTION_NAMES, Action, Relation
-from models.interactions import Counter
-from models.lanes import Entry
-from models.viewer_state import (
+from models.viewers.action_log import Entry
+from models.viewers.decayed_counter import Counter
+from models.viewers.state import (
     counters,
     related_authors,
     sessions,

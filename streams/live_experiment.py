@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.experiment_store import EXPERIMENT_KEY, ExperimentStore
 from infra.metrics import EXPERIMENTS_REFUSED
-from models.experiment import Experiment, InvalidExperimentError, Treatment, parse
-from models.ranker_bundle import RankerBundle
-from models.rankers import Rankers
+from models.explore.experiment import Experiment, InvalidExperimentError, Treatment, parse
+from models.rankers.bundle import RankerBundle
+from models.rankers.protocol import Rankers
 from streams.live_queries import LiveQueries
 from streams.versions import RANKERS
 

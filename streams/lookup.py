@@ -13,8 +13,8 @@ import msgspec
 from infra.config import Settings
 from infra.kafka import Follower
 from infra.stores import Store
-from models.grid import GridDocument, from_json
-from models.impressions import Impression, StoredGrid
+from models.explore.grid import GridDocument, from_json
+from models.explore.impressions import Impression, StoredGrid
 from models.world import World
 from streams.clock import now_ms
 from streams.explorer import MAX_PAGES, Cursor, Explorer

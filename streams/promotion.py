@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from infra.artifacts import Artifact, ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import VERSIONS
-from models.account_vectors import saved_account_vectors
-from models.embedding_gate import Decision, decide
-from models.embedding_quality import AccountVectors, QualityError, measure
-from models.topic_probe import ProbeError
+from models.ig2vec.gate import Decision, decide
+from models.ig2vec.quality import AccountVectors, QualityError, measure
+from models.ig2vec.saved_vectors import saved_account_vectors
+from models.ig2vec.topic_probe import ProbeError
 from models.world import World
 from streams.clock import now_ms
 from streams.ingest import Sender

@@ -14,8 +14,8 @@ import numpy as np
 
 from infra.config import Settings
 from infra.metrics import EXAMPLES_LEARNED
-from models.examples import CandidateSets, Examples
-from models.ranker_bundle import RankerBundle
+from models.examples.examples import CandidateSets, Examples
+from models.rankers.bundle import RankerBundle
 
 if TYPE_CHECKING:
     from models.training.online import OnlineFinal

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from infra.metrics import GRIDS, GRIDS_WAITING
 from infra.stores import Store
-from models.viewer_state import ViewerState
+from models.viewers.state import ViewerState
 from streams.clock import now_ms
 from streams.slices import Touched
 

@@ -25,10 +25,10 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.example_builder import ExampleBuilder, ExampleConfig, Observed
-from models.examples import Examples
+from models.examples.examples import Examples
+from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.feature_schema import FEATURE_VERSION, FeatureMatrix
-from models.ig2vec import Ig2Vec
+from models.ig2vec.model import Ig2Vec
 from models.world import World
 from streams.clock import now_ms
 from streams.recording import DAY_MS, RecordingError, read_recording

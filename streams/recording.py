@@ -33,7 +33,7 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.histories import Histories, Step
+from models.ig2vec.histories import Histories, Step
 from streams.clock import now_ms
 from streams.replay import read_fixture
 

@@ -23,7 +23,7 @@ from infra.kafka import DEAD_LETTERS_TOPIC, Ends, Message
 from infra.memory_store import MemoryStore
 from infra.stores import Store
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
-from models.viewer_state import combine, digest
+from models.viewers.state import combine, digest
 from streams.clock import now_ms
 from streams.ingest import Ingest
 

@@ -16,9 +16,9 @@ from typing import Final
 import msgspec
 
 from infra.metrics import CANDIDATE_SETS, FUNNEL_BEST, FUNNEL_LOST
-from models.candidate_log import logged_candidates
-from models.funnel_audit import Uncut, survival
-from models.viewer_state import ViewerState
+from models.examples.candidate_log import logged_candidates
+from models.explore.audit import Uncut, survival
+from models.viewers.state import ViewerState
 
 #: A larger record is not logged. Kafka takes 1 MiB with its frame, unless it is told otherwise.
 MAX_BYTES: Final = 1_000_000

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from redis.asyncio import Redis
 
-    from models.grid import GridDocument
+    from models.explore.grid import GridDocument
     from streams.replay import ReplayReport
 
 FIXTURE: Final = Path(__file__).parents[1] / "tests" / "fixtures" / "kuairand.jsonl.gz"
@@ -144,7 +144,7 @@ class LiveViewer:
 
     async def grid_reflecting(self, viewer_id: str, ts: int) -> GridDocument:
         """Poll Redis for the viewer's grid until it reflects events up to `ts`."""
-        from models.grid import from_json
+        from models.explore.grid import from_json
 
         key = f"grid:{{{viewer_id}}}"
         deadline = time.monotonic() + GRID_TIMEOUT_S

@@ -26,8 +26,8 @@ from infra.redis_bulk import Command
 from infra.redis_store import RedisStore
 from infra.stores import Versioned
 from models.events import ACTION_NAMES
-from models.lanes import Entry
-from models.viewer_state import sessions
+from models.viewers.action_log import Entry
+from models.viewers.state import sessions
 from streams.ingest import Sender
 from streams.slices import Touched
 

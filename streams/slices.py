@@ -6,10 +6,11 @@ import msgspec
 
 from infra.stores import Slice
 from models.events import FollowEvent, MediaEvent, action_of
-from models.lanes import KEY, pack
+from models.viewers.action_log import KEY, pack
 
-#: An event ready to be folded: its place and offset, a packed action (:mod:`models.lanes`) or a
-#: follow, and whether it belongs to the lane of views. A plain tuple: there is one for each event.
+#: An event ready to be folded: its place and offset, a packed action
+#: (:mod:`models.viewers.action_log`) or a follow, and whether it belongs to the lane of views. A
+#: plain tuple: there is one for each event.
 Item = tuple[bytes, int, bytes | FollowEvent, bool]
 
 

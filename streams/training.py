@@ -22,21 +22,21 @@ import numpy as np
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import CANDIDATE_SETS, VERSIONS
-from models.candidate_log import CandidateLog
-from models.distillation_sets import candidate_sets
-from models.events import FOLLOW_TOPIC, FollowEvent, InvalidEventError, parse_event
-from models.example_builder import ExampleBuilder, ExampleConfig, Observed
-from models.example_join import page_examples, read_pages
-from models.examples import LABELS, CandidateSets, Examples
-from models.impressions import ServedFeaturesError
-from models.ranker_bundle import RankerBundle
-from models.ranker_gate import (
+from models.evaluation.ranker_gate import (
     RankerDecision,
     decide_rankers,
     measurable,
     ranker_figures,
 )
-from models.viewer_state import ViewerState
+from models.events import FOLLOW_TOPIC, FollowEvent, InvalidEventError, parse_event
+from models.examples.candidate_log import CandidateLog
+from models.examples.candidate_sets import candidate_sets
+from models.examples.examples import LABELS, CandidateSets, Examples
+from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
+from models.examples.from_pages import page_examples, read_pages
+from models.explore.impressions import ServedFeaturesError
+from models.rankers.bundle import RankerBundle
+from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
 from streams.ingest import Sender

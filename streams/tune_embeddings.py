@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from models.embedding_quality import AccountVectors, split_topics
-from models.ig2vec import Ig2Vec, Ig2VecError
-from models.ig2vec_config import Ig2VecConfig
-from models.topic_probe import ProbeConfig
+from models.ig2vec.config import Ig2VecConfig
+from models.ig2vec.model import Ig2Vec, Ig2VecError
+from models.ig2vec.quality import AccountVectors, split_topics
+from models.ig2vec.topic_probe import ProbeConfig
 from streams.evaluate import EvaluationError, measured
 from streams.recording import Recording
 

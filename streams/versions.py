@@ -19,8 +19,8 @@ from infra.config import Settings
 from infra.kafka import VERSIONS_TOPIC, ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import VERSIONS
-from models.embedding_gate import Decision
-from models.ranker_gate import RankerDecision
+from models.evaluation.ranker_gate import RankerDecision
+from models.ig2vec.gate import Decision
 from streams.ingest import Sender
 
 IG2VEC: Final = "ig2vec"

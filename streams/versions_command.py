@@ -18,8 +18,8 @@ from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import prepare_cluster
-from models.account_vectors import saved_account_vectors
-from models.ranker_bundle import RankerBundle
+from models.ig2vec.saved_vectors import saved_account_vectors
+from models.rankers.bundle import RankerBundle
 from streams.clock import now_ms
 from streams.promotion import go_live, new_space
 from streams.versions import (

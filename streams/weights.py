@@ -14,8 +14,8 @@ from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.experiment_store import EXPERIMENT_KEY, Change, ExperimentError, ExperimentStore
 from infra.redis_bulk import connect
-from models.experiment import Experiment, InvalidExperimentError, parse
-from models.value import InvalidWeightsError, Weights
+from models.explore.experiment import Experiment, InvalidExperimentError, parse
+from models.rankers.value import InvalidWeightsError, Weights
 from streams.clock import now_ms
 from streams.live_experiment import LiveExperiment, treatments_of
 from streams.live_queries import LiveQueries

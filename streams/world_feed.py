@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Message
 from infra.metrics import IMAGES_REFUSED
-from models.account_index import AccountIndexError
+from models.account_index.index import AccountIndexError
 from models.events import (
     ACCOUNTS_TOPIC,
     MEDIA_EVENT_TOPICS,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.co_engagement import CoEngagementConfig
 from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
-from models.viewer_context import ViewerContext
-from models.viewer_state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
+from models.inventory.co_engagement import CoEngagementConfig
+from models.viewers.context import ViewerContext
+from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World, WorldConfig
 
 NOW = 1_700_000_000_000

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
-from models.candidate_log import LoggedCandidates
 from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
-from models.example_join import LabelledPage
-from models.grid import GridDocument
-from models.impressions import Impression
+from models.examples.candidate_log import LoggedCandidates
+from models.examples.from_pages import LabelledPage
+from models.explore.grid import GridDocument
+from models.explore.impressions import Impression
 from streams.dead_letters import Redriven
 from streams.letters import DeadLetter
 from streams.lookup import Page

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from models.columns import Rows
+from models.arrays.growing import Rows
 from models.igql.members import Members
 from models.igql.registry import SetType
 from models.igql.sets import ColumnSet, Mask
-from models.viewer_context import ViewerContext
+from models.viewers.context import ViewerContext
 from models.world import World
 
 

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates import Candidates
-from models.columns import Rows
+from models.arrays.growing import Rows
+from models.features.candidates import Candidates
 from models.igql.blending import blend
 from models.igql.breaker import Breaker
 from models.igql.execution import Execution, Scratch
@@ -26,7 +26,7 @@ from models.igql.planner import Mix, Node, Plan, Sieve, Step, Viewers
 from models.igql.predicates import candidates
 from models.igql.registry import Arguments
 from models.igql.sets import ColumnSet
-from models.viewer_context import ViewerContext
+from models.viewers.context import ViewerContext
 from models.world import World
 
 _NOTHING: Final = np.empty(0, np.int32)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import Rows
+from models.arrays.growing import Rows
 from models.igql.execution import Execution
 from models.igql.planner import Filter, Step
 from models.igql.registry import Arguments

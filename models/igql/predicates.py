@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.candidates import Candidates
-from models.columns import hash_id
+from models.arrays.growing import hash_id
 from models.feature_schema import DENSE_INDEX
-from models.features import assemble
+from models.features.assembly import assemble
+from models.features.candidates import Candidates
 from models.igql.execution import Execution
 from models.igql.registry import SetType
 from models.igql.sets import ColumnSet, Mask

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import UNKNOWN, Rows
+from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.packed_sort import Sorted, falling
 from models.igql.registry import SetType
-from models.sorting import Sorted, falling
 
 Mask = NDArray[np.bool_]
 Positions = NDArray[np.integer]

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from models.columns import Rows
+from models.arrays.growing import Rows
 from models.igql.checker import load
 from models.igql.environment import Environment
 from models.igql.executor import Executed, Executor
@@ -21,7 +21,7 @@ from models.igql.library import operators
 from models.igql.library.ordering import MODELS
 from models.igql.planner import Plan, plan
 from models.igql.registry import Registry
-from models.viewer_context import ViewerContext
+from models.viewers.context import ViewerContext
 from models.world import World
 
 #: Name of the query that runs where nobody says otherwise.

@@ -1,4 +1,4 @@
-"""The torch twin of :mod:`models.ensemble`: members that learn apart, each on a view of its own.
+"""The torch twin of :mod:`models.rankers.ensemble`: members learn apart, each on its own view.
 
 Every member sees the rows with other inputs left out (dropout, Srivastava et al. 2014). What few
 inputs tell is so not learnt by heart, and the members come to rely on different ones, which is
@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.ensemble import Ensemble
+from models.rankers.ensemble import Ensemble
 
 
 class EnsembleNetwork(nn.Module):

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.examples import LABELS, Examples
+from models.examples.examples import LABELS, Examples
 from models.feature_schema import ID_BUCKETS, SHORT_TERM
-from models.final_pass import AUTHOR, HEADS, IDS, FinalPass, inputs
-from models.networks import Embeddings, Float, Standardizer
+from models.rankers.final_pass import AUTHOR, HEADS, IDS, FinalPass, inputs
+from models.rankers.networks import Embeddings, Float, Standardizer
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.ensemble import EnsembleNetwork
 from models.training.loop import TrainingDataError, fit, usable_device
@@ -58,10 +58,10 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinalNetwork(nn.Module):
-    """The torch twin of :class:`models.final_pass.FinalPass`.
+    """The torch twin of :class:`models.rankers.final_pass.FinalPass`.
 
     Args:
-        ensemble: of :func:`models.final_pass.inputs` inputs, one output a label.
+        ensemble: of :func:`models.rankers.final_pass.inputs` inputs, one output a label.
         sizes_s: rows of each id's part of the table.
         config: its width of learnt vectors and its places on a page.
     """

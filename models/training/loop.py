@@ -20,7 +20,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from models.networks import Mlp
+from models.rankers.networks import Mlp
 from models.training.rows import RowAdam
 
 _BETAS: Final = (0.9, 0.999)

@@ -16,11 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.examples import CandidateSets, Examples
-from models.feature_schema import DENSE_INDEX, DENSE_NAMES
-from models.final_pass import HEADS, FinalPass
-from models.first_pass import FirstPass
-from models.metrics import (
+from models.evaluation.metrics import (
     auc,
     calibration_error,
     calibration_ratio,
@@ -30,14 +26,18 @@ from models.metrics import (
     rank_in_group,
     survivors,
 )
-from models.networks import DensePass, Float, Standardizer
-from models.ranker_bundle import RankerBundle
+from models.examples.examples import CandidateSets, Examples
+from models.feature_schema import DENSE_INDEX, DENSE_NAMES
+from models.rankers.bundle import RankerBundle
+from models.rankers.final_pass import HEADS, FinalPass
+from models.rankers.first_pass import FirstPass
+from models.rankers.networks import DensePass, Float, Standardizer
+from models.rankers.value import Weights, value
 from models.training.calibration import logistic
 from models.training.distillation import FIRST, DistillationConfig, distil
 from models.training.final import FinalConfig, train_final
 from models.training.loop import TrainingDataError, reproducible
 from models.training.second import SECOND, train_second
-from models.value import Weights, value
 
 #: Dense columns of the two baselines every ranker has to beat.
 POPULARITY: Final = tuple(name for name in DENSE_NAMES if name.startswith(("media_", "author_")))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from models.examples import CandidateSets
-from models.networks import Float
-from models.second_pass import SecondPass
+from models.examples.examples import CandidateSets
+from models.rankers.networks import Float
+from models.rankers.second_pass import SecondPass
 from models.training.distillation import DistillationConfig, distil
 
 SECOND: Final = DistillationConfig(hidden=(48, 24))

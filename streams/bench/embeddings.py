@@ -18,11 +18,11 @@ import numpy as np
 from gensim.models import Word2Vec
 
 from infra.config import Settings
-from models.embedding_gate import QualityFigures
-from models.embedding_quality import AccountVectors, split_topics
-from models.histories import Histories
-from models.ig2vec import Ig2Vec
-from models.ig2vec_config import Ig2VecConfig
+from models.ig2vec.config import Ig2VecConfig
+from models.ig2vec.gate import QualityFigures
+from models.ig2vec.histories import Histories
+from models.ig2vec.model import Ig2Vec
+from models.ig2vec.quality import AccountVectors, split_topics
 from streams.bench.progress import say
 from streams.evaluate import measured
 from streams.recording import DAY_MS, Recording, read_recording

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.distillation_sets import candidate_sets
+from models.evaluation.metrics import rank_in_group
 from models.events import (
     ACCOUNTS_TOPIC,
     FOLLOW_TOPIC,
@@ -28,14 +28,14 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.example_builder import ExampleBuilder, Observed
-from models.examples import CandidateSets
-from models.ig2vec import Ig2Vec
-from models.impressions import pack_features
-from models.metrics import rank_in_group
-from models.networks import Float
+from models.examples.candidate_sets import candidate_sets
+from models.examples.examples import CandidateSets
+from models.examples.from_events import ExampleBuilder, Observed
+from models.explore.impressions import pack_features
+from models.ig2vec.model import Ig2Vec
+from models.rankers.networks import Float
 from models.training.rankers import TrainingConfig, split_sets, train_rankers, value_of
-from models.viewer_state import ViewerState
+from models.viewers.state import ViewerState
 from models.world import World
 from streams.bench.progress import say
 from streams.clock import now_ms

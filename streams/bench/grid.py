@@ -20,21 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.ensemble import Ensemble
-from models.examples import LABELS
-from models.explore import ExploreConfig, find, funnel
+from models.examples.examples import LABELS
+from models.explore.grid import to_json
+from models.explore.impressions import stored_grid
+from models.explore.pipeline import ExploreConfig, find, funnel
 from models.feature_schema import DENSE_NAMES, ID_BUCKETS, MINIMAL, FeatureMatrix
-from models.final_pass import FinalPass, inputs
-from models.first_pass import FirstPass
-from models.grid import to_json
-from models.impressions import stored_grid
-from models.networks import Embeddings, Mlp, Standardizer
 from models.queries import CandidateQuery
-from models.ranker_bundle import RankerBundle
-from models.rankers import Pass
-from models.second_pass import SecondPass
-from models.viewer_context import ViewerContext
-from models.viewer_state import ViewerState
+from models.rankers.bundle import RankerBundle
+from models.rankers.ensemble import Ensemble
+from models.rankers.final_pass import FinalPass, inputs
+from models.rankers.first_pass import FirstPass
+from models.rankers.networks import Embeddings, Mlp, Standardizer
+from models.rankers.protocol import Pass
+from models.rankers.second_pass import SecondPass
+from models.viewers.context import ViewerContext
+from models.viewers.state import ViewerState
 from models.world import World
 from streams.bench.igql_world import NOW_MS, ClusteredWorld
 from streams.garbage import tune_garbage_collection

@@ -12,7 +12,7 @@ from infra.batch_sender import send_in_batches
 from infra.config import Settings
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
-from models.viewer_state import ViewerState
+from models.viewers.state import ViewerState
 from streams.bench.population import FIRST_NUMBER, Population
 from streams.bench.progress import say
 from streams.bench.servers import BenchServers, bench_servers, redis_version

@@ -19,7 +19,7 @@ import numpy as np
 from infra.config import Settings
 from models.igql.checker import load
 from models.queries import CandidateQuery, environment, explore_text
-from models.viewer_context import ViewerContext
+from models.viewers.context import ViewerContext
 from streams.bench.igql_reference import ReferenceWorld
 from streams.bench.igql_reference import run as run_reference
 from streams.bench.igql_world import NOW_MS, ClusteredWorld

@@ -16,11 +16,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.columns import UNKNOWN
+from models.arrays.growing import UNKNOWN
 from models.events import Action
 from models.igql.checked import CheckedBlend, CheckedCall, CheckedChain, CheckedQuery
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate
-from models.viewer_context import ViewerContext
+from models.viewers.context import ViewerContext
 from models.world import World
 
 _COMPARE: Final = {

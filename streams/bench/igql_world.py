@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.events import Action, Integrity, Media, MediaEvent
-from models.viewer_context import ViewerContext
-from models.viewer_state import FoldConfig, ViewerState, fold_media_event
+from models.viewers.context import ViewerContext
+from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
 
 NOW_MS: Final = 1_700_000_000_000

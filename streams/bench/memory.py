@@ -13,8 +13,8 @@ from infra.config import Settings
 from infra.kafka import EMBEDDINGS_TOPIC
 from infra.redis_store import RedisStore, connect, grid_key, viewer_key
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_EVENT_TOPICS, MEDIA_TOPIC
-from models.grid import from_json
-from models.viewer_state import ViewerState
+from models.explore.grid import from_json
+from models.viewers.state import ViewerState
 from models.world import World
 from streams.bench.population import Population, viewer_name
 from streams.bench.progress import say

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.account_index import AccountIndex
-from models.neighbour_cache import NeighbourCache
+from models.account_index.index import AccountIndex
+from models.account_index.neighbour_cache import NeighbourCache
 from streams.bench.progress import say
 
 Vectors = NDArray[np.float32]

@@ -18,7 +18,7 @@ from infra.config import Settings
 from infra.memory_store import MemoryStore
 from infra.stores import Store, Versioned
 from models.events import EVENT_TOPICS
-from models.viewer_state import ViewerState, log_key
+from models.viewers.state import ViewerState, log_key
 from streams.bench.population import viewer_name
 from streams.bench.servers import PARTITIONS
 from streams.clock import now_ms

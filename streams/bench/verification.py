@@ -12,7 +12,7 @@ from infra.kafka import Message
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store
-from models.viewer_state import combine, digest
+from models.viewers.state import combine, digest
 from streams.clock import now_ms
 from streams.ingest import Ingest
 from streams.replay import Line, Loopback

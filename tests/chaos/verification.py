@@ -25,7 +25,7 @@ from infra.log_reader import LogReader
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC, Relation
-from models.viewer_state import ViewerState, counters, related_authors
+from models.viewers.state import ViewerState, counters, related_authors
 from streams.clock import now_ms
 from streams.log_fold import fold_log
 from streams.replay import state_hash

@@ -22,8 +22,8 @@ from infra.experiment_store import (
 )
 from infra.metrics import EXPERIMENTS_REFUSED
 from infra.redis_bulk import connect
-from models.experiment import Arm, Experiment
-from models.value import Weights
+from models.explore.experiment import Arm, Experiment
+from models.rankers.value import Weights
 from streams import live_experiment
 from streams.live_experiment import LiveExperiment
 from streams.live_queries import LiveQueries

@@ -17,8 +17,8 @@ from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import Slice
 from models.events import EVENT_TOPICS, FOLLOW_TOPIC, VIEW_TOPIC, Action
-from models.lanes import pack
-from models.viewer_state import SLACK, log_key, place
+from models.viewers.action_log import pack
+from models.viewers.state import SLACK, log_key, place
 from streams.ingest import Ingest, Part
 from streams.replay import Line, Loopback, state_hash
 

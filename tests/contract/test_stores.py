@@ -13,7 +13,7 @@ from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import ParkedRecord, Store, Versioned
 from models.events import Action, MediaEvent
-from models.viewer_state import FoldConfig, counters, digest, fold_media_event
+from models.viewers.state import FoldConfig, counters, digest, fold_media_event
 
 TS = 1_700_000_000_000
 

@@ -25,8 +25,8 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis, kafka_cluster_id
 from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.redis_store import RedisStore, connect
-from models.interactions import Counter
-from models.viewer_state import ViewerState, counters
+from models.viewers.decayed_counter import Counter
+from models.viewers.state import ViewerState, counters
 from streams import scenario
 from streams.clock import now_ms
 from streams.inspection import inspect_stored_viewer

@@ -13,7 +13,7 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.errors import SettingsError
 from infra.kafka import prepare_cluster
-from models.ig2vec_config import Ig2VecConfig
+from models.ig2vec.config import Ig2VecConfig
 from streams.bench import BENCHES, embeddings, growth, ingest, memory, retrieval, run_bench
 from streams.bench.background import send_steadily
 from streams.bench.population import TOPICS

@@ -11,8 +11,8 @@ import pytest
 from infra.artifacts import ArtifactStore
 from infra.kafka import CANDIDATES_TOPIC, Follower
 from infra.metrics import CANDIDATE_SETS
-from models.candidate_log import LoggedCandidates
-from models.impressions import unpack_features
+from models.examples.candidate_log import LoggedCandidates
+from models.explore.impressions import unpack_features
 from models.world import World
 from streams.training import DISTILLATION_VIEWERS, ENOUGH_LOGGED, Training
 from streams.versions import RANKERS

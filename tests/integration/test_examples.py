@@ -25,8 +25,8 @@ from infra.kafka import (
 from infra.log_reader import LogReader
 from infra.metrics import LABELS_LATE
 from models.events import Action, MediaEvent
-from models.example_join import read_pages
-from models.impressions import Impression, unpack_features
+from models.examples.from_pages import read_pages
+from models.explore.impressions import Impression, unpack_features
 from streams.clock import now_ms
 from streams.examples import ExampleStream
 from streams.versions import RANKERS

@@ -19,9 +19,9 @@ import pytest
 
 from infra.kafka import EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, SESSIONS_TOPIC
 from infra.supervisor import free_port
-from models.experiment import parse
-from models.ig2vec import Ig2VecConfig
-from models.value import Weights, value
+from models.explore.experiment import parse
+from models.ig2vec.model import Ig2VecConfig
+from models.rankers.value import Weights, value
 from streams.explorer import MAX_PAGES, Cursor
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"

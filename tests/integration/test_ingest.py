@@ -13,7 +13,7 @@ import redis
 
 from infra.redis_store import viewer_key
 from models.events import Action
-from models.viewer_state import suppressed_media
+from models.viewers.state import suppressed_media
 from streams.replay import replay_to_kafka
 from streams.replay_command import replay_files, stored_hash
 from tests.integration.conftest import Pipeline

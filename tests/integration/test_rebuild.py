@@ -24,7 +24,7 @@ from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC, WORKER_GROUP, prepare_clu
 from infra.redis_store import RedisStore, connect
 from infra.supervisor import free_port
 from models.events import EVENT_TOPICS, Action
-from models.viewer_state import ViewerState
+from models.viewers.state import ViewerState
 from streams.replay import replay_to_kafka, state_hash
 from streams.replay_command import stored_hash
 from tests.integration.commands import freshgrid, refusal, report_of

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.account_index import AccountIndex
-from models.ann_main import AnnMain, MainConfig
-from models.index_view import Main
+from models.account_index.ann_main import AnnMain, MainConfig
+from models.account_index.index import AccountIndex
+from models.account_index.view import Main
 
 DIMENSION = 3
 NAMES = tuple("abcdefghij")

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import catalog as catalog_module
-from models.catalog import Catalog
-from models.columns import TopRows
+from models.arrays.growing import TopRows
 from models.events import Account, Media
-from models.popularity import ACTIONS, Popularity, PopularityConfig
+from models.inventory import catalog as catalog_module
+from models.inventory.catalog import Catalog
+from models.inventory.popularity import ACTIONS, Popularity, PopularityConfig
 
 media_ids = st.sampled_from([f"m{i}" for i in range(12)])
 author_ids = st.sampled_from([f"a{i}" for i in range(4)])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.diversity import DiversityConfig, diversify
+from models.explore.diversity import DiversityConfig, diversify
 
 
 class Case(NamedTuple):

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.events import Action, Media, MediaEvent
-from models.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
-from models.explore import ExploreConfig, explore
-from models.viewer_context import ViewerContext
-from models.viewer_state import ViewerState
+from models.explore.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
+from models.explore.pipeline import ExploreConfig, explore
+from models.viewers.context import ViewerContext
+from models.viewers.state import ViewerState
 from models.world import World
 
 NOW = 1_700_000_000_000

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.candidates import Candidates
 from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
-from models.experiment import Treatment
-from models.explanation import explain, explain_grid
-from models.exploration import ExplorationConfig
-from models.explore import ExploreConfig, explore, find, funnel
+from models.explore.experiment import Treatment
+from models.explore.explanation import explain, explain_grid
+from models.explore.exploration import ExplorationConfig
+from models.explore.grid import from_json, to_json
+from models.explore.pipeline import ExploreConfig, explore, find, funnel
+from models.explore.stage import cut, finite, top
 from models.feature_schema import ID_NAMES, LONG_TERM
-from models.features import (
+from models.features.assembly import (
     DENSE_NAMES,
     SPARSE_BUCKETS,
     SPARSE_NAMES,
@@ -24,12 +25,11 @@ from models.features import (
     FeatureMatrix,
     assemble,
 )
-from models.grid import from_json, to_json
-from models.passes import cut, finite, top
+from models.features.candidates import Candidates
+from models.features.viewers import SEE_FEWERS
 from models.queries import CandidateQuery, explore_text, planned
-from models.viewer_batch import SEE_FEWERS
-from models.viewer_context import ViewerContext
-from models.viewer_state import (
+from models.viewers.context import ViewerContext
+from models.viewers.state import (
     FoldConfig,
     ViewerState,
     fold_follow_event,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import ids as ids_module
-from models.columns import UNKNOWN
-from models.ids import Hashes, Ids
+from models.arrays import id_table as ids_module
+from models.arrays.growing import UNKNOWN
+from models.arrays.id_table import Hashes, Ids
 
 names = st.integers(0, 400).map(str) | st.text("aü", max_size=2)
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.events import Action, MediaEvent
-from models.lane_reading import read_actions
-from models.viewer_state import SLACK, FoldConfig, ViewerState, fold_media_event, history
+from models.viewers.action_columns import read_actions
+from models.viewers.state import SLACK, FoldConfig, ViewerState, fold_media_event, history
 
 CONFIG = FoldConfig(max_strong=8, max_views=6)
 

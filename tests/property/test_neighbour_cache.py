@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.account_index import AccountIndex
-from models.ann_main import MainConfig
-from models.change_log import KEPT
-from models.neighbour_cache import NeighbourCache
+from models.account_index.ann_main import MainConfig
+from models.account_index.change_log import KEPT
+from models.account_index.index import AccountIndex
+from models.account_index.neighbour_cache import NeighbourCache
 
 DIMENSION = 3
 NAMES = tuple("abcdefghijkl")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.pairs import matches, pairs, pairs_of
-from models.viewer_batch import stepped
+from models.arrays.viewer_pairs import matches, pairs, pairs_of
+from models.features.viewers import stepped
 
 
 @given(seed=st.integers(0, 2**32), wanted=st.sampled_from([0, 1, 40, 1024, 1025, 3000]))

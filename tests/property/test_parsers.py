@@ -18,7 +18,7 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.viewer_state import (
+from models.viewers.state import (
     FoldConfig,
     ViewerState,
     decode,

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.arrays.packed_sort import Sorted, falling
 from models.igql.sets import best_of_each, first_of_each, first_of_runs, places
-from models.sorting import Sorted, falling
 
 small = st.integers(0, 3)
 #: Two of these and a position are more than 63 bits.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.events import Action, FollowEvent, MediaEvent, Relation
-from models.viewer_state import (
+from models.viewers.state import (
     SLACK,
     FoldConfig,
     StateError,

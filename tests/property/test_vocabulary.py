@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ig2vec_config import Ig2VecConfig
-from models.vocabulary import FrequentAccounts, Vocabulary, VocabularyError, with_room
+from models.ig2vec.config import Ig2VecConfig
+from models.ig2vec.vocabulary import FrequentAccounts, Vocabulary, VocabularyError, with_room
 
 DAY = 24 * 3600 * 1000
 accounts = st.sampled_from("abcdefghijkl")

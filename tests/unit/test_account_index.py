@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.account_index import (
+from models.account_index.ann_main import AnnMain, MainConfig
+from models.account_index.index import (
     AccountIndex,
     AccountIndexError,
     ForeignMainError,
     RejectedVectorsError,
     VectorShapeError,
 )
-from models.ann_main import AnnMain, MainConfig
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.averaging import AveragedVectors
+from models.ig2vec.averaging import AveragedVectors
 
 
 def column(*values: float) -> np.ndarray:

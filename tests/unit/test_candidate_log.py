@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.candidate_log import CandidateLog, LoggedCandidates, logged_candidates
-from models.explore import ExploreConfig, find
+from models.examples.candidate_log import CandidateLog, LoggedCandidates, logged_candidates
+from models.explore.audit import Uncut, rank_uncut
+from models.explore.impressions import pack_features, unpack_features
+from models.explore.pipeline import ExploreConfig, find
 from models.feature_schema import FEATURE_VERSION, FeatureMatrix
-from models.features import assemble
-from models.funnel_audit import Uncut, rank_uncut
-from models.impressions import pack_features, unpack_features
+from models.features.assembly import assemble
 from models.queries import explore_plan
-from models.rankers import Pass, PriorRankers
-from models.viewer_context import ViewerContext
+from models.rankers.protocol import Pass, PriorRankers
+from models.viewers.context import ViewerContext
 from models.world import World
 from tests.unit.test_impressions import MINUTE, T0, broken, matrix, replayed
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.change_log import KEPT, ChangeLog
+from models.account_index.change_log import KEPT, ChangeLog
 
 
 @settings(deadline=None)

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.co_engagement import CoEngagement, CoEngagementConfig
 from models.events import Action, Media, MediaEvent
+from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.world import World
 
 NOW = 1_700_000_000_000

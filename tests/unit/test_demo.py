@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from infra.embedded import embedded_redis
-from models.grid import GridDocument, GridItem, Probabilities, Stages, to_json
+from models.explore.grid import GridDocument, GridItem, Probabilities, Stages, to_json
 from streams import scenario
 from streams.demo import Narrator, moves
 from streams.scenario import MANY_LIKES, LiveViewer, ScenarioError, pick_viewers

@@ -13,7 +13,6 @@ from infra import metrics, redis_store
 from infra.config import Settings
 from infra.experiment_store import EXPERIMENT_KEY, HISTORY_KEY
 from infra.kafka import TOPICS
-from models import lanes, viewer_state
 from models.events import (
     ACTION_NAMES,
     EVENT_TOPICS,
@@ -22,9 +21,11 @@ from models.events import (
     Relation,
     action_of,
 )
-from models.grid import GridDocument, GridItem, Stages
-from models.interactions import Counter
-from models.viewer_state import (
+from models.explore.grid import GridDocument, GridItem, Stages
+from models.viewers import action_log as lanes
+from models.viewers import state as viewer_state
+from models.viewers.decayed_counter import Counter
+from models.viewers.state import (
     FoldConfig,
     ViewerState,
     counters,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.embedding_gate import Decision, GateError, QualityFigures, decide
+from models.ig2vec.gate import Decision, GateError, QualityFigures, decide
 
 
 def figures(macro_f1: float, accounts: int = 500, topics: int = 20) -> QualityFigures:

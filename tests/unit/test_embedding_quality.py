@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.embedding_quality import (
+from models.ig2vec.quality import (
     AccountVectors,
     QualityError,
     aligned,
@@ -17,7 +17,7 @@ from models.embedding_quality import (
     purity,
     split_topics,
 )
-from models.topic_probe import ProbeConfig, ProbeError
+from models.ig2vec.topic_probe import ProbeConfig, ProbeError
 
 FEW = ProbeConfig(bootstrap=10)
 

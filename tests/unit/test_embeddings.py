@@ -13,7 +13,7 @@ import pytest
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
-from models.embedding_gate import Decision
+from models.ig2vec.gate import Decision
 from models.world import World
 from streams import embeddings as module
 from streams import promotion

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ensemble import Ensemble
-from models.networks import Float, Mlp, ModelError
+from models.rankers.ensemble import Ensemble
+from models.rankers.networks import Float, Mlp, ModelError
 from models.training.ensemble import EnsembleNetwork
 from models.training.final import weighted_loss
 from models.training.loop import reproducible

@@ -10,8 +10,8 @@ import pytest
 
 from infra.artifacts import ArtifactError, ArtifactMissingError, ArtifactStore
 from infra.config import Settings
-from models.ig2vec import Ig2Vec
-from models.ig2vec_config import Ig2VecConfig
+from models.ig2vec.config import Ig2VecConfig
+from models.ig2vec.model import Ig2Vec
 from streams.cli_evaluate import _print_evaluation
 from streams.evaluate import KIND, EvaluationError, evaluate_versions, read_labels
 

@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.candidates import Candidates
-from models.distillation_sets import candidate_sets
 from models.events import (
     EVENT_TOPICS,
     Action,
@@ -25,13 +23,15 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.example_builder import ExampleBuilder, ExampleConfig, Observed
-from models.examples import LABELS, Examples
+from models.examples.candidate_sets import candidate_sets
+from models.examples.examples import LABELS, Examples
+from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
-from models.features import assemble
+from models.features.assembly import assemble
+from models.features.candidates import Candidates
 from models.queries import CandidateQuery, explore_text, planned
-from models.viewer_context import ViewerContext
-from models.viewer_state import ViewerState
+from models.viewers.context import ViewerContext
+from models.viewers.state import ViewerState
 from models.world import World
 
 T0 = 1_700_000_040_000 - 1_700_000_040_000 % 60_000

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.events import Action, MediaEvent
-from models.example_join import (
+from models.examples.examples import LABELS
+from models.examples.from_pages import (
     ExampleJoin,
     JoinConfig,
     LabelledPage,
     page_examples,
     read_pages,
 )
-from models.examples import LABELS
+from models.explore.grid import GridItem, Probabilities, Stages
+from models.explore.impressions import Impression, ServedFeaturesError, pack_features
 from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
-from models.grid import GridItem, Probabilities, Stages
-from models.impressions import Impression, ServedFeaturesError, pack_features
 
 T0 = 1_700_000_040_000
 CONFIG = JoinConfig(window_ms=10_000, late_ms=1_000)

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from models.experiment import Arm, Experiment, InvalidExperimentError, Treatment, parse
-from models.value import InvalidWeightsError, Weights
+from models.explore.experiment import Arm, Experiment, InvalidExperimentError, Treatment, parse
+from models.rankers.value import InvalidWeightsError, Weights
 from models.world import World
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.evaluation.experiment_metrics import Rate, design_effect, difference, rate
 from models.events import Action, MediaEvent
-from models.experiment_metrics import Rate, design_effect, difference, rate
 from streams.experiment_report import WINDOW_MS, ArmOutcomes
 
 T = 1_700_000_000_000

@@ -15,16 +15,16 @@ from infra.api import create_api
 from infra.config import Settings
 from infra.memory_store import MemoryStore
 from models.events import Action, Media, MediaEvent
-from models.explanation import Explanation, explain, explain_grid
-from models.exploration import ExplorationConfig
-from models.explore import ExploreConfig, Found, find, funnel
+from models.explore.audit import rank_uncut, survival
+from models.explore.explanation import Explanation, explain, explain_grid
+from models.explore.exploration import ExplorationConfig
+from models.explore.pipeline import ExploreConfig, Found, find, funnel
+from models.explore.trace import Trace
 from models.feature_schema import ALL_COLUMNS, FEATURE_VERSION, FEATURES, FeatureMatrix
-from models.funnel_audit import rank_uncut, survival
 from models.queries import CandidateQuery, explore_text, planned
-from models.rankers import PriorRankers
-from models.trace import Trace
-from models.viewer_context import ViewerContext
-from models.viewer_state import FoldConfig, ViewerState, fold_media_event
+from models.rankers.protocol import PriorRankers
+from models.viewers.context import ViewerContext
+from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
 from streams import worker_api
 from streams.cli import app

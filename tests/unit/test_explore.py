@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.account_index import RejectedVectorsError
-from models.candidates import Candidates
-from models.columns import Rows
-from models.diversity import DiversityConfig
+from models.account_index.index import RejectedVectorsError
+from models.arrays.growing import Rows
 from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Relation
-from models.experiment import Treatment
-from models.explore import ExploreConfig, explore
+from models.explore.diversity import DiversityConfig
+from models.explore.experiment import Treatment
+from models.explore.grid import GridDocument, from_json, to_json
+from models.explore.pipeline import ExploreConfig, explore
+from models.explore.valuation import expect_see_fewer
 from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
-from models.features import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, assemble
-from models.grid import GridDocument, from_json, to_json
-from models.judging import expect_see_fewer
+from models.features.assembly import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, assemble
+from models.features.candidates import Candidates
 from models.queries import CandidateQuery, explore_text, planned
-from models.rankers import PriorRankers
-from models.value import Weights
-from models.viewer_context import ViewerContext
-from models.viewer_state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
+from models.rankers.protocol import PriorRankers
+from models.rankers.value import Weights
+from models.viewers.context import ViewerContext
+from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World
 
 NOW = 1_700_000_000_000

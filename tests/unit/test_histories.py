@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.events import Action
-from models.histories import Histories, HistoriesConfig, Step
+from models.ig2vec.histories import Histories, HistoriesConfig, Step
 
 viewers = st.sampled_from("uvwxyz")
 authors = st.sampled_from(["a", "b", "c", "d", "e", "f"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.id_arrays import pack_ids, unpack_ids
+from models.arrays.packed_ids import pack_ids, unpack_ids
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))

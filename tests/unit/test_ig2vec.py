@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from models.events import Action
-from models.ig2vec import Ig2Vec, Ig2VecConfig, Ig2VecError
-from models.sentences import sentences
-from models.topic_probe import probe
+from models.ig2vec.model import Ig2Vec, Ig2VecConfig, Ig2VecError
+from models.ig2vec.sentences import sentences
+from models.ig2vec.topic_probe import probe
 
 KUAIRAND = Path(__file__).parent.parent / "fixtures" / "kuairand.jsonl.gz"
 DAY = 24 * 3600 * 1000

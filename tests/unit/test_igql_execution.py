@@ -17,8 +17,8 @@ from models.igql.planner import Mix, Node, Plan, Step, inputs
 from models.igql.registry import Arguments, Cost, Kind, Parameter, SetType, count
 from models.igql.sets import ColumnSet
 from models.queries import CandidateQuery, explore_plan, planned
-from models.viewer_context import ViewerContext
-from models.viewer_state import ViewerState
+from models.viewers.context import ViewerContext
+from models.viewers.state import ViewerState
 from models.world import World
 from tests.igql_worlds import NOW, media_of, random_viewers, random_world
 

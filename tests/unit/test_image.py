@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from infra.config import Settings
 from infra.metrics import IMAGES_REFUSED
 from models.events import MEDIA_TOPIC
-from models.image import DIMENSION, ImageError, image_vector
-from models.image_space import ImageSpace
+from models.inventory.image import DIMENSION, ImageError, image_vector
+from models.inventory.image_space import ImageSpace
 from models.world import World, WorldConfig
 from streams.cli import app
 from streams.image_command import Picture, embed, pictures_of_media

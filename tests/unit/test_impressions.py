@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.candidates import Candidates
 from models.events import Action, Media, MediaEvent
-from models.example_builder import ExampleBuilder, ExampleConfig
-from models.explore import ExploreConfig, explore, find, funnel
-from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
-from models.features import assemble
-from models.grid import to_json
-from models.impressions import (
+from models.examples.from_events import ExampleBuilder, ExampleConfig
+from models.explore.grid import to_json
+from models.explore.impressions import (
     ServedFeaturesError,
     StoredGrid,
     pack_features,
     stored_grid,
     unpack_features,
 )
-from models.viewer_context import ViewerContext
-from models.viewer_state import ViewerState
+from models.explore.pipeline import ExploreConfig, explore, find, funnel
+from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
+from models.features.assembly import assemble
+from models.features.candidates import Candidates
+from models.viewers.context import ViewerContext
+from models.viewers.state import ViewerState
 from models.world import World
 
 T0 = 1_700_000_040_000

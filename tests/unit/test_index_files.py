@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from infra.index_files import IndexFileError, IndexFolder
-from models.account_index import AccountIndex
-from models.account_space import AccountSpace
-from models.ann_main import AnnMain, MainConfig
+from models.account_index.ann_main import AnnMain, MainConfig
+from models.account_index.index import AccountIndex
+from models.account_index.space import AccountSpace
 from streams import index_refresh
 from streams.index_refresh import shared_main
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.metrics import (
+from models.evaluation.metrics import (
     auc,
     calibration_chance,
     calibration_error,

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.examples import LABELS, Examples
-from models.metrics import auc, calibration_error
-from models.networks import Standardizer
+from models.evaluation.metrics import auc, calibration_error
+from models.examples.examples import LABELS, Examples
+from models.rankers.networks import Standardizer
 from models.training.calibration import logistic
 from models.training.final import FinalConfig, thaw, train_final
 from models.training.loop import TrainingDivergedError, reproducible

@@ -6,9 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.embedding_gate import GateError
-from models.final_pass import HEADS
-from models.ranker_gate import (
+from models.evaluation.ranker_gate import (
     CALIBRATED,
     CALIBRATION_MARGIN,
     MIN_POSITIVES,
@@ -18,7 +16,9 @@ from models.ranker_gate import (
     measurable,
     ranker_figures,
 )
-from models.score_drift import REFERENCE, ScoreDrift
+from models.evaluation.score_drift import REFERENCE, ScoreDrift
+from models.ig2vec.gate import GateError
+from models.rankers.final_pass import HEADS
 from tests.unit.test_training import exposures
 
 GOOD = HeadFigures(auc=0.8, normalised_entropy=0.8, calibration_error=0.01, positives=100)

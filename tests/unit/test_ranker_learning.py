@@ -12,8 +12,8 @@ from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from infra.kafka import VERSIONS_TOPIC
 from infra.metrics import VERSIONS
-from models.examples import Examples
-from models.ranker_gate import RankerDecision
+from models.evaluation.ranker_gate import RankerDecision
+from models.examples.examples import Examples
 from models.training.final import train_final
 from models.training.loop import TrainingDivergedError, reproducible
 from models.training.rankers import bundled
@@ -182,7 +182,7 @@ async def test_after_a_rollback_learning_goes_on_from_what_is_live(place, tmp_pa
 
 
 def back_bundle(artifacts, live):
-    from models.ranker_bundle import RankerBundle
+    from models.rankers.bundle import RankerBundle
 
     artifact = artifacts.get(RANKERS, live.version)
     return RankerBundle.from_arrays(artifact.arrays, artifact.meta)

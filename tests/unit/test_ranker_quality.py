@@ -9,8 +9,8 @@ import pytest
 
 from infra.artifacts import ArtifactError
 from infra.config import Settings
-from models.final_pass import HEADS
-from models.ranker_quality import best_threshold, precision_recall_f1, ranker_quality
+from models.evaluation.ranker_quality import best_threshold, precision_recall_f1, ranker_quality
+from models.rankers.final_pass import HEADS
 from streams.evaluate import EvaluationError
 from streams.evaluate_rankers import evaluate_stored
 from tests.unit.test_ranker_gate import Predicts

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.ensemble import Ensemble
-from models.examples import LABELS
+from models.examples.examples import LABELS
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
@@ -18,9 +17,11 @@ from models.feature_schema import (
     SPARSE_BUCKETS,
     FeatureMatrix,
 )
-from models.final_pass import HEADS, FinalPass, inputs
-from models.first_pass import FirstPass
-from models.networks import (
+from models.rankers.bundle import RankerBundle
+from models.rankers.ensemble import Ensemble
+from models.rankers.final_pass import HEADS, FinalPass, inputs
+from models.rankers.first_pass import FirstPass
+from models.rankers.networks import (
     CLIP,
     DensePass,
     Embeddings,
@@ -31,8 +32,7 @@ from models.networks import (
     Standardizer,
     sigmoid,
 )
-from models.ranker_bundle import RankerBundle
-from models.second_pass import SecondPass
+from models.rankers.second_pass import SecondPass
 
 META = {"feature_version": FEATURE_VERSION}
 

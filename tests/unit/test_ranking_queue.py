@@ -10,7 +10,7 @@ import pytest
 
 from infra.config import Settings
 from infra.memory_store import MemoryStore
-from models.viewer_state import ViewerState
+from models.viewers.state import ViewerState
 from streams.clock import now_ms
 from streams.ranking import Ranking
 from streams.slices import Touched

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from models.events import Action
-from models.histories import Step
+from models.ig2vec.histories import Step
 from streams.recording import DAY_MS, Recording, RecordingError, read_recording
 from streams.replay import FixtureError
 

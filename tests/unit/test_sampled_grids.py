@@ -18,12 +18,12 @@ from infra.config import Settings
 from infra.kafka import Message
 from infra.memory_store import MemoryStore
 from infra.metrics import CANDIDATE_SETS, FUNNEL_BEST
-from models.candidate_log import LoggedCandidates
 from models.events import Action, MediaEvent
-from models.explore import ExploreConfig, find
-from models.funnel_audit import rank_uncut
-from models.viewer_context import ViewerContext
-from models.viewer_state import FoldConfig, ViewerState, fold_media_event
+from models.examples.candidate_log import LoggedCandidates
+from models.explore.audit import rank_uncut
+from models.explore.pipeline import ExploreConfig, find
+from models.viewers.context import ViewerContext
+from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
 from streams import sampled_grids
 from streams import training as training_module

@@ -13,9 +13,9 @@ from aiokafka import TopicPartition
 from infra.config import Settings
 from infra.kafka import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC, ClusterInfo
 from infra.metrics import SCORE_DRIFT
+from models.evaluation.score_drift import REFERENCE
 from models.events import MEDIA_EVENT_TOPICS
-from models.grid import Probabilities
-from models.score_drift import REFERENCE
+from models.explore.grid import Probabilities
 from streams.examples import ExampleStream
 from tests.unit.test_example_join import page
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.events import Action
-from models.sentences import SentenceConfig, hard_negatives, sentence, sentences
+from models.ig2vec.sentences import SentenceConfig, hard_negatives, sentence, sentences
 
 LIKE, SAVE, FEWER, VIEW, LONG = (
     Action.LIKE,

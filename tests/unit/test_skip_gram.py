@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from gensim.models import Word2Vec
 
-from models.ig2vec_config import Ig2VecConfig
-from models.skip_gram import MAX_WORDS, SkipGram
+from models.ig2vec.config import Ig2VecConfig
+from models.ig2vec.skip_gram import MAX_WORDS, SkipGram
 
 CONFIG = Ig2VecConfig(dimension=8, window=4, sample=0.01)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.topic_probe import ProbeConfig, ProbeError, fit_logistic, macro_f1, probe
+from models.ig2vec.topic_probe import ProbeConfig, ProbeError, fit_logistic, macro_f1, probe
 
 
 def labelled(noise: float, count: int = 400) -> tuple[np.ndarray, list[str | None]]:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.examples import LABELS, CandidateSets, Examples
+from models.evaluation.metrics import auc, calibration_error, survivors
+from models.examples.examples import LABELS, CandidateSets, Examples
 from models.feature_schema import (
     DENSE_NAMES,
     ID_BUCKETS,
@@ -20,11 +21,10 @@ from models.feature_schema import (
     SPARSE_NAMES,
     FeatureMatrix,
 )
-from models.final_pass import HEADS
-from models.first_pass import FirstPass
-from models.metrics import auc, calibration_error, survivors
-from models.networks import Embeddings, Standardizer
-from models.second_pass import SecondPass
+from models.rankers.final_pass import HEADS
+from models.rankers.first_pass import FirstPass
+from models.rankers.networks import Embeddings, Standardizer
+from models.rankers.second_pass import SecondPass
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.distillation import FIRST, DistillationConfig, distil, padded
 from models.training.final import (
@@ -389,8 +389,9 @@ def test_embedding_rows_of_training_and_serving_agree() -> None:
 
 def test_serving_imports_no_torch() -> None:
     code = (
-        "import sys, models.ranker_bundle, models.metrics, models.example_builder, "
-        "models.distillation_sets; print('torch' in sys.modules, 'gensim' in sys.modules)"
+        "import sys, models.rankers.bundle, models.evaluation.metrics, "
+        "models.examples.from_events, models.examples.candidate_sets; "
+        "print('torch' in sys.modules, 'gensim' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

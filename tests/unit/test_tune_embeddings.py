@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.embedding_quality import split_topics
 from models.events import Action
-from models.histories import Step
+from models.ig2vec.histories import Step
+from models.ig2vec.quality import split_topics
 from streams import tune_embeddings
 from streams.evaluate import EvaluationError, evaluate_recording
 from streams.recording import Recording

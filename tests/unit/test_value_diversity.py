@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.diversity import DiversityConfig, diversify
-from models.value import InvalidWeightsError, Weights, terms, value
+from models.explore.diversity import DiversityConfig, diversify
+from models.rankers.value import InvalidWeightsError, Weights, terms, value
 
 P = np.array([[0.5, 0.1, 0.2], [0.0, 1.0, 1.0]])
 

@@ -9,8 +9,8 @@ import pytest
 
 from infra.artifacts import ArtifactMissingError, ArtifactStore
 from infra.metrics import VERSIONS
-from models.embedding_gate import Decision
-from models.rankers import PriorRankers
+from models.ig2vec.gate import Decision
+from models.rankers.protocol import PriorRankers
 from models.world import World
 from streams.ranker import LiveRankers
 from streams.versions import (

@@ -7,14 +7,14 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from models.columns import UNKNOWN, Rows
+from models.arrays.growing import UNKNOWN, Rows
 from models.events import Action
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.predicates import holds
 from models.igql.registry import Arguments, Cost, Kind, Operator, Parameter, SetType, count, number
 from models.igql.sets import ColumnSet, Mask
-from models.viewer_context import ViewerContext
+from models.viewers.context import ViewerContext
 
 #: The columns of the catalogue that the thresholds of ``filter`` bound.
 _INTEGRITY: Final = {

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import assemble
+from models.arrays.packed_sort import Sorted
+from models.features.assembly import assemble
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.predicates import candidates, column
@@ -25,7 +26,6 @@ from models.igql.registry import (
     number,
 )
 from models.igql.sets import Bound, ColumnSet, best_first, places
-from models.sorting import Sorted
 
 #: Rankers by the name that a query gives: the first pass of the live rankers, or no model at all.
 MODELS: Final = ("default", "source_score")

@@ -1,0 +1,59 @@
+"""Whole candidate sets of sampled viewers: what the earlier passes are distilled on.
+
+An earlier pass must sort what the query really finds, most of which nobody was ever shown, so
+its training rows come from the query and not from exposures. Some were logged as they were ranked
+(:mod:`models.examples.candidate_log`), the others are found anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from models.examples.examples import CandidateSets
+from models.feature_schema import FeatureMatrix
+from models.features.assembly import assemble
+from models.queries import CandidateQuery
+from models.viewers.context import ViewerContext
+from models.viewers.state import FoldConfig, ViewerState
+from models.world import World
+
+
+def candidate_sets(
+    viewers: Iterable[tuple[str, ViewerState]],
+    world: World,
+    now_ms: int,
+    query_of: Callable[[str], CandidateQuery] | None = None,
+    fold: FoldConfig | None = None,
+    logged: Sequence[FeatureMatrix] = (),
+) -> CandidateSets:
+    """Run the query for each viewer and assemble the features of all it finds.
+
+    Args:
+        viewers: ids and states; an empty state stands for a viewer without history.
+        world: as it is at `now_ms`.
+        now_ms: event time of the request.
+        query_of: what finds the candidates of a viewer; by default the query that comes with the
+            package.
+        fold: settings the states were folded with.
+        logged: candidate sets of other viewers, as they were ranked.
+
+    Returns:
+        One group for each of `logged`, then one per viewer for whom anything was found, in the
+        order of `viewers`.
+    """
+    bundled = CandidateQuery()
+    parts = list(logged)
+    for viewer_id, state in viewers:
+        viewer = ViewerContext.from_state(viewer_id, state, world, now_ms, fold)
+        query = query_of(viewer_id) if query_of is not None else bundled
+        found = query.find([viewer], world, now_ms).candidates()
+        if len(found):
+            parts.append(assemble(viewer, found, world, now_ms))
+    sizes_g = np.array([len(part) for part in parts], np.int64)
+    return CandidateSets(
+        features=FeatureMatrix.concatenate(parts),
+        groups_n=np.repeat(np.arange(len(parts), dtype=np.int64), sizes_g),
+        logged_n=np.repeat(np.arange(len(parts)) < len(logged), sizes_g),
+    )

@@ -1,0 +1,273 @@
+"""Labelled examples from the event stream, with features as they stood before each exposure.
+
+This is for exposures of other surfaces and for a history without impressions. What Freshgrid served
+itself is logged with its features, and :mod:`models.examples.from_pages` labels it: views that name
+a page are left to it.
+
+The builder reads the stream a little late: an event is folded when `window_ms` of event time has
+passed since, so by then the labels of an exposure are known, and an exposure that sampling drops
+costs no features. It keeps its own viewers and its own world (catalogue and vectors are applied
+to that world by its owner, popularity by the builder); both stand exactly where they stood when
+the exposure happened. Vectors do not wait, which leaks nothing as long as a session closes (30
+minutes) later than the window.
+
+Time is cut into slices of `slice_ms`. Exposures of one viewer within a slice are taken for one
+served page: they share the viewer's state and the world as of the start of the slice, as media of
+one grid do. The cut depends on event time alone, so the batches in which events arrive change
+nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from models.arrays.growing import UNKNOWN, hash_id
+from models.events import Action, FollowEvent, MediaEvent
+from models.examples.examples import LABELS, Examples
+from models.features.assembly import assemble
+from models.features.candidates import Candidates
+from models.viewers.action_log import event_key
+from models.viewers.context import ViewerContext
+from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
+from models.world import World
+
+#: An action on a media, or a follow (then None).
+Observed = tuple[Action | None, MediaEvent | FollowEvent]
+
+_STRONG = (Action.LIKE, Action.SAVE, Action.SEE_FEWER)
+
+
+class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How examples are joined and sampled.
+
+    Attributes:
+        window_ms: a like, save or see-fewer counts for an exposure at most this long before it.
+        slice_ms: exposures of one viewer within one slice share a state.
+        negative_rate: share of the exposures without a like, save or see-fewer that is kept.
+        max_viewers: states kept; the least recently active viewer starts anew.
+        max_pending: events waiting for their labels at most; beyond, the oldest go early.
+        fold: settings of the viewers' states.
+    """
+
+    window_ms: int = 10 * 60 * 1000
+    slice_ms: int = 60 * 1000
+    negative_rate: float = 0.1
+    max_viewers: int = 100_000
+    max_pending: int = 1_000_000
+    fold: FoldConfig = FoldConfig()
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.negative_rate <= 1.0:
+            raise ValueError(
+                f"negative_rate is {self.negative_rate}; give a share above 0 and at most 1"
+            )
+
+
+class ExampleBuilder:
+    """Feeds on events in about time order and gives examples.
+
+    Args:
+        world: a world of its own; see the module's text.
+        config: how examples are joined and sampled.
+
+    Attributes:
+        skipped: exposures of media that the catalogue does not know: no features, no example.
+    """
+
+    def __init__(self, world: World, config: ExampleConfig | None = None) -> None:
+        self.world = world
+        self.config = config or ExampleConfig()
+        self.skipped = 0
+        self._viewers: OrderedDict[str, ViewerState] = OrderedDict()
+        # (ts, exposures before what came of them, order of arrival, event)
+        self._pending: list[tuple[int, int, int, Observed]] = []
+        # (viewer, media) → (ts, undo, action) of the labels waiting.
+        self._labels: dict[tuple[str, str], list[tuple[int, bool, Action]]] = {}
+        self._arrivals = 0
+        self._newest_ts = 0
+        self._parts: list[Examples] = []
+
+    def observe(self, events: Sequence[Observed], now_ms: int) -> None:
+        """Take in a batch; build what is old enough for its labels to be known.
+
+        Args:
+            events: action and event, a follow with None.
+            now_ms: wall-clock time. Event times beyond it do not hurry the others.
+        """
+        newest = self._newest_ts
+        for action, event in events:
+            strong = action in _STRONG
+            if strong and isinstance(event, MediaEvent) and action is not None:
+                label = (event.ts, event.undo, action)
+                self._labels.setdefault((event.viewer_id, event.media_id), []).append(label)
+            self._arrivals += 1
+            entry = (event.ts, int(strong), self._arrivals, (action, event))
+            heapq.heappush(self._pending, entry)
+            newest = max(newest, event.ts)
+        self._newest_ts = max(self._newest_ts, min(newest, now_ms))
+        self._build_until(self._newest_ts - self.config.window_ms)
+        while len(self._pending) > self.config.max_pending:
+            self._build_slice(self._pending[0][0] // self.config.slice_ms)
+
+    def flush(self) -> None:
+        """Build everything that still waits, for the end of a recorded stream."""
+        while self._pending:
+            self._build_slice(self._pending[0][0] // self.config.slice_ms)
+
+    def take(self) -> Examples:
+        """The examples built since the last call."""
+        parts, self._parts = self._parts, []
+        return Examples.concatenate(parts)
+
+    def viewers(self) -> Iterator[tuple[str, ViewerState]]:
+        """The viewers remembered and their states, least recently active first."""
+        yield from self._viewers.items()
+
+    def _build_until(self, horizon_ms: int) -> None:
+        slice_ms = self.config.slice_ms
+        while self._pending:
+            number = self._pending[0][0] // slice_ms
+            if (number + 1) * slice_ms > horizon_ms:
+                return
+            self._build_slice(number)
+
+    def _build_slice(self, number: int) -> None:
+        end_ts = (number + 1) * self.config.slice_ms
+        events: list[Observed] = []
+        while self._pending and self._pending[0][0] < end_ts:
+            events.append(heapq.heappop(self._pending)[3])
+        # Everything of a page is read before anything of its slice is folded.
+        pages: dict[str, _Page] = {}
+        for action, event in events:
+            if action in (Action.VIEW, Action.LONG_VIEW) and isinstance(event, MediaEvent):
+                self._expose(pages, event, long=action is Action.LONG_VIEW)
+        changed = self._fold(events, pages)
+        for page in pages.values():
+            if page.rows:
+                self._parts.append(self._assemble(page))
+        self.world.apply_events(changed)
+
+    def _expose(self, pages: dict[str, _Page], event: MediaEvent, *, long: bool) -> None:
+        """Put a sampled exposure on its viewer's page."""
+        # A view on a served page: its example comes with the features that were served
+        # (:mod:`models.examples.from_pages`).
+        if event.undo or event.request_id is not None:
+            return
+        happened = self._labels_of(event)
+        positive = bool(happened)
+        if not positive and sample_share(event.event_id) >= self.config.negative_rate:
+            return
+        row = int(self.world.catalog.media_rows([event.media_id])[0])
+        if row == UNKNOWN:
+            self.skipped += 1
+            return
+        page = pages.get(event.viewer_id)
+        if page is None:
+            state = self._state(event.viewer_id)
+            viewer = ViewerContext.from_state(
+                event.viewer_id, state, self.world, event.ts, self.config.fold
+            )
+            page = pages[event.viewer_id] = _Page(viewer=viewer, opened_ts=event.ts)
+        page.rows[event.event_id] = _Exposure(
+            media_row=row,
+            ts=event.ts,
+            labels=tuple(
+                float(long if name == "long_view" else Action[name.upper()] in happened)
+                for name in LABELS
+            ),
+            weight=1.0 if positive else 1.0 / self.config.negative_rate,
+        )
+
+    def _fold(
+        self, events: Sequence[Observed], pages: dict[str, _Page]
+    ) -> list[tuple[Action, MediaEvent]]:
+        """Fold into the viewers' states; an exposure seen before leaves its page again."""
+        changed: list[tuple[Action, MediaEvent]] = []
+        folded: set[tuple[str, str]] = set()
+        for action, event in events:
+            state = self._state(event.viewer_id)
+            if isinstance(event, FollowEvent):
+                fold_follow_event(state, event, self.config.fold)
+                continue
+            if action is None:
+                continue
+            if action in _STRONG:
+                self._forget_label(action, event)
+            author_id = event.author_id or self.world.catalog.author_of(event.media_id)
+            if author_id is None:
+                continue
+            exposure = event.viewer_id, event.event_id
+            if fold_media_event(state, action, event, author_id, self.config.fold):
+                changed.append((action, event))
+                folded.add(exposure)
+            elif event.viewer_id in pages and exposure not in folded:
+                pages[event.viewer_id].rows.pop(event.event_id, None)
+        return changed
+
+    def _assemble(self, page: _Page) -> Examples:
+        rows = list(page.rows.values())
+        media_rows = np.array([row.media_row for row in rows], np.int32)
+        return Examples(
+            features=assemble(page.viewer, Candidates.of(media_rows), self.world, page.opened_ts),
+            labels_nh=np.array([row.labels for row in rows], np.float32),
+            weights_n=np.array([row.weight for row in rows], np.float32),
+            groups_n=np.full(len(rows), hash_id(page.viewer.viewer_id), np.int64),
+            ts_n=np.array([row.ts for row in rows], np.int64),
+            positions_n=np.zeros(len(rows), np.int16),
+        )
+
+    def _state(self, viewer_id: str) -> ViewerState:
+        state = self._viewers.get(viewer_id)
+        if state is None:
+            state = self._viewers[viewer_id] = ViewerState()
+            if len(self._viewers) > self.config.max_viewers:
+                self._viewers.popitem(last=False)
+        else:
+            self._viewers.move_to_end(viewer_id)
+        return state
+
+    def _labels_of(self, event: MediaEvent) -> set[Action]:
+        """What the viewer did to the media within the window and did not take back."""
+        until = event.ts + self.config.window_ms
+        done: set[Action] = set()
+        for ts, undo, action in sorted(self._labels.get((event.viewer_id, event.media_id), ())):
+            if event.ts <= ts <= until:
+                if undo:
+                    done.discard(action)
+                else:
+                    done.add(action)
+        return done
+
+    def _forget_label(self, action: Action, event: MediaEvent) -> None:
+        key = event.viewer_id, event.media_id
+        labels = self._labels[key]
+        labels.remove((event.ts, event.undo, action))
+        if not labels:
+            del self._labels[key]
+
+
+class _Exposure(msgspec.Struct, frozen=True):
+    """One exposure on a page."""
+
+    media_row: int
+    ts: int
+    labels: tuple[float, ...]
+    weight: float
+
+
+class _Page(msgspec.Struct):
+    """What one viewer was shown within a slice, and the viewer as of its start."""
+
+    viewer: ViewerContext
+    opened_ts: int
+    rows: dict[str, _Exposure] = {}
+
+
+def sample_share(event_id: str) -> float:
+    """A number in [0, 1) that an event has for ever, spread evenly over events."""
+    return int.from_bytes(event_key(event_id), "big") / 2.0**64

@@ -1,0 +1,172 @@
+"""Arms of viewers, and what each arm gets: value weights, query, rankers, feed mode.
+
+This is the one definition of who gets what. Without an experiment there is one arm, `control`, and
+its weights are everybody's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from models.rankers.protocol import Rankers
+from models.rankers.value import Weights
+from models.world import World
+
+CONTROL: Final = "control"
+MAX_ARMS: Final = 20
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class InvalidExperimentError(ValueError):
+    """An experiment that cannot be run: the message says which part, and what would be right."""
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the viewers of one arm get. What is left out is as in the first arm.
+
+    Attributes:
+        share: of the viewers, relative to the shares of the other arms.
+        weights: of the value.
+        query: name of the query that finds candidates; the default one if empty in the first arm.
+        rankers: a stored version; the live one if empty in the first arm.
+        feed: in order of value alone: no diversity, no rules, no exploration.
+    """
+
+    share: float = 1.0
+    weights: Weights | None = None
+    query: str = ""
+    rankers: str = ""
+    feed: bool = False
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The arms, the first of which is what the others are compared with.
+
+    Attributes:
+        arms: by name.
+        salt: another one deals the viewers anew, independently of how they were dealt before.
+
+    Raises:
+        InvalidExperimentError: no arms or too many, or a name, share or salt that cannot be used.
+    """
+
+    arms: dict[str, Arm] = msgspec.field(default_factory=lambda: {CONTROL: Arm(weights=Weights())})
+    salt: str = "explore"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.arms) <= MAX_ARMS:
+            raise InvalidExperimentError(
+                f"there are {len(self.arms)} arms; give 1 to {MAX_ARMS}, the first to compare with"
+            )
+        if not 1 <= len(self.salt.encode()) <= blake2b.MAX_KEY_SIZE:
+            raise InvalidExperimentError(
+                f"salt {self.salt!r} has {len(self.salt.encode())} bytes; "
+                f"give 1 to {blake2b.MAX_KEY_SIZE}"
+            )
+        for name, arm in self.arms.items():
+            if not _NAME.fullmatch(name):
+                raise InvalidExperimentError(
+                    f"an arm cannot be called {name!r}; "
+                    "give 1 to 64 letters, digits, dots, dashes or underscores"
+                )
+            if not (math.isfinite(arm.share) and arm.share > 0.0):
+                raise InvalidExperimentError(
+                    f"arm {name} has a share of {arm.share}; give a finite number above 0"
+                )
+
+    @property
+    def first(self) -> str:
+        """The arm that others are compared with."""
+        return next(iter(self.arms))
+
+    def arm(self, name: str) -> Arm:
+        """An arm with everything that it leaves out filled in.
+
+        Raises:
+            InvalidExperimentError: there is no such arm.
+        """
+        if name not in self.arms:
+            raise InvalidExperimentError(
+                f"there is no arm {name!r}; the arms are {', '.join(self.arms)}"
+            )
+        own, first = self.arms[name], self.arms[self.first]
+        return msgspec.structs.replace(
+            own,
+            weights=own.weights or first.weights or Weights(),
+            query=own.query or first.query,
+            rankers=own.rankers or first.rankers,
+        )
+
+    def with_weights(self, name: str, changes: dict[str, Any]) -> Experiment:
+        """The experiment with some weights of one arm replaced.
+
+        Raises:
+            InvalidExperimentError: there is no such arm.
+            models.rankers.value.InvalidWeightsError: a change cannot be made.
+        """
+        weights = self.arm(name).weights
+        assert weights is not None
+        changed = msgspec.structs.replace(self.arms[name], weights=weights.changed(changes))
+        return msgspec.structs.replace(self, arms={**self.arms, name: changed})
+
+    def arm_of(self, viewer_id: str) -> str:
+        """The arm of a viewer: the same in every process, for as long as salt and shares are."""
+        # Keyed, not a CRC of salt and id: CRCs under two salts differ by a constant, and the arms
+        # of one experiment would follow from those of another.
+        digest = blake2b(viewer_id.encode(), digest_size=8, key=self.salt.encode()).digest()
+        at = int.from_bytes(digest, "big") / 2.0**64 * sum(a.share for a in self.arms.values())
+        for name, arm in self.arms.items():
+            at -= arm.share
+            if at < 0.0:
+                return name
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """An arm, ready to serve.
+
+    Attributes:
+        arm: its name.
+        weights, rankers: None for those of the world.
+        query: name of the query, empty for the default one.
+        feed: see :class:`Arm`.
+    """
+
+    arm: str = CONTROL
+    weights: Weights | None = None
+    rankers: Rankers | None = None
+    query: str = ""
+    feed: bool = False
+
+    def versions(self, world: World) -> dict[str, str]:
+        """What a grid of this arm is made of and by now, by name; outdated if any has changed."""
+        return {
+            **world.versions(),
+            "rankers": (self.rankers or world.rankers).version,
+            "weights": (self.weights or world.weights).version,
+            "arm": self.arm,
+            "mode": "feed" if self.feed else "diverse",
+        }
+
+
+def parse(data: bytes) -> Experiment:
+    """JSON → experiment.
+
+    Raises:
+        InvalidExperimentError: it is none; the message names the place and the valid names.
+    """
+    try:
+        return msgspec.json.decode(data, type=Experiment)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidExperimentError(
+            f"{error}; an experiment has arms and a salt, an arm share, weights, query, rankers "
+            "and feed, weights have like, save and see_fewer (numbers of at least 0) and form "
+            "(linear or log_linear)"
+        ) from error

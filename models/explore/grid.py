@@ -1,0 +1,186 @@
+"""A computed grid, as columns and as the document that readers get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays.growing import UNKNOWN, Rows
+from models.feature_schema import FeatureMatrix
+from models.features.candidates import Candidates
+from models.inventory.catalog import Catalog
+from models.world import World
+
+
+class Probabilities(msgspec.Struct, frozen=True):
+    """What the final pass predicts for one item."""
+
+    like: float
+    save: float
+    see_fewer: float
+
+
+class Stages(msgspec.Struct, frozen=True):
+    """How one item came through the passes: scores, and ranks from 0.
+
+    Attributes:
+        source_rank: rank within its source.
+        candidate_rank: rank among all candidates.
+        penalty: value taken off for likeness to what the viewer saw fewer of.
+    """
+
+    source_rank: int
+    candidate_rank: int
+    first_score: float
+    first_rank: int
+    second_score: float
+    second_rank: int
+    penalty: float
+
+
+class GridItem(msgspec.Struct, frozen=True):
+    """One media of a grid.
+
+    Attributes:
+        seed: the account that led to it, null for a global source.
+        propensity: probability with which it was shown: below 1 for a new media that was drawn
+            for its place, 1 for all that the ranking chose.
+    """
+
+    position: int
+    media_id: str
+    author_id: str
+    value: float
+    probabilities: Probabilities
+    source: str
+    seed: str | None
+    stages: Stages
+    propensity: float = 1.0
+
+
+class GridDocument(msgspec.Struct, frozen=True):
+    """The grid as it is stored and served.
+
+    Attributes:
+        generated_at_ms: when it was computed.
+        reflects_ts: event time of the newest event of the viewer that it knows, 0 for none.
+        candidates: media ranked by the first pass.
+        dropped: media that each filter took out before.
+        versions: live version of everything the grid depends on.
+    """
+
+    viewer_id: str
+    items: list[GridItem]
+    generated_at_ms: int
+    reflects_ts: int
+    candidates: int
+    dropped: dict[str, int]
+    versions: dict[str, str]
+    schema: Literal[1] = 1
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(GridDocument)
+
+
+def to_json(document: GridDocument) -> bytes:
+    """The document as JSON."""
+    return _encoder.encode(document)
+
+
+def from_json(data: bytes) -> GridDocument:
+    """The document that :func:`to_json` wrote.
+
+    Raises:
+        msgspec.DecodeError: the bytes are no grid.
+    """
+    return _decoder.decode(data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The k items of a grid in order, with everything that decided them.
+
+    Attributes:
+        candidates: provenance of each item.
+        features: each item's features as served, for the impression log.
+        author_n: author rows.
+        candidate_rank_n: position among all candidates.
+        first_score_n, first_rank_n, second_score_n, second_rank_n: of the passes.
+        probabilities_n3: like, save, see_fewer.
+        value_n: final values, `penalty_n` already taken off.
+        propensity_n: probability with which each was shown.
+        candidate_count: media ranked by the first pass.
+        dropped: media taken out by each filter.
+    """
+
+    viewer_id: str
+    candidates: Candidates
+    features: FeatureMatrix
+    author_n: Rows
+    candidate_rank_n: NDArray[np.int64]
+    first_score_n: NDArray[np.floating]
+    first_rank_n: NDArray[np.int64]
+    second_score_n: NDArray[np.floating]
+    second_rank_n: NDArray[np.int64]
+    probabilities_n3: NDArray[np.floating]
+    value_n: NDArray[np.float64]
+    penalty_n: NDArray[np.float64]
+    propensity_n: NDArray[np.float64]
+    candidate_count: int
+    generated_at_ms: int
+    reflects_ts: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def media_n(self) -> Rows:
+        """Media rows, best first."""
+        return self.candidates.media_n
+
+    def document(self, world: World) -> GridDocument:
+        """The document of this grid; `world` is the one it was computed in."""
+        return GridDocument(
+            viewer_id=self.viewer_id,
+            items=self._items(world.catalog),
+            generated_at_ms=self.generated_at_ms,
+            reflects_ts=self.reflects_ts,
+            candidates=self.candidate_count,
+            dropped=self.dropped,
+            versions=self.versions,
+        )
+
+    def _items(self, catalog: Catalog) -> list[GridItem]:
+        found = self.candidates
+        known_n = found.seed_n != UNKNOWN
+        seeds = iter(catalog.author_ids(found.seed_n[known_n]))
+        stages = (
+            found.rank_n,
+            self.candidate_rank_n,
+            self.first_score_n,
+            self.first_rank_n,
+            self.second_score_n,
+            self.second_rank_n,
+            self.penalty_n,
+        )
+        return list(
+            map(
+                GridItem,
+                range(len(self)),
+                catalog.media_ids(found.media_n),
+                catalog.author_ids(self.author_n),
+                self.value_n.tolist(),
+                map(Probabilities, *self.probabilities_n3.T.tolist()),
+                [found.sources[code] for code in found.source_n.tolist()],
+                [next(seeds) if known else None for known in known_n.tolist()],
+                map(Stages, *(column_n.tolist() for column_n in stages)),
+                self.propensity_n.tolist(),
+            )
+        )

@@ -1,0 +1,200 @@
+"""The whole pipeline: candidates → first pass → second pass → final pass → value → diversity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from models.arrays.growing import Rows
+from models.arrays.viewer_pairs import spans_of
+from models.explore.diversity import DiversityConfig
+from models.explore.experiment import Treatment
+from models.explore.exploration import ExplorationConfig
+from models.explore.grid import Grid
+from models.explore.slate import Placing
+from models.explore.slate_items import Finalists
+from models.explore.stage import Ranked, Stage, finite
+from models.explore.trace import Run, Trace
+from models.explore.valuation import judge
+from models.feature_schema import FEATURE_VERSION
+from models.features.assembly import Assembly
+from models.igql.executor import Executed
+from models.queries import CandidateQuery
+from models.viewers.context import ViewerContext
+from models.world import World
+
+_NO_ROWS: Final = np.empty(0, np.int32)
+_NO_PLACES: Final = np.empty(0, np.int64)
+
+
+class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes of the funnel and the rules around it.
+
+    Attributes:
+        first, second: media kept by the first and the second pass; more where `size` needs it.
+        size: items of a grid.
+        personal_share: smallest share, in every pass and in the grid, of media found through the
+            viewer's own accounts, while there are any. Rankers lean to the popular; a first like
+            must show all the same.
+        see_fewer_strength: likelihood of a further see-fewer, given one on the same author now;
+            less for similar authors and with time.
+        demote_from: from this likeness to see-fewered authors on, a media passes the first pass
+            only if nothing else is left.
+    """
+
+    first: int = 150
+    second: int = 50
+    size: int = 25
+    diversity: DiversityConfig = DiversityConfig()
+    exploration: ExplorationConfig = ExplorationConfig()
+    personal_share: float = 0.3
+    see_fewer_strength: float = 0.8
+    demote_from: float = 0.6
+
+    def placing(self, feed: bool) -> Placing:
+        """The rules by which a grid is filled; in feed mode value alone decides."""
+        return Placing(
+            size=self.size,
+            personal=int(self.personal_share * self.size),
+            diversity=DiversityConfig(enabled=False) if feed else self.diversity,
+            exploration=self.exploration,
+        )
+
+
+def explore(
+    viewer: ViewerContext,
+    world: World,
+    config: ExploreConfig,
+    now_ms: int,
+    exclude_media_rows: Rows = _NO_ROWS,
+    query: CandidateQuery | None = None,
+    treatment: Treatment | None = None,
+) -> Grid:
+    """Compute a grid. Fewer items than asked when there is little to show, never an error.
+
+    Args:
+        exclude_media_rows: media already served, e.g. on earlier pages; unknown rows are ignored.
+        query: what finds the candidates; by default the one that comes with the package.
+        treatment: what the viewer's arm gets; by default what is live in `world`.
+    """
+    found = find([viewer], world, now_ms, [exclude_media_rows], query, treatment)
+    return funnel(found, world, config)[0].grid
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Candidates of viewers of one arm, one viewer's after the other's."""
+
+    viewers: Sequence[ViewerContext]
+    query: CandidateQuery
+    treatment: Treatment
+    executed: Executed
+    now_ms: int
+
+
+def find(
+    viewers: Sequence[ViewerContext],
+    world: World,
+    now_ms: int,
+    served: Sequence[Rows] | None = None,
+    query: CandidateQuery | None = None,
+    treatment: Treatment | None = None,
+) -> Found:
+    """Find the candidates of viewers of one arm; see :func:`explore`."""
+    query, treatment = query or CandidateQuery(), treatment or Treatment()
+    if served is not None:
+        served = [rows[rows >= 0] for rows in served]
+    executed = query.find(viewers, world, now_ms, served)
+    return Found(viewers, query, treatment, executed, now_ms)
+
+
+def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
+    """Rank the candidates of each viewer; whatever is scored is scored for all of them at once."""
+    treatment, share, strength = found.treatment, config.personal_share, config.see_fewer_strength
+    rankers, weights = treatment.rankers or world.rankers, treatment.weights or world.weights
+    most = max(config.second, config.size)
+
+    everything, bounds = found.executed.all_candidates()
+    sizes_v = np.diff(bounds)
+    assembly = Assembly.of(found.viewers, everything, sizes_v, world, found.now_ms)
+    candidates = Stage.of(assembly, sizes_v, config.demote_from)
+    first = candidates.rank(rankers.first, max(config.first, most), share)
+    passed = candidates.take(first.kept)
+    second = passed.rank(rankers.second, most, share)
+    left = passed.take(second.kept)
+    judged = judge(left.assembly, rankers, weights, strength)
+    placed = config.placing(treatment.feed).place(candidates, left, judged.value_n)
+    # What was drawn is scored for the record: it has its place, whatever the passes think of it.
+    drawn = candidates.only(
+        np.concatenate([_NO_PLACES, *(one.drawn_rows for one in placed)]),
+        spans_of(len(one.drawn_rows) for one in placed),
+    )
+    unseen = judge(drawn.assembly, rankers, weights, strength)
+    unseen_n = finite(rankers.second.score(unseen.features))
+    finalists = Finalists.of(left, second, judged).append(
+        Finalists.drawn(drawn, unseen_n, unseen, placed, sizes_v)
+    )
+    orders = [
+        one.order(one.shown + m.start, np.arange(d.start, d.stop) + len(left.rows_n))
+        for one, m, d in zip(placed, left.spans, drawn.spans, strict=True)
+    ]
+    shown, spans = finalists.take(np.concatenate(orders)), spans_of(map(len, orders))
+    grids = _grids(found, world, candidates, first, shown, spans)
+    run = Run(
+        candidates=candidates,
+        first=first,
+        passed=passed,
+        second=second,
+        left=left,
+        judged=judged,
+    )
+    return [Trace(grid, run, at) for at, grid in enumerate(grids)]
+
+
+def _grids(
+    found: Found,
+    world: World,
+    candidates: Stage,
+    first: Ranked,
+    shown: Finalists,
+    spans: list[slice],
+) -> list[Grid]:
+    """Each viewer's grid, of the rows of `shown` that are its."""
+    rows = candidates.assembly.rows
+    versions = {
+        **found.treatment.versions(world),
+        "index": world.index_version(),
+        "features": FEATURE_VERSION,
+        "query": found.query.plan.version,
+    }
+    dropped = found.executed.report.dropped()
+    media = rows.candidates.take(shown.rows_n)
+    author_n, first_n = rows.author_n[shown.rows_n], first.score_n[shown.rows_n]
+    judged = shown.judged
+    return [
+        Grid(
+            viewer_id=viewer.viewer_id,
+            candidates=media.take(g),
+            features=judged.features.take(g),
+            author_n=author_n[g],
+            candidate_rank_n=shown.rows_n[g] - n.start,
+            first_score_n=first_n[g],
+            first_rank_n=shown.first_rank_n[g],
+            second_score_n=shown.second_score_n[g],
+            second_rank_n=shown.second_rank_n[g],
+            probabilities_n3=judged.probabilities_n3[g],
+            value_n=judged.value_n[g],
+            penalty_n=judged.penalty_n[g],
+            propensity_n=shown.propensity_n[g],
+            candidate_count=n.stop - n.start,
+            generated_at_ms=found.now_ms,
+            reflects_ts=viewer.reflects_ts,
+            dropped=dropped,
+            versions=versions,
+        )
+        for viewer, n, g in zip(found.viewers, candidates.spans, spans, strict=True)
+    ]

@@ -1,0 +1,73 @@
+"""What the final pass says of media, and what that is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.feature_schema import FeatureMatrix
+from models.features.assembly import Assembly
+from models.rankers.protocol import Rankers
+from models.rankers.value import Weights, value
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the final pass says of n media, and what that is worth.
+
+    Attributes:
+        features: what it saw.
+        probabilities_n3: like, save, see_fewer.
+        value_n: `penalty_n` taken off.
+        penalty_n: value taken off for likeness to what the viewer saw fewer of.
+    """
+
+    features: FeatureMatrix
+    probabilities_n3: NDArray[np.floating]
+    value_n: NDArray[np.float64]
+    penalty_n: NDArray[np.float64]
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Judged:
+        """These rows."""
+        return Judged(
+            self.features.take(rows),
+            self.probabilities_n3[rows],
+            self.value_n[rows],
+            self.penalty_n[rows],
+        )
+
+    def append(self, more: Judged) -> Judged:
+        """These rows, then those of `more`."""
+        return Judged(
+            FeatureMatrix.concatenate([self.features, more.features]),
+            np.concatenate([self.probabilities_n3, more.probabilities_n3]),
+            np.concatenate([self.value_n, more.value_n]),
+            np.concatenate([self.penalty_n, more.penalty_n]),
+        )
+
+
+def judge(assembly: Assembly, rankers: Rankers, weights: Weights, strength: float) -> Judged:
+    """The final pass on these media, and their values.
+
+    Args:
+        strength: likelihood of a further see-fewer, given one on the same author now.
+    """
+    features = assembly.matrix()
+    # Of NaN and 0, fmax takes 0.
+    probabilities_n3 = np.minimum(np.fmax(rankers.final.score(features), 0.0), 1.0)
+    see_fewer_n = strength * assembly.column("see_fewer_similarity")
+    value_n = value(expect_see_fewer(probabilities_n3, see_fewer_n), weights)
+    penalty_n = value(probabilities_n3, weights) - value_n
+    return Judged(features, probabilities_n3, value_n, penalty_n)
+
+
+def expect_see_fewer(
+    probabilities_n3: NDArray[np.floating], likelihood_n: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """The probabilities, with an independent `likelihood_n` of a see-fewer added to the model's."""
+    adjusted_n3 = np.array(probabilities_n3, np.float64)
+    bounded_n = np.minimum(np.maximum(likelihood_n, 0.0), 1.0)
+    adjusted_n3[:, 2] = 1.0 - (1.0 - adjusted_n3[:, 2]) * (1.0 - bounded_n)
+    return adjusted_n3

@@ -1,0 +1,185 @@
+"""How dense features are computed: rows of many viewers → columns, a block of like ones at once.
+
+A value depends on its own row alone and comes out the same to the last bit, whichever rows and
+columns are computed with it. What would break that is the order in which a matrix product adds
+up, which a BLAS library chooses by shape; so vectors are rounded to steps of 2^−11, where every
+partial sum of a product of two unit vectors is exact in float32 and the order does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays.growing import Rows
+from models.arrays.viewer_pairs import matches
+from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SOURCES
+from models.features.rows import FeatureRows
+from models.features.viewers import (
+    HOUR_MS,
+    WEEK_MS,
+    Float,
+    logs,
+    relative_rates,
+    stepped,
+)
+
+#: Fills a block: one row of `out_kn` a column.
+Block = Callable[[FeatureRows, Float], None]
+
+# Likeness to what the viewer did.
+
+
+def _similarity(rows: FeatureRows, out_4n: Float) -> None:
+    """Cosines of each row's author to what the viewer likes and does not.
+
+    To the nearest of the recent positives' authors, to the mean of the last few and of all of
+    them, to the nearest author of a see-fewer (decayed). An account is similar to itself even
+    without a vector.
+    """
+    vectors_nd = rows.vectors_nd
+    out_4n[0] = out_4n[3] = 0.0
+    for _, taste, span, met in rows.of_viewers:
+        p, author_n = len(taste.liked_p), rows.author_n[span]
+        cosine_mn = taste.to_md @ vectors_nd[span].T
+        out_4n[1:3, span] = cosine_mn[-2:]
+        if p:
+            to_liked_pn = alike(cosine_mn[:p], taste.liked_p, author_n, met)
+            np.maximum.reduce(to_liked_pn, axis=0, out=out_4n[0, span])
+        if len(taste.hated_s):
+            to_hated_sn = alike(cosine_mn[p:-2], taste.hated_s, author_n, met)
+            to_hated_sn *= taste.decay_s[:, None]
+            np.maximum.reduce(to_hated_sn, axis=0, out=out_4n[3, span])
+    np.maximum(out_4n[0], 0.0, out=out_4n[0])
+    np.maximum(out_4n[3], 0.0, out=out_4n[3])
+
+
+def alike(cosine_mn: Float, account_m: Rows, author_n: Rows, met: NDArray[np.int64]) -> Float:
+    """The cosines, 1 where an account meets itself.
+
+    Args:
+        met: rows of which that may be: only these are compared.
+    """
+    if len(met):
+        cosine_mk = cosine_mn[:, met]
+        np.copyto(cosine_mk, 1.0, where=account_m[:, None] == author_n[met])
+        cosine_mn[:, met] = cosine_mk
+    return cosine_mn
+
+
+def _topics(rows: FeatureRows, out_2n: Float) -> None:
+    """Share of the media that a viewer liked, then of those seen fewer of, with the row's topic."""
+    catalog, batch = rows.world.catalog, rows.batch
+    topic_n, topics = catalog.topic_n[rows.media_n], len(catalog.topic_hash_t)
+    for out_n, topics_v in zip(out_2n, (batch.liked_topics, batch.hated_topics), strict=True):
+        for at, _, span, _ in rows.of_viewers:
+            size = len(topics_v[at])
+            if size == 0:
+                out_n[span] = 0.0
+                continue
+            count_t = np.bincount(topics_v[at], minlength=topics)
+            count_t[0] = 0  # Code 0 is "none".
+            out_n[span] = count_t[topic_n[span]] / size
+
+
+def _history(rows: FeatureRows, out_7n: Float) -> None:
+    """What the viewer did on the author before."""
+    out_7n[:] = 0.0
+    met, counters = rows.met
+    if len(met):
+        out_7n[:, met] = rows.batch.history_7c[:, counters]
+
+
+def _follows(rows: FeatureRows, out_1n: Float) -> None:
+    out_1n[:] = 0.0
+    out_1n[0, matches(rows.batch.followed_p, rows.author_p)[0]] = 1.0
+
+
+def _popularity(rows: FeatureRows, out_kn: Float) -> None:
+    """Counts of the author, of the media, rates of the author, of the media."""
+    popularity, everybody = rows.world.popularity, rows.batch.everybody
+    authors_5n, media_5n, author_rates_4n, media_rates_4n = np.split(out_kn, _COUNTS_AND_RATES)
+    counts_5a = popularity.decayed_authors(rows.authors.rows_a, rows.now_ms).T.astype(np.float32)
+    counts_5n = popularity.decayed_media(rows.media_n, rows.now_ms).T.astype(np.float32)
+    authors_5n[:] = logs(counts_5a).take(rows.authors.at_n, axis=1)
+    media_5n[:] = logs(counts_5n)
+    author_rates_4n[:] = relative_rates(counts_5a, everybody).take(rows.authors.at_n, axis=1)
+    media_rates_4n[:] = relative_rates(counts_5n, everybody)
+
+
+def _age(rows: FeatureRows, out_2n: Float) -> None:
+    age_n = rows.age_n.astype(np.float32)
+    np.log1p(age_n / np.float32(HOUR_MS), out=out_2n[0])
+    out_2n[0] /= np.float32(3)
+    np.exp2(age_n / np.float32(-WEEK_MS), out=out_2n[1])
+
+
+def _integrity(rows: FeatureRows, out_3n: Float) -> None:
+    catalog = rows.world.catalog
+    scores = (catalog.nsfw_n, catalog.spam_n, catalog.misinformation_n)
+    for out_n, score_n in zip(out_3n, scores, strict=True):
+        out_n[:] = score_n[rows.media_n]
+
+
+def _viewer(rows: FeatureRows, out_8n: Float) -> None:
+    of_viewer_8v = rows.batch.of_viewer_8v
+    out_8n[:] = of_viewer_8v if len(rows.viewers) == 1 else of_viewer_8v.take(rows.viewer_n, axis=1)
+
+
+def _missing(rows: FeatureRows, out_2n: Float) -> None:
+    """Whether the author has no vector, and whether nobody has whom the viewer likes."""
+    out_2n[0] = ~rows.known_n
+    out_2n[1] = rows.batch.unknown_v[rows.viewer_n]
+
+
+def _pictures(rows: FeatureRows, out_2n: Float) -> None:
+    """Cosine of the media's picture to those of what the viewer liked, and whether it has none."""
+    images = rows.world.images
+    out_2n[0], out_2n[1] = 0.0, 1.0
+    if len(images):
+        vectors_nd, known_n = images.vectors_of(rows.media_n)
+        liked_nd = rows.batch.pictures_vd[rows.viewer_n]
+        np.einsum("nd,nd->n", stepped(vectors_nd), liked_nd, out=out_2n[0])
+        out_2n[1] = ~known_n
+
+
+def _source(rows: FeatureRows, out_kn: Float) -> None:
+    np.equal(rows.candidates.source_n, _SOURCE_CODES, out=out_kn)
+
+
+#: Where parts of the block of popularity end.
+_COUNTS_AND_RATES: Final = np.cumsum(
+    [len(ACTION_COLUMNS), len(ACTION_COLUMNS), len(RATE_COLUMNS)]
+).tolist()
+_SOURCE_CODES: Final = np.arange(1, len(SOURCES), dtype=np.int16)[:, None]
+
+#: By the names of a block's columns, how it is filled.
+BLOCKS: Final[dict[tuple[str, ...], Block]] = {
+    (
+        "seed_similarity", "short_similarity", "long_similarity", "see_fewer_similarity",
+    ): _similarity,
+    ("topic_affinity", "topic_aversion"): _topics,
+    ("author_vector_missing", "viewer_vector_missing"): _missing,
+    ("image_similarity", "image_missing"): _pictures,
+    (
+        *(f"viewer_author_{name}" for name in ACTION_COLUMNS),
+        "viewer_author_recency", "viewer_author_aversion",
+    ): _history,
+    ("follows_author",): _follows,
+    (
+        *(f"{entity}_{name}s" for entity in ("author", "media") for name in ACTION_COLUMNS),
+        *(f"{entity}_{name}_rate" for entity in ("author", "media") for name in RATE_COLUMNS),
+    ): _popularity,
+    ("media_age", "media_freshness"): _age,
+    ("nsfw", "spam", "misinformation"): _integrity,
+    (
+        *(f"viewer_{name}s" for name in ACTION_COLUMNS),
+        "viewer_like_rate", "viewer_long_view_rate", "viewer_idle",
+    ): _viewer,
+    tuple(f"source_{name}" for name in SOURCES[1:]): _source,
+}  # fmt: skip
+# Columns of a block lie together, so that it is filled in place.
+assert tuple(name for names in BLOCKS for name in names) == DENSE_NAMES

@@ -1,0 +1,148 @@
+"""Decayed popularity of media and authors, from the stream.
+
+An event at time t weighs 2^((t − now) / half_life) at `now`. Stored is 2^((t − landmark) /
+half_life): events add up in any order, one factor at reading gives the decayed count, and because
+that factor is the same for every row, the order of the most popular never changes by waiting.
+The landmark moves before the weights could overflow (forward decay, Cormode et al., ICDE 2009).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays.growing import UNKNOWN, Columns, Rows, TopRows
+from models.events import Action
+
+ACTIONS: Final = len(Action)
+#: Half-lives that an event may lie after the landmark; 2^500 squared is still finite.
+_MAX_EXPONENT: Final = 500.0
+
+
+class PopularityConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Half-life of the counts, and what each action adds to a media's overall popularity."""
+
+    half_life_ms: int = 3 * 24 * 3600 * 1000
+    like: float = 1.0
+    save: float = 2.0
+    see_fewer: float = -4.0
+    view: float = 0.0
+    long_view: float = 0.25
+
+
+class Popularity:
+    """Decayed counts per media row, per author row and in total, one column per action.
+
+    An undo (`sign` −1) takes back one action at its own time, so for a while it weighs a little
+    more than what it undoes; counts are never read as less than 0.
+    """
+
+    def __init__(self, config: PopularityConfig | None = None) -> None:
+        self.config = config or PopularityConfig()
+        self._landmark_ms: int | None = None
+        self._media = Columns(count=(np.float64, 0.0, ACTIONS), score=(np.float64, 0.0))
+        self._authors = Columns(count=(np.float64, 0.0, ACTIONS))
+        self._total = np.zeros(ACTIONS)
+        self._top = TopRows()
+        c = self.config
+        self._weights = np.array([c.like, c.save, c.see_fewer, c.view, c.long_view])
+
+    def add(
+        self,
+        media_rows: Rows,
+        author_rows: Rows,
+        actions: NDArray[np.integer],
+        ts: NDArray[np.int64],
+        sign: NDArray[np.integer] | int = 1,
+    ) -> None:
+        """Count events, all arguments of one length.
+
+        Args:
+            media_rows: media of each event, −1 to count none.
+            author_rows: author of each event, −1 to count none.
+            actions: :class:`models.events.Action` codes.
+            ts: event times, epoch ms, in any order.
+            sign: 1 for an action, −1 for its undo.
+        """
+        if not len(ts):
+            return
+        newest = int(ts.max())
+        if self._landmark_ms is None:
+            self._landmark_ms = newest
+        elif (newest - self._landmark_ms) / self.config.half_life_ms > _MAX_EXPONENT:
+            self._rebase(newest)
+        weight = sign * np.exp2((ts - self._landmark_ms) / self.config.half_life_ms)
+        np.add.at(self._total, actions, weight)
+        known = author_rows != UNKNOWN
+        if known.any():
+            self._authors.grow(int(author_rows.max()) + 1)
+            np.add.at(self._authors["count"], (author_rows[known], actions[known]), weight[known])
+        known = media_rows != UNKNOWN
+        if known.any():
+            self._media.grow(int(media_rows.max()) + 1)
+            np.add.at(self._media["count"], (media_rows[known], actions[known]), weight[known])
+            touched = np.unique(media_rows[known])
+            self._media["score"][touched] = self._media["count"][touched] @ self._weights
+            self._top.touch(touched)
+
+    def decayed_media(self, rows: Rows, now_ms: int) -> NDArray[np.float64]:
+        """Decayed counts_na of media rows at `now_ms`; rows never counted are zero."""
+        return self._read(self._media, rows, now_ms)
+
+    def decayed_authors(self, rows: Rows, now_ms: int) -> NDArray[np.float64]:
+        """Decayed counts_na of author rows at `now_ms`; −1 and rows never counted are zero."""
+        return self._read(self._authors, rows, now_ms)
+
+    def decayed_total(self, now_ms: int) -> NDArray[np.float64]:
+        """Decayed counts_a of everybody at `now_ms`."""
+        total: NDArray[np.float64] = np.maximum(self._total, 0.0) * self._factor(now_ms)
+        return total
+
+    def most_popular(self, k: int) -> Rows:
+        """Up to k media rows with the highest weighted counts above 0, best first."""
+        return self._top.best(self._media["score"], k)
+
+    def score(self, media_rows: Rows, now_ms: int) -> NDArray[np.float64]:
+        """The weighted decayed count that :meth:`most_popular` orders by; 0 where never counted."""
+        score_m = self._media["score"]
+        inside = (media_rows >= 0) & (media_rows < len(score_m))
+        if inside.all():
+            return score_m.take(media_rows) * self._factor(now_ms)
+        weighted = np.zeros(len(media_rows))
+        weighted[inside] = score_m[media_rows[inside]] * self._factor(now_ms)
+        return weighted
+
+    def _factor(self, now_ms: int) -> float:
+        if self._landmark_ms is None:
+            return 0.0
+        exponent = (self._landmark_ms - now_ms) / self.config.half_life_ms
+        # A reader far in the past of the newest event must not overflow either.
+        return float(np.exp2(min(exponent, _MAX_EXPONENT)))
+
+    def _read(self, columns: Columns, rows: Rows, now_ms: int) -> NDArray[np.float64]:
+        count = columns["count"]
+        inside = (rows >= 0) & (rows < len(count))
+        if inside.all():
+            found = count.take(rows, axis=0)
+        else:
+            found = np.zeros((len(rows), ACTIONS))
+            found[inside] = count[rows[inside]]
+        np.maximum(found, 0.0, out=found)
+        found *= self._factor(now_ms)
+        return found
+
+    def _rebase(self, landmark_ms: int) -> None:
+        assert self._landmark_ms is not None
+        factor = np.exp2((self._landmark_ms - landmark_ms) / self.config.half_life_ms)
+        for values in (
+            self._media["count"],
+            self._media["score"],
+            self._authors["count"],
+            self._total,
+        ):
+            values *= factor
+        self._landmark_ms = landmark_ms
+        self._top.rescale()

@@ -1,0 +1,162 @@
+"""Final pass: probabilities of like, save and see fewer from dense and sparse features.
+
+A multi-task multi-label network: an ensemble (:mod:`models.rankers.ensemble`) whose members share
+their hidden layers between the heads. Beside the standardised dense features it reads learnt
+vectors, of which all members share one table: of the hashed ids; of the viewer, as the mean of
+those of the authors she liked, in the long run and of late (Covington et al., Deep Neural Networks
+for YouTube Recommendations, 2016); and the products of the viewer's with the author's.
+
+The calibration of each head is folded into the weights. The head of long views is not served; it
+helps the members to learn, so it is stored for learning on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.examples.examples import LABELS
+from models.feature_schema import (
+    ALL_COLUMNS,
+    DENSE_NAMES,
+    ID_NAMES,
+    SHORT_TERM,
+    FeatureMatrix,
+)
+from models.rankers.ensemble import Ensemble
+from models.rankers.networks import (
+    Arrays,
+    Embeddings,
+    Float,
+    Meta,
+    ModelError,
+    Standardizer,
+    check_feature_version,
+    sigmoid,
+    take_array,
+)
+
+#: Columns of the probabilities, in order: the first of :data:`models.examples.examples.LABELS`.
+HEADS: Final = ("like", "save", "see_fewer")
+
+#: Columns of `sparse_ns` before the authors a viewer liked, and the one of the media's author.
+IDS: Final = len(ID_NAMES)
+AUTHOR: Final = ID_NAMES.index("author_id")
+
+_WHAT: Final = "final pass"
+
+
+def inputs(dimension: int) -> int:
+    """Inputs of the network, where learnt vectors have this dimension."""
+    return len(DENSE_NAMES) + (IDS + 4) * dimension
+
+
+class FinalPass:
+    """Calibrated probabilities of each head.
+
+    Args:
+        standardizer: of all dense features.
+        embeddings: of all sparse columns.
+        ensemble: (dense ‖ vectors) → one logit a label.
+
+    Raises:
+        ModelError: the parts do not fit each other.
+    """
+
+    #: Dense columns this pass reads.
+    columns: ClassVar[tuple[int, ...]] = ALL_COLUMNS
+
+    def __init__(
+        self, standardizer: Standardizer, embeddings: Embeddings, ensemble: Ensemble
+    ) -> None:
+        dense, ids = len(DENSE_NAMES), len(ID_NAMES)
+        if standardizer.mean_f.shape != (dense,) or standardizer.scale_f.shape != (dense,):
+            raise ModelError(
+                f"{_WHAT}: statistics of {standardizer.mean_f.size} features; expected {dense}"
+            )
+        if embeddings.sizes_s.shape != (ids,):
+            raise ModelError(f"{_WHAT}: vectors of {embeddings.sizes_s.size} ids; expected {ids}")
+        width = inputs(embeddings.table_rd.shape[1])
+        if ensemble.inputs != width or ensemble.outputs != len(LABELS):
+            raise ModelError(
+                f"{_WHAT}: network {ensemble.inputs} → {ensemble.outputs}; "
+                f"expected {width} → {len(LABELS)}"
+            )
+        self.standardizer = standardizer
+        self.embeddings = embeddings
+        self.ensemble = ensemble
+
+    def logits(self, features: FeatureMatrix) -> Float:
+        """Calibrated log-odds (n, 3) in the order of :data:`HEADS`."""
+        dense_nf = self.standardizer(features.dense_nf)
+        vectors_nsd = self.embeddings(features.sparse_ns)
+        ids_nid, liked_nld = vectors_nsd[:, :IDS], vectors_nsd[:, IDS:]
+        known_nl = (features.sparse_ns[:, IDS:] > 0).astype(np.float32)
+        short_nd = _mean(liked_nld[:, :SHORT_TERM], known_nl[:, :SHORT_TERM])
+        long_nd = _mean(liked_nld, known_nl)
+        author_nd = ids_nid[:, AUTHOR]
+        parts = (
+            dense_nf, ids_nid.reshape(len(features), IDS * author_nd.shape[1]),
+            short_nd, long_nd, author_nd * short_nd, author_nd * long_nd,
+        )  # fmt: skip
+        return self.ensemble(np.concatenate(parts, axis=1))[:, : len(HEADS)]
+
+    def score(self, features: FeatureMatrix) -> Float:
+        """Probabilities (n, 3) in the order of :data:`HEADS`."""
+        return sigmoid(self.logits(features))
+
+    def calibrated(self, calibrations_h: Iterable[tuple[float, float, Float]]) -> Self:
+        """The same with other log-odds z of its heads, folded into its weights.
+
+        Args:
+            calibrations_h: of each head slope, shift and weights; it says slope · z + weights · x
+                + shift, where x are the standardised dense features.
+        """
+        ensemble = self.ensemble
+        for head, (slope, shift, weights_f) in enumerate(calibrations_h):
+            ensemble = ensemble.calibrated(head, slope, shift, weights_f)
+        return type(self)(self.standardizer, self.embeddings, ensemble)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The weights by name; :meth:`from_arrays` reads them."""
+        return {
+            "mean": self.standardizer.mean_f,
+            "scale": self.standardizer.scale_f,
+            "table": self.embeddings.table_rd,
+            "table_sizes": self.embeddings.sizes_s,
+            **self.ensemble.to_arrays(),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, meta: Meta) -> Self:
+        """Rebuild from :meth:`to_arrays`.
+
+        Args:
+            arrays: the weights by name.
+            meta: with ``feature_version``.
+
+        Raises:
+            FeatureVersionError: trained on other features.
+            ModelError: a weight is missing, misshapen or not finite.
+        """
+        check_feature_version(meta, _WHAT)
+        sizes_s = arrays.get("table_sizes")
+        if sizes_s is None:
+            raise ModelError(f"{_WHAT}: array 'table_sizes' is missing; got {sorted(arrays)[:8]}")
+        return cls(
+            Standardizer(
+                take_array(arrays, "mean", 1, _WHAT), take_array(arrays, "scale", 1, _WHAT)
+            ),
+            Embeddings(take_array(arrays, "table", 2, _WHAT), np.asarray(sizes_s, dtype=np.int64)),
+            Ensemble.from_arrays(arrays, _WHAT),
+        )
+
+
+def _mean(vectors_nld: Float, known_nl: Float) -> Float:
+    """Mean of the known vectors of each row, zeros where there is none."""
+    share_nl = known_nl / np.maximum(known_nl.sum(axis=1, keepdims=True), 1.0)
+    mean_nd: Float = (share_nl[:, np.newaxis] @ vectors_nld)[:, 0]
+    return mean_nd
