@@ -29,7 +29,7 @@ from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, prepare_cluster
 from infra.metrics import lag_exported, metrics_served
 from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
-from streams.garbage import tune_garbage_collection
+from streams.roles.runtime import tune_garbage_collection
 from streams.transport import BatchedConsumer, BatchedTransport
 
 ROLES: Final = ("worker", "learner", "ranker")
@@ -176,10 +176,10 @@ def _role(name: str) -> Role:
     if name == "worker":
         return worker
     if name == "learner":
-        from streams.learner import learner
+        from streams.roles.learner import learner
 
         return learner
-    from streams.ranker import ranker
+    from streams.roles.ranker import ranker
 
     return ranker
 

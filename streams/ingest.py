@@ -41,8 +41,8 @@ from models.viewers.state import (
     log_key,
     place,
 )
-from streams.letters import Record, letter, letter_of, letter_of_parked
-from streams.slices import Item, pack_slice, packed_event
+from streams.dead_letter import Record, letter, letter_of, letter_of_parked
+from streams.packing import Item, pack_slice, packed_event
 
 TOPIC_CODES: Final = {topic: code for code, topic in enumerate(EVENT_TOPICS)}
 PARKING_REASON: Final = "unknown_media"

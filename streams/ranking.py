@@ -25,7 +25,7 @@ from infra.metrics import GRIDS, GRIDS_WAITING
 from infra.stores import Store
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
-from streams.slices import Touched
+from streams.packing import Touched
 
 #: A viewer who asked for a page within this time may still be looking at it.
 WATCHING_S = 5 * 60.0

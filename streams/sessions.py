@@ -29,7 +29,7 @@ from models.events import ACTION_NAMES
 from models.viewers.action_log import Entry
 from models.viewers.state import sessions
 from streams.ingest import Sender
-from streams.slices import Touched
+from streams.packing import Touched
 
 #: Viewers by the wall-clock time at which to look at them next.
 SCHEDULE: Final = "sessions:due"

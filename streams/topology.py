@@ -28,9 +28,9 @@ from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
 from streams.ingest import Ingest
+from streams.packing import Touched
 from streams.ranking import Ranking
 from streams.sessions import Sessions
-from streams.slices import Touched
 from streams.transport import BatchedConsumer, Chunk, ChunkSchema
 
 #: How often open sessions and parked events are looked through.

@@ -17,13 +17,13 @@ from models.examples.candidate_log import LoggedCandidates
 from models.examples.from_pages import LabelledPage
 from models.explore.grid import GridDocument
 from models.explore.impressions import Impression
-from streams.dead_letters import Redriven
-from streams.letters import DeadLetter
-from streams.lookup import Page
+from streams.dead_letter import DeadLetter
+from streams.log.dead_letters import Redriven
+from streams.packing import Touched
+from streams.serving.lookup import Page
+from streams.serving.world_feed import Embedding
 from streams.sessions import ClosedSession
-from streams.slices import Touched
 from streams.versions import Version
-from streams.world_feed import Embedding
 
 FOLDER: Final = Path(__file__).parent
 

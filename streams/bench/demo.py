@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from infra.config import Settings
-from streams.scenario import get_json, pick_viewers, replay_fixture, wait_trained
-from streams.stack import starting_stack
+from streams.local.scenario import get_json, pick_viewers, replay_fixture, wait_trained
+from streams.local.stack import starting_stack
 
 
 def run(settings: Settings) -> dict[str, Any]:

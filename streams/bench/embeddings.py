@@ -24,9 +24,9 @@ from models.ig2vec.histories import Histories
 from models.ig2vec.model import Ig2Vec
 from models.ig2vec.quality import AccountVectors, split_topics
 from streams.bench.progress import say
-from streams.evaluate import measured
-from streams.recording import DAY_MS, Recording, read_recording
-from streams.scenario import FIXTURE
+from streams.local.scenario import FIXTURE
+from streams.recorded.evaluate_embeddings import measured
+from streams.recorded.recording import DAY_MS, Recording, read_recording
 
 SEEDS: Final = 3
 #: Sessions learned in one update; in the stream an update takes what closed within 2 s.
@@ -70,7 +70,7 @@ def run(
     """Learn the recording day by day, and fit it as a whole; means over seeds.
 
     Args:
-        data: a recording (:func:`streams.recording.read_recording`).
+        data: a recording (:func:`streams.recorded.recording.read_recording`).
         first_days: fitted before the stream begins; by default what came before times are real,
             else half of the days.
     """

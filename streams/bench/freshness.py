@@ -16,7 +16,7 @@ from infra.errors import FreshgridError
 from infra.kafka import WORKER_GROUP, committed_offsets, group_lag
 from streams.bench.background import Sent
 from streams.bench.population import TOPICS
-from streams.scenario import (
+from streams.local.scenario import (
     GRID_TIMEOUT_S,
     LiveViewer,
     ScenarioError,
@@ -26,7 +26,7 @@ from streams.scenario import (
     replay_fixture,
     wait_trained,
 )
-from streams.stack import Stack, starting_stack
+from streams.local.stack import Stack, starting_stack
 
 LIKES: Final = 200
 #: Grids nobody looks at are made in the background after a training; the stack is idle after it.

@@ -39,9 +39,9 @@ from models.viewers.state import ViewerState
 from models.world import World
 from streams.bench.progress import say
 from streams.clock import now_ms
-from streams.recording import read_recording
-from streams.replay import read_fixture
-from streams.scenario import FIXTURE
+from streams.local.scenario import FIXTURE
+from streams.log.replay import read_fixture
+from streams.recorded.recording import read_recording
 
 #: Viewers whose candidates are ranked; a quarter of them is only measured on.
 VIEWERS: Final = 400

@@ -37,7 +37,7 @@ from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.bench.igql_world import NOW_MS, ClusteredWorld
-from streams.garbage import tune_garbage_collection
+from streams.roles.runtime import tune_garbage_collection
 
 ACCOUNTS: Final = 100_000
 EVENTS: Final = 600_000

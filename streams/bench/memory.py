@@ -21,13 +21,13 @@ from streams.bench.progress import say
 from streams.bench.servers import BenchServers, bench_servers, redis_version
 from streams.bench.states import LOG_ID, fixture_states, write_states
 from streams.clock import now_ms
-from streams.explorer import Explorer
 from streams.ingest import Ingest
-from streams.replay import Line, Loopback, read_fixture
-from streams.scenario import FIXTURE
+from streams.local.scenario import FIXTURE
+from streams.log.replay import Line, Loopback, read_fixture
+from streams.packing import Touched
+from streams.serving.explorer import Explorer
+from streams.serving.world_feed import WorldFeed, embedding_messages
 from streams.sessions import Sessions
-from streams.slices import Touched
-from streams.world_feed import WorldFeed, embedding_messages
 
 VIEWERS: Final = 100_000
 MILLION: Final = 1_000_000

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from infra.kafka import Message
 from models.events import EVENT_TOPICS
-from streams.replay import read_fixture
-from streams.scenario import FIXTURE
+from streams.local.scenario import FIXTURE
+from streams.log.replay import read_fixture
 
 #: Views, likes and saves: 99 % of the fixture's events.
 TOPICS: Final = ("events.view", "events.like", "events.save")

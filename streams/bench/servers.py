@@ -22,7 +22,7 @@ from infra.supervisor import ChildSpec, Supervisor
 from infra.threads import ONE_THREAD
 from models.events import EVENT_TOPICS
 from streams.bench.processes import cpu_seconds
-from streams.stack import EMBEDDED_KAFKA, role_argv, start_servers
+from streams.local.stack import EMBEDDED_KAFKA, role_argv, start_servers
 
 #: As many as the default setting gives a topic on a broker of one's own.
 PARTITIONS: Final = 8

@@ -23,8 +23,8 @@ from streams.bench.population import viewer_name
 from streams.bench.servers import PARTITIONS
 from streams.clock import now_ms
 from streams.ingest import Ingest
-from streams.replay import Line, Loopback, read_fixture
-from streams.scenario import FIXTURE
+from streams.local.scenario import FIXTURE
+from streams.log.replay import Line, Loopback, read_fixture
 
 #: No broker's own.
 LOG_ID: Final = "fixture-fixture-fixtur"

@@ -31,9 +31,9 @@ from models.training.loop import TrainingDeviceError, reproducible, usable_devic
 from models.training.online import OnlineConfig, OnlineFinal
 from models.training.rankers import COUNTERS, POPULARITY, TrainingConfig, split_by_time
 from streams.bench.progress import say
-from streams.recorded_examples import recorded_examples, stream_start
-from streams.recording import DAY_MS
-from streams.scenario import FIXTURE
+from streams.local.scenario import FIXTURE
+from streams.recorded.examples import recorded_examples, stream_start
+from streams.recorded.recording import DAY_MS
 
 #: Real days that come before the reported ones.
 FIRST_DAYS: Final = 5
@@ -54,7 +54,7 @@ def run(
     """Learn a recording chunk by chunk, and time the default training.
 
     Args:
-        data: a recording (:func:`streams.recording.read_recording`).
+        data: a recording (:func:`streams.recorded.recording.read_recording`).
         first_days: real days before the reported ones.
         device: of torch, on which the training is timed.
         threads: of torch.

@@ -15,7 +15,7 @@ from infra.stores import Store
 from models.viewers.state import combine, digest
 from streams.clock import now_ms
 from streams.ingest import Ingest
-from streams.replay import Line, Loopback
+from streams.log.replay import Line, Loopback
 
 #: Events folded at once: more of them cost less.
 CHUNK: Final = 20_000

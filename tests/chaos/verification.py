@@ -27,8 +27,8 @@ from infra.redis_store import RedisStore, connect
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC, Relation
 from models.viewers.state import ViewerState, counters, related_authors
 from streams.clock import now_ms
-from streams.log_fold import fold_log
-from streams.replay import state_hash
+from streams.log.fold import fold_log
+from streams.log.replay import state_hash
 from tests.chaos.workload import Expected, Workload
 
 FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from infra.kafka import Message
 from models.events import Action, Relation
-from streams.replay import Line, read_fixture
+from streams.log.replay import Line, read_fixture
 
 FIXTURE: Final = Path(__file__).parents[1] / "fixtures" / "kuairand.jsonl.gz"
 

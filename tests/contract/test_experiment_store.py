@@ -24,11 +24,17 @@ from infra.metrics import EXPERIMENTS_REFUSED
 from infra.redis_bulk import connect
 from models.explore.experiment import Arm, Experiment
 from models.rankers.value import Weights
-from streams import live_experiment
-from streams.live_experiment import LiveExperiment
-from streams.live_queries import LiveQueries
+from streams.serving import live_experiment
+from streams.serving.live_experiment import LiveExperiment
+from streams.serving.live_queries import LiveQueries
+from streams.serving.weights import (
+    WeightsDesk,
+    change_weights,
+    set_experiment,
+    stored,
+    weights_history,
+)
 from streams.versions import RANKERS
-from streams.weights import WeightsDesk, change_weights, set_experiment, stored, weights_history
 from tests.unit.test_ranking_passes import bundle
 
 TWO = Experiment(arms={"control": Arm(weights=Weights(like=3.0)), "other": Arm(feed=True)})

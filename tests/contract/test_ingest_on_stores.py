@@ -20,7 +20,7 @@ from models.events import EVENT_TOPICS, FOLLOW_TOPIC, VIEW_TOPIC, Action
 from models.viewers.action_log import pack
 from models.viewers.state import SLACK, log_key, place
 from streams.ingest import Ingest, Part
-from streams.replay import Line, Loopback, state_hash
+from streams.log.replay import Line, Loopback, state_hash
 
 TS = 1_700_000_000_000
 NOW = TS + 10**9

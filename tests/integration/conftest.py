@@ -27,11 +27,11 @@ from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.redis_store import RedisStore, connect
 from models.viewers.decayed_counter import Counter
 from models.viewers.state import ViewerState, counters
-from streams import scenario
+from streams.cli.inspect import inspect_stored_viewer
 from streams.clock import now_ms
-from streams.inspection import inspect_stored_viewer
-from streams.replay_command import unfolded, wait_folded
-from streams.stack import Stack, starting_stack
+from streams.local import scenario
+from streams.local.stack import Stack, starting_stack
+from streams.log.replay_files import unfolded, wait_folded
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"

@@ -14,8 +14,8 @@ from infra.memory_store import MemoryStore
 from infra.supervisor import free_port
 from streams.bench.population import Population
 from streams.bench.verification import fold_offline
-from streams.replay import state_hash
-from streams.replay_command import stored_hash
+from streams.log.replay import state_hash
+from streams.log.replay_files import stored_hash
 from tests.integration.test_metrics import scrape
 
 EVENTS = 100_000

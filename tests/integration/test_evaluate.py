@@ -9,7 +9,7 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka
 from infra.kafka import Message, prepare_cluster
 from models.events import ACCOUNTS_TOPIC
-from streams.evaluate import logged_labels
+from streams.recorded.evaluate_embeddings import logged_labels
 
 
 def account(account_id: str, *topics: str) -> Message:

@@ -29,8 +29,8 @@ from models.examples.from_pages import read_pages
 from models.explore.impressions import Impression, unpack_features
 from streams.clock import now_ms
 from streams.examples import ExampleStream
+from streams.learning.version_list import promote, rollback
 from streams.versions import RANKERS
-from streams.versions_command import promote, rollback
 from tests.unit.test_example_join import page
 from tests.unit.test_ranking_passes import bundle
 

@@ -22,7 +22,7 @@ from infra.supervisor import free_port
 from models.explore.experiment import parse
 from models.ig2vec.model import Ig2VecConfig
 from models.rankers.value import Weights, value
-from streams.explorer import MAX_PAGES, Cursor
+from streams.serving.explorer import MAX_PAGES, Cursor
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
 RECORDS = [json.loads(line) for line in TINY.read_text().splitlines()]
@@ -614,7 +614,7 @@ def test_ingest_and_serving_import_no_training_library():
     # What the roles import before and after they start.
     code = """
 import sys
-import streams.app, streams.ingest, streams.sessions, streams.topology, streams.ranker
+import streams.app, streams.ingest, streams.sessions, streams.topology, streams.roles.ranker
 print(sorted({name.split(".")[0] for name in sys.modules} & {"torch", "gensim", "scipy"}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,8 +14,8 @@ import redis
 from infra.redis_store import viewer_key
 from models.events import Action
 from models.viewers.state import suppressed_media
-from streams.replay import replay_to_kafka
-from streams.replay_command import replay_files, stored_hash
+from streams.log.replay import replay_to_kafka
+from streams.log.replay_files import replay_files, stored_hash
 from tests.integration.conftest import Pipeline
 
 YEAR_MS = 365 * 24 * 3_600_000

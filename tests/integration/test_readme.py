@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from infra.config import Settings
-from streams.stack import starting_stack
+from streams.local.stack import starting_stack
 
 README = Path(__file__).parents[2] / "README.md"
 TIMEOUT_S = 60.0

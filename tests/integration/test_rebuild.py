@@ -25,8 +25,8 @@ from infra.redis_store import RedisStore, connect
 from infra.supervisor import free_port
 from models.events import EVENT_TOPICS, Action
 from models.viewers.state import ViewerState
-from streams.replay import replay_to_kafka, state_hash
-from streams.replay_command import stored_hash
+from streams.log.replay import replay_to_kafka, state_hash
+from streams.log.replay_files import stored_hash
 from tests.integration.commands import freshgrid, refusal, report_of
 from tests.integration.conftest import Pipeline
 

@@ -11,7 +11,7 @@ from infra.config import Settings
 from infra.embedded import embedded_redis
 from infra.redis_store import RedisStore, connect
 from streams.ingest import Ingest
-from streams.replay import Line
+from streams.log.replay import Line
 from streams.sessions import LEASE_MS, SETTLE_MS, SWEEP_LIMIT, Sessions, Touched
 
 MINUTE = 60_000

@@ -17,7 +17,7 @@ from infra.config import Settings
 from infra.embedded import embedded_redis, kafka_cluster_id
 from infra.errors import ChildError, PortInUseError, UnreachableError
 from infra.supervisor import free_port
-from streams.stack import EMBEDDED_KAFKA, ROLES, starting_stack
+from streams.local.stack import EMBEDDED_KAFKA, ROLES, starting_stack
 
 STAND_IN = Path(__file__).with_name("stand_in_role.py")
 ROOT = Path(__file__).parents[2]
@@ -108,11 +108,11 @@ def test_a_taken_http_port_stops_before_anything_starts(tmp_path: Path) -> None:
 UP = """
 import sys
 from functools import partial
-import streams.stack
+import streams.local.stack
 from streams.cli import app
 folder, script = sys.argv[1], sys.argv[2]
 roles = lambda role: (sys.executable, script, role, folder, "")
-streams.stack.starting_stack = partial(streams.stack.starting_stack, argv_of=roles)
+streams.local.stack.starting_stack = partial(streams.local.stack.starting_stack, argv_of=roles)
 app(["up", "--port", "0"])
 """
 

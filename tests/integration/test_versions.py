@@ -20,9 +20,9 @@ from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Follower, Message, pre
 from models.events import ACCOUNTS_TOPIC
 from models.world import World
 from streams.clock import now_ms
+from streams.learning.version_list import VersionError, list_versions, promote, rollback
+from streams.serving.world_feed import FEED_TOPICS, WorldFeed, embedding_messages, removal_messages
 from streams.versions import IG2VEC, RANKERS, Version, version_message
-from streams.versions_command import VersionError, list_versions, promote, rollback
-from streams.world_feed import FEED_TOPICS, WorldFeed, embedding_messages, removal_messages
 from tests.unit.test_ranking_passes import bundle
 
 #: Within which running processes follow: they ask the broker four times a second.

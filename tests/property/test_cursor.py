@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.explorer import MAX_PAGES, Cursor, CursorError
+from streams.serving.explorer import MAX_PAGES, Cursor, CursorError
 
 VIEWERS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
 NUMBERS = st.integers(1, MAX_PAGES)

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from infra.embedded import embedded_redis
 from models.explore.grid import GridDocument, GridItem, Probabilities, Stages, to_json
-from streams import scenario
-from streams.demo import Narrator, moves
-from streams.scenario import MANY_LIKES, LiveViewer, ScenarioError, pick_viewers
+from streams.local import scenario
+from streams.local.demo import Narrator, moves
+from streams.local.scenario import MANY_LIKES, LiveViewer, ScenarioError, pick_viewers
 
 
 def grid(*media_ids: str, reflects_ts: int = 0) -> GridDocument:

@@ -38,11 +38,11 @@ from models.viewers.state import (
     suppressed_media,
 )
 from streams import cli
-from streams.dead_letters import Redriven
+from streams.dead_letter import DeadLetter
 from streams.ingest import TOPIC_CODES
-from streams.letters import DeadLetter
+from streams.local.stack import EMBEDDED_KAFKA
+from streams.log.dead_letters import Redriven
 from streams.sessions import SCHEDULE, STREAM_CLOCK
-from streams.stack import EMBEDDED_KAFKA
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -16,11 +16,11 @@ from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.ig2vec.gate import Decision
 from models.world import World
 from streams import embeddings as module
-from streams import promotion
 from streams.embeddings import Embeddings
+from streams.learning import promotion
+from streams.serving.world_feed import WorldFeed
 from streams.sessions import ClosedSession
 from streams.versions import DECISION_NOTE, IG2VEC, Version, earlier
-from streams.world_feed import WorldFeed
 
 ENOUGH = 40
 WINDOW_MS = 1000

@@ -12,8 +12,13 @@ from infra.artifacts import ArtifactError, ArtifactMissingError, ArtifactStore
 from infra.config import Settings
 from models.ig2vec.config import Ig2VecConfig
 from models.ig2vec.model import Ig2Vec
-from streams.cli_evaluate import _print_evaluation
-from streams.evaluate import KIND, EvaluationError, evaluate_versions, read_labels
+from streams.cli.evaluate import _print_evaluation
+from streams.recorded.evaluate_embeddings import (
+    KIND,
+    EvaluationError,
+    evaluate_versions,
+    read_labels,
+)
 
 TOPICS = {f"a{n}": f"t{n % 2}" for n in range(60)}
 

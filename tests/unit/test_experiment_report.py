@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.evaluation.experiment_metrics import Rate, design_effect, difference, rate
 from models.events import Action, MediaEvent
-from streams.experiment_report import WINDOW_MS, ArmOutcomes
+from streams.recorded.experiment_report import WINDOW_MS, ArmOutcomes
 
 T = 1_700_000_000_000
 

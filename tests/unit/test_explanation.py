@@ -26,9 +26,8 @@ from models.rankers.protocol import PriorRankers
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
-from streams import worker_api
-from streams.cli import app
-from streams.explorer import Explorer
+from streams.cli import app, worker_api
+from streams.serving.explorer import Explorer
 
 NOW = 1_700_000_000_000
 NARROW = ExploreConfig(first=30, second=15, size=8, exploration=ExplorationConfig(share=0.0))

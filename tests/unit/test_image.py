@@ -19,8 +19,8 @@ from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.world import World, WorldConfig
 from streams.cli import app
-from streams.image_command import Picture, embed, pictures_of_media
-from streams.world_feed import WorldFeed
+from streams.cli.images import Picture, embed, pictures_of_media
+from streams.serving.world_feed import WorldFeed
 
 D = 4
 

@@ -11,8 +11,8 @@ from infra.index_files import IndexFileError, IndexFolder
 from models.account_index.ann_main import AnnMain, MainConfig
 from models.account_index.index import AccountIndex
 from models.account_index.space import AccountSpace
-from streams import index_refresh
-from streams.index_refresh import shared_main
+from streams.serving import index_refresh
+from streams.serving.index_refresh import shared_main
 
 CONFIG = MainConfig(flat_below=100, vectors_per_list=8, probed=1000)
 ACCOUNTS = 500

@@ -11,7 +11,7 @@ from infra.config import Settings
 from infra.errors import SettingsError
 from infra.metrics import QUERIES_REFUSED
 from models.queries import explore_plan
-from streams.live_queries import LiveQueries
+from streams.serving.live_queries import LiveQueries
 
 
 def live(path: Path | str = "") -> LiveQueries:
@@ -48,7 +48,7 @@ def test_a_changed_file_goes_live_and_a_broken_one_is_refused_once(tmp_path: Pat
 
 
 def test_followers_are_told_of_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.live_queries.LOOK_S", 0.001)
+    monkeypatch.setattr("streams.serving.live_queries.LOOK_S", 0.001)
     file = tmp_path / "mine.igql"
     file.write_text("user.popular()")
     queries, told = live(file), asyncio.Event()

@@ -11,8 +11,8 @@ from infra.kafka import Message
 from models.events import EVENT_TOPICS, parse_event
 from streams.bench.population import TOPICS, Population, viewer_name
 from streams.clock import now_ms
-from streams.replay import read_fixture
-from streams.scenario import FIXTURE
+from streams.local.scenario import FIXTURE
+from streams.log.replay import read_fixture
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from models.training.final import train_final
 from models.training.loop import TrainingDivergedError, reproducible
 from models.training.rankers import bundled
 from models.world import World
-from streams import ranker_learning
-from streams.ranker_learning import RankerLearning
+from streams.learning import ranker_learning
+from streams.learning.ranker_learning import RankerLearning
 from streams.training import Training
 from streams.versions import DECISION_NOTE, LIVE_NOTE, RANKERS, Live, Version, listed, versions
 from tests.unit.test_training import SMALL, exposures, sets

@@ -11,8 +11,8 @@ from infra.artifacts import ArtifactError
 from infra.config import Settings
 from models.evaluation.ranker_quality import best_threshold, precision_recall_f1, ranker_quality
 from models.rankers.final_pass import HEADS
-from streams.evaluate import EvaluationError
-from streams.evaluate_rankers import evaluate_stored
+from streams.recorded.evaluate_embeddings import EvaluationError
+from streams.recorded.evaluate_rankers import evaluate_stored
 from tests.unit.test_ranker_gate import Predicts
 from tests.unit.test_training import exposures
 

@@ -10,8 +10,8 @@ import pytest
 
 from models.events import Action
 from models.ig2vec.histories import Step
-from streams.recording import DAY_MS, Recording, RecordingError, read_recording
-from streams.replay import FixtureError
+from streams.log.replay import FixtureError
+from streams.recorded.recording import DAY_MS, Recording, RecordingError, read_recording
 
 T = 1_652_000_000_000
 MINUTE = 60_000

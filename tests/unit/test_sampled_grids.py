@@ -25,12 +25,12 @@ from models.explore.pipeline import ExploreConfig, find
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
-from streams import sampled_grids
 from streams import training as training_module
 from streams.clock import now_ms
-from streams.explorer import Explorer
-from streams.ranker_learning import RankerLearning
-from streams.sampled_grids import SampledGrids
+from streams.learning.ranker_learning import RankerLearning
+from streams.serving import sampled_grids
+from streams.serving.explorer import Explorer
+from streams.serving.sampled_grids import SampledGrids
 from streams.training import ENOUGH_LOGGED, Training
 from tests.unit.test_impressions import T0, catalogue
 from tests.unit.test_training import exposures

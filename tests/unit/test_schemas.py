@@ -9,7 +9,7 @@ import pytest
 
 from infra.kafka import TOPICS
 from models.events import EVENT_TOPICS
-from streams.replay import KEY_FIELD
+from streams.log.replay import KEY_FIELD
 
 yaml = pytest.importorskip("yaml", reason="needs PyYAML")
 

@@ -15,10 +15,10 @@ from infra.kafka import EMBEDDINGS_TOPIC
 from models.events import EVENT_TOPICS
 from models.world import World
 from streams import training as module
-from streams.ranker_learning import RankerLearning
-from streams.replay import Line, read_fixture
+from streams.learning.ranker_learning import RankerLearning
+from streams.log.replay import Line, read_fixture
+from streams.serving.world_feed import WorldFeed, embedding_messages
 from streams.training import Training
-from streams.world_feed import WorldFeed, embedding_messages
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
 #: Likes, saves and see-fewers of the fixture.

@@ -8,10 +8,10 @@ import pytest
 from models.events import Action
 from models.ig2vec.histories import Step
 from models.ig2vec.quality import split_topics
-from streams import tune_embeddings
-from streams.evaluate import EvaluationError, evaluate_recording
-from streams.recording import Recording
-from streams.tune_embeddings import SEEDS, Trial, tune
+from streams.recorded import tune_embeddings
+from streams.recorded.evaluate_embeddings import EvaluationError, evaluate_recording
+from streams.recorded.recording import Recording
+from streams.recorded.tune_embeddings import SEEDS, Trial, tune
 
 
 @pytest.fixture(scope="module")

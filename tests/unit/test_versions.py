@@ -12,7 +12,7 @@ from infra.metrics import VERSIONS
 from models.ig2vec.gate import Decision
 from models.rankers.protocol import PriorRankers
 from models.world import World
-from streams.ranker import LiveRankers
+from streams.roles.ranker import LiveRankers
 from streams.versions import (
     DECISION_NOTE,
     IG2VEC,

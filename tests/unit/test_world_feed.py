@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.world import World
+from streams.serving.world_feed import WorldFeed, embedding_messages, removal_messages
 from streams.versions import Version, version_message, versions
-from streams.world_feed import WorldFeed, embedding_messages, removal_messages
 
 
 class Record(NamedTuple):

@@ -1,0 +1,230 @@
+"""``freshgrid evaluate`` and ``freshgrid tune``: is a model any good, and what would be better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.errors import SettingsError
+from streams.cli.common import Json, load_settings, show
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+
+evaluate = typer.Typer(no_args_is_help=True, help="Measure how good a version of a model is.")
+tune = typer.Typer(no_args_is_help=True, help="Find hyper-parameters on recorded events.")
+
+Events = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        help="Recorded events: a fixture (JSON lines, .gz is fine), or a folder of KuaiRand-Pure.",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="Topics of accounts, JSON lines of account_id and topics."),
+]
+
+
+@evaluate.command("embeddings")
+def evaluate_embeddings(
+    version: Annotated[
+        str | None, typer.Option(help="Which stored version; the newest by default.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Compare with this version.")] = None,
+    labels: Labels = None,
+    events: Events = None,
+    json: Json = False,
+) -> None:
+    """How well account vectors tell the topics of accounts.
+
+    Labels come from FILE, else from the recording, else from catalog.accounts in Kafka. With
+    --events vectors are fitted on the recording instead of read from the artifact store.
+    """
+    settings = load_settings()
+    if events is None:
+        from streams.recorded.evaluate_embeddings import evaluate_versions
+
+        report = evaluate_versions(settings, _topics(settings, labels), version, against)
+    elif version is None and against is None:
+        from streams.recorded.evaluate_embeddings import evaluate_recording
+        from streams.recorded.recording import read_recording
+
+        recording = read_recording(events)
+        topics = recording.topics if labels is None else _topics(settings, labels)
+        report = evaluate_recording(recording, topics)
+    else:
+        raise SettingsError("--events fits vectors of its own: leave out --version and --against")
+    if json:
+        show(report, as_json=True)
+    else:
+        _print_evaluation(report)
+
+
+@evaluate.command("rankers")
+def evaluate_rankers(
+    version: Annotated[
+        str | None, typer.Option(help="Which stored version; the newest by default.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Compare with this version.")] = None,
+    events: Events = None,
+    json: Json = False,
+) -> None:
+    """How well the final pass predicts likes, saves and see-fewers it has not learned.
+
+    Measured on the labelled pages in Kafka that are newer than the version. With --events a final
+    pass is trained on the older part of the recording and measured on the rest.
+    """
+    import asyncio
+
+    from streams.recorded.evaluate_rankers import (
+        evaluate_recorded,
+        evaluate_stored,
+        logged_examples,
+    )
+
+    settings = load_settings()
+    if events is None:
+        examples = asyncio.run(logged_examples(settings))
+        report = evaluate_stored(settings, examples, version, against)
+    elif version is None and against is None:
+        report = evaluate_recorded(events)
+    else:
+        raise SettingsError("--events trains rankers of its own: leave out --version and --against")
+    if json:
+        show(report, as_json=True)
+    else:
+        _print_rankers(report)
+
+
+@tune.command("embeddings")
+def tune_embeddings(
+    events: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            help="Recorded events: a fixture (JSON lines, .gz is fine), or a folder of "
+            "KuaiRand-Pure.",
+        ),
+    ],
+    labels: Labels = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Begin no further trial after so long.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Vary each setting of ig2vec alone; choose on half of the accounts, report on the rest."""
+    from streams.cli.progress import showing_progress
+    from streams.recorded.evaluate_embeddings import read_labels
+    from streams.recorded.recording import read_recording
+    from streams.recorded.tune_embeddings import tune as run_tune
+
+    load_settings()
+    recording = read_recording(events)
+    topics = recording.topics if labels is None else read_labels(labels)
+    with showing_progress("tune", "fits") as progress:
+        report = run_tune(recording, topics, seconds=seconds, on_progress=progress)
+    if json:
+        show(report, as_json=True)
+    else:
+        _print_sweep(report)
+
+
+def _topics(settings: Settings, labels: Path | None) -> dict[str, str]:
+    import asyncio
+
+    from streams.recorded.evaluate_embeddings import logged_labels, read_labels
+
+    return asyncio.run(logged_labels(settings)) if labels is None else read_labels(labels)
+
+
+def _print_evaluation(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    columns = [report, report["against"]] if "against" in report else [report]
+    table = Table("", *(column["version"] for column in columns), box=None, pad_edge=False)
+    for label, name in (
+        ("macro-F1 of the topic probe", "macro_f1"),
+        ("  95 % from", "low"),
+        ("  to", "high"),
+        ("  of random vectors", "random_f1"),
+        ("  of the majority topic", "majority_f1"),
+        ("accuracy", "accuracy"),
+        (f"purity of {report['neighbours']} neighbours", "purity"),
+        ("  by chance", "purity_chance"),
+        ("accounts measured", "accounts"),
+        ("labelled with a vector", "covered"),
+        ("topics", "topics"),
+    ):
+        table.add_row(label, *(_text(column[name]) for column in columns))
+    console = _console()
+    console.print(table)
+    if "drift" in report:
+        drift = report["drift"]
+        cosine = "different dimensions" if drift["cosine"] is None else _text(drift["cosine"])
+        console.print(
+            f"\n{drift['accounts']} accounts in both, {drift['only_second']} only in "
+            f"{report['version']}, {drift['only_first']} only in {report['against']['version']}; "
+            f"{drift['neighbours']} neighbours shared {_text(drift['overlap'])}, cosine after the "
+            f"best rotation {cosine}"
+        )
+        console.print(f"{'promote' if report['promote'] else 'refuse'}: {report['reason']}")
+
+
+def _print_rankers(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    columns = [report, report["against"]] if "against" in report else [report]
+    heads = list(report["heads"])
+    table = Table("", *heads * len(columns), box=None, pad_edge=False)
+    for name in report["heads"][heads[0]]:
+        row = [column["heads"][head][name] for column in columns for head in heads]
+        table.add_row(name, *("" if value is None else f"{value:.4g}" for value in row))
+    console = _console()
+    console.print(" against ".join(column["version"] for column in columns))
+    console.print(table)
+    console.print(f"{report['examples']} examples, the newer half of them measured")
+
+
+def _print_sweep(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table("setting", "value", "macro-F1", "gain", "purity", "fit s", box=None)
+    for trial in report["trials"]:
+        default = report["defaults"].get(trial["setting"])
+        table.add_row(
+            trial["setting"] + ("" if default is None else f" ({default:g})"),
+            f"{trial['value']:g}",
+            *(_text(trial[name]) for name in ("macro_f1", "gain", "purity")),
+            f"{trial['fit_s']:.1f}",
+        )
+    console = _console()
+    console.print(table)
+    console.print(
+        f"\ndefaults {_text(report['macro_f1'])}, ± {_text(report['noise'])} between seeds; "
+        f"left out {report['left_out']}"
+    )
+    chosen = ", ".join(f"{name} {value:g}" for name, value in report["chosen"].items())
+    console.print(f"better by more than twice that: {chosen or 'nothing'}")
+    for name, found in report["report"].items():
+        console.print(
+            f"{name} on the other accounts: macro-F1 {_text(found['macro_f1'])} "
+            f"± {_text(found['noise'])} between seeds, 95 % of one {_text(found['low'])}–"
+            f"{_text(found['high'])}, {found['accounts']} accounts, {found['topics']} topics"
+        )
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 160
+    return console

@@ -1,0 +1,121 @@
+"""What is stored about one viewer, and the account index, for people and scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from redis.exceptions import RedisError
+
+from infra.config import Settings
+from infra.errors import UnreachableError
+from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, prepare_cluster
+from infra.log_reader import LogReader
+from infra.redis_store import RedisStore, connect
+from infra.stores import Store
+from models.events import ACCOUNTS_TOPIC, ACTION_NAMES, Action, Relation
+from models.viewers.action_log import Entry
+from models.viewers.decayed_counter import Counter
+from models.viewers.state import (
+    counters,
+    related_authors,
+    sessions,
+    suppressed_media,
+)
+from models.world import World
+from streams.serving.world_feed import WorldFeed
+
+
+async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str, Any]:
+    """:func:`inspect_viewer` on the Redis of the settings.
+
+    Raises:
+        UnreachableError: Redis does not answer.
+    """
+    store = RedisStore(connect(settings), settings)
+    try:
+        return await inspect_viewer(store, viewer_id, settings)
+    except RedisError as error:
+        raise UnreachableError(
+            f"Redis does not answer at {settings.redis_url} ({error}); check REDIS_URL"
+        ) from error
+    finally:
+        await store.close()
+
+
+async def inspect_index(settings: Settings) -> dict[str, Any]:
+    """The account index that the topics give: what every ranking worker should hold.
+
+    Raises:
+        UnreachableError: Kafka does not answer.
+        LogReadError: the topics cannot be read to their ends.
+    """
+    cluster = await prepare_cluster(settings)
+    feed = WorldFeed(World())
+    async with LogReader(settings) as reader:
+        for topic in (ACCOUNTS_TOPIC, EMBEDDINGS_TOPIC, VERSIONS_TOPIC):
+            places = [(topic, number) for number in range(cluster.partitions[topic])]
+            async for batch in reader.read(await reader.spans(places)):
+                feed.apply(batch.topic, batch.records)
+    feed.polled(lag=0)
+    space = feed.world.space
+    if space is None:
+        return {"space": None, "accounts": 0, "hash": None}
+    return {"space": space.name, "accounts": len(space), "hash": space.index.state_hash()}
+
+
+async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> dict[str, Any]:
+    """What ``freshgrid inspect viewer`` prints; a viewer never seen has empty parts.
+
+    ``decayed`` counts are as of ``as_of_ts``, the viewer's newest event.
+    """
+    [(_, state)] = await store.load([viewer_id])
+    grid = await store.grid(viewer_id)
+    as_of = state.newest_ts()
+    return {
+        "viewer_id": viewer_id,
+        "as_of_ts": as_of,
+        "sessions": [
+            [_entry(entry) for entry in session]
+            for session in sessions(state, settings.session_gap_ms)
+        ],
+        "authors": {
+            author_id: _author(of_author, as_of, settings.half_life_ms)
+            for author_id, of_author in sorted(counters(state, settings.half_life_ms).items())
+        },
+        "suppressed": {
+            "media": sorted(suppressed_media(state)),
+            "authors": sorted(related_authors(state, Relation.BLOCK, Relation.MUTE)),
+        },
+        "followed": sorted(related_authors(state, Relation.FOLLOW)),
+        "grid": None if grid is None else msgspec.json.decode(grid),
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    action = "view" if entry.action == Action.LONG_VIEW else ACTION_NAMES[entry.action]
+    described: dict[str, Any] = {
+        "media_id": entry.media_id,
+        "author_id": entry.author_id,
+        "action": action,
+        "ts": entry.ts,
+    }
+    if entry.action == Action.LONG_VIEW:
+        described["long"] = True
+    return described
+
+
+def _author(of_author: dict[int, Counter], as_of: int, half_life_ms: int) -> dict[str, Any]:
+    none = Counter()
+    counts = {name: of_author.get(code, none).count for code, name in enumerate(ACTION_NAMES)}
+    # A long view is a view.
+    counts["view"] += counts["long_view"]
+    return {
+        **counts,
+        "last_ts": max((counter.last_ts for counter in of_author.values()), default=0),
+        "last": {ACTION_NAMES[code]: c.last_ts for code, c in sorted(of_author.items())},
+        "decayed": {
+            ACTION_NAMES[code]: round(counter.decayed(as_of, half_life_ms), 6)
+            for code, counter in sorted(of_author.items())
+        },
+    }

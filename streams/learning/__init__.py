@@ -1,0 +1,4 @@
+"""What a learner decides: when to train, and which version goes live.
+
+It must not know how a model is trained; that is models.training.
+"""

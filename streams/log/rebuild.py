@@ -1,0 +1,328 @@
+"""State back from the log: ``freshgrid rebuild`` and ``freshgrid replay --from-…``.
+
+::
+
+    FreshgridError
+    ├── StateExistsError     Redis holds viewer state already
+    └── NothingAppliedError  the workers' group has no committed offsets to replay up to
+
+Workers must not run meanwhile: a viewer's state holds the next offset to apply, so a worker that
+applies a new event hides the older ones of that partition from the fold. Both commands therefore
+hold the workers' consumer group (:mod:`infra.group_hold`) until they are done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from infra.batch_sender import Outbox
+from infra.config import Settings
+from infra.errors import FreshgridError, UnreachableError
+from infra.group_hold import GroupHold
+from infra.kafka import (
+    DEAD_LETTERS_TOPIC,
+    SESSIONS_TOPIC,
+    TOUCHED_TOPIC,
+    WORKER_GROUP,
+    Message,
+    prepare_cluster,
+)
+from infra.log_reader import BEGINNING, LogReader, Place, Start
+from infra.memory_store import MemoryStore
+from infra.redis_store import RedisStore, connect
+from infra.stores import Store, Versioned
+from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from streams.dead_letter import DeadLetter
+from streams.ingest import Sender
+from streams.log.fold import Progress, Report, fold_log
+from streams.log.replay import state_hash
+from streams.packing import Touched
+from streams.sessions import SCHEDULE, STREAM_CLOCK, ClosedSession
+
+FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
+#: Viewers or keys handled by one call.
+PAGE: Final = 1000
+
+_letter = msgspec.json.Decoder(DeadLetter)
+_session = msgspec.json.Decoder(ClosedSession)
+_json = msgspec.json.Encoder()
+
+
+class StateExistsError(FreshgridError):
+    """Redis holds viewer state already."""
+
+
+class NothingAppliedError(FreshgridError):
+    """The workers' group has no committed offsets to replay up to."""
+
+
+async def rebuild(
+    settings: Settings,
+    *,
+    force: bool = False,
+    hashed: bool = False,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fold the whole log into an empty Redis; the workers go on from its end.
+
+    Args:
+        force: delete the viewer state that is there first.
+        hashed: report the state hash as well.
+
+    Raises:
+        StateExistsError: there is viewer state, and `force` is not given.
+        GroupBusyError: a worker runs, or was started meanwhile.
+        UnreachableError: Kafka or Redis does not answer.
+        LogReadError: the log cannot be read to its end.
+    """
+    started = time.monotonic()
+    places = await _folded_places(settings)
+    async with _open_store(settings) as (redis, store):
+        if not force and await _has_viewers(redis):
+            raise StateExistsError(
+                f"Redis at {settings.redis_url} holds viewer state: to rebuild it from nothing, "
+                "run `freshgrid rebuild --force`, which deletes it first; to apply what a restored "
+                "copy lacks, run `freshgrid replay --from-offset 0`"
+            )
+        async with (
+            _open_outbox(settings) as outbox,
+            GroupHold(settings, WORKER_GROUP, FOLDED_TOPICS) as hold,
+        ):
+            await _forget(redis, "viewer:{*}", "parked:{*}", "parked", SCHEDULE, STREAM_CLOCK)
+            sender = Unhandled(outbox, await hold.committed(places))
+            progress = _checking(hold, on_progress)
+            folded = await fold_log(settings, store, sender=sender, on_progress=progress)
+            viewers = await _resume(settings, store, outbox)
+            await hold.commit(folded.ends)
+        report = await _report(folded, store, viewers, hashed)
+    return {**report, "seconds": round(time.monotonic() - started, 3)}
+
+
+async def replay_log(
+    settings: Settings,
+    start: Start = BEGINNING,
+    *,
+    hashed: bool = False,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fold the log into a Redis that came back older, from `start` to where the workers were.
+
+    What its state holds already is recognised by the offsets in it. `start` must not lie after
+    the time of the copy: what lies between would be missing.
+
+    Raises:
+        NothingAppliedError: no worker has committed anything.
+        GroupBusyError, UnreachableError, LogReadError: as :func:`rebuild`.
+    """
+    started = time.monotonic()
+    places = await _folded_places(settings)
+    async with (
+        _open_store(settings) as (_, store),
+        _open_outbox(settings) as outbox,
+        GroupHold(settings, WORKER_GROUP, FOLDED_TOPICS) as hold,
+    ):
+        ends = await hold.committed(places)
+        if not ends:
+            raise NothingAppliedError(
+                f"the consumer group {WORKER_GROUP} has committed no offsets, so there is nothing "
+                "to replay up to: start a worker, or run `freshgrid rebuild`"
+            )
+        progress = _checking(hold, on_progress)
+        folded = await fold_log(settings, store, start, ends, on_progress=progress)
+        viewers = await _resume(settings, store, outbox)
+        hold.check()
+        report = await _report(folded, store, viewers, hashed)
+    return {**report, "seconds": round(time.monotonic() - started, 3)}
+
+
+async def replay_log_offline(
+    settings: Settings,
+    start: Start = BEGINNING,
+    *,
+    hashed: bool = False,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fold the log from `start` into this process's memory.
+
+    Raises:
+        UnreachableError, LogReadError: as :func:`rebuild`.
+    """
+    started = time.monotonic()
+    store = MemoryStore(settings)
+    folded = await fold_log(settings, store, start, on_progress=on_progress)
+    viewers = 0
+    async for _ in store.scan():
+        viewers += 1
+    report = await _report(folded, store, viewers, hashed)
+    return {**report, "seconds": round(time.monotonic() - started, 3)}
+
+
+class Unhandled:
+    """Lets dead letters through whose record no worker has handled; the others are sent already.
+
+    Everything else is dropped: that viewers were touched is told once, at the end, and events
+    that waited for their media stand in the log with it.
+    """
+
+    def __init__(self, sender: Sender, committed: Mapping[Place, int]) -> None:
+        self._sender = sender
+        self._committed = committed
+
+    async def send(self, messages: Iterable[Message]) -> None:
+        """Send what is new."""
+        letters = [m for m in messages if m.topic == DEAD_LETTERS_TOPIC]
+        await self._sender.send([m for m in letters if self._is_new(m)])
+
+    def _is_new(self, message: Message) -> bool:
+        letter = _letter.decode(message.value or b"")
+        return letter.offset >= self._committed.get((letter.topic, letter.partition), 0)
+
+
+def _checking(hold: GroupHold, on_progress: Progress | None) -> Progress:
+    """Progress that also ends the fold as soon as a worker joins the group."""
+
+    def progress(done: int, total: int) -> None:
+        hold.check()
+        if on_progress is not None:
+            on_progress(done, total)
+
+    return progress
+
+
+async def _resume(settings: Settings, store: RedisStore, outbox: Outbox) -> int:
+    """Let sessions and grids go on where they were; returns how many viewers there are.
+
+    The newest session that was sent is remembered, so that none is sent again; every viewer is
+    touched, so that open sessions are closed in time and grids are made.
+    """
+    cluster = await prepare_cluster(settings)
+    async with LogReader(settings) as reader:
+        # One partition after the other: all sessions of a viewer are in one, which bounds memory.
+        for partition in range(cluster.partitions[SESSIONS_TOPIC]):
+            newest: dict[str, int] = {}
+            async for batch in reader.read(await reader.spans([(SESSIONS_TOPIC, partition)])):
+                for record in batch.records:
+                    session = _closed_session(record.value)
+                    if session is not None:
+                        ended_ts = max(session.ended_ts, newest.get(session.viewer_id, 0))
+                        newest[session.viewer_id] = ended_ts
+            await _remember_sent(store, newest)
+    viewers = 0
+    messages: list[Message] = []
+    async for viewer_id, state in store.scan():
+        viewers += 1
+        value = _json.encode(Touched(viewer_id, state.newest_ts()))
+        messages.append(Message(TOUCHED_TOPIC, viewer_id, value))
+        if len(messages) == PAGE:
+            await outbox.send(messages)
+            messages = []
+    await outbox.send(messages)
+    return viewers
+
+
+async def _remember_sent(store: Store, newest: Mapping[str, int]) -> None:
+    everyone = list(newest)
+    for first in range(0, len(everyone), PAGE):
+        viewer_ids = everyone[first : first + PAGE]
+        changed: list[tuple[str, Versioned]] = []
+        for viewer_id, versioned in zip(viewer_ids, await store.load(viewer_ids), strict=True):
+            if versioned.revision and versioned.state.sessions_sent < newest[viewer_id]:
+                versioned.state.sessions_sent = newest[viewer_id]
+                changed.append((viewer_id, versioned))
+        await store.commit([v for v, _ in changed], [s for _, s in changed])
+
+
+def _closed_session(value: bytes | None) -> ClosedSession | None:
+    try:
+        return _session.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # somebody else's record
+
+
+async def _report(folded: Report, store: Store, viewers: int, hashed: bool) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "events": folded.events,
+        "catalogue": folded.catalogue,
+        "dead": folded.dead,
+        "viewers": viewers,
+        "waiting_for_media": await store.parked_media(),
+        "missing": {f"{topic}[{n}]": count for (topic, n), count in folded.missing.items()},
+    }
+    if hashed:
+        report["state_hash"], _ = await state_hash(store)
+    return report
+
+
+async def _folded_places(settings: Settings) -> list[Place]:
+    cluster = await prepare_cluster(settings)
+    return [(topic, n) for topic in FOLDED_TOPICS for n in range(cluster.partitions[topic])]
+
+
+@asynccontextmanager
+async def _open_store(settings: Settings) -> AsyncIterator[tuple[Redis, RedisStore]]:
+    redis = connect(settings)
+    store = RedisStore(redis, settings)
+    try:
+        await store.start()
+        yield redis, store
+    except RedisError as error:
+        raise UnreachableError(
+            f"Redis at {settings.redis_url} does not do what it should ({error}); check REDIS_URL "
+            "and the server, then run this again"
+        ) from error
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _open_outbox(settings: Settings) -> AsyncIterator[Outbox]:
+    outbox = Outbox(settings)
+    await outbox.start()
+    try:
+        yield outbox
+    except KafkaError as error:
+        raise UnreachableError(
+            f"Kafka at {settings.kafka_bootstrap_servers} does not do what it should ({error}); "
+            "check the brokers, then run this again"
+        ) from error
+    finally:
+        await outbox.stop()
+
+
+async def _has_viewers(redis: Redis) -> bool:
+    async for _ in redis.scan_iter(match="viewer:{*}", count=PAGE):
+        return True
+    return False
+
+
+async def _forget(redis: Redis, *patterns: str) -> None:
+    """Delete keys; a pattern without ``*`` is the key itself."""
+    await redis.unlink(*(pattern for pattern in patterns if "*" not in pattern))
+    for pattern in patterns:
+        if "*" not in pattern:
+            continue
+        keys: list[bytes] = []
+        async for key in redis.scan_iter(match=pattern, count=PAGE):
+            keys.append(key)
+            if len(keys) == PAGE:
+                await redis.unlink(*keys)
+                keys = []
+        if keys:
+            await redis.unlink(*keys)
+
+
+def lacking(missing: Mapping[str, int]) -> str:
+    """A warning about what the log no longer holds, from a report's ``missing``."""
+    parts = ", ".join(f"{name} {count}" for name, count in sorted(missing.items()))
+    return (
+        "the log no longer begins at its beginning (retention), so the state lacks what was "
+        f"there: up to {sum(missing.values())} events ({parts})"
+    )

@@ -1,0 +1,246 @@
+"""Dead letters sent to their topics again, as they are or edited.
+
+A redriven record is a new one in the stream: it has the original's key and, unless it was edited,
+its ``event_id``, by which a second copy is recognised. It is checked by the parsers that refused
+the original, so what would die again is not sent. The mark is sent once the broker has the record:
+a crash between the two leaves a letter that looks as if it had not been redriven.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from infra.config import Settings
+from infra.errors import SettingsError
+from infra.kafka import DEAD_LETTERS_TOPIC
+from infra.log_reader import LogReader
+from models.events import (
+    ACCOUNTS_TOPIC,
+    EVENT_TOPICS,
+    MEDIA_TOPIC,
+    InvalidEventError,
+    parse_account,
+    parse_event,
+    parse_media,
+)
+from streams.clock import now_ms
+from streams.log.dead_letters import (
+    Died,
+    Letter,
+    LetterId,
+    Redriven,
+    Wanted,
+    letter_partitions,
+    read_letter,
+    read_letters,
+)
+
+#: Editing one record is a moment's work; a command that takes longer waits for something.
+EDIT_TIMEOUT_S: Final = 30.0
+#: Records under way to the broker at once.
+BATCH: Final = 500
+
+_json = msgspec.json.Encoder()
+
+
+class RefusedError(Exception):
+    """A letter cannot be redriven; `reason` is a stable word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Revived(NamedTuple):
+    """A record to send: what a letter's record becomes."""
+
+    letter: Letter
+    key: bytes | None
+    value: bytes
+
+
+async def redrive(
+    settings: Settings,
+    ids: Sequence[LetterId],
+    wanted: Wanted | None = None,
+    *,
+    edit_command: str | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Send letters to their topics again; reports what was sent and what was refused.
+
+    Args:
+        ids: which letters, redriven before or not.
+        wanted: instead of ids: all of these that were not redriven yet.
+        edit_command: a shell command that reads the original value on stdin and writes the new
+            one to stdout.
+        dry_run: edit and check, but send nothing; the report shows the values.
+
+    Raises:
+        SettingsError: neither or both of `ids` and `wanted` are given.
+        NoSuchLetterError: an id names none.
+    """
+    if bool(ids) == (wanted is not None):
+        raise SettingsError(
+            "which dead letters? name IDs, or --topic or --error, or --all: not both"
+        )
+    sent: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    partitions = await letter_partitions(settings)
+    async with LogReader(settings) as reader, LogReader(settings) as originals:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            max_request_size=settings.max_message_bytes,
+        )
+        await producer.start()
+        try:
+            batch: list[Revived] = []
+            async for letter in _chosen(reader, partitions, ids, wanted):
+                try:
+                    batch.append(await _revive(originals, letter, edit_command))
+                except RefusedError as refusal:
+                    refused.append(
+                        {"id": str(letter.id), "error": refusal.reason, "message": str(refusal)}
+                    )
+                if len(batch) == BATCH:
+                    sent.extend(await _send(producer, batch, dry_run))
+                    batch = []
+            sent.extend(await _send(producer, batch, dry_run))
+        finally:
+            await producer.stop()
+    return {"redriven": len(sent), "dry_run": dry_run, "sent": sent, "refused": refused}
+
+
+async def _chosen(
+    reader: LogReader, partitions: int, ids: Sequence[LetterId], wanted: Wanted | None
+) -> AsyncIterator[Letter]:
+    if wanted is None:
+        letters = [await read_letter(reader, partitions, letter_id) for letter_id in ids]
+        for letter in letters:
+            yield letter
+        return
+    # Twice through the topic: a mark comes after its letter, and values are not kept in memory.
+    done: set[Died] = set()
+    async for found in read_letters(reader, partitions):
+        if isinstance(found, Redriven):
+            done.add((found.topic, found.partition, found.offset))
+    async for found in read_letters(reader, partitions):
+        if isinstance(found, Letter) and wanted.takes(found.about) and found.died not in done:
+            done.add(found.died)
+            yield found
+
+
+async def _revive(originals: LogReader, letter: Letter, edit_command: str | None) -> Revived:
+    """The record to send for a letter.
+
+    Raises:
+        RefusedError: it is not there any more, cannot be edited or would die again.
+    """
+    about = letter.about
+    key = None if about.key is None else about.key.encode()
+    value = base64.b64decode(about.value_base64)
+    # The letter has the key as text, in which bytes that are no UTF-8 are written as \xNN.
+    if about.truncated or (about.key is not None and "\\x" in about.key):
+        original = await originals.record((about.topic, about.partition), about.offset)
+        whole = None if original is None else original.value or b""
+        if original is not None and whole is not None and len(whole) == about.size:
+            key, value = original.key, whole
+        elif about.truncated:
+            raise RefusedError(
+                "truncated",
+                f"the dead letter holds {len(value)} of {about.size} bytes, and the original is "
+                f"no longer in the log ({about.topic}[{about.partition}] offset {about.offset}); "
+                "only its producer can send it again",
+            )
+    if edit_command is not None:
+        value = await _edit(edit_command, value)
+    _check(about.topic, value)
+    return Revived(letter, key, value)
+
+
+async def _edit(command: str, value: bytes) -> bytes:
+    process = await asyncio.create_subprocess_shell(
+        command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        stdout, stderr = await asyncio.wait_for(process.communicate(value), EDIT_TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise RefusedError(
+            "edit_failed", f"the edit command did not end within {EDIT_TIMEOUT_S:g} s"
+        ) from None
+    if process.returncode:
+        words = stderr.decode(errors="replace").strip().splitlines()
+        raise RefusedError(
+            "edit_failed",
+            f"the edit command ended with exit code {process.returncode}"
+            + (f": {words[-1]}" if words else ""),
+        )
+    return stdout
+
+
+def _check(topic: str, value: bytes) -> None:
+    """Raise RefusedError for what would die again."""
+    try:
+        if topic in EVENT_TOPICS:
+            parse_event(topic, value or None, now_ms())
+        elif topic == MEDIA_TOPIC:
+            parse_media(value or None)
+        elif topic == ACCOUNTS_TOPIC:
+            parse_account(value or None)
+        else:
+            raise RefusedError("unknown_topic", f"nothing reads topic {topic}: it is none of ours")
+    except InvalidEventError as error:
+        raise RefusedError(error.reason, f"it would die again: {error}") from error
+
+
+async def _send(
+    producer: AIOKafkaProducer, batch: Sequence[Revived], dry_run: bool
+) -> list[dict[str, Any]]:
+    """Send records, then their marks; returns what was done with each letter."""
+    if dry_run:
+        return [
+            {
+                "id": str(letter.id),
+                "topic": letter.about.topic,
+                "key": letter.about.key,
+                "value": value.decode(),
+            }
+            for letter, _, value in batch
+        ]
+    sending = [
+        await producer.send(letter.about.topic, value, key=key) for letter, key, value in batch
+    ]
+    places = [await future for future in sending]
+    marks = []
+    for (letter, _, _), place in zip(batch, places, strict=True):
+        mark = Redriven(*letter.died, now_ms(), place.partition, place.offset)
+        marks.append(
+            await producer.send(
+                DEAD_LETTERS_TOPIC,
+                _json.encode(mark),
+                key=letter.key,
+                partition=letter.id.partition,
+            )
+        )
+    for future in marks:
+        await future
+    return [
+        {
+            "id": str(letter.id),
+            "topic": letter.about.topic,
+            "partition": place.partition,
+            "offset": place.offset,
+        }
+        for (letter, _, _), place in zip(batch, places, strict=True)
+    ]

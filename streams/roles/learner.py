@@ -1,0 +1,106 @@
+"""The learner: sessions → account vectors, pages and exposures → rankers.
+
+Imports gensim and torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from typing import Final
+
+from infra.artifacts import ArtifactStore
+from infra.batch_sender import Outbox
+from infra.config import Settings
+from infra.kafka import (
+    CANDIDATES_TOPIC,
+    EMBEDDINGS_TOPIC,
+    EXAMPLES_TOPIC,
+    VERSIONS_TOPIC,
+    ClusterInfo,
+    Follower,
+)
+from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from models.world import World, WorldConfig
+from streams.app import background, faust_app, running
+from streams.embeddings import Embeddings
+from streams.examples import ExampleStream
+from streams.serving.world_feed import WorldFeed, deleted_accounts
+from streams.topology import add_embeddings
+from streams.training import Training
+from streams.versions import IG2VEC, RANKERS, Record, Version, live_versions, versions
+
+#: Of 19, by which the learner lets other processes go first.
+NICENESS: Final = 10
+
+
+@asynccontextmanager
+async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
+    """Learn until left; the future ends when a part of it fails."""
+    # A training takes a core for seconds to minutes: on a full machine, who serves goes first.
+    os.nice(NICENESS)
+    async with AsyncExitStack() as stack:
+        outbox = Outbox(config)
+        await outbox.start()
+        stack.push_async_callback(outbox.stop)
+        artifacts = ArtifactStore(config.artifacts_url)
+        # Takes seconds, most of which pass while the consumer group forms.
+        importing = asyncio.ensure_future(asyncio.to_thread(import_module, "torch"))
+        stack.push_async_callback(asyncio.gather, importing)
+        live = await live_versions(config, cluster)
+        world = World(WorldConfig(image_dimension=config.image_dimension))
+        feed = WorldFeed(world)
+        embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
+        training = Training(config, world, artifacts, outbox, live=live.get(RANKERS))
+        examples = ExampleStream(config, cluster, outbox)
+        follower = Follower(
+            config,
+            cluster.partitions,
+            (
+                *(MEDIA_TOPIC, ACCOUNTS_TOPIC, *EVENT_TOPICS),
+                *(EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, CANDIDATES_TOPIC, VERSIONS_TOPIC),
+            ),
+        )
+        # Of what was told before this process began only the newest counts.
+        backlog: dict[str, Version] = {}
+
+        def tell(told: Sequence[Version]) -> None:
+            for version in told:
+                embeddings.told(version)
+                training.told(version)
+
+        async def handle(topic: str, records: Sequence[Record]) -> None:
+            if topic in EVENT_TOPICS:
+                # Popularity is counted by the example builder, at the time of each example.
+                training.events(topic, records)
+                return
+            if topic == EXAMPLES_TOPIC:
+                training.examples(records)
+                return
+            if topic == CANDIDATES_TOPIC:
+                training.candidates(records)
+                return
+            feed.apply(topic, records)
+            if topic == ACCOUNTS_TOPIC:
+                embeddings.deleted(deleted_accounts(records))
+            elif topic == VERSIONS_TOPIC and follower.caught_up:
+                tell(versions(records))
+            elif topic == VERSIONS_TOPIC:
+                backlog.update((version.kind, version) for version in versions(records))
+
+        async def polled() -> None:
+            feed.polled(follower.lag)
+            if follower.caught_up:
+                tell(list(backlog.values()))
+                backlog.clear()
+            await training.polled(follower.lag)
+
+        app = faust_app("learner", config, prompt=False)
+        add_embeddings(app, embeddings)
+        failed = await stack.enter_async_context(running(app))
+        yield await stack.enter_async_context(
+            background(failed, follower.run(handle, polled), embeddings.run(), examples.run())
+        )

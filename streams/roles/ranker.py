@@ -1,0 +1,153 @@
+"""The ranking worker: the world in memory, fresh grids for touched viewers, and the HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from aiokafka.errors import KafkaError
+
+from infra.api import create_api, serving
+from infra.artifacts import Artifact, ArtifactStore
+from infra.batch_sender import Outbox
+from infra.config import Settings
+from infra.experiment_store import ExperimentStore
+from infra.index_files import IndexFolder
+from infra.kafka import (
+    CANDIDATES_TOPIC,
+    IMPRESSIONS_TOPIC,
+    VERSIONS_TOPIC,
+    ClusterInfo,
+    Follower,
+    Message,
+)
+from infra.redis_store import RedisStore, connect
+from models.events import MEDIA_TOPIC
+from models.rankers.bundle import RankerBundle
+from models.rankers.protocol import PriorRankers
+from models.world import World, WorldConfig
+from streams.app import background, faust_app, running
+from streams.ranking import Ranking
+from streams.serving.explorer import Explorer
+from streams.serving.index_refresh import refresh_index
+from streams.serving.live_experiment import LiveExperiment
+from streams.serving.live_queries import LiveQueries
+from streams.serving.lookup import Lookup
+from streams.serving.weights import WeightsDesk
+from streams.serving.world_feed import FEED_TOPICS, WorldFeed
+from streams.topology import add_ranking
+from streams.versions import RANKERS, Record, last_good, versions
+
+#: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
+LOG_WAIT_S: Final = 0.02
+
+logger = logging.getLogger(__name__)
+
+
+class LiveRankers:
+    """Follows ``explore.versions`` and swaps the rankers of the world."""
+
+    def __init__(self, world: World, artifacts: ArtifactStore, ranking: Ranking) -> None:
+        self._world = world
+        self._artifacts = artifacts
+        self._ranking = ranking
+
+    async def apply(self, records: Sequence[Record]) -> None:
+        """Load the newest version told of.
+
+        A damaged one is refused and the live one stays; a process that has none yet takes the
+        newest whole one of those that were live before.
+        """
+        told = [v for v in versions(records) if v.kind == RANKERS]
+        if not told:
+            return
+        found = await asyncio.to_thread(last_good, self._artifacts, told[-1], _bundle)
+        if found is None:
+            logger.error("no rankers can be loaded, the live ones stay")
+            return
+        version, bundle = found
+        if version != told[-1].version and not isinstance(self._world.rankers, PriorRankers):
+            return
+        self._world.rankers = bundle
+        self._ranking.refresh()
+
+
+def _bundle(artifact: Artifact) -> RankerBundle:
+    return RankerBundle.from_arrays(artifact.arrays, artifact.meta)
+
+
+@asynccontextmanager
+async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
+    """Rank and serve until left; the future ends when a part of it fails."""
+    async with AsyncExitStack() as stack:
+        redis = connect(config)
+        store = RedisStore(redis, config)
+        stack.push_async_callback(store.close)
+        await store.start()
+        outbox = Outbox(config)
+        await outbox.start()
+        stack.push_async_callback(outbox.stop)
+
+        world = World(WorldConfig(image_dimension=config.image_dimension))
+        feed = WorldFeed(world)
+        queries = LiveQueries(config)
+        artifacts = ArtifactStore(config.artifacts_url)
+        experiments = ExperimentStore(redis)
+        experiment = LiveExperiment(experiments, queries, artifacts)
+        await experiment.start()
+        explorer = Explorer(config, world, store, queries, experiment.of)
+        ranking = Ranking(store, explorer)
+        live = LiveRankers(world, artifacts, ranking)
+        follower = Follower(config, cluster.partitions, FEED_TOPICS)
+
+        async def handle(topic: str, records: Sequence[Record]) -> None:
+            feed.apply(topic, records)
+            if topic == VERSIONS_TOPIC:
+                await live.apply(records)
+            elif topic == MEDIA_TOPIC:
+                ranking.inventory_changed()
+
+        async def polled() -> None:
+            feed.polled(follower.lag)
+
+        async def log(topic: str, viewer_id: str, value: bytes) -> None:
+            # A page is not held up by a log that takes nothing.
+            try:
+                await asyncio.wait_for(outbox.post(Message(topic, viewer_id, value)), LOG_WAIT_S)
+            except (TimeoutError, KafkaError) as error:
+                logger.warning("%s: nothing logged of %s: %r", topic, viewer_id, error)
+
+        impression = partial(log, IMPRESSIONS_TOPIC)
+        lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
+        api = create_api(lookup, WeightsDesk(experiments, experiment))
+        app = faust_app("ranking", config)
+        add_ranking(app, ranking)
+        following = asyncio.ensure_future(follower.run(handle, polled))
+        stack.push_async_callback(_cancelled, following)
+        # Grids made before the catalogue has been read would be poor ones.
+        while not follower.caught_up and not following.done():
+            await asyncio.sleep(0.01)
+        failed = await stack.enter_async_context(running(app))
+        served = await stack.enter_async_context(serving(api, config))
+        folder = IndexFolder(config.index_folder) if config.index_folder else None
+        yield await stack.enter_async_context(
+            background(
+                failed,
+                served,
+                following,
+                ranking.run(),
+                refresh_index(world, folder),
+                queries.follow(ranking.refresh),
+                explorer.sampled.run(partial(log, CANDIDATES_TOPIC)),
+                experiment.follow(ranking.refresh),
+            )
+        )
+
+
+async def _cancelled(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,254 @@
+"""Viewer state → grids, first pages and next ones.
+
+The first page is the ready grid. Next pages are ranked anew without anything that the series
+showed before, and stored: asking for the same cursor again gives the same page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from infra.config import Settings
+from infra.stores import Store
+from models.arrays.growing import Rows
+from models.explore.audit import Uncut, rank_uncut
+from models.explore.diversity import DiversityConfig
+from models.explore.experiment import Treatment
+from models.explore.explanation import explain, explain_grid
+from models.explore.exploration import ExplorationConfig
+from models.explore.grid import from_json, to_json
+from models.explore.impressions import StoredGrid, stored_grid
+from models.explore.pipeline import ExploreConfig, Found, find, funnel
+from models.viewers.context import ViewerContext
+from models.viewers.state import ViewerState
+from models.world import World
+from streams.clock import now_ms
+from streams.serving.live_queries import LiveQueries
+from streams.serving.sampled_grids import SampledGrids
+
+#: A viewer who scrolls further than this starts a new series.
+MAX_PAGES: Final = 100
+
+logger = logging.getLogger(__name__)
+
+
+class CursorError(ValueError):
+    """A cursor that this service did not give, or whose series has expired."""
+
+
+class Cursor(msgspec.Struct, array_like=True):
+    """Which page of which series comes next."""
+
+    viewer_id: str
+    series: str
+    number: int
+
+    def text(self) -> str:
+        """The cursor as it travels."""
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str, viewer_id: str) -> Cursor:
+        """The cursor that :meth:`text` wrote.
+
+        Raises:
+            CursorError: it is another viewer's, or no cursor at all.
+        """
+        try:
+            raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            cursor = msgspec.json.decode(raw, type=cls)
+        except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+            raise CursorError(
+                f"cursor {text[:40]!r} was not given by this service; start without a cursor"
+            ) from error
+        if cursor.viewer_id != viewer_id or not 1 <= cursor.number <= MAX_PAGES:
+            raise CursorError(
+                f"cursor {text[:40]!r} does not belong to viewer {viewer_id!r}; "
+                "start without a cursor"
+            )
+        return cursor
+
+
+def explore_config(settings: Settings) -> ExploreConfig:
+    """The part of the settings that grids depend on."""
+    return ExploreConfig(
+        size=settings.grid_size,
+        diversity=DiversityConfig(
+            author_spacing=settings.author_spacing,
+            author_cap=settings.author_cap,
+            seed_cap=settings.seed_cap,
+        ),
+        exploration=ExplorationConfig(
+            share=settings.exploration_share,
+            max_age_ms=settings.exploration_max_age_ms,
+            max_views=settings.exploration_max_views,
+        ),
+    )
+
+
+class Explorer:
+    """Makes grids from the world in memory."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        store: Store,
+        queries: LiveQueries | None = None,
+        treatment_of: Callable[[str], Treatment] = lambda viewer_id: Treatment(),
+    ) -> None:
+        self._settings = settings
+        self._queries = queries or LiveQueries(settings)
+        self._treatment_of = treatment_of
+        self._world = world
+        self._store = store
+        self._config = explore_config(settings)
+        #: What the earlier passes lose and have to sort, from a sample of the grids made.
+        self.sampled = SampledGrids(settings.sampled_grids_per_minute, self._rank_uncut)
+
+    def make(
+        self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
+    ) -> list[bytes]:
+        """The first pages as JSON; viewers of one arm are ranked in one batch."""
+        by_arm: dict[str, list[int]] = {}
+        for at, viewer_id in enumerate(viewer_ids):
+            by_arm.setdefault(self._treatment_of(viewer_id).arm, []).append(at)
+        grids = [b""] * len(viewer_ids)
+        for places in by_arm.values():
+            found = self._find(
+                [viewer_ids[at] for at in places], [states[at] for at in places], now
+            )
+            for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
+                grids[at] = to_json(stored_grid(trace.grid, self._world))
+        for viewer_id, state in zip(viewer_ids, states, strict=True):
+            self.sampled.sample(viewer_id, state)
+        return grids
+
+    def is_full(self, grid: bytes) -> bool:
+        """Whether a grid has as many items as asked for."""
+        return len(from_json(grid).items) >= self._config.size
+
+    def is_current(self, grid: bytes, state: ViewerState) -> bool:
+        """Whether a stored grid reflects this state and was made of and by what is live now."""
+        try:
+            document = from_json(grid)
+        except msgspec.DecodeError:
+            return False  # written by an older release
+        if document.reflects_ts < state.reflects_ts():
+            return False
+        catalog = self._world.catalog
+        rows = catalog.media_rows([item.media_id for item in document.items])
+        if (rows < 0).any() or catalog.deleted_n[rows].any():
+            return False
+        treatment = self._treatment_of(document.viewer_id)
+        live = {
+            **treatment.versions(self._world),
+            "query": self._queries.of(treatment.query).plan.version,
+        }
+        return all(document.versions.get(name) == version for name, version in live.items())
+
+    async def next_page(self, cursor: Cursor) -> bytes:
+        """The page that a cursor stands for, the same one every time.
+
+        Raises:
+            CursorError: the series has expired.
+        """
+        pages = await self._store.pages(cursor.viewer_id, cursor.series)
+        if len(pages) > cursor.number:
+            return pages[cursor.number]
+        if len(pages) < cursor.number:
+            raise CursorError(
+                f"the pages before this one expired after {self._settings.pages_ttl_s} s; "
+                "start without a cursor"
+            )
+        shown = [item.media_id for page in pages for item in from_json(page).items]
+        [(_, state)] = await self._store.load([cursor.viewer_id])
+        page = to_json(self._grid(cursor.viewer_id, state, now_ms(), shown))
+        return await self._store.add_page(cursor.viewer_id, cursor.series, cursor.number, page)
+
+    def _grid(self, viewer_id: str, state: ViewerState, now: int, shown: list[str]) -> StoredGrid:
+        world = self._world
+        rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
+        [trace] = funnel(self._find([viewer_id], [state], now, rows), world, self._config)
+        return stored_grid(trace.grid, world)
+
+    def _find(
+        self,
+        viewer_ids: Sequence[str],
+        states: Sequence[ViewerState],
+        now: int,
+        served: Rows | None = None,
+    ) -> Found:
+        """Candidates of viewers of one arm; `served` is of the only one."""
+        fold = self._settings.fold_config()
+        viewers = ViewerContext.from_states(
+            list(zip(viewer_ids, states, strict=True)), self._world, now, fold
+        )
+        treatment = self._treatment_of(viewer_ids[0])
+        query = self._queries.of(treatment.query)
+        already = None if served is None else [served]
+        return find(viewers, self._world, now, already, query, treatment)
+
+    def _rank_uncut(self, viewer_id: str, state: ViewerState) -> Uncut:
+        found = self._find([viewer_id], [state], now_ms())
+        return rank_uncut(found, self._world, self._config)
+
+    async def explain(self, viewer_id: str, media_id: str | None) -> dict[str, Any]:
+        """What became of one media in a grid made now, or of all that it shows."""
+        [(_, state)] = await self._store.load([viewer_id])
+        world = self._world
+        found = self._find([viewer_id], [state], now_ms())
+        [trace] = funnel(found, world, self._config)
+        told = {
+            "viewer_id": viewer_id,
+            "generated_at_ms": trace.grid.generated_at_ms,
+            "reflects_ts": trace.grid.reflects_ts,
+            "weights": found.treatment.weights or world.weights,
+            "versions": trace.grid.versions,
+            "candidates": len(trace.candidates),
+            "kept": [len(trace.first_k), len(trace.second_m), len(trace.shown)],
+            "dropped": trace.grid.dropped,
+        }
+        if media_id is None:
+            return {**told, "items": explain_grid(trace, found, world)}
+        return {**told, "media": explain(media_id, trace, found, world)}
+
+    async def query(self, viewer_id: str, text: str) -> dict[str, Any]:
+        """What a query gives a viewer, and how it came to that.
+
+        Raises:
+            IgqlError: the query is wrong.
+        """
+        asked = self._queries.asked(text)
+        [(_, state)] = await self._store.load([viewer_id])
+        world, now = self._world, now_ms()
+        viewer = ViewerContext.from_state(
+            viewer_id, state, world, now, self._settings.fold_config()
+        )
+        executed = asked.find([viewer], world, now)
+        found, catalog = executed.candidates(), world.catalog
+        seeds = [None if row < 0 else catalog.account_id(row) for row in found.seed_n.tolist()]
+        columns = zip(
+            catalog.media_ids(found.media_n),
+            catalog.author_ids(catalog.author_n[found.media_n]),
+            [found.sources[code] for code in found.source_n.tolist()],
+            seeds,
+            found.score_n.tolist(),
+            found.rank_n.tolist(),
+            strict=True,
+        )
+        names = ("media_id", "author_id", "source", "seed", "score", "source_rank")
+        return {
+            "viewer_id": viewer_id,
+            "version": asked.plan.version,
+            "candidates": [dict(zip(names, row, strict=True)) for row in columns],
+            "plan": executed.report.document(),
+            "plan_lines": executed.report.lines(),
+        }

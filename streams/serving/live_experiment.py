@@ -1,0 +1,147 @@
+"""The experiment as it is served: followed in Redis, arms made ready, bad ones refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from redis.exceptions import RedisError
+
+from infra.artifacts import ArtifactError, ArtifactStore
+from infra.experiment_store import EXPERIMENT_KEY, ExperimentStore
+from infra.metrics import EXPERIMENTS_REFUSED
+from models.explore.experiment import Experiment, InvalidExperimentError, Treatment, parse
+from models.rankers.bundle import RankerBundle
+from models.rankers.protocol import Rankers
+from streams.serving.live_queries import LiveQueries
+from streams.versions import RANKERS
+
+#: How often Redis is asked, besides being told: a message may be lost.
+POLL_S: Final = 0.5
+
+logger = logging.getLogger(__name__)
+
+Treatments = dict[str, Treatment]
+
+
+class LiveExperiment:
+    """What each viewer's arm gives her, as Redis says now.
+
+    An experiment that cannot be served is refused as a whole, logged and counted once, and the
+    last good one stays.
+    """
+
+    def __init__(
+        self, store: ExperimentStore, queries: LiveQueries, artifacts: ArtifactStore
+    ) -> None:
+        self._store, self._queries, self._artifacts = store, queries, artifacts
+        self.experiment = Experiment()
+        self._treatments: Treatments = {
+            name: Treatment(arm=name, weights=self.experiment.arm(name).weights)
+            for name in self.experiment.arms
+        }
+        self._text: bytes | None = None
+        self._told = asyncio.Event()
+        #: Why what stands in Redis is not served, None if it is.
+        self.refused: str | None = None
+
+    def of(self, viewer_id: str) -> Treatment:
+        """The treatment of a viewer."""
+        return self._treatments[self.experiment.arm_of(viewer_id)]
+
+    async def start(self) -> None:
+        """Read what is stored; if it cannot be served, take the newest of before that can."""
+        await self.reload()
+        if self.refused is None:
+            return
+        for change in await self._store.history():
+            for experiment in (change.new, change.old):
+                if experiment is not None and await self._take(experiment) is None:
+                    logger.error("%s: one of before is served instead", EXPERIMENT_KEY)
+                    return
+
+    async def reload(self) -> bool:
+        """Look at Redis; returns whether something else is served now."""
+        text = await self._store.read()
+        # What was refused is tried again: a query or a version may have come meanwhile.
+        if text == self._text and self.refused is None:
+            return False
+        before, told = self.experiment, (self._text, self.refused)
+        self._text = text
+        try:
+            self.refused = await self._take(Experiment() if text is None else parse(text))
+        except InvalidExperimentError as error:
+            self.refused = str(error)
+        if self.refused is not None and (text, self.refused) != told:
+            EXPERIMENTS_REFUSED.inc()
+            logger.error("%s is refused, the last good one stays: %s", EXPERIMENT_KEY, self.refused)
+        return self.experiment != before
+
+    async def follow(self, changed: Callable[[], None]) -> None:
+        """Follow Redis until cancelled; calls `changed` when something else is served."""
+        listening = asyncio.ensure_future(self._store.listen(self._told.set))
+        try:
+            while True:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._told.wait(), POLL_S)
+                self._told.clear()
+                try:
+                    if await self.reload():
+                        logger.info("experiment: %s", msgspec.json.encode(self.experiment).decode())
+                        changed()
+                except (RedisError, OSError) as error:
+                    logger.warning("%s cannot be read: %r; trying again", EXPERIMENT_KEY, error)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _take(self, experiment: Experiment) -> str | None:
+        """Serve an experiment; returns why not, if it cannot be served."""
+        try:
+            treatments = await asyncio.to_thread(
+                treatments_of, experiment, self._queries, self._artifacts
+            )
+        except InvalidExperimentError as error:
+            return str(error)
+        self.experiment, self._treatments = experiment, treatments
+        return None
+
+
+def treatments_of(
+    experiment: Experiment, queries: LiveQueries, artifacts: ArtifactStore
+) -> Treatments:
+    """Each arm, ready to serve.
+
+    Raises:
+        InvalidExperimentError: an arm names a query or rankers that there are not.
+    """
+    loaded: dict[str, Rankers] = {}
+    treatments = {}
+    for name in experiment.arms:
+        arm = experiment.arm(name)
+        if arm.query and arm.query not in queries.names():
+            raise InvalidExperimentError(
+                f"arm {name} names the query {arm.query!r}; "
+                f"the queries are {', '.join(queries.names())}"
+            )
+        if arm.rankers and arm.rankers not in loaded:
+            try:
+                found = artifacts.get(RANKERS, arm.rankers, mapped=True)
+                loaded[arm.rankers] = RankerBundle.from_arrays(found.arrays, found.meta)
+            except (ArtifactError, ValueError) as error:
+                raise InvalidExperimentError(
+                    f"arm {name} names the rankers {arm.rankers!r}, which cannot be used: {error}; "
+                    "freshgrid versions list rankers names those that are stored"
+                ) from error
+        treatments[name] = Treatment(
+            arm=name,
+            weights=arm.weights,
+            rankers=loaded.get(arm.rankers),
+            feed=arm.feed,
+            query=arm.query,
+        )
+    return treatments

@@ -1,0 +1,145 @@
+"""What the HTTP API asks for: pages of a grid, and how the ranking worker is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from infra.config import Settings
+from infra.kafka import Follower
+from infra.stores import Store
+from models.explore.grid import GridDocument, from_json
+from models.explore.impressions import Impression, StoredGrid
+from models.world import World
+from streams.clock import now_ms
+from streams.ranking import Ranking
+from streams.serving.explorer import MAX_PAGES, Cursor, Explorer
+
+LogImpression = Callable[[str, bytes], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+
+class Page(GridDocument, frozen=True, kw_only=True):
+    """A page of a viewer's grid, as the API answers it.
+
+    Attributes:
+        request_id: names the page; events that come of it may carry it. A page that is asked for
+            again keeps its name, so a retry does not count as another impression.
+        page: number of the page in its series, from 0.
+        next: cursor of the page after it.
+    """
+
+    request_id: str
+    page: int
+    next: str | None
+
+
+_json = msgspec.json.Encoder()
+_stored = msgspec.json.Decoder(StoredGrid)
+
+
+class Lookup:
+    """Answers requests from stored grids; makes one when there is none or it is outdated."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        store: Store,
+        explorer: Explorer,
+        ranking: Ranking,
+        follower: Follower,
+        impression: LogImpression,
+    ) -> None:
+        self._settings = settings
+        self._world = world
+        self._store = store
+        self._explorer = explorer
+        self._ranking = ranking
+        self._follower = follower
+        self._impression = impression
+
+    async def page(self, viewer_id: str, cursor: str | None) -> bytes:
+        """One page as JSON, logged as an impression.
+
+        Raises:
+            CursorError: the cursor is not one of this viewer, or its series has expired.
+        """
+        self._ranking.asked(viewer_id)
+        if cursor is None:
+            grid, at = await self._first(viewer_id)
+        else:
+            at = Cursor.parse(cursor, viewer_id)
+            grid = await self._explorer.next_page(at)
+        document = _stored.decode(grid)
+        following = None
+        if document.items and at.number < MAX_PAGES:
+            following = Cursor(viewer_id, at.series, at.number + 1).text()
+        fields: dict[str, Any] = msgspec.structs.asdict(document)
+        fields |= {"request_id": _request_id(at), "page": at.number}
+        await self._impression(viewer_id, _json.encode(Impression(**fields, served_ms=now_ms())))
+        del fields["features"]
+        return _json.encode(Page(**fields, next=following))
+
+    async def query(self, viewer_id: str, text: str) -> bytes:
+        """What a query gives a viewer, as JSON.
+
+        Raises:
+            IgqlError: the query is wrong.
+        """
+        return _json.encode(await self._explorer.query(viewer_id, text))
+
+    async def explain(self, viewer_id: str, media_id: str | None) -> bytes:
+        """Why a grid made now holds what it holds, or what became of one media, as JSON."""
+        return _json.encode(await self._explorer.explain(viewer_id, media_id))
+
+    async def _first(self, viewer_id: str) -> tuple[bytes, Cursor]:
+        """The ready grid, kept as page 0 of its series; made anew where it is out of date."""
+        grid = None if self._ranking.waits(viewer_id) else await self._store.grid(viewer_id)
+        if grid is not None:
+            # The state itself tells: the touch may not have come yet, or been dropped.
+            [(_, state)] = await self._store.load([viewer_id])
+            if not self._explorer.is_current(grid, state):
+                grid = None
+        if grid is None:
+            [grid] = await self._ranking.make_now([viewer_id])
+        series = str(from_json(grid).generated_at_ms)
+        grid = await self._store.add_page(viewer_id, series, 0, grid)
+        return grid, Cursor(viewer_id, series, 0)
+
+    async def index(self) -> dict[str, Any]:
+        """The account index; equal hashes mean equal accounts and vectors."""
+        space = self._world.space
+        if space is None:
+            return {"space": None, "version": 0, "accounts": 0, "hash": None}
+        version, accounts = space.index.version, len(space)
+        digest = await asyncio.to_thread(space.index.state_hash)
+        return {"space": space.name, "version": version, "accounts": accounts, "hash": digest}
+
+    def status(self) -> dict[str, Any]:
+        """How the ranking worker is doing."""
+        world = self._world
+        versions = world.versions()
+        space = world.space
+        return {
+            "caught_up": self._follower.caught_up and self._follower.lag == 0,
+            "waiting_viewers": self._ranking.waiting,
+            "viewers_touched": self._ranking.ranked,
+            "media": world.catalog.live_media_count,
+            "accounts": 0 if space is None else len(space),
+            "index_version": 0 if space is None else space.index.version,
+            "versions": {
+                "ig2vec": versions["ig2vec"] or None,
+                "rankers": None if versions["rankers"] == "prior" else versions["rankers"],
+            },
+        }
+
+
+def _request_id(at: Cursor) -> str:
+    return blake2b(at.text().encode(), digest_size=12).hexdigest()
