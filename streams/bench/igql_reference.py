@@ -1,8 +1,9 @@
 """The operators of IGQL once more, one candidate at a time in plain Python.
 
-This is the definition that the kernels are held to (``tests/property/test_igql_execution.py``) and
-what they are timed against (``freshgrid bench igql``). It shares with them what both only read:
-neighbours from the index, neighbours by co-engagement, popularity and the viewer's state.
+This is the definition that the kernels are held to
+(``tests/property/models/igql/test_execution.py``) and what they are timed against (``freshgrid
+bench igql``). It shares with them what both only read: neighbours from the index, neighbours by
+co-engagement, popularity and the viewer's state.
 """
 
 from __future__ import annotations

@@ -11,15 +11,15 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
 from infra.kafka import Message
 from models.events import Action, Relation
 from streams.log.replay import Line, read_fixture
+from tests.paths import FIXTURES
 
-FIXTURE: Final = Path(__file__).parents[1] / "fixtures" / "kuairand.jsonl.gz"
+FIXTURE: Final = FIXTURES / "kuairand.jsonl.gz"
 
 # Shares of the records on event topics.
 #: Sent once more, unchanged: half of them at once, half at any later time.

@@ -35,7 +35,7 @@ from streams.serving.weights import (
     weights_history,
 )
 from streams.versions import RANKERS
-from tests.unit.test_ranking_passes import bundle
+from tests.unit.models.rankers.test_passes import bundle
 
 TWO = Experiment(arms={"control": Arm(weights=Weights(like=3.0)), "other": Arm(feed=True)})
 

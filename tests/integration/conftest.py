@@ -33,8 +33,9 @@ from streams.local import scenario
 from streams.local.stack import Stack, starting_stack
 from streams.log.replay_files import unfolded, wait_folded
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
+from tests.paths import FIXTURES
 
-TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
+TINY = FIXTURES / "tiny.jsonl"
 PARTITIONS = 4
 # A worker on a loaded machine joins its group and works off a backlog well within this.
 DEADLINE_S = 60.0

@@ -1,7 +1,6 @@
 """Apache Kafka, started for real, and what the tests rely on when they end it in some way."""
 
 import re
-from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -9,6 +8,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from infra.embedded import HOST, kafka_cluster_id
 from tests.kafka.apache_kafka import POM, ApacheKafka, apache_kafka_missing
+from tests.paths import ROOT
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_paused_broker_keeps_silent_and_goes_on(kafka, monkeypatch):
 
 
 def test_it_is_the_version_that_docker_compose_runs():
-    compose = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
+    compose = (ROOT / "docker-compose.yml").read_text()
     [image] = re.findall(r"image: apache/kafka:(\S+)", compose)
     [jar] = re.findall(r"<artifactId>kafka_2.13</artifactId>\s*<version>(\S+)<", POM.read_text())
     assert image == jar

@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.paths import ROOT
+
 # On a busy machine with two cores the demo needs a minute or two.
 DEMO_TIMEOUT_S = 280.0
 GONE_TIMEOUT_S = 20.0
@@ -42,7 +44,7 @@ def start(mark: str, *arguments: str, stderr: int = subprocess.STDOUT) -> subpro
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         start_new_session=True,
     )
 

@@ -31,8 +31,8 @@ from streams.clock import now_ms
 from streams.examples import ExampleStream
 from streams.learning.version_list import promote, rollback
 from streams.versions import RANKERS
-from tests.unit.test_example_join import page
-from tests.unit.test_ranking_passes import bundle
+from tests.unit.models.examples.test_from_pages import page
+from tests.unit.models.rankers.test_passes import bundle
 
 WINDOW_MS = 600
 LATE_MS = 100

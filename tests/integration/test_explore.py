@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import httpx
 import msgspec
@@ -23,8 +22,9 @@ from models.explore.experiment import parse
 from models.ig2vec.model import Ig2VecConfig
 from models.rankers.value import Weights, value
 from streams.serving.explorer import MAX_PAGES, Cursor
+from tests.paths import FIXTURES
 
-TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
+TINY = FIXTURES / "tiny.jsonl"
 RECORDS = [json.loads(line) for line in TINY.read_text().splitlines()]
 CATALOGUE = {r["media_id"]: r["author_id"] for r in RECORDS if r["topic"] == "catalog.media"}
 LIKES = Counter(r["viewer_id"] for r in RECORDS if r["topic"] == "events.like")

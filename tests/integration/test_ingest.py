@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import signal
-from pathlib import Path
 
 import pytest
 import redis
@@ -17,9 +16,9 @@ from models.viewers.state import suppressed_media
 from streams.log.replay import replay_to_kafka
 from streams.log.replay_files import replay_files, stored_hash
 from tests.integration.conftest import Pipeline
+from tests.paths import FIXTURES
 
 YEAR_MS = 365 * 24 * 3_600_000
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 TINY = FIXTURES / "tiny.jsonl"
 FULL = FIXTURES / "kuairand.jsonl.gz"
 

@@ -12,8 +12,9 @@ import msgspec
 
 from infra.config import Settings
 from streams.local.stack import starting_stack
+from tests.paths import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 TIMEOUT_S = 60.0
 
 

@@ -8,7 +8,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +28,9 @@ from streams.log.replay import replay_to_kafka, state_hash
 from streams.log.replay_files import stored_hash
 from tests.integration.commands import freshgrid, refusal, report_of
 from tests.integration.conftest import Pipeline
+from tests.paths import FIXTURES
 
-TINY = Path(__file__).parents[1] / "fixtures" / "tiny.jsonl"
+TINY = FIXTURES / "tiny.jsonl"
 MINUTE_MS = 60_000
 
 

@@ -18,9 +18,9 @@ from infra.embedded import embedded_redis, kafka_cluster_id
 from infra.errors import ChildError, PortInUseError, UnreachableError
 from infra.supervisor import free_port
 from streams.local.stack import EMBEDDED_KAFKA, ROLES, starting_stack
+from tests.paths import ROOT
 
 STAND_IN = Path(__file__).with_name("stand_in_role.py")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from streams.clock import now_ms
 from streams.learning.version_list import VersionError, list_versions, promote, rollback
 from streams.serving.world_feed import FEED_TOPICS, WorldFeed, embedding_messages, removal_messages
 from streams.versions import IG2VEC, RANKERS, Version, version_message
-from tests.unit.test_ranking_passes import bundle
+from tests.unit.models.rankers.test_passes import bundle
 
 #: Within which running processes follow: they ask the broker four times a second.
 FOLLOW_S = 10.0

@@ -31,9 +31,10 @@ from infra.child import Child, ChildSpec, Watchdog
 from infra.embedded import HOST, kafka_cluster_id
 from infra.errors import EmbeddedError, PortInUseError
 from infra.supervisor import check_port
+from tests.paths import ROOT
 
 POM: Final = Path(__file__).with_name("pom.xml")
-CACHE: Final = Path(__file__).parents[2] / ".cache" / "apache-kafka"
+CACHE: Final = ROOT / ".cache" / "apache-kafka"
 OLDEST_JAVA: Final = 17
 #: Maven fetches 46 MB, most of the time within seconds.
 FETCH_TIMEOUT_S: Final = 240.0

@@ -1,0 +1,84 @@
+"""docker-compose.yml names services, settings and commands that exist."""
+
+from typing import Any
+
+import pytest
+
+from infra.config import Settings
+from tests.paths import ROOT
+
+yaml = pytest.importorskip("yaml", reason="needs PyYAML")
+
+OURS = {"worker": "worker", "learner": "learner", "ranker": "serve"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return loaded
+
+
+def test_the_services_are_those_of_the_design(compose: dict[str, Any]) -> None:
+    assert compose["services"].keys() == {"kafka", "redis", *OURS}
+    assert {name: compose["services"][name]["command"] for name in OURS} == OURS
+
+
+@pytest.mark.parametrize("role", OURS)
+def test_every_variable_of_a_role_is_a_valid_setting(
+    compose: dict[str, Any], role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = compose["services"][role]["environment"]
+    assert {name.lower() for name in environment} <= Settings.model_fields.keys()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(value))
+    settings = Settings()
+    assert settings.kafka_bootstrap_servers == "kafka:19092"
+    assert settings.redis_url == "redis://redis:6379/0"
+
+
+def test_a_role_starts_when_its_servers_are_healthy(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for role in OURS:
+        assert services[role]["depends_on"] == {
+            server: {"condition": "service_healthy"} for server in ("kafka", "redis")
+        }
+    assert all("healthcheck" in services[name] for name in ("kafka", "redis", "ranker"))
+    assert {service["restart"] for service in services.values()} == {"unless-stopped"}
+
+
+def test_named_volumes_are_declared_and_servers_keep_their_data(compose: dict[str, Any]) -> None:
+    used = {
+        volume.split(":")[0]
+        for service in compose["services"].values()
+        for volume in service.get("volumes", ())
+    }
+    assert used == compose["volumes"].keys() == {"kafka", "redis", "artifacts"}
+    assert "--appendonly yes" in compose["services"]["redis"]["command"]
+
+
+def test_the_defaults_of_the_settings_find_the_published_ports(compose: dict[str, Any]) -> None:
+    published = {
+        port.rsplit(":", 1)[0]
+        for service in compose["services"].values()
+        for port in service.get("ports", ())
+    }
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    assert published == {
+        defaults["kafka_bootstrap_servers"],
+        defaults["redis_url"].removeprefix("redis://").split("/")[0],
+        f"{defaults['http_host']}:{defaults['http_port']}",
+    }
+
+
+def test_the_image_is_built_from_a_file_that_copies_what_exists(compose: dict[str, Any]) -> None:
+    dockerfile = ROOT / compose["services"]["worker"]["build"]["dockerfile"]
+    copied = [
+        name
+        for line in dockerfile.read_text().splitlines()
+        if line.startswith("COPY ")
+        for name in line.split()[1:-1]
+    ]
+    assert copied
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    allowed = dockerfile.with_name("Dockerfile.dockerignore").read_text().splitlines()
+    assert {f"!{name}" for name in copied} <= set(allowed)

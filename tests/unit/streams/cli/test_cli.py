@@ -1,0 +1,102 @@
+"""The command line as a person meets it: exit codes and one sentence for what goes wrong."""
+
+import os
+import socket
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+
+from infra.supervisor import free_port
+from tests.paths import ROOT
+
+
+def freshgrid(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "HTTP_PORT": str(free_port()), **env},
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_the_commands() -> None:
+    done = freshgrid("--help")
+    assert done.returncode == 0
+    assert {"up", "demo", "worker", "learner", "serve", "doctor"} <= set(done.stdout.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, streams.cli;"
+        "print(sorted({'torch', 'faust', 'numpy', 'pydantic', 'rich', 'asyncio'} & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["up", "--port", "many"], []])
+def test_wrong_usage_is_2(arguments: list[str]) -> None:
+    assert freshgrid(*arguments).returncode == 2
+
+
+def test_a_setting_that_cannot_be_used_is_one_sentence_and_2() -> None:
+    done = freshgrid("up", HTTP_PORT="many")
+    assert done.returncode == 2
+    assert done.stderr.startswith("freshgrid: HTTP_PORT='many' cannot be used: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_taken_port_is_one_sentence_and_1(command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = freshgrid(command, "--port", port)
+    assert done.returncode == 1
+    assert f"port {port} on 127.0.0.1" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_doctor_is_content_with_embedded_servers() -> None:
+    done = freshgrid("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "FAIL" not in done.stdout
+
+
+def test_doctor_tells_its_own_api_from_a_stranger_on_the_port() -> None:
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Api) as api:
+        Thread(target=api.serve_forever, daemon=True).start()
+        done = freshgrid("doctor", HTTP_PORT=str(api.server_port))
+        assert f"Freshgrid answers at http://127.0.0.1:{api.server_port}" in done.stdout
+        api.shutdown()
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        stranger.listen()
+        Thread(target=lambda: stranger.accept()[0].close(), daemon=True).start()
+        done = freshgrid("doctor", HTTP_PORT=str(stranger.getsockname()[1]))
+    assert done.returncode == 1
+    assert "FAIL http" in done.stdout
+
+
+def test_doctor_names_a_server_out_of_reach_and_fails() -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    done = freshgrid("doctor", KAFKA_BOOTSTRAP_SERVERS=nobody, REDIS_URL=f"redis://{nobody}")
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert [line.split()[1] for line in failed] == ["kafka", "redis"]
+    assert "KAFKA_BOOTSTRAP_SERVERS" in failed[0]
+    assert "REDIS_URL" in failed[1]
