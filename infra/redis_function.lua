@@ -1,19 +1,19 @@
 #!lua name=freshgrid_2
 
 -- A viewer's value is a revision (4 bytes, big-endian), then the encoded state: a header of 29
--- bytes, places in the log (9 bytes each), two lanes and the rest. See docs/contracts.md.
+-- bytes, places in the log (9 bytes each), two action logs and the rest. See docs/contracts.md.
 local HEADER = '>I4Bc8HHI4HI4c6'
 local HEADER_BYTES = 33
 local SCHEMA = 2
 
--- How many records there are, or nil where they cannot simply be put in front of a lane: the oldest
--- of them is not newer than the lane's newest, an event of theirs is known, or the lane is full.
--- The lane stands in `value` at `from`. See models/viewers/action_log.py for what a record looks like.
+-- How many records there are, or nil where they cannot simply be put in front of an action log: the oldest
+-- of them is not newer than the action log's newest, an event of theirs is known, or the action log is full.
+-- The action log stands in `value` at `from`. See models/viewers/action_log.py for what a record looks like.
 local function fits(records, value, from, bytes, size, most)
   local find, sub, byte = string.find, string.sub, string.byte
   local at, count, oldest = 1, 0, 1
   while at <= #records do
-    -- A key found behind the lane or across records is a coincidence, and only costs a fold.
+    -- A key found behind the action log or across records is a coincidence, and only costs a fold.
     if bytes > 0 and find(value, sub(records, at + 7, at + 14), from, true) then return nil end
     count = count + 1
     oldest = at
@@ -56,8 +56,8 @@ end
 
 -- keys: viewer
 -- args: time to live in seconds, log, places of the slice, its strong records and its views, each
---       newest first and without two of one event, most records of each lane
--- Returns false when the records were put in front of the viewer's lanes, else the value there is
+--       newest first and without two of one event, most records of each action log
+-- Returns false when the records were put in front of the viewer's action logs, else the value there is
 -- ('' when there is none): the caller folds and commits.
 redis.register_function('freshgrid_2_append', function(keys, args)
   local log, strong, views = args[2], args[4], args[5]

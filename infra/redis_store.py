@@ -1,9 +1,9 @@
 """Viewer state in Redis or Valkey, alone or as a cluster.
 
 The fold of a viewer's state exists once, in :mod:`models.viewers.state`. Redis contributes what
-only it can, atomically: a Function puts new records on top of a viewer's lanes where no more than
-that is to be done, and another stores what the caller folded if nobody wrote in between. Offsets
-travel inside the state, so a state and the offsets it reflects can never disagree. Keys are
+only it can, atomically: a Function puts new records on top of a viewer's action logs where no more
+than that is to be done, and another stores what the caller folded if nobody wrote in between.
+Offsets travel inside the state, so a state and the offsets it reflects can never disagree. Keys are
 documented in ``docs/contracts.md``.
 """
 

@@ -26,7 +26,8 @@ class Slice(NamedTuple):
         places: where it stands in the log: for each topic and partition its key (3 bytes, see
             :func:`models.viewers.state.place`), the first offset and the one after the last (6
             bytes each).
-        strong, views: records for the two lanes, newest first (:mod:`models.viewers.action_log`).
+        strong, views: records for the two action logs, newest first
+        (:mod:`models.viewers.action_log`).
     """
 
     viewer_id: str
@@ -73,8 +74,8 @@ class Store(Protocol):
     async def append(self, log: bytes, slices: Sequence[Slice]) -> list[Versioned | None]:
         """Put slices on top of states where nothing is to be folded: for speed, nothing else.
 
-        That is: every offset is new to the state, every record is newer than the lane's newest,
-        its event unknown, and the lane not full. A store may decline any slice.
+        That is: every offset is new to the state, every record is newer than the action log's
+        newest, its event unknown, and the action log not full. A store may decline any slice.
 
         Args:
             log: whose offsets they are (:func:`models.viewers.state.log_key`).

@@ -9,8 +9,8 @@ from models.events import FollowEvent, MediaEvent, action_of
 from models.viewers.action_log import KEY, pack
 
 #: An event ready to be folded: its place and offset, a packed action
-#: (:mod:`models.viewers.action_log`) or a follow, and whether it belongs to the lane of views. A
-#: plain tuple: there is one for each event.
+#: (:mod:`models.viewers.action_log`) or a follow, and whether it belongs to the action log of
+#: views. A plain tuple: there is one for each event.
 Item = tuple[bytes, int, bytes | FollowEvent, bool]
 
 
@@ -28,7 +28,7 @@ class Touched(msgspec.Struct, omit_defaults=True):
 
 
 def packed_event(topic: str, event: MediaEvent, author_id: str) -> bytes:
-    """An event as a record of its lane."""
+    """An event as a record of its action log."""
     action = action_of(topic, event)
     return pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
 
@@ -50,13 +50,13 @@ def pack_slice(viewer_id: str, items: list[Item]) -> tuple[Slice | None, Touched
             views.append(event)
         else:
             strong.append(event)
-    for lane in (strong, views):
-        if len(lane) > 1:
-            lane.sort(reverse=True)
+    for records in (strong, views):
+        if len(records) > 1:
+            records.sort(reverse=True)
             # A producer's retry within one batch.
-            repeated |= len({packed[KEY] for packed in lane}) < len(lane)
-        if lane:
-            newest_ts = max(newest_ts, int.from_bytes(lane[0][:6], "big"))
+            repeated |= len({packed[KEY] for packed in records}) < len(records)
+        if records:
+            newest_ts = max(newest_ts, int.from_bytes(records[0][:6], "big"))
     touched = Touched(viewer_id, newest_ts, viewed=not strong and not followed)
     if followed or repeated:
         return None, touched

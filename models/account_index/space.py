@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.account_index.index import AccountIndex
 from models.account_index.neighbour_cache import NeighbourCache
-from models.arrays.growing import UNKNOWN, Columns, Rows
+from models.arrays.growing import UNKNOWN, GrowingColumns, Rows
 
 #: Neighbours of an account that are kept from one question to the next.
 NEIGHBOURS: Final = 64
@@ -32,8 +32,8 @@ class AccountSpace:
         self.dimension = dimension
         self.index = AccountIndex(dimension)
         self.neighbours = NeighbourCache(self.index, length=NEIGHBOURS)
-        self._of_account = Columns(row=(np.int32, UNKNOWN))
-        self._of_row = Columns(account=(np.int32, UNKNOWN))
+        self._of_account = GrowingColumns(row=(np.int32, UNKNOWN))
+        self._of_row = GrowingColumns(account=(np.int32, UNKNOWN))
         self._withheld: dict[str, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:

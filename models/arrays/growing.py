@@ -19,7 +19,7 @@ def hash_id(name: str) -> int:
     return crc32(name.encode()) & 0x7FFFFFFF
 
 
-class Columns:
+class GrowingColumns:
     """Arrays of one length that grow together, doubling (so appending is O(1) amortised).
 
     Each column is an attribute-like entry: ``columns["created_ts"]`` is a view of the rows in

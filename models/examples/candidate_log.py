@@ -43,7 +43,7 @@ def logged_candidates(ranking: Uncut) -> LoggedCandidates:
         viewer_id=grid.viewer_id,
         ranked_ms=grid.generated_at_ms,
         candidates=grid.candidate_count,
-        features=pack_features(ranking.judged_n.features),
+        features=pack_features(ranking.scored_n.features),
         versions=grid.versions,
     )
 

@@ -9,24 +9,24 @@ import numpy as np
 
 from models.explore.pipeline import ExploreConfig, Found, funnel
 from models.explore.trace import Trace
-from models.explore.valuation import Judged, judge
+from models.explore.valuation import Scored, score_final
 from models.features.assembly import Assembly
 from models.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Uncut:
-    """A viewer's candidates, ranked with the usual cuts, and all of them judged.
+    """A viewer's candidates, ranked with the usual cuts, and all of them scored.
 
     Attributes:
         trace: the ranking with its cuts.
-        judged_n: what the final pass says of all candidates. Its features are those that the passes
+        scored_n: what the final pass says of all candidates. Its features are those that the passes
             read, and for what was cut also those that a later pass would have read.
         size: items of a full grid.
     """
 
     trace: Trace
-    judged_n: Judged
+    scored_n: Scored
     size: int
 
 
@@ -50,8 +50,8 @@ def rank_uncut(found: Found, world: World, config: ExploreConfig) -> Uncut:
     size = len(trace.candidates)
     assembly = Assembly.of(found.viewers[:1], trace.candidates, [size], world, found.now_ms)
     rankers, weights = treatment.rankers or world.rankers, treatment.weights or world.weights
-    judged_n = judge(assembly, rankers, weights, config.see_fewer_strength)
-    return Uncut(trace, judged_n, config.size)
+    scored_n = score_final(assembly, rankers, weights, config.see_fewer_strength)
+    return Uncut(trace, scored_n, config.size)
 
 
 def survival(ranking: Uncut) -> Survival:
@@ -60,7 +60,7 @@ def survival(ranking: Uncut) -> Survival:
     Media put behind others for likeness to see-fewers do not count: no pass is to keep them.
     """
     trace = ranking.trace
-    order_n = np.argsort(-ranking.judged_n.value_n, kind="stable")
+    order_n = np.argsort(-ranking.scored_n.value_n, kind="stable")
     best = order_n[~trace.behind_n[order_n]][: ranking.size]
     first = np.isin(best, trace.first_k)
     both = np.isin(best, trace.kept_m)

@@ -13,7 +13,7 @@ from models.arrays.growing import UNKNOWN
 from models.explore.grid import Probabilities
 from models.explore.pipeline import Found
 from models.explore.trace import Trace
-from models.explore.valuation import Judged
+from models.explore.valuation import Scored
 from models.igql.plan_report import describe
 from models.igql.planner import Filter, Node, Sieve, Step
 from models.igql.registry import SetType
@@ -21,7 +21,7 @@ from models.igql.sets import ColumnSet
 from models.rankers.value import Weights, terms
 from models.world import World
 
-Stage = Literal[
+DropStage = Literal[
     "inventory", "deleted", "filter", "retrieval", "query_cut",
     "first_pass", "second_pass", "value", "diversity",
 ]  # fmt: skip
@@ -42,7 +42,7 @@ class Drop(msgspec.Struct, frozen=True, kw_only=True):
             for the share of personal media, or for likeness to see-fewers.
     """
 
-    stage: Stage
+    stage: DropStage
     reason: str
     rank: int | None = None
     kept: int | None = None
@@ -160,13 +160,13 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
     known = msgspec.structs.replace(known, first_pass=first, second_pass=second)
     if position >= 0:
         grid = trace.grid
-        judged = Judged(grid.features, grid.probabilities_n3, grid.value_n, grid.penalty_n)
+        scored = Scored(grid.features, grid.probabilities_n3, grid.value_n, grid.penalty_n)
         return msgspec.structs.replace(
             known,
             position=position,
             propensity=float(grid.propensity_n[position]),
             probabilities=Probabilities(*grid.probabilities_n3[position].tolist()),
-            value=_value(position, judged, trace.shown[:position], at, trace, weights),
+            value=_value(position, scored, trace.shown[:position], at, trace, weights),
         )
     if second is None:
         drop = _cut("first_pass", first, trace.first_n[trace.first_k])
@@ -174,10 +174,10 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
     if m < 0:
         drop = _cut("second_pass", second, trace.second_k[trace.second_m])
         return msgspec.structs.replace(known, drop=drop)
-    value = _value(m, trace.judged_m, trace.shown, at, trace, weights)
+    value = _value(m, trace.scored_m, trace.shown, at, trace, weights)
     return msgspec.structs.replace(
         known,
-        probabilities=Probabilities(*trace.judged_m.probabilities_n3[m].tolist()),
+        probabilities=Probabilities(*trace.scored_m.probabilities_n3[m].tolist()),
         value=value,
         drop=_not_shown(value, trace),
     )
@@ -185,23 +185,23 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
 
 def _value(
     one: int,
-    judged: Judged,
+    scored: Scored,
     before: NDArray[np.int64],
     at: int,
     trace: Trace,
     weights: Weights,
 ) -> ValueTerms:
-    """The value of row `one` of `judged`, which is candidate `at`."""
-    like, save, see_fewer = terms(judged.probabilities_n3[one : one + 1], weights)[0].tolist()
-    seed_n, value = trace.candidates.seed_n, float(judged.value_n[one])
+    """The value of row `one` of `scored`, which is candidate `at`."""
+    like, save, see_fewer = terms(scored.probabilities_n3[one : one + 1], weights)[0].tolist()
+    seed_n, value = trace.candidates.seed_n, float(scored.value_n[one])
     same_seed_n = (seed_n[before] == seed_n[at]) & (seed_n[at] != UNKNOWN)
     return ValueTerms(
         like=like,
         save=save,
         see_fewer=see_fewer,
-        penalty=float(judged.penalty_n[one]),
+        penalty=float(scored.penalty_n[one]),
         value=value,
-        rank=int(np.count_nonzero(trace.judged_m.value_n > value)),
+        rank=int(np.count_nonzero(trace.scored_m.value_n > value)),
         same_author_before=int(np.count_nonzero(trace.author_n[before] == trace.author_n[at])),
         same_seed_before=int(np.count_nonzero(same_seed_n)),
     )
@@ -227,7 +227,7 @@ def _cut(
 
 def _not_shown(value: ValueTerms, trace: Trace) -> Drop:
     size = len(trace.shown)
-    stage: Stage = "value" if value.rank >= size else "diversity"
+    stage: DropStage = "value" if value.rank >= size else "diversity"
     why = (
         "others are worth more"
         if stage == "value"

@@ -15,11 +15,11 @@ from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import Grid
-from models.explore.slate import Placing
-from models.explore.slate_items import Finalists
-from models.explore.stage import Ranked, Stage, finite
-from models.explore.trace import Run, Trace
-from models.explore.valuation import judge
+from models.explore.slate import SlateRules
+from models.explore.slate_items import SlateItems
+from models.explore.stage import Cut, Stage, finite
+from models.explore.trace import FunnelRun, Trace
+from models.explore.valuation import score_final
 from models.feature_schema import FEATURE_VERSION
 from models.features.assembly import Assembly
 from models.igql.executor import Executed
@@ -55,9 +55,9 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
     see_fewer_strength: float = 0.8
     demote_from: float = 0.6
 
-    def placing(self, feed: bool) -> Placing:
+    def slate_rules(self, feed: bool) -> SlateRules:
         """The rules by which a grid is filled; in feed mode value alone decides."""
-        return Placing(
+        return SlateRules(
             size=self.size,
             personal=int(self.personal_share * self.size),
             diversity=DiversityConfig(enabled=False) if feed else self.diversity,
@@ -126,31 +126,31 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     passed = candidates.take(first.kept)
     second = passed.rank(rankers.second, most, share)
     left = passed.take(second.kept)
-    judged = judge(left.assembly, rankers, weights, strength)
-    placed = config.placing(treatment.feed).place(candidates, left, judged.value_n)
+    scored = score_final(left.assembly, rankers, weights, strength)
+    slates = config.slate_rules(treatment.feed).place(candidates, left, scored.value_n)
     # What was drawn is scored for the record: it has its place, whatever the passes think of it.
     drawn = candidates.only(
-        np.concatenate([_NO_PLACES, *(one.drawn_rows for one in placed)]),
-        spans_of(len(one.drawn_rows) for one in placed),
+        np.concatenate([_NO_PLACES, *(one.drawn_rows for one in slates)]),
+        spans_of(len(one.drawn_rows) for one in slates),
     )
-    unseen = judge(drawn.assembly, rankers, weights, strength)
+    unseen = score_final(drawn.assembly, rankers, weights, strength)
     unseen_n = finite(rankers.second.score(unseen.features))
-    finalists = Finalists.of(left, second, judged).append(
-        Finalists.drawn(drawn, unseen_n, unseen, placed, sizes_v)
+    items = SlateItems.of(left, second, scored).append(
+        SlateItems.drawn(drawn, unseen_n, unseen, slates, sizes_v)
     )
     orders = [
         one.order(one.shown + m.start, np.arange(d.start, d.stop) + len(left.rows_n))
-        for one, m, d in zip(placed, left.spans, drawn.spans, strict=True)
+        for one, m, d in zip(slates, left.spans, drawn.spans, strict=True)
     ]
-    shown, spans = finalists.take(np.concatenate(orders)), spans_of(map(len, orders))
+    shown, spans = items.take(np.concatenate(orders)), spans_of(map(len, orders))
     grids = _grids(found, world, candidates, first, shown, spans)
-    run = Run(
+    run = FunnelRun(
         candidates=candidates,
         first=first,
         passed=passed,
         second=second,
         left=left,
-        judged=judged,
+        scored=scored,
     )
     return [Trace(grid, run, at) for at, grid in enumerate(grids)]
 
@@ -159,8 +159,8 @@ def _grids(
     found: Found,
     world: World,
     candidates: Stage,
-    first: Ranked,
-    shown: Finalists,
+    first: Cut,
+    shown: SlateItems,
     spans: list[slice],
 ) -> list[Grid]:
     """Each viewer's grid, of the rows of `shown` that are its."""
@@ -174,21 +174,21 @@ def _grids(
     dropped = found.executed.report.dropped()
     media = rows.candidates.take(shown.rows_n)
     author_n, first_n = rows.author_n[shown.rows_n], first.score_n[shown.rows_n]
-    judged = shown.judged
+    scored = shown.scored
     return [
         Grid(
             viewer_id=viewer.viewer_id,
             candidates=media.take(g),
-            features=judged.features.take(g),
+            features=scored.features.take(g),
             author_n=author_n[g],
             candidate_rank_n=shown.rows_n[g] - n.start,
             first_score_n=first_n[g],
             first_rank_n=shown.first_rank_n[g],
             second_score_n=shown.second_score_n[g],
             second_rank_n=shown.second_rank_n[g],
-            probabilities_n3=judged.probabilities_n3[g],
-            value_n=judged.value_n[g],
-            penalty_n=judged.penalty_n[g],
+            probabilities_n3=scored.probabilities_n3[g],
+            value_n=scored.value_n[g],
+            penalty_n=scored.penalty_n[g],
             propensity_n=shown.propensity_n[g],
             candidate_count=n.stop - n.start,
             generated_at_ms=found.now_ms,

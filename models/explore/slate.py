@@ -18,7 +18,7 @@ _NONE: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Slate:
     """What one viewer's grid shows.
 
     Attributes:
@@ -43,7 +43,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placing:
+class SlateRules:
     """Rules of a batch.
 
     Attributes:
@@ -58,7 +58,7 @@ class Placing:
     diversity: DiversityConfig
     exploration: ExplorationConfig
 
-    def place(self, candidates: Stage, left: Stage, value_m: NDArray[np.float64]) -> list[Placed]:
+    def place(self, candidates: Stage, left: Stage, value_m: NDArray[np.float64]) -> list[Slate]:
         """Choose what each viewer's grid shows, and where.
 
         Args:
@@ -78,13 +78,13 @@ class Placing:
         viewers = range(len(left.spans))
         slots = self.exploration.slots(self.size) if self.diversity.enabled else 0
         if not slots:
-            return [Placed(spread(at, self.size), None) for at in viewers]
+            return [Slate(spread(at, self.size), None) for at in viewers]
         enough = [n.stop - n.start > self.size for n in candidates.spans]
         shown = [spread(at, self.size - slots if enough[at] else self.size) for at in viewers]
         certain = [left.rows_n[m][at] for m, at in zip(left.spans, shown, strict=True)]
         drawn = self._draw(candidates, np.array(enough, np.bool_), certain, slots)
         return [
-            Placed(
+            Slate(
                 spread(at, self.size) if enough[at] and drawn[at] is None else shown[at], drawn[at]
             )
             for at in viewers

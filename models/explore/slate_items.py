@@ -9,38 +9,38 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.explore.slate import Placed
-from models.explore.stage import Positions, Ranked, Scores, Stage
-from models.explore.valuation import Judged
+from models.explore.slate import Slate
+from models.explore.stage import Cut, Positions, Scores, Stage
+from models.explore.valuation import Scored
 
 _NONE: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finalists:
+class SlateItems:
     """Media of a batch of viewers: those that the passes left, and those drawn beside them.
 
     Attributes:
         rows_n: positions among all candidates of the batch.
-        judged: what the final pass says.
+        scored: what the final pass says.
         first_rank_n: among those that passed the first pass; all candidates are before one drawn.
         second_score_n, second_rank_n: of the second pass, ranks likewise.
         propensity_n: probability with which each is shown.
     """
 
     rows_n: Positions
-    judged: Judged
+    scored: Scored
     first_rank_n: Positions
     second_score_n: Scores
     second_rank_n: Positions
     propensity_n: NDArray[np.float64]
 
     @classmethod
-    def of(cls, left: Stage, second: Ranked, judged: Judged) -> Finalists:
+    def of(cls, left: Stage, second: Cut, scored: Scored) -> SlateItems:
         """What the passes left."""
         return cls(
             rows_n=left.rows_n,
-            judged=judged,
+            scored=scored,
             first_rank_n=np.concatenate([_NONE, *second.kept]),
             second_score_n=second.score_n[left.from_n],
             second_rank_n=np.concatenate([_NONE, *(np.arange(len(k)) for k in second.kept)]),
@@ -52,38 +52,38 @@ class Finalists:
         cls,
         drawn: Stage,
         second_score_n: Scores,
-        judged: Judged,
-        placed: Sequence[Placed],
+        scored: Scored,
+        slates: Sequence[Slate],
         sizes_v: NDArray[np.integer],
-    ) -> Finalists:
+    ) -> SlateItems:
         """What was drawn, in rank behind all of its viewer's candidates, `sizes_v` of each."""
-        rank_n = np.repeat(sizes_v, [len(one.drawn_rows) for one in placed])
-        propensity = (one.drawn.propensity_n for one in placed if one.drawn is not None)
+        rank_n = np.repeat(sizes_v, [len(one.drawn_rows) for one in slates])
+        propensity = (one.drawn.propensity_n for one in slates if one.drawn is not None)
         return cls(
             rows_n=drawn.rows_n,
-            judged=judged,
+            scored=scored,
             first_rank_n=rank_n,
             second_score_n=second_score_n,
             second_rank_n=rank_n,
             propensity_n=np.concatenate([np.empty(0), *propensity]),
         )
 
-    def append(self, more: Finalists) -> Finalists:
+    def append(self, more: SlateItems) -> SlateItems:
         """These, then those of `more`."""
-        return Finalists(
+        return SlateItems(
             rows_n=np.concatenate((self.rows_n, more.rows_n)),
-            judged=self.judged.append(more.judged),
+            scored=self.scored.append(more.scored),
             first_rank_n=np.concatenate((self.first_rank_n, more.first_rank_n)),
             second_score_n=np.concatenate((self.second_score_n, more.second_score_n)),
             second_rank_n=np.concatenate((self.second_rank_n, more.second_rank_n)),
             propensity_n=np.concatenate((self.propensity_n, more.propensity_n)),
         )
 
-    def take(self, rows: Positions) -> Finalists:
+    def take(self, rows: Positions) -> SlateItems:
         """These rows, in this order."""
-        return Finalists(
+        return SlateItems(
             rows_n=self.rows_n[rows],
-            judged=self.judged.take(rows),
+            scored=self.scored.take(rows),
             first_rank_n=self.first_rank_n[rows],
             second_score_n=self.second_score_n[rows],
             second_rank_n=self.second_rank_n[rows],

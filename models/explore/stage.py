@@ -81,7 +81,7 @@ class Stage:
         """What a pass gives each row, always finite."""
         return finite(one.score(self.assembly.matrix(one.columns, sparse=False)))
 
-    def rank(self, one: Pass, keep: int, share: float) -> Ranked:
+    def rank(self, one: Pass, keep: int, share: float) -> Cut:
         """Score all rows at once, then put each viewer's in order and cut them.
 
         Args:
@@ -95,11 +95,11 @@ class Stage:
             cut(order, keep, self.personal_n[span], share)
             for order, span in zip(orders, self.spans, strict=True)
         ]
-        return Ranked(score_n, orders, kept)
+        return Cut(score_n, orders, kept)
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class Cut:
     """What a pass did with a stage.
 
     Attributes:

@@ -8,27 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.explore.grid import Grid
-from models.explore.stage import Positions, Ranked, Scores, Stage
-from models.explore.valuation import Judged
+from models.explore.stage import Cut, Positions, Scores, Stage
+from models.explore.valuation import Scored
 from models.features.candidates import Candidates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class FunnelRun:
     """What the funnel did with a batch: the arrays that its grids were computed in.
 
     Attributes:
         candidates, first: what the query found, and what the first pass did with it.
         passed, second: what that left, and what the second pass did with it.
-        left, judged: what that left, and what the final pass and the value say of it.
+        left, scored: what that left, and what the final pass and the value say of it.
     """
 
     candidates: Stage
-    first: Ranked
+    first: Cut
     passed: Stage
-    second: Ranked
+    second: Cut
     left: Stage
-    judged: Judged
+    scored: Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Trace:
     """
 
     grid: Grid
-    run: Run
+    run: FunnelRun
     at: int
 
     @property
@@ -108,9 +108,9 @@ class Trace:
         return self.first_k[self.second_m]
 
     @property
-    def judged_m(self) -> Judged:
+    def scored_m(self) -> Scored:
         """What the final pass and the value say."""
-        return self.run.judged.take(self.run.left.spans[self.at])
+        return self.run.scored.take(self.run.left.spans[self.at])
 
     @property
     def shown(self) -> Positions:

@@ -14,7 +14,7 @@ from models.rankers.value import Weights, value
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Scored:
     """What the final pass says of n media, and what that is worth.
 
     Attributes:
@@ -29,18 +29,18 @@ class Judged:
     value_n: NDArray[np.float64]
     penalty_n: NDArray[np.float64]
 
-    def take(self, rows: NDArray[np.int64] | slice) -> Judged:
+    def take(self, rows: NDArray[np.int64] | slice) -> Scored:
         """These rows."""
-        return Judged(
+        return Scored(
             self.features.take(rows),
             self.probabilities_n3[rows],
             self.value_n[rows],
             self.penalty_n[rows],
         )
 
-    def append(self, more: Judged) -> Judged:
+    def append(self, more: Scored) -> Scored:
         """These rows, then those of `more`."""
-        return Judged(
+        return Scored(
             FeatureMatrix.concatenate([self.features, more.features]),
             np.concatenate([self.probabilities_n3, more.probabilities_n3]),
             np.concatenate([self.value_n, more.value_n]),
@@ -48,7 +48,7 @@ class Judged:
         )
 
 
-def judge(assembly: Assembly, rankers: Rankers, weights: Weights, strength: float) -> Judged:
+def score_final(assembly: Assembly, rankers: Rankers, weights: Weights, strength: float) -> Scored:
     """The final pass on these media, and their values.
 
     Args:
@@ -60,7 +60,7 @@ def judge(assembly: Assembly, rankers: Rankers, weights: Weights, strength: floa
     see_fewer_n = strength * assembly.column("see_fewer_similarity")
     value_n = value(expect_see_fewer(probabilities_n3, see_fewer_n), weights)
     penalty_n = value(probabilities_n3, weights) - value_n
-    return Judged(features, probabilities_n3, value_n, penalty_n)
+    return Scored(features, probabilities_n3, value_n, penalty_n)
 
 
 def expect_see_fewer(

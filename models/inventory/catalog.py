@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Columns, Rows, TopRows, hash_id
+from models.arrays.growing import UNKNOWN, GrowingColumns, Rows, TopRows, hash_id
 from models.arrays.id_table import Ids
 from models.events import Account, Media
 
@@ -36,7 +36,7 @@ class Catalog:
         self._languages = Ids()
         for names in (self._topics, self._languages):
             names.intern([""])  # Code 0: none.
-        self._m = Columns(
+        self._m = GrowingColumns(
             author=(np.int32, UNKNOWN),
             created_ts=(np.int64, 0),
             nsfw=(np.float32, 0.0),
@@ -51,7 +51,7 @@ class Catalog:
             newer=(np.int32, UNKNOWN),
             fresh_key=(np.float64, -np.inf),
         )
-        self._a = Columns(
+        self._a = GrowingColumns(
             hidden=(np.bool_, False),
             gone=(np.bool_, False),
             topic=(np.int32, 0),
@@ -59,8 +59,8 @@ class Catalog:
             newest=(np.int32, UNKNOWN),
             oldest=(np.int32, UNKNOWN),
         )
-        self._topic_hash = Columns(hash=(np.int32, 0))
-        self._language_hash = Columns(hash=(np.int32, 0))
+        self._topic_hash = GrowingColumns(hash=(np.int32, 0))
+        self._language_hash = GrowingColumns(hash=(np.int32, 0))
         self._topic_hash.grow(1)
         self._language_hash.grow(1)
         self._newest = TopRows()
@@ -343,7 +343,7 @@ class Catalog:
     # Inside.
 
     @staticmethod
-    def _codes(names: Ids, hashes: Columns, values: list[str]) -> Rows:
+    def _codes(names: Ids, hashes: GrowingColumns, values: list[str]) -> Rows:
         known = len(names)
         codes = names.intern(values)
         if len(names) > known:

@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Columns, Rows
+from models.arrays.growing import UNKNOWN, GrowingColumns, Rows
 
 #: Half-lives that an event may lie after the landmark, so that float32 weights stay finite.
 _MAX_EXPONENT: Final = 60.0
@@ -57,8 +57,8 @@ class CoEngagement:
         self.config = config or CoEngagementConfig()
         c = self.config
         self._landmark_ms: int | None = None
-        self._slot = Columns(slot=(np.int32, UNKNOWN))
-        self._slots = Columns(
+        self._slot = GrowingColumns(slot=(np.int32, UNKNOWN))
+        self._slots = GrowingColumns(
             media=(np.int32, UNKNOWN),
             last_ts=(np.int64, 0),
             total=(np.float32, 0.0),

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Columns, Rows
+from models.arrays.growing import UNKNOWN, GrowingColumns, Rows
 
 #: Vectors compared at once: bounds the memory of a search.
 _CHUNK: Final = 32_768
@@ -27,8 +27,8 @@ class ImageSpace:
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
-        self._slot_of_media: Columns | None = None
-        self._slots: Columns | None = None
+        self._slot_of_media: GrowingColumns | None = None
+        self._slots: GrowingColumns | None = None
         self._free: list[int] = []
         self._size = 0
 
@@ -47,8 +47,8 @@ class ImageSpace:
         if not len(media_rows):
             return
         if self._slot_of_media is None or self._slots is None:
-            self._slot_of_media = Columns(slot=(np.int32, UNKNOWN))
-            self._slots = Columns(
+            self._slot_of_media = GrowingColumns(slot=(np.int32, UNKNOWN))
+            self._slots = GrowingColumns(
                 media=(np.int32, UNKNOWN), vector=(np.float16, 0.0, self.dimension)
             )
         self._slot_of_media.grow(int(media_rows.max()) + 1)

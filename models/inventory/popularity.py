@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Columns, Rows, TopRows
+from models.arrays.growing import UNKNOWN, GrowingColumns, Rows, TopRows
 from models.events import Action
 
 ACTIONS: Final = len(Action)
@@ -43,8 +43,8 @@ class Popularity:
     def __init__(self, config: PopularityConfig | None = None) -> None:
         self.config = config or PopularityConfig()
         self._landmark_ms: int | None = None
-        self._media = Columns(count=(np.float64, 0.0, ACTIONS), score=(np.float64, 0.0))
-        self._authors = Columns(count=(np.float64, 0.0, ACTIONS))
+        self._media = GrowingColumns(count=(np.float64, 0.0, ACTIONS), score=(np.float64, 0.0))
+        self._authors = GrowingColumns(count=(np.float64, 0.0, ACTIONS))
         self._total = np.zeros(ACTIONS)
         self._top = TopRows()
         c = self.config
@@ -122,7 +122,7 @@ class Popularity:
         # A reader far in the past of the newest event must not overflow either.
         return float(np.exp2(min(exponent, _MAX_EXPONENT)))
 
-    def _read(self, columns: Columns, rows: Rows, now_ms: int) -> NDArray[np.float64]:
+    def _read(self, columns: GrowingColumns, rows: Rows, now_ms: int) -> NDArray[np.float64]:
         count = columns["count"]
         inside = (rows >= 0) & (rows < len(count))
         if inside.all():

@@ -1,6 +1,6 @@
-"""The lanes of many viewers, read at once into columns.
+"""The action logs of many viewers, read at once into columns.
 
-:meth:`models.viewers.action_log.Lane.entries` makes an object of each record. Who only wants
+:meth:`models.viewers.action_log.ActionLog.entries` makes an object of each record. Who only wants
 columns reads the heads of all records with one gather, here, and makes nothing but the ids.
 """
 
@@ -43,9 +43,9 @@ class Actions(NamedTuple):
 
 
 def read_actions(states: Sequence[ViewerState]) -> Actions:
-    """The actions in the lanes of `states` that no undo took back."""
+    """The actions in the action logs of `states` that no undo took back."""
     # Views have the higher flags: with them first, a stable sort leaves equal times in order.
-    data = b"".join([lane.data for state in states for lane in (state.views, state.strong)])
+    data = b"".join([actions.data for state in states for actions in (state.views, state.strong)])
     at_e = np.fromiter(starts(data), np.int64)
     head_eb = np.frombuffer(data, np.uint8)[at_e[:, np.newaxis] + _HEAD_BYTES]
     order_eb = np.zeros((len(at_e), 8), np.uint8)

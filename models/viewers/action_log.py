@@ -1,4 +1,4 @@
-"""A lane: some of a viewer's actions, newest first, packed into bytes.
+"""An action log: some of a viewer's actions, newest first, packed into bytes.
 
 Viewers are many and their actions are read far less often than written, so an action is kept as
 the bytes it is stored as. Putting a newer one in front needs no decoding, neither here nor in
@@ -35,7 +35,7 @@ _OLDER_ORDER_BYTES: Final = 14
 
 
 class Entry(NamedTuple):
-    """One action of a lane; entries compare as their records do."""
+    """One action of an action log; entries compare as their records do."""
 
     ts: int
     undo: bool
@@ -89,7 +89,7 @@ def starts(data: bytes) -> Iterator[int]:
 
 
 @dataclass(slots=True)
-class Lane:
+class ActionLog:
     """Records in order, newest first.
 
     Attributes:
@@ -147,8 +147,8 @@ class Lane:
 
 
 @dataclass(slots=True)
-class Older:
-    """What is left of actions that fell out of their lane: time, key and media, newest first.
+class FallenLog:
+    """What is left of actions that fell out of their action log: time, key and media, newest first.
 
     The media of an undo is left out. A record is the time (6 bytes), the key (8), the length of
     the media's id (1) and the id.
@@ -158,7 +158,7 @@ class Older:
     size: int = 0
 
     def add(self, entry: Entry) -> None:
-        """Remember an entry that left its lane."""
+        """Remember an entry that left its action log."""
         media = b"" if entry.undo else entry.media_id.encode()
         record = _OLDER_HEAD.pack(entry.ts >> 16, entry.ts & 0xFFFF, entry.key, len(media)) + media
         data = self.data
@@ -172,7 +172,7 @@ class Older:
         self.size += 1
 
     def has(self, record: bytes) -> bool:
-        """Whether a copy of this lane record is among them."""
+        """Whether a copy of this action log record is among them."""
         key = record[KEY]
         data = self.data
         if record[:6] > data[:6] or key not in data:
@@ -207,7 +207,7 @@ def standing(entries: Iterable[Entry]) -> list[Entry]:
     """The actions that no undo took back, oldest first.
 
     Args:
-        entries: a whole lane, oldest first.
+        entries: a whole action log, oldest first.
     """
     done = list(entries)
     if not any(entry.undo for entry in done):

@@ -44,10 +44,10 @@ def author_counters(
     now_ms: int,
     half_life_ms: int,
 ) -> list[AuthorCounters]:
-    """The counters of each state: those of its residue and the actions of its lanes.
+    """The counters of each state: those of its residue and the actions of its action logs.
 
     Args:
-        done: the actions in the lanes of `states`.
+        done: the actions in the action logs of `states`.
         author_e: of each action.
     """
     viewers = len(states)

@@ -22,7 +22,7 @@ FIXED_POINT: Final = 1 << 16
 KEPT_PERIODS: Final = 12
 
 
-class Counter(msgspec.Struct, array_like=True):
+class DecayedCounter(msgspec.Struct, array_like=True):
     """How often, when last and how recently one viewer did one action to one author.
 
     Attributes:

@@ -3,15 +3,15 @@
 The fold commutes: topics and partitions interleave differently on every run, and records arrive
 late or twice, yet the same set of events always ends in the same state.
 
-* Two lanes (:mod:`models.viewers.action_log`), one for strong actions and one for views, are sets
-  of records in a total order: it does not matter which came first. Counters, suppressions and what
-  an undo took back are read from the lanes, so that folding an event is one insertion.
-* A lane that has grown past its cap is cut to the newest records. What falls out is added to a
-  residue: integers (:mod:`models.viewers.decayed_counter`), last-writer-wins registers, and a short
-  memory of each event to know its media as seen and copies of it as copies.
+* Two action logs (:mod:`models.viewers.action_log`), one for strong actions and one for views, are
+  sets of records in a total order: it does not matter which came first. Counters, suppressions and
+  what an undo took back are read from the action logs, so that folding an event is one insertion.
+* An action log that has grown past its cap is cut to the newest records. What falls out is added to
+  a residue: integers (:mod:`models.viewers.decayed_counter`), last-writer-wins registers, and a
+  short memory of each event to know its media as seen and copies of it as copies.
 * Relations to authors are last-writer-wins registers in event time.
 
-A lane may hold some records more than its cap, so that it need not be cut at each event;
+An action log may hold some records more than its cap, so that it need not be cut at each event;
 :func:`settle` cuts it exactly. Within the caps of :class:`FoldConfig` all this holds exactly. Of
 an event older than everything remembered of a viewer with more events than that, a second copy can
 no longer be recognised.
@@ -30,15 +30,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from models.events import Action, FollowEvent, MediaEvent, Relation
-from models.viewers.action_log import Entry, Lane, Older, event_key, pack, standing
-from models.viewers.decayed_counter import Counter
+from models.viewers.action_log import ActionLog, Entry, FallenLog, event_key, pack, standing
+from models.viewers.decayed_counter import DecayedCounter
 
 SCHEMA: Final = 2
-#: Schema, log, places, records and bytes of both lanes, end of the last session sent.
+#: Schema, log, places, records and bytes of both action logs, end of the last session sent.
 HEADER: Final = struct.Struct(">B8sHHIHIIH")
 PLACE: Final = struct.Struct(">3sIH")
 NO_LOG: Final = bytes(8)
-#: Records that a lane may hold beyond its cap.
+#: Records that an action log may hold beyond its cap.
 SLACK: Final = 32
 
 
@@ -60,7 +60,7 @@ class StateError(ValueError):
 
 # (ts, undo, key): the newest wins, and at equal times an undo beats what it undoes.
 Register = tuple[int, int, bytes]
-Counters = dict[str, dict[int, Counter]]
+Counters = dict[str, dict[int, DecayedCounter]]
 
 
 @dataclass(slots=True)
@@ -70,21 +70,21 @@ class ViewerState:
     Attributes:
         strong: likes, saves and see-fewers with their undos.
         views: views and long views.
-        authors: counters of the actions that fell out of the lanes.
-        suppressed: media of see-fewers that fell out of the lane → newest register.
+        authors: counters of the actions that fell out of the action logs.
+        suppressed: media of see-fewers that fell out of the action log → newest register.
         relations: author → relation → register.
-        older: newest of the events that fell out of the lanes.
+        older: newest of the events that fell out of the action logs.
         applied: place in the log (3 bytes, see :func:`place`) → next offset to apply.
         log: which log `applied` is about (:func:`log_key`).
         sessions_sent: end of the newest session that was sent on as closed, in ms.
     """
 
-    strong: Lane = field(default_factory=Lane)
-    views: Lane = field(default_factory=Lane)
+    strong: ActionLog = field(default_factory=ActionLog)
+    views: ActionLog = field(default_factory=ActionLog)
     authors: Counters = field(default_factory=dict)
     suppressed: dict[str, Register] = field(default_factory=dict)
     relations: dict[str, dict[str, Register]] = field(default_factory=dict)
-    older: Older = field(default_factory=Older)
+    older: FallenLog = field(default_factory=FallenLog)
     applied: dict[bytes, int] = field(default_factory=dict)
     log: bytes = NO_LOG
     sessions_sent: int = 0
@@ -148,7 +148,7 @@ def decode(data: bytes) -> ViewerState:
         StateError: the bytes are no viewer state, or that of another release.
     """
     try:
-        schema, log, places, *lanes, sent_high, sent_low = HEADER.unpack_from(data)
+        schema, log, places, *logs, sent_high, sent_low = HEADER.unpack_from(data)
         if schema != SCHEMA:
             raise StateError(
                 f"a viewer state has schema {schema}, this release reads {SCHEMA}: "
@@ -159,7 +159,7 @@ def decode(data: bytes) -> ViewerState:
             at: high << 16 | low
             for at, high, low in PLACE.iter_unpack(data[HEADER.size : strong_at])
         }
-        strong_size, strong_bytes, views_size, views_bytes = lanes
+        strong_size, strong_bytes, views_size, views_bytes = logs
         views_at = strong_at + strong_bytes
         rest_at = views_at + views_bytes
         if rest_at > len(data):
@@ -168,12 +168,12 @@ def decode(data: bytes) -> ViewerState:
     except (struct.error, msgspec.DecodeError) as error:
         raise StateError(f"not a viewer state: {error}") from error
     return ViewerState(
-        strong=Lane(data[strong_at:views_at], strong_size),
-        views=Lane(data[views_at:rest_at], views_size),
+        strong=ActionLog(data[strong_at:views_at], strong_size),
+        views=ActionLog(data[views_at:rest_at], views_size),
         authors=rest.authors,
         suppressed=rest.suppressed,
         relations=rest.relations,
-        older=Older(rest.older, rest.older_size),
+        older=FallenLog(rest.older, rest.older_size),
         applied=applied,
         log=log,
         sessions_sent=sent_high << 16 | sent_low,
@@ -192,13 +192,13 @@ def fold_record(state: ViewerState, view: bool, record: bytes, config: FoldConfi
     """Apply one packed action; returns whether the state changed.
 
     Args:
-        view: it belongs to the lane of views.
+        view: it belongs to the action log of views.
     """
-    lane, cap = (state.views, config.max_views) if view else (state.strong, config.max_strong)
-    if state.older.has(record) or not lane.insert(record):
+    actions, cap = (state.views, config.max_views) if view else (state.strong, config.max_strong)
+    if state.older.has(record) or not actions.insert(record):
         return False
-    if lane.size > cap + SLACK:
-        _cut(state, lane, cap, config)
+    if actions.size > cap + SLACK:
+        _cut(state, actions, cap, config)
     return True
 
 
@@ -217,7 +217,7 @@ def fold_follow_event(state: ViewerState, event: FollowEvent, config: FoldConfig
 
 
 def settle(state: ViewerState, config: FoldConfig) -> None:
-    """Cut the lanes to exactly their caps: equal events now mean equal states."""
+    """Cut the action logs to exactly their caps: equal events now mean equal states."""
     _cut(state, state.strong, config.max_strong, config)
     _cut(state, state.views, config.max_views, config)
 
@@ -226,10 +226,10 @@ class History(NamedTuple):
     """What a state tells of its viewer, in one reading.
 
     Attributes:
-        done: all actions in the lanes that were not undone, oldest first.
+        done: all actions in the action logs that were not undone, oldest first.
         suppressed: media the viewer asked to see fewer of and did not take back.
-        older: media of actions that fell out of the lanes; with those of `done`, all that were
-            seen as far back as the caps reach.
+        older: media of actions that fell out of the action logs; with those of `done`, all that
+            were seen as far back as the caps reach.
     """
 
     done: list[Entry]
@@ -238,7 +238,7 @@ class History(NamedTuple):
 
 
 def history(state: ViewerState) -> History:
-    """Read a state's lanes."""
+    """Read a state's action logs."""
     strong, views = state.strong.entries(), state.views.entries()
     registers = dict(state.suppressed)
     for entry in strong:
@@ -250,7 +250,7 @@ def history(state: ViewerState) -> History:
 
 
 def entries(state: ViewerState) -> list[Entry]:
-    """All actions in the lanes that were not undone, oldest first."""
+    """All actions in the action logs that were not undone, oldest first."""
     return history(state).done
 
 
@@ -273,13 +273,13 @@ def counters(state: ViewerState, half_life_ms: int) -> Counters:
     """
     counted: Counters = {
         author_id: {
-            action: Counter(counter.count, counter.last_ts, dict(counter.weights))
+            action: DecayedCounter(counter.count, counter.last_ts, dict(counter.weights))
             for action, counter in of_author.items()
         }
         for author_id, of_author in state.authors.items()
     }
-    for lane in (state.strong, state.views):
-        done = lane.entries()
+    for actions in (state.strong, state.views):
+        done = actions.entries()
         _count(counted, done, standing(done), half_life_ms)
     return counted
 
@@ -320,8 +320,8 @@ def digest(viewer_id: str, state: ViewerState, config: FoldConfig) -> int:
     ]
     relations = [(author, sorted(r.items())) for author, r in sorted(state.relations.items())]
     suppressed = sorted(state.suppressed.items())
-    lanes = (state.strong.data, state.views.data, state.older.data)
-    body = _encoder.encode((SCHEMA, *lanes, authors, suppressed, relations))
+    logs = (state.strong.data, state.views.data, state.older.data)
+    body = _encoder.encode((SCHEMA, *logs, authors, suppressed, relations))
     name = viewer_id.encode()
     header = len(name).to_bytes(2, "big") + name
     return int.from_bytes(blake2b(header + body, digest_size=32).digest(), "big")
@@ -332,13 +332,13 @@ def combine(digests: Iterable[int]) -> str:
     return f"{sum(digests) % (1 << 256):064x}"
 
 
-def _cut(state: ViewerState, lane: Lane, cap: int, config: FoldConfig) -> None:
-    """Move what is beyond a lane's cap into the residue."""
-    if lane.size <= cap:
+def _cut(state: ViewerState, actions: ActionLog, cap: int, config: FoldConfig) -> None:
+    """Move what is beyond an action log's cap into the residue."""
+    if actions.size <= cap:
         return
-    done = lane.entries()
+    done = actions.entries()
     stand = set(standing(done))
-    fallen = done[: lane.drop_oldest(cap)]
+    fallen = done[: actions.drop_oldest(cap)]
     _count(state.authors, fallen, [e for e in fallen if e in stand], config.half_life_ms)
     for entry in fallen:
         _suppress(state.suppressed, entry)
@@ -358,7 +358,7 @@ def _count(
         of_author = counted.setdefault(entry.author_id, {})
         counter = of_author.get(entry.action)
         if counter is None:
-            counter = of_author[entry.action] = Counter()
+            counter = of_author[entry.action] = DecayedCounter()
         counter.touch(entry.ts, half_life_ms)
     for entry in stand:
         counted[entry.author_id][entry.action].add(entry.ts, half_life_ms)
@@ -370,5 +370,5 @@ def _suppress(registers: dict[str, Register], entry: Entry) -> None:
         registers[entry.media_id] = max(register, registers.get(entry.media_id, (0, 0, b"")))
 
 
-def _last_ts(of_author: dict[int, Counter]) -> int:
+def _last_ts(of_author: dict[int, DecayedCounter]) -> int:
     return max((c.last_ts for c in of_author.values()), default=0)

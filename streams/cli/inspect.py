@@ -15,7 +15,7 @@ from infra.redis_store import RedisStore, connect
 from infra.stores import Store
 from models.events import ACCOUNTS_TOPIC, ACTION_NAMES, Action, Relation
 from models.viewers.action_log import Entry
-from models.viewers.decayed_counter import Counter
+from models.viewers.decayed_counter import DecayedCounter
 from models.viewers.state import (
     counters,
     related_authors,
@@ -105,8 +105,8 @@ def _entry(entry: Entry) -> dict[str, Any]:
     return described
 
 
-def _author(of_author: dict[int, Counter], as_of: int, half_life_ms: int) -> dict[str, Any]:
-    none = Counter()
+def _author(of_author: dict[int, DecayedCounter], as_of: int, half_life_ms: int) -> dict[str, Any]:
+    none = DecayedCounter()
     counts = {name: of_author.get(code, none).count for code, name in enumerate(ACTION_NAMES)}
     # A long view is a view.
     counts["view"] += counts["long_view"]

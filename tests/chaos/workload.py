@@ -41,7 +41,7 @@ STRONG: Final = 0.3
 LATE_MEDIA: Final = 0.3
 
 DAY_MS: Final = 24 * 3600 * 1000
-#: Lanes of viewers with undos stay this far below the caps (200 and 100).
+#: Action logs of viewers with undos stay this far below the caps (200 and 100).
 MOST_STRONG: Final = 180
 MOST_VIEWS: Final = 80
 
@@ -65,8 +65,8 @@ class Expected(NamedTuple):
     Attributes:
         counts: (author, action) → how many.
         relations: (author, relation) that hold.
-        strong: events in the lane of likes, saves and see-fewers, undos included.
-        views: the same in the lane of views.
+        strong: events in the action log of likes, saves and see-fewers, undos included.
+        views: the same in the action log of views.
     """
 
     counts: Counter[tuple[str, int]]
@@ -122,7 +122,7 @@ class _Maker:
         self._rng = rng
         self._events = events
         self._counts: defaultdict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
-        self._lanes: defaultdict[str, Counter[bool]] = defaultdict(Counter)
+        self._sizes: defaultdict[str, Counter[bool]] = defaultdict(Counter)
         # viewer → (author, relation) → (ts, undone) of the newest decision
         self._relations: defaultdict[str, dict[tuple[str, str], tuple[int, bool]]]
         self._relations = defaultdict(dict)
@@ -180,7 +180,7 @@ class _Maker:
             if action is Action.LONG_VIEW:
                 event["long"] = True
             self._counts[viewer][event["author_id"], action] += 1
-            self._lanes[viewer][action >= Action.VIEW] += 1
+            self._sizes[viewer][action >= Action.VIEW] += 1
             done = _Action(action, event)
             self._act(position, done, number)
             yield done
@@ -221,11 +221,11 @@ class _Maker:
         while left:
             done = candidates.pop()
             event, views = done.event, done.action >= Action.VIEW
-            lanes = self._lanes[event["viewer_id"]]
-            if lanes[True] >= MOST_VIEWS or lanes[False] >= MOST_STRONG:
+            sizes = self._sizes[event["viewer_id"]]
+            if sizes[True] >= MOST_VIEWS or sizes[False] >= MOST_STRONG:
                 continue
             left -= 1
-            lanes[views] += 1
+            sizes[views] += 1
             self._counts[event["viewer_id"]][event["author_id"], done.action] -= 1
             undo = {**event, "undo": True, "ts": event["ts"] + self._rng.randrange(1, 60_000)}
             position = undo.pop("position")
@@ -266,8 +266,8 @@ class _Maker:
             viewer: Expected(
                 +self._counts[viewer],
                 {name for name, (_, undone) in self._relations[viewer].items() if not undone},
-                self._lanes[viewer][False],
-                self._lanes[viewer][True],
+                self._sizes[viewer][False],
+                self._sizes[viewer][True],
             )
             for viewer in {*self._counts, *self._relations}
         }

@@ -25,7 +25,7 @@ from streams.log.replay import Line, Loopback, state_hash
 TS = 1_700_000_000_000
 NOW = TS + 10**9
 PARTITIONS = 3
-# Small caps, so that lanes fill up, are cut, and events fall out.
+# Small caps, so that action logs fill up, are cut, and events fall out.
 CAPS = Settings(max_strong=4, max_views=3)
 
 
@@ -144,7 +144,7 @@ async def test_new_records_on_top_need_no_fold(redis_url: str) -> None:
         await ingest.events("events.view", 0, [line(number)], NOW)
     assert declined == 0
     await ingest.events("events.view", 0, [line(config.max_views + SLACK)], NOW)
-    assert declined == 1  # The lane was full: cut, and there is room again.
+    assert declined == 1  # The action log was full: cut, and there is room again.
     [(_, state)] = await store.load(["v"])
     assert state.views.size == config.max_views
     await ingest.events("events.view", 0, [line(config.max_views + SLACK)], NOW)

@@ -25,7 +25,7 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis, kafka_cluster_id
 from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.redis_store import RedisStore, connect
-from models.viewers.decayed_counter import Counter
+from models.viewers.decayed_counter import DecayedCounter
 from models.viewers.state import ViewerState, counters
 from streams.cli.inspect import inspect_stored_viewer
 from streams.clock import now_ms
@@ -197,7 +197,7 @@ class Pipeline:
 
         return asyncio.run(read())
 
-    def counters(self, viewer: str) -> dict[str, dict[int, Counter]]:
+    def counters(self, viewer: str) -> dict[str, dict[int, DecayedCounter]]:
         return counters(self.state(viewer), self.settings.half_life_ms)
 
     def liked(self, viewer: str) -> list[str]:

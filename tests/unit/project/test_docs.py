@@ -22,9 +22,9 @@ from models.events import (
     action_of,
 )
 from models.explore.grid import GridDocument, GridItem, Stages
-from models.viewers import action_log as lanes
+from models.viewers import action_log
 from models.viewers import state as viewer_state
-from models.viewers.decayed_counter import Counter
+from models.viewers.decayed_counter import DecayedCounter
 from models.viewers.state import (
     FoldConfig,
     ViewerState,
@@ -140,7 +140,7 @@ def test_every_topic_is_documented() -> None:
     assert named == set(TOPICS)
 
 
-@pytest.mark.parametrize("array", [viewer_state._Rest, Counter])
+@pytest.mark.parametrize("array", [viewer_state._Rest, DecayedCounter])
 def test_arrays_are_documented_field_by_field(array: Any) -> None:
     rows = "\n".join(re.findall(r"^\| (\d+ \| `\w+`) \|", CONTRACTS, flags=re.MULTILINE))
     assert "\n".join(f"{i} | `{f}`" for i, f in enumerate(array.__struct_fields__)) in rows
@@ -159,7 +159,7 @@ def test_layouts_of_bytes_are_as_documented() -> None:
     record = sizes[len(header) :]
     assert header == list(itertools.accumulate(header, lambda a, b: (a[0] + a[1], b[1])))
     assert sum(size for _, size in header) == viewer_state.HEADER.size == 29
-    assert sum(size for _, size in record) == lanes.HEAD.size == 17
+    assert sum(size for _, size in record) == action_log.HEAD.size == 17
     assert viewer_state.PLACE.size == 9
     assert f"up to {viewer_state.SLACK} records more than its cap" in CONTRACTS
     assert f"| `schema` | {viewer_state.SCHEMA} |" in CONTRACTS

@@ -172,7 +172,7 @@ def test_a_grid_is_full_when_enough_may_be_shown(case: Case) -> None:
 def test_a_see_fewer_taken_back_leaves_the_grid_as_it_was(
     case: Case, pick: int, late: bool
 ) -> None:
-    # Large lanes: what falls out of small ones is another matter.
+    # Large action logs: what falls out of small ones is another matter.
     fold = FoldConfig()
 
     def shown() -> list[tuple[str, float]]:

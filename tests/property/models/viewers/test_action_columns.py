@@ -1,4 +1,4 @@
-"""Lanes read as columns against lanes read record by record."""
+"""Action logs read as columns against action logs read record by record."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_any_order_with_any_duplicates_gives_the_same_state(history, seed):
 
 
 def long_history(size, seed):
-    """More events than a lane holds, with its slack; times repeat."""
+    """More events than an action log holds, with its slack; times repeat."""
     rng = random.Random(seed)
     return [
         (
@@ -116,7 +116,7 @@ def test_caps_keep_the_newest_whatever_the_order(size, seed, cap):
     config = FoldConfig(half_life_ms=24 * HOUR, max_strong=cap, max_views=cap)
     history = long_history(size, seed)
     rng = random.Random(seed + 1)
-    # What fell out of the lanes is still recognised when it comes again.
+    # What fell out of the action logs is still recognised when it comes again.
     copies = [item for item in history if rng.random() < 0.5]
     shuffled = rng.sample(history, len(history)) + rng.sample(copies, len(copies))
     assert digest_of(shuffled, config) == digest_of(history, config)
@@ -140,7 +140,7 @@ def test_what_an_undo_took_back_is_not_counted_when_it_falls_out(seed):
     ]
     state = fold(history + undos, config)
     settle(state, config)
-    kept = [e for lane in (state.strong, state.views) for e in lane.entries()]
+    kept = [e for actions in (state.strong, state.views) for e in actions.entries()]
     assert len(kept) <= 2
     assert all(c.count == 0 for cs in counters(state, 1).values() for c in cs.values())
     assert suppressed_media(state) == set()
