@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint bench clean
+.PHONY: help setup demo test chaos lint generate bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -28,6 +28,11 @@ lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+generate: $(STAMP) ## Write what is generated: schemas, pages of actions and of IGQL
+	@$(BIN)/python docs/schemas/generate.py
+	@$(BIN)/python docs/generate_actions.py
+	@$(BIN)/python docs/generate_igql.py
 
 bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
 	@$(BIN)/freshgrid bench $(if $(NAME),$(NAME) --json,--list) $(ARGS)

@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import UnreachableError
+from models.actions import EVENT_TOPICS
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
@@ -38,11 +39,7 @@ DELETE: Final = {"cleanup.policy": "delete"}
 NEWEST: Final = DELETE | {"retention.bytes": str(8 << 20), "segment.bytes": str(4 << 20)}
 
 TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
-    "events.like": DELETE,
-    "events.save": DELETE,
-    "events.see_fewer": DELETE,
-    "events.view": DELETE,
-    "events.follow": DELETE,
+    **dict.fromkeys(EVENT_TOPICS, DELETE),
     "catalog.media": COMPACT,
     "catalog.accounts": COMPACT,
     SESSIONS_TOPIC: DELETE,

@@ -11,10 +11,12 @@ Validation is complete here: whatever :func:`parse_event`, :func:`parse_media` o
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
 import msgspec
+
+from models.actions import EVENT_TOPICS, FOLLOW_TOPIC, MEDIA_EVENT_TOPICS
 
 MAX_ID_BYTES: Final = 128
 #: Ids of so few characters need not be measured in bytes.
@@ -24,19 +26,6 @@ MAX_VALUE_BYTES: Final = 64 * 1024
 MIN_TS_MS: Final = 1_262_304_000_000
 # A producer's clock may run ahead; a day covers every real skew and time-zone mistake.
 MAX_AHEAD_MS: Final = 24 * 3600 * 1000
-
-
-class Action(IntEnum):
-    """What a viewer did. The number is the code stored in a viewer's state."""
-
-    LIKE = 0
-    SAVE = 1
-    SEE_FEWER = 2
-    VIEW = 3
-    LONG_VIEW = 4
-
-
-ACTION_NAMES: Final = ("like", "save", "see_fewer", "view", "long_view")
 
 
 class Relation(StrEnum):
@@ -121,16 +110,6 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     language: str | None = None
 
 
-VIEW_TOPIC: Final = "events.view"
-#: Event topic → the action its records carry. A view becomes LONG_VIEW when `long` is true.
-MEDIA_EVENT_TOPICS: Final[dict[str, Action]] = {
-    "events.like": Action.LIKE,
-    "events.save": Action.SAVE,
-    "events.see_fewer": Action.SEE_FEWER,
-    VIEW_TOPIC: Action.VIEW,
-}
-FOLLOW_TOPIC: Final = "events.follow"
-EVENT_TOPICS: Final = (*MEDIA_EVENT_TOPICS, FOLLOW_TOPIC)
 MEDIA_TOPIC: Final = "catalog.media"
 ACCOUNTS_TOPIC: Final = "catalog.accounts"
 
@@ -140,17 +119,11 @@ _media = msgspec.json.Decoder(Media)
 _account = msgspec.json.Decoder(Account)
 
 
-def action_of(topic: str, event: MediaEvent) -> Action:
-    """The action that `event`, read from `topic`, stands for."""
-    action = MEDIA_EVENT_TOPICS[topic]
-    return Action.LONG_VIEW if action is Action.VIEW and event.long else action
-
-
 def parse_event(topic: str, value: bytes | None, now_ms: int) -> MediaEvent | FollowEvent:
     """Read one record of an event topic.
 
     Args:
-        topic: one of :data:`EVENT_TOPICS`.
+        topic: one of :data:`models.actions.EVENT_TOPICS`.
         value: the record's value as Kafka delivered it.
         now_ms: wall-clock time, to refuse event times in the future.
 

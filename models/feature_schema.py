@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import ACTION_NAMES, HEAD_NAMES
+
 #: Candidate sources by code. Code 0 is a media that no source retrieved, e.g. a logged exposure
 #: of another surface: its one-hot columns are all zero.
 SOURCES: Final = (
@@ -24,8 +26,9 @@ SOURCES: Final = (
 LONG_TERM: Final = 30
 SHORT_TERM: Final = 5
 
-ACTION_COLUMNS: Final = ("like", "save", "see_fewer", "view", "long_view")
-RATE_COLUMNS: Final = ("like", "save", "see_fewer", "long_view")
+#: Counted of viewers, authors and media; and of these, what is told per view as well.
+ACTION_COLUMNS: Final = ACTION_NAMES
+RATE_COLUMNS: Final = HEAD_NAMES
 
 
 class Feature(msgspec.Struct, frozen=True):

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.account_index.space import AccountSpace
+from models.actions import Action
 from models.arrays.growing import UNKNOWN, Rows, hash_id
-from models.events import Account, Action, Media, MediaEvent
+from models.events import Account, Media, MediaEvent
 from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.image import DIMENSION, ImageError, image_vector
@@ -24,9 +25,8 @@ from models.inventory.popularity import Popularity, PopularityConfig
 from models.rankers.protocol import PriorRankers, Rankers
 from models.rankers.value import Weights
 
-#: By action, whether it says that the viewer liked what was there.
-_POSITIVE: Final = np.zeros(len(Action), np.bool_)
-_POSITIVE[[Action.LIKE, Action.SAVE, Action.LONG_VIEW]] = True
+#: By code, whether media that a viewer does it to belong together.
+_CO_ENGAGES_X: Final = np.array([action.row.co_engages for action in Action])
 
 
 class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +143,7 @@ class World:
         ts_n = np.fromiter((event.ts for _, event in events), np.int64, n)
         sign_n = np.fromiter((-1 if event.undo else 1 for _, event in events), np.int8, n)
         self.popularity.add(media_rows, author_rows, action_n, ts_n, sign_n)
-        positive = np.flatnonzero(_POSITIVE[action_n] & (sign_n > 0))
+        positive = np.flatnonzero(_CO_ENGAGES_X[action_n] & (sign_n > 0))
         self.co_engagement.add(
             np.array([hash_id(events[at][1].viewer_id) for at in positive.tolist()], np.int64),
             media_rows[positive],

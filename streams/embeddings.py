@@ -23,7 +23,7 @@ import msgspec
 
 from infra.artifacts import Artifact, ArtifactStore
 from infra.config import Settings
-from models.events import ACTION_NAMES
+from models.actions import Action
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
 from models.ig2vec.quality import AccountVectors
@@ -50,7 +50,7 @@ COPY_INTERVAL_S: Final = 300.0
 #: still sending, or that a record on its way names.
 SPACE_GRACE_S: Final = 600.0
 
-_CODES: Final = {name: code for code, name in enumerate(ACTION_NAMES)}
+_CODES: Final = {action.word: action.value for action in Action}
 _session = msgspec.json.Decoder(ClosedSession)
 logger = logging.getLogger(__name__)
 

@@ -27,8 +27,9 @@ from infra.kafka import (
 )
 from infra.log_reader import LogReader
 from infra.metrics import LABELS_LATE, PAGES_LABELLED, SCORE_DRIFT
+from models.actions import HEADS, MEDIA_EVENT_TOPICS, action_in
 from models.evaluation.score_drift import ScoreDrift
-from models.events import MEDIA_EVENT_TOPICS, InvalidEventError, MediaEvent, action_of, parse_event
+from models.events import InvalidEventError, MediaEvent, parse_event
 from models.examples.from_pages import ExampleJoin, JoinConfig, LabelledPage, read_pages
 from models.explore.impressions import Impression
 from streams.clock import now_ms
@@ -120,7 +121,7 @@ class ExampleStream:
             except InvalidEventError:
                 continue
             if isinstance(event, MediaEvent):
-                self._join.add_event(action_of(topic, event), event, place)
+                self._join.add_event(action_in(topic, event.long), event, place)
 
     def _page(self, value: bytes | None, place: tuple[str, int, int]) -> None:
         try:
@@ -135,7 +136,7 @@ class ExampleStream:
         predicted = [item.probabilities for item in page.items]
         self._drift.add(
             page.versions.get("rankers", ""),
-            np.array([(p.like, p.save, p.see_fewer) for p in predicted]).reshape(-1, 3),
+            np.array([list(p.by_head().values()) for p in predicted]).reshape(-1, len(HEADS)),
         )
         drift = self._drift.drift()
         for head, divergence in drift.items():

@@ -23,9 +23,8 @@ import msgspec
 from infra.kafka import TOUCHED_TOPIC, Message
 from infra.metrics import SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
+from models.actions import TOPIC_CODES, VIEW_TOPICS
 from models.events import (
-    EVENT_TOPICS,
-    VIEW_TOPIC,
     FollowEvent,
     InvalidEventError,
     MediaEvent,
@@ -44,7 +43,6 @@ from models.viewers.state import (
 from streams.dead_letter import Record, letter, letter_of, letter_of_parked
 from streams.packing import Item, pack_slice, packed_event
 
-TOPIC_CODES: Final = {topic: code for code, topic in enumerate(EVENT_TOPICS)}
 PARKING_REASON: Final = "unknown_media"
 
 _json = msgspec.json.Encoder()
@@ -125,7 +123,7 @@ class Ingest:
         items: dict[str, list[Item]] = {}
         for topic, partition, records in parts:
             at = place(TOPIC_CODES[topic], partition)
-            is_view = topic == VIEW_TOPIC
+            is_view = topic in VIEW_TOPICS
             for record in records:
                 try:
                     event = parse_event(topic, record.value, now_ms)
@@ -203,7 +201,7 @@ class Ingest:
                 at = place(TOPIC_CODES[item.topic], item.partition)
                 packed = packed_event(item.topic, item.event, author_id)
                 items.setdefault(item.event.viewer_id, []).append(
-                    (at, item.offset, packed, item.topic == VIEW_TOPIC)
+                    (at, item.offset, packed, item.topic in VIEW_TOPICS)
                 )
                 found.add(item.event.viewer_id)
         for viewer_id in found:

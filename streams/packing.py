@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from infra.stores import Slice
-from models.events import FollowEvent, MediaEvent, action_of
+from models.actions import action_in
+from models.events import FollowEvent, MediaEvent
 from models.viewers.action_log import KEY, pack
 
 #: An event ready to be folded: its place and offset, a packed action
@@ -29,7 +30,7 @@ class Touched(msgspec.Struct, omit_defaults=True):
 
 def packed_event(topic: str, event: MediaEvent, author_id: str) -> bytes:
     """An event as a record of its action log."""
-    action = action_of(topic, event)
+    action = action_in(topic, event.long)
     return pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
 
 

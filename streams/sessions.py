@@ -25,7 +25,7 @@ from infra.metrics import SESSIONS_CLOSED
 from infra.redis_bulk import Command
 from infra.redis_store import RedisStore
 from infra.stores import Versioned
-from models.events import ACTION_NAMES
+from models.actions import ACTION_NAMES
 from models.viewers.action_log import Entry
 from models.viewers.state import sessions
 from streams.ingest import Sender

@@ -24,7 +24,8 @@ import msgspec
 
 from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC
 from infra.metrics import PARKED
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from models.actions import EVENT_TOPICS
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
 from streams.ingest import Ingest

@@ -22,16 +22,17 @@ import numpy as np
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import CANDIDATE_SETS, VERSIONS
+from models.actions import FOLLOW_TOPIC, HEADS, STRONG_HEADS
 from models.evaluation.ranker_gate import (
     RankerDecision,
     decide_rankers,
     measurable,
     ranker_figures,
 )
-from models.events import FOLLOW_TOPIC, FollowEvent, InvalidEventError, parse_event
+from models.events import FollowEvent, InvalidEventError, parse_event
 from models.examples.candidate_log import CandidateLog
 from models.examples.candidate_sets import candidate_sets
-from models.examples.examples import LABELS, CandidateSets, Examples
+from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.examples.from_pages import page_examples, read_pages
 from models.explore.impressions import ServedFeaturesError
@@ -59,7 +60,7 @@ QUIET_S: Final = 2.0
 #: Labelled pages remembered by request id: one sent twice is learned once.
 MAX_PAGES: Final = 1_000_000
 
-_STRONG: Final = [LABELS.index(name) for name in ("like", "save", "see_fewer")]
+_STRONG: Final = [HEADS.index(head) for head in STRONG_HEADS]
 logger = logging.getLogger(__name__)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
+from models.actions import Action
+from models.events import Account, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.inventory.co_engagement import CoEngagementConfig
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event

@@ -18,10 +18,10 @@ from typing import Final
 
 import msgspec
 
+from models.actions import HEADS, STRONG_HEADS
 from models.evaluation.metrics import auc, calibration_chance, calibration_error, normalised_entropy
 from models.examples.examples import Examples
 from models.ig2vec.gate import GateError
-from models.rankers.final_pass import HEADS
 from models.rankers.protocol import Pass
 
 #: AUC that a head may lose.
@@ -79,14 +79,14 @@ def ranker_figures(final: Pass, examples: Examples) -> RankerFigures:
     """Figures of a final pass on examples."""
     scores_nh = final.score(examples.features)
     heads = {}
-    for h, head in enumerate(HEADS):
-        outcome = examples.label(head), scores_nh[:, h], examples.weights_n
-        heads[head] = HeadFigures(
+    for head in STRONG_HEADS:
+        outcome = examples.label(head.word), scores_nh[:, HEADS.index(head)], examples.weights_n
+        heads[head.word] = HeadFigures(
             auc=_finite(auc(*outcome)),
             normalised_entropy=_finite(normalised_entropy(*outcome)),
             calibration_error=_finite(calibration_error(*outcome)),
             calibration_chance=_finite(calibration_chance(*outcome)),
-            positives=int(examples.label(head).sum()),
+            positives=int(outcome[0].sum()),
         )
     newest_ts = int(examples.ts_n.max()) if len(examples) else 0
     return RankerFigures(heads=heads, examples=len(examples), newest_ts=newest_ts)
@@ -94,7 +94,7 @@ def ranker_figures(final: Pass, examples: Examples) -> RankerFigures:
 
 def measurable(examples: Examples) -> bool:
     """Whether some head has enough positives in these examples to judge by."""
-    return any(examples.label(head).sum() >= MIN_POSITIVES for head in HEADS)
+    return any(examples.label(head.word).sum() >= MIN_POSITIVES for head in STRONG_HEADS)
 
 
 def decide_rankers(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from models.actions import HEAD_NAMES
 from models.evaluation.metrics import (
     Labels,
     Vector,
@@ -21,7 +22,6 @@ from models.evaluation.metrics import (
     normalised_entropy,
 )
 from models.examples.examples import Examples
-from models.rankers.final_pass import HEADS
 from models.rankers.protocol import Pass
 
 #: Thresholds tried, at equal shares of the scores.
@@ -37,7 +37,7 @@ def ranker_quality(final: Pass, examples: Examples) -> dict[str, dict[str, float
     older, newer = (examples.take(rows) for rows in np.array_split(np.arange(len(examples)), 2))
     chosen_nh, scores_nh = final.score(older.features), final.score(newer.features)
     quality: dict[str, dict[str, float | None]] = {}
-    for h, head in enumerate(HEADS):
+    for h, head in enumerate(HEAD_NAMES):
         labels_n, scores_n = newer.label(head), scores_nh[:, h]
         outcome = labels_n, scores_n, newer.weights_n
         threshold = best_threshold(older.label(head), chosen_nh[:, h], older.weights_n)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.rankers.final_pass import HEADS
+from models.actions import HEAD_NAMES
 
 #: Predictions that make the reference; as many again before a drift is told.
 REFERENCE: Final = 5_000
@@ -36,7 +36,7 @@ class ScoreDrift:
 
         Args:
             version: of the rankers that made them.
-            probabilities_nh: columns :data:`models.rankers.final_pass.HEADS`.
+            probabilities_nh: columns :data:`models.actions.HEADS`.
         """
         if version != self.version:
             self._begin(version)
@@ -45,7 +45,7 @@ class ScoreDrift:
         p_nh = np.clip(np.nan_to_num(probabilities_nh, nan=0.5), 1e-6, 1 - 1e-6)
         bin_nh = np.digitize(np.log(p_nh / (1 - p_nh)), _EDGES)
         counts_hb = np.stack(
-            [np.bincount(bin_nh[:, h], minlength=len(_EDGES) + 1) for h in range(len(HEADS))]
+            [np.bincount(bin_nh[:, h], minlength=len(_EDGES) + 1) for h in range(len(HEAD_NAMES))]
         ).astype(np.float64)
         if self._served < REFERENCE:
             self._reference_hb += counts_hb
@@ -60,12 +60,12 @@ class ScoreDrift:
             return {}
         now_hb, then_hb = _shares(self._current_hb), _shares(self._reference_hb)
         divergence_h = (now_hb * np.log(now_hb / then_hb)).sum(axis=1)
-        return {head: float(of) for head, of in zip(HEADS, divergence_h, strict=True)}
+        return {head: float(of) for head, of in zip(HEAD_NAMES, divergence_h, strict=True)}
 
     def _begin(self, version: str) -> None:
         self.version = version
         self._served = 0
-        self._reference_hb = np.zeros((len(HEADS), len(_EDGES) + 1))
+        self._reference_hb = np.zeros((len(HEAD_NAMES), len(_EDGES) + 1))
         self._current_hb = np.zeros_like(self._reference_hb)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import HEAD_NAMES
 from models.feature_schema import FeatureMatrix
-
-#: Columns of the labels. Long views only help the final pass to learn.
-LABELS: Final = ("like", "save", "see_fewer", "long_view")
 
 
 class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -20,7 +18,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         features: n rows.
-        labels_nh: float32 0 or 1, columns :data:`LABELS`.
+        labels_nh: float32 0 or 1, columns :data:`models.actions.HEAD_NAMES`.
         weights_n: float32, 1 / probability that the row was kept: 1 for positives, 1 / r for
             negatives sampled with keep rate r. Weighted sums estimate sums over all exposures.
         groups_n: int64, equal for exposures of one viewer.
@@ -41,7 +39,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def label(self, name: str) -> NDArray[np.float32]:
         """One label column by name."""
-        return self.labels_nh[:, LABELS.index(name)]
+        return self.labels_nh[:, HEAD_NAMES.index(name)]
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Self:
         """These rows, in this order."""
@@ -59,7 +57,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """No examples."""
         return cls(
             features=FeatureMatrix.empty(),
-            labels_nh=np.zeros((0, len(LABELS)), np.float32),
+            labels_nh=np.zeros((0, len(HEAD_NAMES)), np.float32),
             weights_n=np.zeros(0, np.float32),
             groups_n=np.zeros(0, np.int64),
             ts_n=np.zeros(0, np.int64),

@@ -26,9 +26,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
+from models.actions import HEADS, STRONG_HEADS, VIEWS, Action
 from models.arrays.growing import UNKNOWN, hash_id
-from models.events import Action, FollowEvent, MediaEvent
-from models.examples.examples import LABELS, Examples
+from models.events import FollowEvent, MediaEvent
+from models.examples.examples import Examples
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.viewers.action_log import event_key
@@ -39,16 +40,14 @@ from models.world import World
 #: An action on a media, or a follow (then None).
 Observed = tuple[Action | None, MediaEvent | FollowEvent]
 
-_STRONG = (Action.LIKE, Action.SAVE, Action.SEE_FEWER)
-
 
 class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How examples are joined and sampled.
 
     Attributes:
-        window_ms: a like, save or see-fewer counts for an exposure at most this long before it.
+        window_ms: what the viewer meant to do counts for an exposure at most this long before it.
         slice_ms: exposures of one viewer within one slice share a state.
-        negative_rate: share of the exposures without a like, save or see-fewer that is kept.
+        negative_rate: share of the exposures that only views came of that is kept.
         max_viewers: states kept; the least recently active viewer starts anew.
         max_pending: events waiting for their labels at most; beyond, the oldest go early.
         fold: settings of the viewers' states.
@@ -101,7 +100,7 @@ class ExampleBuilder:
         """
         newest = self._newest_ts
         for action, event in events:
-            strong = action in _STRONG
+            strong = action in STRONG_HEADS
             if strong and isinstance(event, MediaEvent) and action is not None:
                 label = (event.ts, event.undo, action)
                 self._labels.setdefault((event.viewer_id, event.media_id), []).append(label)
@@ -144,15 +143,15 @@ class ExampleBuilder:
         # Everything of a page is read before anything of its slice is folded.
         pages: dict[str, _Page] = {}
         for action, event in events:
-            if action in (Action.VIEW, Action.LONG_VIEW) and isinstance(event, MediaEvent):
-                self._expose(pages, event, long=action is Action.LONG_VIEW)
+            if action in VIEWS and isinstance(event, MediaEvent):
+                self._expose(pages, event, action)
         changed = self._fold(events, pages)
         for page in pages.values():
             if page.rows:
                 self._parts.append(self._assemble(page))
         self.world.apply_events(changed)
 
-    def _expose(self, pages: dict[str, _Page], event: MediaEvent, *, long: bool) -> None:
+    def _expose(self, pages: dict[str, _Page], event: MediaEvent, view: Action) -> None:
         """Put a sampled exposure on its viewer's page."""
         # A view on a served page: its example comes with the features that were served
         # (:mod:`models.examples.from_pages`).
@@ -176,10 +175,7 @@ class ExampleBuilder:
         page.rows[event.event_id] = _Exposure(
             media_row=row,
             ts=event.ts,
-            labels=tuple(
-                float(long if name == "long_view" else Action[name.upper()] in happened)
-                for name in LABELS
-            ),
+            labels=tuple(float(head is view or head in happened) for head in HEADS),
             weight=1.0 if positive else 1.0 / self.config.negative_rate,
         )
 
@@ -196,7 +192,7 @@ class ExampleBuilder:
                 continue
             if action is None:
                 continue
-            if action in _STRONG:
+            if action in STRONG_HEADS:
                 self._forget_label(action, event)
             author_id = event.author_id or self.world.catalog.author_of(event.media_id)
             if author_id is None:

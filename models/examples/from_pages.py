@@ -18,14 +18,12 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from models.actions import HEAD_NAMES, HEADS, STRONG_HEADS, VIEWS, Action
 from models.arrays.growing import hash_id
-from models.events import Action, MediaEvent
-from models.examples.examples import LABELS, Examples
+from models.events import MediaEvent
+from models.examples.examples import Examples
 from models.examples.from_events import sample_share
 from models.explore.impressions import Impression, unpack_features
-
-_STRONG = (Action.LIKE, Action.SAVE, Action.SEE_FEWER)
-_VIEWS = (Action.VIEW, Action.LONG_VIEW)
 
 
 class LabelledPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,8 +199,8 @@ class ExampleJoin:
                 done.get(action, set()).discard(number)
             else:
                 done.setdefault(action, set()).add(number)
-        viewed = set[int]().union(*(done.get(action, set()) for action in _VIEWS))
-        acted = set[int]().union(*(done.get(action, set()) for action in _STRONG))
+        viewed = set[int]().union(*(done.get(action, set()) for action in VIEWS))
+        acted = set[int]().union(*(done.get(action, set()) for action in STRONG_HEADS))
         seen = viewed | acted if viewed else set(range(len(page.items)))
         return LabelledPage(
             viewer_id=page.viewer_id,
@@ -214,11 +212,7 @@ class ExampleJoin:
             first_position=page.page * self.config.page_size + 1,
             propensities=[item.propensity for item in page.items],
             seen=sorted(seen),
-            labels={
-                name: sorted(done[Action[name.upper()]])
-                for name in LABELS
-                if done.get(Action[name.upper()])
-            },
+            labels={head.word: sorted(places) for head in HEADS if (places := done.get(head))},
             versions=page.versions,
         )
 
@@ -228,17 +222,17 @@ def page_examples(page: LabelledPage, negative_rate: float) -> Examples:
 
     Args:
         page: as it was labelled.
-        negative_rate: share of the items without a like, save or see-fewer that is kept; the same
+        negative_rate: share of the items that only views came of that is kept; the same
             ones every time.
 
     Raises:
         ServedFeaturesError: its features are of another version, or broken.
     """
     features = unpack_features(page.features, len(page.media_ids), page.feature_version)
-    labels_nh = np.zeros((len(page.media_ids), len(LABELS)), np.float32)
-    for h, name in enumerate(LABELS):
+    labels_nh = np.zeros((len(page.media_ids), len(HEAD_NAMES)), np.float32)
+    for h, name in enumerate(HEAD_NAMES):
         labels_nh[page.labels.get(name, []), h] = 1.0
-    strong = [LABELS.index(action.name.lower()) for action in _STRONG]
+    strong = [HEADS.index(head) for head in STRONG_HEADS]
     positive_n = labels_nh[:, strong].max(axis=1) > 0
     rows = np.array(
         [

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from models.rankers.protocol import Rankers
-from models.rankers.value import Weights
+from models.rankers.value import WEIGHTS_ARE, Weights
 from models.world import World
 
 CONTROL: Final = "control"
@@ -167,6 +167,5 @@ def parse(data: bytes) -> Experiment:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidExperimentError(
             f"{error}; an experiment has arms and a salt, an arm share, weights, query, rankers "
-            "and feed, weights have like, save and see_fewer (numbers of at least 0) and form "
-            "(linear or log_linear)"
+            f"and feed; {WEIGHTS_ARE}"
         ) from error

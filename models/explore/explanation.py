@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import HEAD_NAMES
 from models.arrays.growing import UNKNOWN
 from models.explore.grid import Probabilities
 from models.explore.pipeline import Found
@@ -57,25 +58,41 @@ class PassResult(msgspec.Struct, frozen=True):
     passed: bool
 
 
-class ValueTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """Value = like + save + see_fewer − penalty.
+class _ValueTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Value = Σ terms of the heads − penalty.
 
     Attributes:
-        like, save, see_fewer: weight times probability (or its logarithm), signed.
+        (each head by its name): weight times probability (or its logarithm), signed.
         penalty: taken off for likeness to what the viewer saw fewer of.
         rank: by value, from 0, among those that passed the second pass.
         same_author_before, same_seed_before: media of the same that the grid shows before it, or
             shows at all where it is not shown itself.
     """
 
-    like: float
-    save: float
-    see_fewer: float
     penalty: float
     value: float
     rank: int
     same_author_before: int
     same_seed_before: int
+
+
+if TYPE_CHECKING:
+
+    class ValueTerms(_ValueTerms, frozen=True, kw_only=True):
+        """See above: the heads of the table of actions are fields, too."""
+
+        def __init__(self, **terms: float) -> None: ...
+
+else:
+    ValueTerms = msgspec.defstruct(
+        "ValueTerms",
+        [(name, float) for name in HEAD_NAMES],
+        bases=(_ValueTerms,),
+        module=__name__,
+        namespace={"__doc__": _ValueTerms.__doc__},
+        frozen=True,
+        kw_only=True,
+    )
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,12 +177,12 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
     known = msgspec.structs.replace(known, first_pass=first, second_pass=second)
     if position >= 0:
         grid = trace.grid
-        scored = Scored(grid.features, grid.probabilities_n3, grid.value_n, grid.penalty_n)
+        scored = Scored(grid.features, grid.probabilities_nh, grid.value_n, grid.penalty_n)
         return msgspec.structs.replace(
             known,
             position=position,
             propensity=float(grid.propensity_n[position]),
-            probabilities=Probabilities(*grid.probabilities_n3[position].tolist()),
+            probabilities=Probabilities(*grid.probabilities_nh[position].tolist()),
             value=_value(position, scored, trace.shown[:position], at, trace, weights),
         )
     if second is None:
@@ -177,7 +194,7 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
     value = _value(m, trace.scored_m, trace.shown, at, trace, weights)
     return msgspec.structs.replace(
         known,
-        probabilities=Probabilities(*trace.scored_m.probabilities_n3[m].tolist()),
+        probabilities=Probabilities(*trace.scored_m.probabilities_nh[m].tolist()),
         value=value,
         drop=_not_shown(value, trace),
     )
@@ -192,13 +209,11 @@ def _value(
     weights: Weights,
 ) -> ValueTerms:
     """The value of row `one` of `scored`, which is candidate `at`."""
-    like, save, see_fewer = terms(scored.probabilities_n3[one : one + 1], weights)[0].tolist()
+    [signed_h] = terms(scored.probabilities_nh[one : one + 1], weights).tolist()
     seed_n, value = trace.candidates.seed_n, float(scored.value_n[one])
     same_seed_n = (seed_n[before] == seed_n[at]) & (seed_n[at] != UNKNOWN)
     return ValueTerms(
-        like=like,
-        save=save,
-        see_fewer=see_fewer,
+        **dict(zip(HEAD_NAMES, signed_h, strict=True)),
         penalty=float(scored.penalty_n[one]),
         value=value,
         rank=int(np.count_nonzero(trace.scored_m.value_n > value)),

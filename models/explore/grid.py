@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import HEAD_NAMES
 from models.arrays.growing import UNKNOWN, Rows
 from models.feature_schema import FeatureMatrix
 from models.features.candidates import Candidates
@@ -16,12 +17,29 @@ from models.inventory.catalog import Catalog
 from models.world import World
 
 
-class Probabilities(msgspec.Struct, frozen=True):
-    """What the final pass predicts for one item."""
+class _Probabilities(msgspec.Struct, frozen=True):
+    def by_head(self) -> dict[str, float]:
+        """Head → probability, in the order of :data:`models.actions.HEADS`."""
+        return {name: getattr(self, name) for name in HEAD_NAMES}
 
-    like: float
-    save: float
-    see_fewer: float
+
+if TYPE_CHECKING:
+
+    class Probabilities(_Probabilities, frozen=True):
+        """See below: its fields are the heads of the table of actions."""
+
+        def __init__(self, *probabilities: float) -> None: ...
+
+else:
+    #: A document from before there was a head says 0 of it.
+    Probabilities = msgspec.defstruct(
+        "Probabilities",
+        [(name, float, 0.0) for name in HEAD_NAMES],
+        bases=(_Probabilities,),
+        module=__name__,
+        namespace={"__doc__": "What the final pass predicts for one item, by head."},
+        frozen=True,
+    )
 
 
 class Stages(msgspec.Struct, frozen=True):
@@ -111,7 +129,7 @@ class Grid:
         author_n: author rows.
         candidate_rank_n: position among all candidates.
         first_score_n, first_rank_n, second_score_n, second_rank_n: of the passes.
-        probabilities_n3: like, save, see_fewer.
+        probabilities_nh: columns :data:`models.actions.HEADS`.
         value_n: final values, `penalty_n` already taken off.
         propensity_n: probability with which each was shown.
         candidate_count: media ranked by the first pass.
@@ -127,7 +145,7 @@ class Grid:
     first_rank_n: NDArray[np.int64]
     second_score_n: NDArray[np.floating]
     second_rank_n: NDArray[np.int64]
-    probabilities_n3: NDArray[np.floating]
+    probabilities_nh: NDArray[np.floating]
     value_n: NDArray[np.float64]
     penalty_n: NDArray[np.float64]
     propensity_n: NDArray[np.float64]
@@ -177,7 +195,7 @@ class Grid:
                 catalog.media_ids(found.media_n),
                 catalog.author_ids(self.author_n),
                 self.value_n.tolist(),
-                map(Probabilities, *self.probabilities_n3.T.tolist()),
+                map(Probabilities, *self.probabilities_nh.T.tolist()),
                 [found.sources[code] for code in found.source_n.tolist()],
                 [next(seeds) if known else None for known in known_n.tolist()],
                 map(Stages, *(column_n.tolist() for column_n in stages)),

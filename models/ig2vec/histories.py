@@ -24,7 +24,7 @@ _ANY: Final = SentenceConfig(min_accounts=1)
 
 
 class Step(NamedTuple):
-    """One action of a viewer: account, code of :class:`models.events.Action`, time."""
+    """One action of a viewer: account, code of :class:`models.actions.Action`, time."""
 
     author: str
     action: int

@@ -13,9 +13,12 @@ from typing import Final
 
 import msgspec
 
-from models.events import Action
+from models.actions import Action
 
-POSITIVE: Final = frozenset({Action.LIKE, Action.SAVE, Action.LONG_VIEW})
+#: Codes by how an account enters a sentence.
+_WORDS: Final = frozenset(a for a in Action if a.row.ig2vec in ("word", "repeated_word"))
+_REPEATED: Final = frozenset(a for a in Action if a.row.ig2vec == "repeated_word")
+_UNWANTED: Final = frozenset(a for a in Action if a.row.ig2vec == "hard_negative")
 
 
 class SentenceConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,14 +26,14 @@ class SentenceConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         collapse_runs: a run of actions on one account becomes one word.
-        save_weight: how often the word of a saved account is repeated.
+        repeats: how often the word of an account is said that was saved or shared, say.
         min_accounts: sessions with fewer different accounts give no sentence.
         max_words: of a longer session the newest words count, and as many hard negatives: one
             viewer who goes through thousands of accounts teaches no more than a busy one.
     """
 
     collapse_runs: bool = True
-    save_weight: int = 2
+    repeats: int = 2
     min_accounts: int = 2
     max_words: int = 500
 
@@ -38,11 +41,11 @@ class SentenceConfig(msgspec.Struct, frozen=True, kw_only=True):
 def sentence(actions: Iterable[tuple[str, int]], config: SentenceConfig | None = None) -> list[str]:
     """The accounts of one session in order, or ``[]`` if it says too little.
 
-    Likes, saves and long views are words; plain views are not. An account that the viewer wanted
-    to see fewer of in this session is no word at all, even where it was liked.
+    What each action is in a sentence stands in :mod:`models.actions`. An account that the viewer
+    wanted to see fewer of in this session is no word at all, even where it was liked.
 
     Args:
-        actions: (author_id, code of :class:`models.events.Action`), oldest first.
+        actions: (author_id, code of :class:`models.actions.Action`), oldest first.
         config: defaults to ``SentenceConfig()``.
 
     >>> sentence([("a", Action.LIKE), ("a", Action.LONG_VIEW), ("b", Action.SAVE)])
@@ -51,10 +54,10 @@ def sentence(actions: Iterable[tuple[str, int]], config: SentenceConfig | None =
     config = config or SentenceConfig()
     session = list(actions)
     unwanted = _unwanted(session)
-    positive = ((a, action) for a, action in session if action in POSITIVE and a not in unwanted)
+    positive = ((a, action) for a, action in session if action in _WORDS and a not in unwanted)
     words: list[tuple[str, int]] = []
     for author, action in positive:
-        weight = config.save_weight if action == Action.SAVE else 1
+        weight = config.repeats if action in _REPEATED else 1
         if config.collapse_runs and words and words[-1][0] == author:
             words[-1] = (author, max(words[-1][1], weight))
         else:
@@ -69,7 +72,7 @@ def hard_negatives(
     """Pairs of an account that the viewer engaged with and one that she wanted to see fewer of.
 
     Args:
-        actions: (author_id, code of :class:`models.events.Action`) of one session, oldest first.
+        actions: (author_id, code of :class:`models.actions.Action`) of one session, oldest first.
         config: defaults to ``SentenceConfig()``; at most its `max_words` pairs, of the newest.
 
     >>> hard_negatives([("a", Action.LIKE), ("b", Action.SEE_FEWER), ("c", Action.LIKE)])
@@ -78,14 +81,14 @@ def hard_negatives(
     config = config or SentenceConfig()
     session = list(actions)[::-1]
     unwanted = _unwanted(session)
-    wanted = dict.fromkeys(a for a, action in session if action in POSITIVE and a not in unwanted)
+    wanted = dict.fromkeys(a for a, action in session if action in _WORDS and a not in unwanted)
     pairs = ((account, other) for other in unwanted for account in wanted)
     return list(islice(pairs, config.max_words))
 
 
 def _unwanted(session: list[tuple[str, int]]) -> dict[str, None]:
     """The accounts to see fewer of, each once, in order."""
-    return dict.fromkeys(author for author, action in session if action == Action.SEE_FEWER)
+    return dict.fromkeys(author for author, action in session if action in _UNWANTED)
 
 
 def sentences(

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import Action
 from models.arrays.growing import UNKNOWN, GrowingColumns, Rows, TopRows
-from models.events import Action
 
 ACTIONS: Final = len(Action)
 #: Half-lives that an event may lie after the landmark; 2^500 squared is still finite.
@@ -23,14 +23,15 @@ _MAX_EXPONENT: Final = 500.0
 
 
 class PopularityConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Half-life of the counts, and what each action adds to a media's overall popularity."""
+    """How popularity is counted.
+
+    Attributes:
+        half_life_ms: of the counts.
+        worth_x: what each action adds to a media's overall popularity, by code.
+    """
 
     half_life_ms: int = 3 * 24 * 3600 * 1000
-    like: float = 1.0
-    save: float = 2.0
-    see_fewer: float = -4.0
-    view: float = 0.0
-    long_view: float = 0.25
+    worth_x: tuple[float, ...] = tuple(action.row.popularity for action in Action)
 
 
 class Popularity:
@@ -47,8 +48,7 @@ class Popularity:
         self._authors = GrowingColumns(count=(np.float64, 0.0, ACTIONS))
         self._total = np.zeros(ACTIONS)
         self._top = TopRows()
-        c = self.config
-        self._weights = np.array([c.like, c.save, c.see_fewer, c.view, c.long_view])
+        self._worth_x = np.array(self.config.worth_x)
 
     def add(
         self,
@@ -63,7 +63,7 @@ class Popularity:
         Args:
             media_rows: media of each event, −1 to count none.
             author_rows: author of each event, −1 to count none.
-            actions: :class:`models.events.Action` codes.
+            actions: :class:`models.actions.Action` codes.
             ts: event times, epoch ms, in any order.
             sign: 1 for an action, −1 for its undo.
         """
@@ -85,7 +85,7 @@ class Popularity:
             self._media.grow(int(media_rows.max()) + 1)
             np.add.at(self._media["count"], (media_rows[known], actions[known]), weight[known])
             touched = np.unique(media_rows[known])
-            self._media["score"][touched] = self._media["count"][touched] @ self._weights
+            self._media["score"][touched] = self._media["count"][touched] @ self._worth_x
             self._top.touch(touched)
 
     def decayed_media(self, rows: Rows, now_ms: int) -> NDArray[np.float64]:

@@ -13,8 +13,9 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import HEAD_NAMES
 from models.feature_schema import FEATURE_VERSION
-from models.rankers.final_pass import HEADS, FinalPass
+from models.rankers.final_pass import FinalPass
 from models.rankers.first_pass import FirstPass
 from models.rankers.networks import Arrays, Meta, ModelError
 from models.rankers.second_pass import SecondPass
@@ -63,7 +64,7 @@ class RankerBundle:
             "version": self.version,
             "feature_version": FEATURE_VERSION,
             "networks": NETWORKS,
-            "heads": list(HEADS),
+            "heads": list(HEAD_NAMES),
             "metrics": {k: v for k, v in self.metrics.items() if np.isfinite(v)},
             "trained_ts": self.trained_ts,
         }
@@ -90,8 +91,8 @@ class RankerBundle:
             metrics=dict(meta.get("metrics", {})),
             trained_ts=int(meta.get("trained_ts", 0)),
         )
-        if tuple(meta.get("heads", ())) != HEADS:
-            raise ModelError(f"rankers: heads {meta.get('heads')}; this build has {HEADS}")
+        if tuple(meta.get("heads", ())) != HEAD_NAMES:
+            raise ModelError(f"rankers: heads {meta.get('heads')}; this build has {HEAD_NAMES}")
         if meta.get("version") != bundle.version:
             raise ModelError(
                 f"rankers: metadata of {meta.get('version')} with weights of {bundle.version}; "

@@ -1,4 +1,4 @@
-"""Final pass: probabilities of like, save and see fewer from dense and sparse features.
+"""Final pass: the probability of each head from dense and sparse features.
 
 A multi-task multi-label network: an ensemble (:mod:`models.rankers.ensemble`) whose members share
 their hidden layers between the heads. Beside the standardised dense features it reads learnt
@@ -6,19 +6,19 @@ vectors, of which all members share one table: of the hashed ids; of the viewer,
 those of the authors she liked, in the long run and of late (Covington et al., Deep Neural Networks
 for YouTube Recommendations, 2016); and the products of the viewer's with the author's.
 
-The calibration of each head is folded into the weights. The head of long views is not served; it
-helps the members to learn, so it is stored for learning on.
+The calibration of each head is folded into the weights.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.examples.examples import LABELS
+from models.actions import HEADS
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_NAMES,
@@ -39,9 +39,6 @@ from models.rankers.networks import (
     take_array,
 )
 
-#: Columns of the probabilities, in order: the first of :data:`models.examples.examples.LABELS`.
-HEADS: Final = ("like", "save", "see_fewer")
-
 #: Columns of `sparse_ns` before the authors a viewer liked, and the one of the media's author.
 IDS: Final = len(ID_NAMES)
 AUTHOR: Final = ID_NAMES.index("author_id")
@@ -60,7 +57,7 @@ class FinalPass:
     Args:
         standardizer: of all dense features.
         embeddings: of all sparse columns.
-        ensemble: (dense ‖ vectors) → one logit a label.
+        ensemble: (dense ‖ vectors) → one logit a head.
 
     Raises:
         ModelError: the parts do not fit each other.
@@ -80,17 +77,17 @@ class FinalPass:
         if embeddings.sizes_s.shape != (ids,):
             raise ModelError(f"{_WHAT}: vectors of {embeddings.sizes_s.size} ids; expected {ids}")
         width = inputs(embeddings.table_rd.shape[1])
-        if ensemble.inputs != width or ensemble.outputs != len(LABELS):
+        if ensemble.inputs != width or ensemble.outputs != len(HEADS):
             raise ModelError(
                 f"{_WHAT}: network {ensemble.inputs} → {ensemble.outputs}; "
-                f"expected {width} → {len(LABELS)}"
+                f"expected {width} → {len(HEADS)}"
             )
         self.standardizer = standardizer
         self.embeddings = embeddings
         self.ensemble = ensemble
 
     def logits(self, features: FeatureMatrix) -> Float:
-        """Calibrated log-odds (n, 3) in the order of :data:`HEADS`."""
+        """Calibrated log-odds_nh, columns :data:`models.actions.HEADS`."""
         dense_nf = self.standardizer(features.dense_nf)
         vectors_nsd = self.embeddings(features.sparse_ns)
         ids_nid, liked_nld = vectors_nsd[:, :IDS], vectors_nsd[:, IDS:]
@@ -102,10 +99,10 @@ class FinalPass:
             dense_nf, ids_nid.reshape(len(features), IDS * author_nd.shape[1]),
             short_nd, long_nd, author_nd * short_nd, author_nd * long_nd,
         )  # fmt: skip
-        return self.ensemble(np.concatenate(parts, axis=1))[:, : len(HEADS)]
+        return self.ensemble(np.concatenate(parts, axis=1))
 
     def score(self, features: FeatureMatrix) -> Float:
-        """Probabilities (n, 3) in the order of :data:`HEADS`."""
+        """Probabilities_nh, columns :data:`models.actions.HEADS`."""
         return sigmoid(self.logits(features))
 
     def calibrated(self, calibrations_h: Iterable[tuple[float, float, Float]]) -> Self:
@@ -118,6 +115,17 @@ class FinalPass:
         ensemble = self.ensemble
         for head, (slope, shift, weights_f) in enumerate(calibrations_h):
             ensemble = ensemble.calibrated(head, slope, shift, weights_f)
+        return type(self)(self.standardizer, self.embeddings, ensemble)
+
+    def constant(self, heads: Iterable[int], probability: float) -> Self:
+        """The same with one probability for everything, of these heads.
+
+        What was never seen to happen cannot be told apart; what a network makes of it is noise,
+        and noise must not order a grid.
+        """
+        ensemble, log_odds = self.ensemble, math.log(probability / (1.0 - probability))
+        for head in heads:
+            ensemble = ensemble.calibrated(head, 0.0, log_odds, np.empty(0, np.float32))
         return type(self)(self.standardizer, self.embeddings, ensemble)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import HEAD_NAMES, HEADS, Action
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 
 
 class Pass(Protocol):
     """One ranking pass.
 
-    ``score`` gives scores_n (first and second pass, higher is better) or probabilities_n3
-    (final pass: like, save, see_fewer). Any n is valid, zero included.
+    ``score`` gives scores_n (first and second pass, higher is better) or probabilities_nh
+    (final pass: columns :data:`models.actions.HEADS`). Any n is valid, zero included.
     """
 
     @property
@@ -67,15 +69,17 @@ class PriorRankers:
 
 
 class _PriorScore:
-    """Rank by the sum of the three log-odds' contributions to value."""
+    """Rank by the sum of the log-odds' contributions to value."""
 
     @property
     def columns(self) -> tuple[int, ...]:
         return _READ
 
     def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
-        like_n, save_n, see_fewer_n = _log_odds(features)
-        score_n: NDArray[np.float32] = like_n + 0.5 * save_n - 0.5 * see_fewer_n
+        odds_nh = _log_odds(features)
+        score_n: NDArray[np.float32] = (
+            odds_nh[:, _LIKE] + 0.5 * odds_nh[:, _SAVE] - 0.5 * odds_nh[:, _SEE_FEWER]
+        )
         return score_n
 
 
@@ -85,9 +89,12 @@ class _PriorProbabilities:
         return _READ
 
     def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
-        odds_n3 = np.stack(_log_odds(features), axis=1)
-        return (1.0 / (1.0 + np.exp(-odds_n3))).astype(np.float32)
+        return (1.0 / (1.0 + np.exp(-_log_odds(features)))).astype(np.float32)
 
+
+_LIKE: Final = HEADS.index(Action.LIKE)
+_SAVE: Final = HEADS.index(Action.SAVE)
+_SEE_FEWER: Final = HEADS.index(Action.SEE_FEWER)
 
 #: Dense columns that :func:`_log_odds` reads.
 _READ: Final = tuple(
@@ -96,17 +103,16 @@ _READ: Final = tuple(
         for name in (
             "seed_similarity", "short_similarity", "long_similarity", "see_fewer_similarity",
             "topic_affinity", "topic_aversion", "viewer_author_like", "viewer_author_aversion",
-            "media_freshness", "media_long_views", "media_long_view_rate", "media_likes",
-            "media_like_rate", "media_saves", "media_save_rate", "media_see_fewer_rate",
-            "author_like_rate", "viewer_like_rate",
+            "media_freshness", "author_like_rate", "viewer_like_rate",
+            *(f"media_{name}s" for name in HEAD_NAMES),
+            *(f"media_{name}_rate" for name in HEAD_NAMES),
         )
     )
 )  # fmt: skip
 
 
-def _log_odds(
-    features: FeatureMatrix,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def _log_odds(features: FeatureMatrix) -> NDArray[np.float32]:
+    """Log-odds_nh of every head."""
     column = features.column
     see_fewer_similarity = column("see_fewer_similarity")
     affinity = (
@@ -120,7 +126,15 @@ def _log_odds(
     )
     # How much a media holds its viewers says more than anything else while little is known.
     held = 2.0 * column("media_long_views") + 0.5 * column("media_long_view_rate")
-    like = (
+    odds_nh = np.empty((len(features), len(HEADS)), np.float32)
+    for h, (name, head) in enumerate(zip(HEAD_NAMES, HEADS, strict=True)):
+        odds_nh[:, h] = (
+            np.float32(math.log(head.row.rate / (1 - head.row.rate)))
+            + affinity * head.row.polarity
+            + 0.5 * column(f"media_{name}_rate")
+        )
+    # Of these more is known.
+    odds_nh[:, _LIKE] = (
         np.float32(-4.5)
         + affinity
         + held
@@ -129,14 +143,14 @@ def _log_odds(
         + 0.5 * column("author_like_rate")
         + 2.0 * column("viewer_like_rate")
     )
-    save = (
+    odds_nh[:, _SAVE] = (
         np.float32(-5.5)
         + affinity
         + held
         + 1.0 * column("media_saves")
         + 0.5 * column("media_save_rate")
     )
-    see_fewer = (
+    odds_nh[:, _SEE_FEWER] = (
         np.float32(-6.0)
         - 0.5 * affinity
         + 3.0 * see_fewer_similarity
@@ -144,4 +158,4 @@ def _log_odds(
         + 1.5 * column("media_see_fewer_rate")
         + 1.0 * column("viewer_author_aversion")
     )
-    return like, save, see_fewer
+    return odds_nh

@@ -5,47 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import HEAD_NAMES, HEADS, NEGATIVE_HEADS, SIGNS_H
+
 #: Probabilities are kept this far from 0 and 1 before a logarithm.
 _EPSILON: Final = 1e-6
-#: Like, save, see fewer.
-_SIGNS: Final = np.array([1.0, 1.0, -1.0])
 
 
 class InvalidWeightsError(ValueError):
     """A weight is of no action, negative or not a number, or the form is unknown."""
 
 
-class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a like, a save and a see-fewer are worth; a see-fewer counts against.
-
-    The formula is set by ``form``::
-
-        linear      w_like·P(like) + w_save·P(save) − w_see_fewer·P(see_fewer)
-        log_linear  w_like·log P(like) + w_save·log P(save) + w_see_fewer·log(1 − P(see_fewer))
-
-    Raises:
-        InvalidWeightsError: a weight is negative, infinite or NaN.
-    """
-
-    like: float = 1.0
-    save: float = 2.0
-    see_fewer: float = 5.0
+class _Formula(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     form: Literal["linear", "log_linear"] = "linear"
 
     def __post_init__(self) -> None:
-        for name in ("like", "save", "see_fewer"):
-            weight = getattr(self, name)
+        for name, weight in zip(HEAD_NAMES, self.worth_h().tolist(), strict=True):
             if not (math.isfinite(weight) and weight >= 0.0):
                 raise InvalidWeightsError(
                     f"weight {name} is {weight}; give a finite number of at least 0 "
-                    "(a see-fewer is subtracted by the formula)"
+                    "(what viewers want less of is subtracted by the formula)"
                 )
+
+    def worth_h(self) -> NDArray[np.float64]:
+        """The weights in the order of :data:`models.actions.HEADS`, none below 0."""
+        return np.array([getattr(self, name) for name in HEAD_NAMES], np.float64)
 
     @property
     def version(self) -> str:
@@ -60,33 +49,65 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """
         for name in changes:
             if name not in self.__struct_fields__:
-                raise InvalidWeightsError(
-                    f"there is no weight {name!r}; weights are like, save and see_fewer, "
-                    "and form is linear or log_linear"
-                )
+                raise InvalidWeightsError(f"there is no weight {name!r}; {WEIGHTS_ARE}")
         try:
             return msgspec.convert({**msgspec.structs.asdict(self), **changes}, Weights)
         except msgspec.ValidationError as error:
-            raise InvalidWeightsError(
-                f"{error}; like, save and see_fewer are numbers of at least 0, "
-                "form is linear or log_linear"
-            ) from error
+            raise InvalidWeightsError(f"{error}; {WEIGHTS_ARE}") from error
 
 
-def value(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    """Value of each row of P(like), P(save), P(see_fewer)."""
-    value_n: NDArray[np.float64] = np.add.reduce(terms(probabilities_n3, weights), axis=1)
+WEIGHTS_ARE: Final = (
+    f"weights are {', '.join(HEAD_NAMES)} (numbers of at least 0) and form (linear or log_linear)"
+)
+
+if TYPE_CHECKING:
+
+    class Weights(_Formula, frozen=True, kw_only=True):
+        """See below: its fields are the heads of the table of actions."""
+
+        def __init__(
+            self, *, form: Literal["linear", "log_linear"] = "linear", **worth: float
+        ) -> None: ...
+
+else:
+    Weights = msgspec.defstruct(
+        "Weights",
+        [(head.word, float, head.row.worth) for head in HEADS],
+        bases=(_Formula,),
+        module=__name__,
+        namespace={
+            "__doc__": """What each action that the final pass predicts is worth.
+
+    An action that viewers want less of counts against. The formula is set by ``form``::
+
+        linear      Σ ± w·P          e.g. w_like·P(like) − w_see_fewer·P(see_fewer)
+        log_linear  Σ w·log P, for what counts against w·log(1 − P)
+
+    Raises:
+        InvalidWeightsError: a weight is negative, infinite or NaN.
+    """
+        },
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def value(probabilities_nh: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+    """Value of each row of probabilities, columns :data:`models.actions.HEADS`."""
+    value_n: NDArray[np.float64] = np.add.reduce(terms(probabilities_nh, weights), axis=1)
     return value_n
 
 
-def terms(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    """The three signed terms_n3 that :func:`value` adds up, for explanations."""
-    p_n3 = np.asarray(probabilities_n3, np.float64)
-    weight_3 = np.array([weights.like, weights.save, weights.see_fewer])
+def terms(probabilities_nh: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+    """The signed terms_nh that :func:`value` adds up, for explanations."""
+    p_nh = np.asarray(probabilities_nh, np.float64)
+    worth_h = weights.worth_h()
     if weights.form == "linear":
-        signed_n3: NDArray[np.float64] = p_n3 * (weight_3 * _SIGNS)
-        return signed_n3
-    p_n3 = p_n3.copy()
-    p_n3[:, 2] = 1.0 - p_n3[:, 2]
-    logs: NDArray[np.float64] = weight_3 * np.log(np.clip(p_n3, _EPSILON, 1.0))
-    return logs
+        signed_nh: NDArray[np.float64] = p_nh * (worth_h * SIGNS_H)
+        return signed_nh
+    p_nh = p_nh.copy()
+    for h in NEGATIVE_HEADS:
+        p_nh[:, h] = 1.0 - p_nh[:, h]
+    logs_nh: NDArray[np.float64] = worth_h * np.log(np.clip(p_nh, _EPSILON, 1.0))
+    return logs_nh

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.examples.examples import LABELS, Examples
+from models.actions import HEAD_NAMES, HEADS
+from models.examples.examples import Examples
 from models.feature_schema import ID_BUCKETS, SHORT_TERM
-from models.rankers.final_pass import AUTHOR, HEADS, IDS, FinalPass, inputs
+from models.rankers.final_pass import AUTHOR, IDS, FinalPass, inputs
 from models.rankers.networks import Embeddings, Float, Standardizer
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.ensemble import EnsembleNetwork
@@ -40,7 +41,7 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
         members: networks of the ensemble.
         hidden: widths of a member's hidden layers, one at least; all heads share them.
         dropout: share of the inputs that each member does without in a step.
-        head_weights: weight of each label's loss, in the order of `LABELS`.
+        loss_weights: of each head's loss, in the order of :data:`models.actions.HEADS`.
         positions: places on a page that are told apart.
     """
 
@@ -49,7 +50,7 @@ class FinalConfig(msgspec.Struct, frozen=True, kw_only=True):
     members: int = 4
     hidden: tuple[int, ...] = (64, 32)
     dropout: float = 0.3
-    head_weights: tuple[float, ...] = (1.0, 2.0, 3.0, 0.1)
+    loss_weights: tuple[float, ...] = tuple(head.row.loss for head in HEADS)
     positions: int = 100
     epochs: int = 2
     batch: int = 256
@@ -75,12 +76,12 @@ class FinalNetwork(nn.Module):
         self.table = nn.Embedding(int(sizes_s.sum()), config.embedding_dim)
         nn.init.zeros_(self.table.weight)
         # What a place on the page adds, whatever stands there; see `logits`.
-        self.position_ph = nn.Parameter(torch.zeros(config.positions + 1, len(LABELS)))
+        self.position_ph = nn.Parameter(torch.zeros(config.positions + 1, len(HEADS)))
 
     @classmethod
     def new(cls, config: FinalConfig) -> FinalNetwork:
         """A network of these sizes that has learnt nothing."""
-        widths = (inputs(config.embedding_dim), *config.hidden, len(LABELS))
+        widths = (inputs(config.embedding_dim), *config.hidden, len(HEADS))
         sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
         return cls(EnsembleNetwork(config.members, widths, config.dropout), sizes_s, config)
 
@@ -166,7 +167,7 @@ def train_final(
     known_nl = tensor(known(train.features.sparse_ns))
     positions_n = tensor(train.positions_n.astype(np.int64))
     labels_nh = tensor(train.labels_nh)
-    weights_nh = tensor(weights_n[:, None] * np.array(config.head_weights, np.float32))
+    weights_nh = tensor(weights_n[:, None] * np.array(config.loss_weights, np.float32))
 
     def loss_of(batch: Tensor) -> Tensor:
         at = batch.to(on)
@@ -187,21 +188,23 @@ def train_final(
     )
     network.to("cpu")
     raw = freeze(network, standardizer)
+    unseen_h = np.flatnonzero(~train.labels_nh.any(axis=0))
+    raw = raw.constant(unseen_h, MIN_RATE)
     # By its own log-odds alone: a regression on the features is what the network began as.
     nothing_nf = np.zeros((len(later), 0), np.float32)
     return raw.calibrated(calibrations(raw.logits(later.features), nothing_nf, later))
 
 
 def calibrations(logits_nh: Float, x_nf: Float, rows: Examples) -> list[Calibration]:
-    """What calibrates each head of `HEADS`.
+    """What calibrates each head of :data:`models.actions.HEADS`.
 
     Args:
         logits_nh: log-odds of `rows` from before they were learned.
         x_nf: standardised features of `rows`, or none.
     """
     return [
-        calibrate(logits_nh[:, h], x_nf, rows.labels_nh[:, LABELS.index(head)], rows.weights_n)
-        for h, head in enumerate(HEADS)
+        calibrate(logits_nh[:, h], x_nf, rows.label(head), rows.weights_n)
+        for h, head in enumerate(HEAD_NAMES)
     ]
 
 

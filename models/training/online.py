@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.actions import HEADS
 from models.examples.examples import Examples
-from models.rankers.final_pass import HEADS, FinalPass
+from models.rankers.final_pass import FinalPass
 from models.rankers.networks import Float
 from models.training.calibration import Calibration
 from models.training.final import (
@@ -122,14 +123,14 @@ class OnlineFinal:
         scores_nh = raw.calibrated(self._calibrations_h).score(examples.features)
         self._weight_sum += float(examples.weights_n.sum())
         self._rows += len(examples)
-        head_weights_h = np.array(self.config.final.head_weights, np.float32)
+        loss_weights_h = np.array(self.config.final.loss_weights, np.float32)
         weights_n = examples.weights_n * (self._rows / self._weight_sum)
         rows_ns = self._embeddings.rows(examples.features.sparse_ns)
         np.maximum.at(self._used_r, rows_ns.ravel(), np.repeat(examples.ts_n, rows_ns.shape[1]))
         dense_nf = torch.from_numpy(self._standardizer(examples.features.dense_nf))
         positions_n = torch.from_numpy(examples.positions_n.astype(np.int64))
         labels_nh = torch.from_numpy(examples.labels_nh)
-        weights_nh = torch.from_numpy(weights_n[:, None] * head_weights_h)
+        weights_nh = torch.from_numpy(weights_n[:, None] * loss_weights_h)
         rows = torch.from_numpy(rows_ns)
         known_nl = torch.from_numpy(known(examples.features.sparse_ns))
         self._network.train()

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import HEAD_NAMES, HEADS, STRONG_HEADS
 from models.evaluation.metrics import (
     auc,
     calibration_error,
@@ -29,7 +30,7 @@ from models.evaluation.metrics import (
 from models.examples.examples import CandidateSets, Examples
 from models.feature_schema import DENSE_INDEX, DENSE_NAMES
 from models.rankers.bundle import RankerBundle
-from models.rankers.final_pass import HEADS, FinalPass
+from models.rankers.final_pass import FinalPass
 from models.rankers.first_pass import FirstPass
 from models.rankers.networks import DensePass, Float, Standardizer
 from models.rankers.value import Weights, value
@@ -91,10 +92,11 @@ def train_rankers(
     """
     config = config or TrainingConfig()
     train, calibrate, test = split_by_time(examples, config)
-    if not train.labels_nh[:, : len(HEADS)].any():
+    strong = [HEADS.index(head) for head in STRONG_HEADS]
+    if not train.labels_nh[:, strong].any():
         raise TrainingDataError(
-            f"none of {len(train)} training examples has a {' or '.join(HEADS)}; "
-            "wait for more labels"
+            f"none of {len(train)} training examples has a "
+            f"{' or '.join(head.word for head in STRONG_HEADS)}; wait for more labels"
         )
     with reproducible(config.seed, config.threads):
         final = train_final(train, calibrate, config.final, config.device)
@@ -197,7 +199,7 @@ def final_metrics(
     unseen = Examples.concatenate([calibrate, test])
     unseen_nh, test_nh = final.score(unseen.features), final.score(test.features)
     metrics: dict[str, float] = {}
-    for h, head in enumerate(HEADS):
+    for h, head in enumerate(HEAD_NAMES):
         metrics[f"auc_{head}"] = auc(unseen.label(head), unseen_nh[:, h], unseen.weights_n)
         metrics[f"positives_{head}"] = float(unseen.label(head).sum())
         outcome = test.label(head), test_nh[:, h], test.weights_n

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import undo_kind
 from models.arrays.viewer_pairs import spans_of
-from models.viewers.action_log import HEAD, UNDO, kind, standing_places, starts
+from models.viewers.action_log import HEAD, UNDO, standing_places, starts
 from models.viewers.state import ViewerState
 
 _HEAD_BYTES: Final = np.arange(HEAD.size)
@@ -44,7 +45,7 @@ class Actions(NamedTuple):
 
 def read_actions(states: Sequence[ViewerState]) -> Actions:
     """The actions in the action logs of `states` that no undo took back."""
-    # Views have the higher flags: with them first, a stable sort leaves equal times in order.
+    # Times and flags together are equal only within one log, where a stable sort leaves the order.
     data = b"".join([actions.data for state in states for actions in (state.views, state.strong)])
     at_e = np.fromiter(starts(data), np.int64)
     head_eb = np.frombuffer(data, np.uint8)[at_e[:, np.newaxis] + _HEAD_BYTES]
@@ -82,7 +83,7 @@ def _standing(place_e: Places, order_e: Places, media_ids: list[str]) -> Places:
     """The places of those that no undo took back, of one viewer's."""
     flags = (order_e & 0xFF).tolist()
     oldest_first = [
-        (media_id, kind(flag & ~UNDO), flag >= UNDO)
+        (media_id, undo_kind(flag & ~UNDO), flag >= UNDO)
         for media_id, flag in zip(reversed(media_ids), reversed(flags), strict=True)
     ]
     return place_e[::-1][standing_places(oldest_first)][::-1]

@@ -25,6 +25,8 @@ from itertools import repeat
 from struct import Struct
 from typing import Final, NamedTuple
 
+from models.actions import undo_kind
+
 HEAD: Final = Struct(">IHB8sBB")
 ORDER_BYTES: Final = 15
 KEY: Final = slice(7, 15)
@@ -212,7 +214,7 @@ def standing(entries: Iterable[Entry]) -> list[Entry]:
     done = list(entries)
     if not any(entry.undo for entry in done):
         return done
-    steps = [(entry.media_id, kind(entry.action), entry.undo) for entry in done]
+    steps = [(entry.media_id, undo_kind(entry.action), entry.undo) for entry in done]
     return [done[at] for at in standing_places(steps)]
 
 
@@ -220,7 +222,7 @@ def standing_places(steps: Iterable[tuple[str, int, bool]]) -> list[int]:
     """Which actions no undo took back: their positions, ascending.
 
     An undo takes back the newest action before it of the same kind on the same media, unless
-    another undo already has. Views and long views are one kind.
+    another undo already has; kinds are those of :func:`models.actions.undo_kind`.
 
     Args:
         steps: media, kind and whether it is an undo, oldest first.
@@ -233,8 +235,3 @@ def standing_places(steps: Iterable[tuple[str, int, bool]]) -> list[int]:
         elif stack:
             stack.pop()
     return sorted(at for stack in stacks.values() for at in stack)
-
-
-def kind(action: int) -> int:
-    """Views and long views are one kind, every other action is one of its own."""
-    return min(action, 3)

@@ -11,12 +11,13 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import NEGATIVE, POSITIVE, Action
 from models.arrays.growing import UNKNOWN, Rows, hash_id
 from models.arrays.viewer_pairs import pairs, rows_in, spans_in
-from models.events import Action, Relation
+from models.events import Relation
 from models.inventory.catalog import Catalog
 from models.viewers.action_columns import Actions, read_actions
-from models.viewers.author_counters import POSITIVE, author_counters
+from models.viewers.author_counters import author_counters
 from models.viewers.state import FoldConfig, ViewerState, related_authors, suppressed_media
 from models.world import World
 
@@ -38,9 +39,9 @@ class ViewerContext:
         followed, blocked: author rows; blocked includes muted ones.
         own_author: author row of the viewer, −1 if the viewer posts nothing.
         counter_authors: author rows with counters, ascending.
-        counters_c5: decayed count per action for each of `counter_authors`.
+        counters_cx: decayed count per action for each of `counter_authors`.
         last_positive_c, last_see_fewer_c: their newest event times in ms, 0 for never.
-        totals_5: decayed count per action over all authors.
+        totals_x: decayed count per action over all authors.
     """
 
     viewer_id: str
@@ -57,10 +58,10 @@ class ViewerContext:
     blocked: Rows
     own_author: int
     counter_authors: Rows
-    counters_c5: NDArray[np.float64]
+    counters_cx: NDArray[np.float64]
     last_positive_c: NDArray[np.int64]
     last_see_fewer_c: NDArray[np.int64]
-    totals_5: NDArray[np.float64]
+    totals_x: NDArray[np.float64]
 
     @classmethod
     def from_state(
@@ -101,7 +102,7 @@ class ViewerContext:
         viewer_e = np.repeat(np.arange(len(states)), [s.stop - s.start for s in done.spans])
         viewer_n = np.repeat(np.arange(len(states)), [len(ids) for ids in older])
         seen = _distinct(np.append(viewer_e, viewer_n), np.append(media_e, older_n), len(states))
-        unwanted_e = done.action_e == Action.SEE_FEWER
+        unwanted_e = np.isin(done.action_e, NEGATIVE)
         suppressed = _distinct(viewer_e[unwanted_e], media_e[unwanted_e], len(states))
         by_action = _by_action(done, viewer_e, author_e != UNKNOWN)
         contexts = []
@@ -144,12 +145,12 @@ class ViewerContext:
         return {}
 
     def positives(self, most: int) -> Positions:
-        """Positions of the newest likes, saves and long views."""
+        """Positions of the newest positives."""
         return self.events_of(POSITIVE, most)
 
     def see_fewers(self, most: int) -> Positions:
         """Positions of the newest see-fewers."""
-        return self.events_of((Action.SEE_FEWER,), most)
+        return self.events_of(NEGATIVE, most)
 
 
 def _by_action(

@@ -29,7 +29,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from models.events import Action, FollowEvent, MediaEvent, Relation
+from models.actions import NEGATIVE, VIEWS, Action
+from models.events import FollowEvent, MediaEvent, Relation
 from models.viewers.action_log import ActionLog, Entry, FallenLog, event_key, pack, standing
 from models.viewers.decayed_counter import DecayedCounter
 
@@ -183,9 +184,9 @@ def decode(data: bytes) -> ViewerState:
 def fold_media_event(
     state: ViewerState, action: Action, event: MediaEvent, author_id: str, config: FoldConfig
 ) -> bool:
-    """Apply one like, save, see-fewer or view; returns whether the state changed."""
+    """Apply one action on a media; returns whether the state changed."""
     record = pack(event.ts, action, event.event_id, event.media_id, author_id, event.undo)
-    return fold_record(state, action >= Action.VIEW, record, config)
+    return fold_record(state, action in VIEWS, record, config)
 
 
 def fold_record(state: ViewerState, view: bool, record: bytes, config: FoldConfig) -> bool:
@@ -365,7 +366,7 @@ def _count(
 
 
 def _suppress(registers: dict[str, Register], entry: Entry) -> None:
-    if entry.action == Action.SEE_FEWER:
+    if entry.action in NEGATIVE:
         register = (entry.ts, int(entry.undo), entry.key)
         registers[entry.media_id] = max(register, registers.get(entry.media_id, (0, 0, b"")))
 

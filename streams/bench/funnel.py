@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
+from models.actions import FOLLOW_TOPIC, MEDIA_EVENT_TOPICS, action_in
 from models.evaluation.metrics import rank_in_group
 from models.events import (
     ACCOUNTS_TOPIC,
-    FOLLOW_TOPIC,
-    MEDIA_EVENT_TOPICS,
     MEDIA_TOPIC,
     FollowEvent,
-    action_of,
     parse_account,
     parse_event,
     parse_media,
@@ -109,7 +107,7 @@ def _read(path: Path) -> tuple[World, list[Observed]]:
             accounts.append(parse_account(line.value))
         elif line.topic in (*MEDIA_EVENT_TOPICS, FOLLOW_TOPIC):
             event = parse_event(line.topic, line.value, now)
-            action = None if isinstance(event, FollowEvent) else action_of(line.topic, event)
+            action = None if isinstance(event, FollowEvent) else action_in(line.topic, event.long)
             observed.append((action, event))
     world = World()
     world.apply_accounts(accounts)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.examples.examples import LABELS
+from models.actions import HEADS
 from models.explore.grid import to_json
 from models.explore.impressions import stored_grid
 from models.explore.pipeline import ExploreConfig, find, funnel
@@ -220,7 +220,7 @@ def random_rankers(seed: int = 1) -> RankerBundle:
 
     sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
     table_rd = weights(int(sizes_s.sum()), config.embedding_dim)
-    dense, wide, labels = len(DENSE_NAMES), inputs(config.embedding_dim), len(LABELS)
+    dense, wide, labels = len(DENSE_NAMES), inputs(config.embedding_dim), len(HEADS)
     members = [
         (weights(config.members, i, o), weights(config.members, o))
         for i, o in pairwise((wide, *config.hidden, labels))

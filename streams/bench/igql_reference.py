@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from models.actions import NEGATIVE, STRONG_POSITIVE, WEAK_POSITIVE, Action
 from models.arrays.growing import UNKNOWN
-from models.events import Action
 from models.igql.checked import CheckedBlend, CheckedCall, CheckedChain, CheckedQuery
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate
 from models.viewers.context import ViewerContext
@@ -125,7 +125,7 @@ class _Reference:
                 strict=True,
             )
         )
-        hated = [author for _, author, action in self._events if action == Action.SEE_FEWER]
+        hated = [author for _, author, action in self._events if action in NEGATIVE]
         self._unwanted = self._blocked | set([a for a in hated if a != UNKNOWN][:40])
 
     # The shape of a query.
@@ -214,7 +214,7 @@ class _Reference:
             case "saved":
                 return self._acted(name, bound, [(Action.SAVE,)], arguments)
             case "engaged":
-                kinds = [(Action.LIKE, Action.SAVE), (Action.LONG_VIEW,)]
+                kinds = [STRONG_POSITIVE, WEAK_POSITIVE]
                 return self._acted(name, bound, kinds, arguments)
             case "followed":
                 rows = [r for r in self.viewer.followed.tolist() if r not in self._unwanted]
@@ -385,7 +385,7 @@ class _Reference:
 
     def _own(self, newest: int) -> set[int]:
         own = {self.viewer.own_author}
-        for kind in ((Action.LIKE, Action.SAVE), (Action.LONG_VIEW,)):
+        for kind in (STRONG_POSITIVE, WEAK_POSITIVE):
             rows = [a for _, a, action in self._events if action in kind and a != UNKNOWN]
             own.update(rows[:newest])
         return own

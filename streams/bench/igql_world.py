@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.events import Action, Integrity, Media, MediaEvent
+from models.actions import Action
+from models.events import Integrity, Media, MediaEvent
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World

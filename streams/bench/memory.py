@@ -12,7 +12,8 @@ from redis import Redis
 from infra.config import Settings
 from infra.kafka import EMBEDDINGS_TOPIC
 from infra.redis_store import RedisStore, connect, grid_key, viewer_key
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_EVENT_TOPICS, MEDIA_TOPIC
+from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPICS
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.explore.grid import from_json
 from models.viewers.state import ViewerState
 from models.world import World

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.kafka import Message
-from models.events import EVENT_TOPICS
+from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPICS
 from streams.local.scenario import FIXTURE
 from streams.log.replay import read_fixture
 
-#: Views, likes and saves: 99 % of the fixture's events.
-TOPICS: Final = ("events.view", "events.like", "events.save")
+#: Actions on media: 99 % of the fixture's events.
+TOPICS: Final = tuple(MEDIA_EVENT_TOPICS)
 #: Viewers are numbered from here on: ids as long as the fixture's longer ones, and none of them.
 FIRST_NUMBER: Final = 100_000
 #: A window that turns out to hold too few events is made this much longer.

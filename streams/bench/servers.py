@@ -20,7 +20,7 @@ from infra.kafka import ClusterInfo, Ends, prepare_cluster
 from infra.redis_store import RedisStore, connect
 from infra.supervisor import ChildSpec, Supervisor
 from infra.threads import ONE_THREAD
-from models.events import EVENT_TOPICS
+from models.actions import EVENT_TOPICS
 from streams.bench.processes import cpu_seconds
 from streams.local.stack import EMBEDDED_KAFKA, role_argv, start_servers
 

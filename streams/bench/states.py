@@ -17,7 +17,7 @@ from aiokafka.partitioner import murmur2
 from infra.config import Settings
 from infra.memory_store import MemoryStore
 from infra.stores import Store, Versioned
-from models.events import EVENT_TOPICS
+from models.actions import EVENT_TOPICS
 from models.viewers.state import ViewerState, log_key
 from streams.bench.population import viewer_name
 from streams.bench.servers import PARTITIONS

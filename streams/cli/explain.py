@@ -66,9 +66,11 @@ def features(json: Json = False) -> None:
 def _print_grid(told: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from models.actions import HEAD_NAMES
+
     table = Table(
-        "", "media", "author", "source", "seed", "pass 1", "pass 2", "value", "like", "save",
-        "see_fewer", "penalty", "by value", box=None, pad_edge=False,
+        "", "media", "author", "source", "seed", "pass 1", "pass 2", "value", *HEAD_NAMES,
+        "penalty", "by value", box=None, pad_edge=False,
     )  # fmt: skip
     for item in told["items"]:
         value = item["value"]
@@ -80,7 +82,7 @@ def _print_grid(told: dict[str, Any]) -> None:
             item["seed"] or "–",
             str(item["first_pass"]["rank"]),
             str(item["second_pass"]["rank"]),
-            *(f"{value[name]:.4f}" for name in ("value", "like", "save", "see_fewer", "penalty")),
+            *(f"{value[name]:.4f}" for name in ("value", *HEAD_NAMES, "penalty")),
             str(value["rank"]),
         )
     console = _console()
@@ -92,6 +94,8 @@ def _print_grid(told: dict[str, Any]) -> None:
 
 def _print_media(told: dict[str, Any]) -> None:
     from rich.table import Table
+
+    from models.actions import HEAD_NAMES
 
     table = Table(show_header=False, box=None, pad_edge=False)
     drop = told["drop"]
@@ -113,7 +117,7 @@ def _print_media(told: dict[str, Any]) -> None:
             table.add_row(title, f"rank {one['rank']}, score {one['score']:.4g}, {went}")
     if (value := told["value"]) is not None:
         chance = told["probabilities"]
-        for name in ("like", "save", "see_fewer"):
+        for name in HEAD_NAMES:
             table.add_row(name, f"{value[name]:+.5f} (probability {chance[name]:.5f})")
         table.add_row("see-fewers", f"{-value['penalty']:+.5f}")
         table.add_row("value", f"{value['value']:+.5f}, rank {value['rank']}")

@@ -13,7 +13,8 @@ from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, prepare_cluster
 from infra.log_reader import LogReader
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store
-from models.events import ACCOUNTS_TOPIC, ACTION_NAMES, Action, Relation
+from models.actions import ACTION_NAMES, Action
+from models.events import ACCOUNTS_TOPIC, Relation
 from models.viewers.action_log import Entry
 from models.viewers.decayed_counter import DecayedCounter
 from models.viewers.state import (
@@ -93,21 +94,21 @@ async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> di
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    action = "view" if entry.action == Action.LONG_VIEW else ACTION_NAMES[entry.action]
+    row = Action(entry.action).row
     described: dict[str, Any] = {
         "media_id": entry.media_id,
         "author_id": entry.author_id,
-        "action": action,
+        "action": row.topic.removeprefix("events."),
         "ts": entry.ts,
     }
-    if entry.action == Action.LONG_VIEW:
+    if row.long:
         described["long"] = True
     return described
 
 
 def _author(of_author: dict[int, DecayedCounter], as_of: int, half_life_ms: int) -> dict[str, Any]:
     none = DecayedCounter()
-    counts = {name: of_author.get(code, none).count for code, name in enumerate(ACTION_NAMES)}
+    counts = {action.word: of_author.get(action, none).count for action in Action}
     # A long view is a view.
     counts["view"] += counts["long_view"]
     return {

@@ -17,7 +17,9 @@ from streams.local.scenario import get_json, live_viewer, pick_viewers, replay_f
 from streams.local.stack import Stack, starting_stack
 
 if TYPE_CHECKING:
-    from models.explore.grid import GridDocument
+    from models.actions import STRONG_HEADS
+from models.actions import STRONG_HEADS
+from models.explore.grid import GridDocument
 
 #: Without a terminal the replay tells its progress this many times.
 PLAIN_STEPS: Final = 4
@@ -150,15 +152,16 @@ class Narrator:
             table.add_column(name, justify="right")
         for name in ("media", "author", "source", "seed"):
             table.add_column(name)
-        for name in ("P(like)", "P(save)", "P(see fewer)", "value"):
+        for name in (*(f"P({head.word.replace('_', ' ')})" for head in STRONG_HEADS), "value"):
             table.add_column(name, justify="right")
         for place, item in enumerate(grid.items):
-            p = item.probabilities
+            chances = item.probabilities.by_head()
             table.add_row(
                 str(place + 1),
                 *(marks[place : place + 1]),
                 *(item.media_id, item.author_id, item.source, item.seed or "–"),
-                *(f"{number:.4f}" for number in (p.like, p.save, p.see_fewer, item.value)),
+                *(f"{chances[head.word]:.4f}" for head in STRONG_HEADS),
+                f"{item.value:.4f}",
                 style="green" if marks and marks[place] == "new" else None,
             )
         self.console.print()

@@ -29,7 +29,8 @@ from infra.config import Settings
 from infra.kafka import DEAD_LETTERS_TOPIC, ClusterInfo, Ends, Message, prepare_cluster
 from infra.log_reader import BEGINNING, Batch, LogReader, Place, Span, Start
 from infra.stores import Store
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from models.actions import EVENT_TOPICS
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from streams.clock import now_ms
 from streams.ingest import Ingest, Sender
 

@@ -39,7 +39,8 @@ from infra.log_reader import BEGINNING, LogReader, Place, Start
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store, Versioned
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from models.actions import EVENT_TOPICS
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from streams.dead_letter import DeadLetter
 from streams.ingest import Sender
 from streams.log.fold import Progress, Report, fold_log

@@ -20,9 +20,9 @@ from infra.config import Settings
 from infra.errors import SettingsError
 from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.log_reader import LogReader
+from models.actions import EVENT_TOPICS
 from models.events import (
     ACCOUNTS_TOPIC,
-    EVENT_TOPICS,
     MEDIA_TOPIC,
     InvalidEventError,
     parse_account,

@@ -22,7 +22,8 @@ from infra.errors import FreshgridError
 from infra.kafka import DEAD_LETTERS_TOPIC, Ends, Message
 from infra.memory_store import MemoryStore
 from infra.stores import Store
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from models.actions import EVENT_TOPICS
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.viewers.state import combine, digest
 from streams.clock import now_ms
 from streams.ingest import Ingest

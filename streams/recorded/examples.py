@@ -14,14 +14,12 @@ from typing import Final
 
 import numpy as np
 
+from models.actions import EVENT_TOPICS, action_in
 from models.events import (
-    EVENT_TOPICS,
     MEDIA_TOPIC,
-    Action,
     InvalidEventError,
     Media,
     MediaEvent,
-    action_of,
     parse_event,
     parse_media,
 )
@@ -37,7 +35,6 @@ from streams.recorded.recording import DAY_MS, RecordingError, read_recording
 #: Counts up whenever the examples of a recording change though the declared features do not.
 _CACHE_VERSION: Final = 2
 _BATCH: Final = 20_000
-_KUAIRAND: Final = {"like": Action.LIKE, "save": Action.SAVE, "see_fewer": Action.SEE_FEWER}
 
 
 def stream_start(path: Path, first_days: int) -> int:
@@ -86,7 +83,9 @@ def _fixture(path: Path) -> tuple[list[Media], list[Observed]]:
                 media.append(parse_media(line.value))
             elif line.topic in EVENT_TOPICS:
                 event = parse_event(line.topic, line.value, now_ms())
-                action = action_of(line.topic, event) if isinstance(event, MediaEvent) else None
+                action = (
+                    action_in(line.topic, event.long) if isinstance(event, MediaEvent) else None
+                )
                 events.append((action, event))
         except InvalidEventError as error:
             raise RecordingError(
@@ -119,7 +118,7 @@ def _kuairand_events(folder: Path) -> Iterator[Observed]:
     table = table.sort_by([("ts", "ascending")])
     rows: Sequence[list[object]] = [table[name].to_pylist() for name in columns]
     for number, (ts, viewer, media, author, action, long) in enumerate(zip(*rows, strict=True)):
-        code = _KUAIRAND.get(str(action), Action.LONG_VIEW if long else Action.VIEW)
+        code = action_in(f"events.{action}", bool(long))
         author_id = None if author is None else f"a{author}"
         yield code, MediaEvent(f"{number}", f"v{viewer}", f"m{media}", int(str(ts)), author_id)
 

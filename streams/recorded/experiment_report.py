@@ -18,14 +18,16 @@ from infra.config import Settings
 from infra.experiment_store import ExperimentError
 from infra.kafka import IMPRESSIONS_TOPIC, prepare_cluster
 from infra.log_reader import LogReader, Start
+from models.actions import STRONG_HEADS, Action
 from models.evaluation.experiment_metrics import difference, rate
-from models.events import Action, InvalidEventError, MediaEvent, parse_event
+from models.events import InvalidEventError, MediaEvent, parse_event
 from streams.serving.weights import experiment_store, stored
 
 DEFAULT_DAYS: Final = 7
 #: An action so long after its impression is not of it.
 WINDOW_MS: Final = 24 * 3_600_000
-ACTIONS: Final = {"like": Action.LIKE, "save": Action.SAVE, "see_fewer": Action.SEE_FEWER}
+#: What is counted of each arm: views are what it is counted on.
+ACTIONS: Final = {head.word: head for head in STRONG_HEADS}
 
 
 class _Item(msgspec.Struct):
@@ -147,7 +149,7 @@ async def experiment_report(settings: Settings, since_ms: int) -> dict[str, Any]
             experiment, refused = None, str(error)
     cluster = await prepare_cluster(settings)
     outcomes = ArmOutcomes()
-    topics = {f"events.{name}": action for name, action in ACTIONS.items()}
+    topics = {action.row.topic: action for action in ACTIONS.values()}
     async with LogReader(settings) as reader:
         for names in ((IMPRESSIONS_TOPIC,), topics):
             places = [(t, number) for t in names for number in range(cluster.partitions[t])]

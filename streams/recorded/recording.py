@@ -21,14 +21,12 @@ from typing import Final
 import msgspec
 
 from infra.errors import FreshgridError
+from models.actions import MEDIA_EVENT_TOPICS, Action, action_in
 from models.events import (
     ACCOUNTS_TOPIC,
-    MEDIA_EVENT_TOPICS,
     MEDIA_TOPIC,
-    Action,
     InvalidEventError,
     MediaEvent,
-    action_of,
     parse_account,
     parse_event,
     parse_media,
@@ -38,7 +36,6 @@ from streams.clock import now_ms
 from streams.log.replay import read_fixture
 
 DAY_MS: Final = 24 * 3600 * 1000
-_KUAIRAND: Final = {"like": Action.LIKE, "save": Action.SAVE, "see_fewer": Action.SEE_FEWER}
 
 
 class RecordingError(FreshgridError):
@@ -122,7 +119,7 @@ def _fixture(path: Path) -> Recording:
             elif line.topic in MEDIA_EVENT_TOPICS:
                 event = parse_event(line.topic, line.value, now_ms())
                 assert isinstance(event, MediaEvent)
-                events.append((event, action_of(line.topic, event)))
+                events.append((event, action_in(line.topic, event.long)))
         except InvalidEventError as error:
             raise RecordingError(
                 f"{path} has a record of {line.topic} that cannot be applied: {error}"
@@ -157,8 +154,8 @@ def _kuairand(folder: Path) -> Recording:
     for ts, viewer, author, action, is_long in zip(
         *(events[name] for name in columns if name != "ts_real"), strict=True
     ):
-        code = Action.LONG_VIEW if action == "view" and is_long else _KUAIRAND.get(action)
-        if code is not None and author is not None:
+        code = action_in(f"events.{action}", bool(is_long))
+        if code is not Action.VIEW and author is not None:
             steps[f"v{viewer}"].append(Step(f"a{author}", code, ts))
     tags: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for author, topic in zip(media["author_id"], media["topic"], strict=True):

@@ -23,7 +23,8 @@ from infra.kafka import (
     ClusterInfo,
     Follower,
 )
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from models.actions import EVENT_TOPICS
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.embeddings import Embeddings

@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Message
 from infra.metrics import IMAGES_REFUSED
 from models.account_index.index import AccountIndexError
+from models.actions import MEDIA_EVENT_TOPICS, Action, action_in
 from models.events import (
     ACCOUNTS_TOPIC,
-    MEDIA_EVENT_TOPICS,
     MEDIA_TOPIC,
     Account,
-    Action,
     InvalidEventError,
     Media,
     MediaEvent,
-    action_of,
     parse_account,
     parse_event,
     parse_media,
@@ -190,4 +188,4 @@ def media_events(topic: str, records: Sequence[Record]) -> Iterator[tuple[Action
         except InvalidEventError:
             continue
         if isinstance(event, MediaEvent):
-            yield action_of(topic, event), event
+            yield action_in(topic, event.long), event

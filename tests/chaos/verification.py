@@ -24,7 +24,8 @@ from infra.kafka import (
 from infra.log_reader import LogReader
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC, Relation
+from models.actions import EVENT_TOPICS
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, Relation
 from models.viewers.state import ViewerState, counters, related_authors
 from streams.clock import now_ms
 from streams.log.fold import fold_log

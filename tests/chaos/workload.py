@@ -15,7 +15,8 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from infra.kafka import Message
-from models.events import Action, Relation
+from models.actions import STRONG_HEADS, VIEWS, Action, undo_kind
+from models.events import Relation
 from streams.log.replay import Line, read_fixture
 from tests.paths import FIXTURES
 
@@ -45,13 +46,7 @@ DAY_MS: Final = 24 * 3600 * 1000
 MOST_STRONG: Final = 180
 MOST_VIEWS: Final = 80
 
-TOPIC_OF: Final = {
-    Action.LIKE: "events.like",
-    Action.SAVE: "events.save",
-    Action.SEE_FEWER: "events.see_fewer",
-    Action.VIEW: "events.view",
-    Action.LONG_VIEW: "events.view",
-}
+TOPIC_OF: Final = {action: action.row.topic for action in Action}
 MEDIA: Final = "catalog.media"
 FOLLOW: Final = "events.follow"
 
@@ -100,9 +95,9 @@ class _Action(NamedTuple):
     event: Json
 
     @property
-    def group(self) -> tuple[str, str, Action]:
+    def group(self) -> tuple[str, str, int]:
         """An undo takes back an action of the same group."""
-        kind = Action.VIEW if self.action is Action.LONG_VIEW else self.action
+        kind = undo_kind(self.action)
         return self.event["viewer_id"], self.event["media_id"], kind
 
 
@@ -173,14 +168,11 @@ class _Maker:
             if self._chance(RELATIONS):
                 self._relate(position, event)
                 continue
-            action = self._rng.choice((Action.VIEW, Action.LONG_VIEW))
-            if self._chance(STRONG):
-                strong = (Action.LIKE, Action.SAVE, Action.SEE_FEWER)
-                [action] = self._rng.choices(strong, (6, 3, 1))
-            if action is Action.LONG_VIEW:
+            action = self._rng.choice(STRONG_HEADS if self._chance(STRONG) else VIEWS)
+            if action.row.long:
                 event["long"] = True
             self._counts[viewer][event["author_id"], action] += 1
-            self._sizes[viewer][action >= Action.VIEW] += 1
+            self._sizes[viewer][action in VIEWS] += 1
             done = _Action(action, event)
             self._act(position, done, number)
             yield done
@@ -220,7 +212,7 @@ class _Maker:
         left = undos
         while left:
             done = candidates.pop()
-            event, views = done.event, done.action >= Action.VIEW
+            event, views = done.event, done.action in VIEWS
             sizes = self._sizes[event["viewer_id"]]
             if sizes[True] >= MOST_VIEWS or sizes[False] >= MOST_STRONG:
                 continue

@@ -16,7 +16,7 @@ from infra.embedded import embedded_redis
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import Slice
-from models.events import EVENT_TOPICS, FOLLOW_TOPIC, VIEW_TOPIC, Action
+from models.actions import EVENT_TOPICS, FOLLOW_TOPIC, VIEW_TOPICS, Action
 from models.viewers.action_log import pack
 from models.viewers.state import SLACK, log_key, place
 from streams.ingest import Ingest, Part
@@ -45,7 +45,7 @@ def history(rng: random.Random, size: int) -> list[tuple[str, int, bytes]]:
             found.append((topic, rng.randrange(PARTITIONS), value))
             continue
         ts += rng.choice((0, 1, 1000, 10**6))
-        topic = rng.choices(EVENT_TOPICS, (8, 4, 3, 12, 1))[0]
+        topic = rng.choice(EVENT_TOPICS)
         late = rng.randrange(10**7) if rng.random() < 0.1 else 0
         viewer = f"v{rng.randrange(3)}"
         author = f"a{rng.randrange(3)}"
@@ -56,7 +56,7 @@ def history(rng: random.Random, size: int) -> list[tuple[str, int, bytes]]:
             event["undo"] = False
         else:
             event |= {"media_id": f"m{rng.randrange(4)}", "author_id": author}
-            event["long"] = topic == VIEW_TOPIC and rng.random() < 0.5
+            event["long"] = topic in VIEW_TOPICS and rng.random() < 0.5
         found.append((topic, rng.randrange(PARTITIONS), msgspec.json.encode(event)))
     return found
 

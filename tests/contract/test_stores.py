@@ -12,7 +12,8 @@ from infra.embedded import embedded_redis
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import ParkedRecord, Store, Versioned
-from models.events import Action, MediaEvent
+from models.actions import Action
+from models.events import MediaEvent
 from models.viewers.state import FoldConfig, counters, digest, fold_media_event
 
 TS = 1_700_000_000_000

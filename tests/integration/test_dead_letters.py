@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.kafka import DEAD_LETTERS_TOPIC
-from models.events import Action
+from models.actions import Action
 from tests.integration.commands import freshgrid, refusal, report_of
 from tests.integration.conftest import Pipeline
 

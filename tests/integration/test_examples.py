@@ -24,7 +24,8 @@ from infra.kafka import (
 )
 from infra.log_reader import LogReader
 from infra.metrics import LABELS_LATE
-from models.events import Action, MediaEvent
+from models.actions import Action
+from models.events import MediaEvent
 from models.examples.from_pages import read_pages
 from models.explore.impressions import Impression, unpack_features
 from streams.clock import now_ms

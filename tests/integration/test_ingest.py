@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from infra.redis_store import viewer_key
-from models.events import Action
+from models.actions import Action
 from models.viewers.state import suppressed_media
 from streams.log.replay import replay_to_kafka
 from streams.log.replay_files import replay_files, stored_hash

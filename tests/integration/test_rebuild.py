@@ -22,7 +22,7 @@ from infra.group_hold import GroupBusyError, GroupHold
 from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC, WORKER_GROUP, prepare_cluster
 from infra.redis_store import RedisStore, connect
 from infra.supervisor import free_port
-from models.events import EVENT_TOPICS, Action
+from models.actions import EVENT_TOPICS, Action
 from models.viewers.state import ViewerState
 from streams.log.replay import replay_to_kafka, state_hash
 from streams.log.replay_files import stored_hash

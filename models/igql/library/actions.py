@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from models.actions import STRONG_POSITIVE, WEAK_POSITIVE, Action
 from models.arrays.growing import UNKNOWN, Rows
-from models.events import Action
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
@@ -99,12 +99,12 @@ def saved(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> Col
     source=True,
 )
 def engaged(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
-    """Media the viewer liked or saved, newest first, and then those viewed long."""
+    """Media the viewer meant to act on (liked, saved, …), newest first, then those viewed long."""
 
     def events_of(viewer: ViewerContext) -> Positions:
         most = len(viewer.ts_e)
-        strong = viewer.events_of((Action.LIKE, Action.SAVE), most)
-        return np.concatenate([strong, viewer.events_of((Action.LONG_VIEW,), most)])
+        strong = viewer.events_of(STRONG_POSITIVE, most)
+        return np.concatenate([strong, viewer.events_of(WEAK_POSITIVE, most)])
 
     return _acted_on(execution, viewers, arguments["max_num_to_retrieve"], events_of)
 

@@ -7,8 +7,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from models.actions import STRONG_POSITIVE, WEAK_POSITIVE
 from models.arrays.growing import UNKNOWN, Rows
-from models.events import Action
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.predicates import holds
@@ -110,7 +110,7 @@ def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Argu
     """Accounts, or their media, other than the viewer and those the viewer lately acted on.
 
     Whose media the viewer liked, saved or viewed long belongs to the home feed. ``newest`` says how
-    many likes and saves count, and how many views.
+    many of what was meant (likes, saves, …) count, and how many views.
     """
     viewers, newest = execution.viewers, arguments["newest"]
     return ~_by(execution, media, ("own", newest), lambda: [_own(v, newest) for v in viewers])
@@ -118,8 +118,8 @@ def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Argu
 
 def _own(viewer: ViewerContext, newest: int) -> Rows:
     # As many of each kind, so that views do not push likes out.
-    strong = viewer.events_of((Action.LIKE, Action.SAVE), newest)
-    weak = viewer.events_of((Action.LONG_VIEW,), newest)
+    strong = viewer.events_of(STRONG_POSITIVE, newest)
+    weak = viewer.events_of(WEAK_POSITIVE, newest)
     rows = viewer.author_e[np.concatenate([strong, weak])]
     return rows if viewer.own_author == UNKNOWN else np.append(rows, np.int32(viewer.own_author))
 

@@ -8,16 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.events import (
-    EVENT_TOPICS,
-    Action,
-    FollowEvent,
-    InvalidEventError,
-    action_of,
-    parse_account,
-    parse_event,
-    parse_media,
-)
+from models.actions import EVENT_TOPICS, Action, action_in
+from models.events import FollowEvent, InvalidEventError, parse_account, parse_event, parse_media
 from models.viewers.state import (
     FoldConfig,
     ViewerState,
@@ -68,7 +60,7 @@ def test_an_event_is_folded_or_refused(value: bytes, topic: str) -> None:
     if isinstance(event, FollowEvent):
         assert fold_follow_event(state, event, FoldConfig())
     else:
-        action = action_of(topic, event)
+        action = action_in(topic, event.long)
         assert isinstance(action, Action)
         assert fold_media_event(state, action, event, event.author_id or "a", FoldConfig())
     assert decode(encode(state)) == state

@@ -7,15 +7,8 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from models.events import (
-    EVENT_TOPICS,
-    MEDIA_TOPIC,
-    InvalidEventError,
-    MediaEvent,
-    action_of,
-    parse_event,
-    parse_media,
-)
+from models.actions import EVENT_TOPICS, action_in
+from models.events import MEDIA_TOPIC, InvalidEventError, MediaEvent, parse_event, parse_media
 from tests.chaos.workload import Workload, make_workload
 
 NOW_MS = 1_800_000_000_000
@@ -114,6 +107,6 @@ def test_it_counts_as_a_count_of_distinct_events_does(workload: Workload) -> Non
     for topic, event in done.values():
         if not event.undo and not undone[event.viewer_id, event.media_id, topic]:
             author = event.author_id or authors[event.media_id]
-            counts[event.viewer_id][author, action_of(topic, event)] += 1
+            counts[event.viewer_id][author, action_in(topic, event.long)] += 1
     assert set(undone.values()) == {1}
     assert {v: e.counts for v, e in workload.expected.items() if e.counts} == dict(counts)

@@ -7,15 +7,8 @@ import re
 
 import pytest
 
-from models.events import (
-    Action,
-    InvalidEventError,
-    Relation,
-    action_of,
-    parse_account,
-    parse_event,
-    parse_media,
-)
+from models.actions import Action, action_in
+from models.events import InvalidEventError, Relation, parse_account, parse_event, parse_media
 
 NOW = 1_760_000_000_000
 GOOD = {"event_id": "e1", "viewer_id": "v1", "media_id": "m1", "ts": NOW - 1000}
@@ -73,8 +66,8 @@ def test_unknown_fields_are_ignored() -> None:
 def test_a_long_view_is_an_action_of_its_own() -> None:
     short = parse_event("events.view", body(dwell_ms=10), NOW)
     long = parse_event("events.view", body(long=True), NOW)
-    assert action_of("events.view", short) is Action.VIEW  # type: ignore[arg-type]
-    assert action_of("events.view", long) is Action.LONG_VIEW  # type: ignore[arg-type]
+    assert action_in("events.view", short.long) is Action.VIEW  # type: ignore[arg-type]
+    assert action_in("events.view", long.long) is Action.LONG_VIEW  # type: ignore[arg-type]
 
 
 def test_a_follow_names_its_kind() -> None:

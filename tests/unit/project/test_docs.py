@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,8 @@ from infra import metrics, redis_store
 from infra.config import Settings
 from infra.experiment_store import EXPERIMENT_KEY, HISTORY_KEY
 from infra.kafka import TOPICS
-from models.events import (
-    ACTION_NAMES,
-    EVENT_TOPICS,
-    FollowEvent,
-    MediaEvent,
-    Relation,
-    action_of,
-)
+from models.actions import TOPIC_CODES, Action, action_in
+from models.events import FollowEvent, MediaEvent, Relation
 from models.explore.grid import GridDocument, GridItem, Stages
 from models.viewers import action_log
 from models.viewers import state as viewer_state
@@ -39,7 +34,6 @@ from models.viewers.state import (
 )
 from streams import cli
 from streams.dead_letter import DeadLetter
-from streams.ingest import TOPIC_CODES
 from streams.local.stack import EMBEDDED_KAFKA
 from streams.log.dead_letters import Redriven
 from streams.sessions import SCHEDULE, STREAM_CLOCK
@@ -166,10 +160,18 @@ def test_layouts_of_bytes_are_as_documented() -> None:
 
 
 def test_codes_are_as_documented() -> None:
-    codes = ", ".join(f"{code} {name}" for code, name in enumerate(ACTION_NAMES))
-    assert f"code: {codes}" in CONTRACTS
-    assert list(TOPIC_CODES.values()) == list(range(len(EVENT_TOPICS)))
-    assert "topic (0 like, 1 save, 2 see_fewer, 3 view, 4 follow)" in CONTRACTS
+    """The documented numbers are the code's: what they are stands in files for ever."""
+    rows = re.findall(
+        r"^\| (?:`(\w+)` )?\| [^|]+ \| `([\w.]+)`[^|]* \| (\d+|–) \| (\d+) \|", CONTRACTS, re.M
+    )
+    actions = {name: int(code) for name, _, code, _ in rows if name}
+    assert actions == {action.word: action.value for action in Action}
+    assert {topic: int(code) for _, topic, _, code in rows} == TOPIC_CODES
+
+
+def test_pages_of_actions_are_up_to_date() -> None:
+    texts = runpy.run_path(str(ROOT / "docs" / "generate_actions.py"))["texts"]()
+    assert texts == {name: (ROOT / "docs" / name).read_text() for name in texts}, "make generate"
 
 
 def test_reasons_of_dead_letters_are_documented() -> None:
@@ -200,7 +202,7 @@ def test_the_example_reads_a_state_as_the_code_does() -> None:
     for author, of_author in counters(state, config.half_life_ms).items():
         for code, counter in of_author.items():
             if counter.count:
-                shown = read["authors"][author][ACTION_NAMES[code]]
+                shown = read["authors"][author][Action(code).word]
                 assert (shown["count"], shown["last_ts"]) == (counter.count, counter.last_ts)
                 decayed = counter.decayed(at_ms, config.half_life_ms)
                 assert shown["decayed"] == pytest.approx(decayed, rel=1e-5)
@@ -236,7 +238,7 @@ def _state() -> ViewerState:
     def fold(topic: str, event_id: str, media_id: str, ts: int, **fields: Any) -> None:
         event = MediaEvent(event_id, "v1", media_id, ts, **fields)
         author_id = media_id.replace("m", "a")
-        assert fold_media_event(state, action_of(topic, event), event, author_id, config)
+        assert fold_media_event(state, action_in(topic, event.long), event, author_id, config)
 
     fold("events.like", "e1", "m1", T)
     fold("events.like", "e2", "m2", T + 1000)

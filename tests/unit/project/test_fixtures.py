@@ -11,14 +11,8 @@ from typing import Any
 
 import pytest
 
-from models.events import (
-    ACCOUNTS_TOPIC,
-    EVENT_TOPICS,
-    MEDIA_TOPIC,
-    parse_account,
-    parse_event,
-    parse_media,
-)
+from models.actions import EVENT_TOPICS
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, parse_account, parse_event, parse_media
 from tests.paths import FIXTURES
 
 NOW_MS = 1_652_100_000_000

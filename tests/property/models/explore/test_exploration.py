@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.events import Action, Media, MediaEvent
+from models.actions import Action
+from models.events import Media, MediaEvent
 from models.explore.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
 from models.explore.pipeline import ExploreConfig, explore
 from models.viewers.context import ViewerContext

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.events import Account, Action, FollowEvent, Integrity, Media, MediaEvent, Relation
+from models.actions import HEAD_NAMES, Action
+from models.events import Account, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid
 from models.explore.exploration import ExplorationConfig
@@ -312,7 +313,7 @@ def test_every_media_is_shown_or_was_dropped_at_one_stage(case: Case) -> None:
         assert (told.media_id, told.position) == (item.media_id, item.position)
         terms = told.value
         assert terms is not None
-        total = terms.like + terms.save + terms.see_fewer - terms.penalty
+        total = sum(getattr(terms, name) for name in HEAD_NAMES) - terms.penalty
         assert total == pytest.approx(item.value, abs=1e-9)
         assert terms.value == item.value
 

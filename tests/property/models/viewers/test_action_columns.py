@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.events import Action, MediaEvent
+from models.actions import Action
+from models.events import MediaEvent
 from models.viewers.action_columns import read_actions
 from models.viewers.state import SLACK, FoldConfig, ViewerState, fold_media_event, history
 

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from models.actions import HEADS
 from models.evaluation.ranker_gate import (
     CALIBRATED,
     CALIBRATION_MARGIN,
@@ -18,8 +19,7 @@ from models.evaluation.ranker_gate import (
 )
 from models.evaluation.score_drift import REFERENCE, ScoreDrift
 from models.ig2vec.gate import GateError
-from models.rankers.final_pass import HEADS
-from tests.unit.models.training.test_rankers import exposures
+from tests.unit.models.training.test_rankers import LOG_ODDS_H, exposures
 
 GOOD = HeadFigures(auc=0.8, normalised_entropy=0.8, calibration_error=0.01, positives=100)
 
@@ -32,14 +32,14 @@ def figures(**changed: float | None) -> RankerFigures:
 
 
 class Predicts:
-    """Predicts with the three features that the labels follow, and some noise."""
+    """Predicts with the features that the labels follow, and some noise."""
 
     def __init__(self, noise: float = 0.0, bias: float = 0.0) -> None:
         self._noise, self._bias = noise, bias
 
     def score(self, features):
         rng = np.random.default_rng(0)
-        logits_nh = features.dense_nf[:, :3] * 1.5 + np.array([-2.0, -3.0, -3.0]) + self._bias
+        logits_nh = features.dense_nf[:, : len(HEADS)] * 1.5 + LOG_ODDS_H + self._bias
         logits_nh = logits_nh + self._noise * rng.normal(size=logits_nh.shape)
         return (1 / (1 + np.exp(-logits_nh))).astype(np.float32)
 

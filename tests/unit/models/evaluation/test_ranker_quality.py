@@ -9,8 +9,8 @@ import pytest
 
 from infra.artifacts import ArtifactError
 from infra.config import Settings
+from models.actions import HEAD_NAMES
 from models.evaluation.ranker_quality import best_threshold, precision_recall_f1, ranker_quality
-from models.rankers.final_pass import HEADS
 from streams.recorded.evaluate_embeddings import EvaluationError
 from streams.recorded.evaluate_rankers import evaluate_stored
 from tests.unit.models.evaluation.test_ranker_gate import Predicts
@@ -46,7 +46,7 @@ def test_a_better_pass_has_better_figures() -> None:
         assert good[name] > noisy[name], name
     for name in ("logloss", "normalised_entropy", "calibration_error"):
         assert good[name] < noisy[name], name
-    assert set(ranker_quality(Predicts(), rows)) == set(HEADS)
+    assert set(ranker_quality(Predicts(), rows)) == set(HEAD_NAMES)
 
 
 def test_without_positives_figures_are_missing_not_wrong() -> None:

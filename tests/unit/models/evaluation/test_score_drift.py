@@ -13,8 +13,8 @@ from aiokafka import TopicPartition
 from infra.config import Settings
 from infra.kafka import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC, ClusterInfo
 from infra.metrics import SCORE_DRIFT
+from models.actions import MEDIA_EVENT_TOPICS
 from models.evaluation.score_drift import REFERENCE
-from models.events import MEDIA_EVENT_TOPICS
 from models.explore.grid import Probabilities
 from streams.examples import ExampleStream
 from tests.unit.models.examples.test_from_pages import page

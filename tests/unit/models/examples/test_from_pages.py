@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.events import Action, MediaEvent
-from models.examples.examples import LABELS
+from models.actions import HEAD_NAMES, Action
+from models.events import MediaEvent
 from models.examples.from_pages import (
     ExampleJoin,
     JoinConfig,
@@ -227,4 +227,4 @@ def test_records_that_are_no_pages_are_skipped() -> None:
     labelled = joined([act(Action.LIKE, 1)])["r"]
     values = [None, b"{", b"\xff", msgspec.json.encode(labelled), b"{}"]
     assert list(read_pages(values)) == [labelled]
-    assert set(labelled.labels) <= set(LABELS)
+    assert set(labelled.labels) <= set(HEAD_NAMES)

@@ -16,11 +16,11 @@ from models.world import World
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"likes": 1.0}, "there is no weight 'likes'; weights are like, save and see_fewer"),
+        ({"likes": 1.0}, "there is no weight 'likes'; weights are like, save, see_fewer"),
         ({"like": -1.0}, "weight like is -1.0; give a finite number of at least 0"),
         ({"save": float("nan")}, "weight save is nan"),
         ({"see_fewer": float("inf")}, "weight see_fewer is inf"),
-        ({"form": "cubic"}, "form is linear or log_linear"),
+        ({"form": "cubic"}, "form (linear or log_linear)"),
         ({"like": "2"}, "Expected `float`, got `str`"),
         ({"like": True}, "Expected `float`, got `bool`"),
         ({"like": None}, "Expected `float`, got `null`"),
@@ -44,7 +44,7 @@ def test_a_change_keeps_what_it_does_not_name() -> None:
         (b"", "truncated"),
         (b"\xff", "an experiment has arms and a salt"),
         (b'{"arms": {"a": {"weights": {"likes": 1}}}}', "unknown field `likes`"),
-        (b'{"arms": {"a": {"weights": {"like": NaN}}}}', "weights have like, save and see_fewer"),
+        (b'{"arms": {"a": {"weights": {"like": NaN}}}}', "weights are like, save, see_fewer"),
         (b'{"arms": {"a": {"weights": {"like": -2}}}}', "weight like is -2.0"),
         (b'{"arms": {"a": {"weights": {"like": 1e999}}}}', "an experiment has arms"),
         (b'{"arms": {"a": {"weights": {"form": "x"}}}}', "form (linear or log_linear)"),

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from infra.api import create_api
 from infra.config import Settings
 from infra.memory_store import MemoryStore
-from models.events import Action, Media, MediaEvent
+from models.actions import HEAD_NAMES, Action
+from models.events import Media, MediaEvent
 from models.explore.audit import rank_uncut, survival
 from models.explore.explanation import Explanation, explain, explain_grid
 from models.explore.exploration import ExplorationConfig
@@ -155,8 +156,8 @@ def test_an_item_adds_up(world: World, state: ViewerState) -> None:
     document = trace.grid.document(world)
     for told, item in zip(explain_grid(trace, found, world), document.items, strict=True):
         assert told.value is not None and told.drop is None
-        terms = told.value.like, told.value.save, told.value.see_fewer, -told.value.penalty
-        assert sum(terms) == pytest.approx(item.value)
+        terms = (getattr(told.value, name) for name in HEAD_NAMES)
+        assert sum(terms) - told.value.penalty == pytest.approx(item.value)
         assert told.first_pass is not None and told.second_pass is not None
         assert told.first_pass.score == item.stages.first_score
         assert told.second_pass.score == item.stages.second_score

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.events import Action, Media, MediaEvent
+from models.actions import Action
+from models.events import Media, MediaEvent
 from models.examples.from_events import ExampleBuilder, ExampleConfig
 from models.explore.grid import to_json
 from models.explore.impressions import (

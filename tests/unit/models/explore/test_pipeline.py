@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from models.account_index.index import RejectedVectorsError
+from models.actions import HEAD_NAMES, HEADS, SIGNS_H, Action
 from models.arrays.growing import Rows
-from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Relation
+from models.events import FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.grid import GridDocument, from_json, to_json
@@ -25,6 +26,7 @@ from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fol
 from models.world import World
 
 NOW = 1_700_000_000_000
+SEE_FEWER = HEADS.index(Action.SEE_FEWER)
 DAY = 86_400_000
 FOLD = FoldConfig()
 BIRDS, BOATS = range(20), range(20, 40)
@@ -105,7 +107,7 @@ def test_a_world_of_which_nothing_may_be_shown_gives_an_empty_grid(world: World)
 
 def test_weights_rankers_and_mode_of_an_arm_are_used_instead_of_the_worlds(world: World) -> None:
     viewer = ViewerContext.from_state("v", ViewerState(), world, NOW, FOLD)
-    weights = Weights(like=0.0, save=7.0, see_fewer=0.0)
+    weights = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"save": 7.0})
     arm = Treatment(arm="x", weights=weights, rankers=Constant(0.25))
     document = explore(viewer, world, ExploreConfig(), NOW, treatment=arm).document(world)
     assert {item.value for item in document.items} == {7.0 * 0.25}
@@ -156,12 +158,12 @@ class ByLikes:
             )
 
     first = second = _Pass()
-    final = _Pass(3)
+    final = _Pass(len(HEADS))
 
 
 def test_the_first_like_shows_even_where_rankers_see_only_popularity(world: World) -> None:
     world.rankers, state = ByLikes(), ViewerState()
-    world.weights = Weights(like=1.0, save=0.0, see_fewer=0.0)
+    world.weights = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"like": 1.0})
     act(state, Action.LIKE, "m3-0")
     funnel = {
         "changed": ("max_num_to_retrieve=400", "max_num_to_retrieve=10"),
@@ -219,7 +221,7 @@ class Constant:
 
     def __init__(self, number: float) -> None:
         self.first = self.second = self._Pass(number)
-        self.final = self._Pass(number, 3)
+        self.final = self._Pass(number, len(HEADS))
 
 
 @pytest.mark.parametrize(("days", "likelihood"), [(0, 0.8), (30, 0.4), (90, 0.1)])
@@ -266,8 +268,10 @@ def test_a_deleted_media_leaves_and_a_new_post_may_enter(world: World) -> None:
 def test_weights_decide_what_value_means(world: World) -> None:
     document = grid_of(world, ViewerState())
     p = document.items[0].probabilities
-    assert document.items[0].value == pytest.approx(p.like + 2 * p.save - 5 * p.see_fewer)
-    world.weights = Weights(like=0.0, save=1.0, see_fewer=0.0)
+    assert document.items[0].value == pytest.approx(
+        np.dot(list(p.by_head().values()), Weights().worth_h() * SIGNS_H)
+    )
+    world.weights = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"save": 1.0})
     other = grid_of(world, ViewerState()).items[0]
     assert other.value == pytest.approx(other.probabilities.save)
 
@@ -307,13 +311,16 @@ def test_prior_rankers_take_no_rows_one_row_and_do_not_mix_rows(world: World) ->
         everything = one_pass.score(features)
         assert len(one_pass.score(FeatureMatrix.empty())) == 0
         np.testing.assert_allclose(one_pass.score(features.take(np.array([7])))[0], everything[7])
-    assert rankers.final.score(features).shape == (50, 3)
+    assert rankers.final.score(features).shape == (50, len(HEADS))
     assert ((everything > 0) & (everything < 1)).all()
 
 
 def test_the_see_fewer_penalty_is_an_independent_chance() -> None:
-    found = expect_see_fewer(np.array([[0.1, 0.2, 0.5], [0.1, 0.2, 0.0]]), np.array([0.5, 7.0]))
-    np.testing.assert_allclose(found, [[0.1, 0.2, 0.75], [0.1, 0.2, 1.0]])
+    before_nh = np.full((2, len(HEADS)), 0.1)
+    before_nh[:, SEE_FEWER] = 0.5, 0.0
+    expected_nh = before_nh.copy()
+    expected_nh[:, SEE_FEWER] = 0.75, 1.0
+    np.testing.assert_allclose(expect_see_fewer(before_nh, np.array([0.5, 7.0])), expected_nh)
 
 
 def test_the_query_asks_again_when_filters_take_much() -> None:

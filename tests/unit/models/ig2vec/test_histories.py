@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.events import Action
+from models.actions import Action
 from models.ig2vec.histories import Histories, HistoriesConfig, Step
 
 viewers = st.sampled_from("uvwxyz")

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.events import Action
+from models.actions import Action
 from models.ig2vec.model import Ig2Vec, Ig2VecConfig, Ig2VecError
 from models.ig2vec.sentences import sentences
 from models.ig2vec.topic_probe import probe

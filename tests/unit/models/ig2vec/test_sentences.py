@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.events import Action
+from models.actions import POSITIVE, Action
 from models.ig2vec.sentences import SentenceConfig, hard_negatives, sentence, sentences
 
 LIKE, SAVE, FEWER, VIEW, LONG = (
@@ -25,7 +25,7 @@ def test_likes_saves_and_long_views_are_words_in_order() -> None:
 def test_runs_collapse_by_setting_and_the_strongest_action_counts() -> None:
     session = [("a", LONG), ("a", SAVE), ("a", LIKE), ("b", LIKE), ("a", LIKE)]
     assert sentence(session) == ["a", "a", "b", "a"]
-    assert sentence(session, SentenceConfig(save_weight=1)) == ["a", "b", "a"]
+    assert sentence(session, SentenceConfig(repeats=1)) == ["a", "b", "a"]
     apart = SentenceConfig(collapse_runs=False)
     assert sentence(session, apart) == ["a", "a", "a", "a", "b", "a"]
 
@@ -81,6 +81,6 @@ def test_hard_negatives_pair_no_account_with_itself_or_twice(
 )
 def test_every_wanted_account_and_no_other(session: list[tuple[str, int]], weight: int) -> None:
     unwanted = {a for a, action in session if action == FEWER}
-    wanted = {a for a, action in session if action in (LIKE, SAVE, LONG)} - unwanted
-    words = sentence(session, SentenceConfig(save_weight=weight))
+    wanted = {a for a, action in session if action in POSITIVE} - unwanted
+    words = sentence(session, SentenceConfig(repeats=weight))
     assert set(words) == (wanted if len(wanted) >= 2 else set())

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.events import Action, Media, MediaEvent
+from models.actions import Action
+from models.events import Media, MediaEvent
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.world import World
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.examples.examples import LABELS
+from models.actions import HEAD_NAMES, HEADS
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
@@ -19,7 +19,7 @@ from models.feature_schema import (
 )
 from models.rankers.bundle import RankerBundle
 from models.rankers.ensemble import Ensemble
-from models.rankers.final_pass import HEADS, FinalPass, inputs
+from models.rankers.final_pass import FinalPass, inputs
 from models.rankers.first_pass import FirstPass
 from models.rankers.networks import (
     CLIP,
@@ -73,7 +73,7 @@ def final_pass(seed: int) -> FinalPass:
     return FinalPass(
         standardizer(rng, len(DENSE_NAMES)),
         Embeddings(normal(rng, int(sizes_s.sum()), 4), sizes_s),
-        ensemble(rng, 3, inputs(4), 16, 8, len(LABELS)),
+        ensemble(rng, 3, inputs(4), 16, 8, len(HEAD_NAMES)),
     )
 
 

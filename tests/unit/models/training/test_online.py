@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from models.actions import HEAD_NAMES
 from models.evaluation.metrics import auc, calibration_error
-from models.examples.examples import LABELS, Examples
+from models.examples.examples import Examples
 from models.rankers.networks import Standardizer
 from models.training.calibration import logistic
 from models.training.final import FinalConfig, thaw, train_final
@@ -44,7 +45,7 @@ def test_sizes_come_from_the_weights_not_from_the_configuration(final) -> None:
         network = thaw(final, FinalConfig(members=7, hidden=(5,), embedding_dim=3))
     assert network.ensemble.members == SMALL.final.members
     widths = tuple(bias_k1o.shape[-1] for bias_k1o in network.ensemble.biases)
-    assert widths == (*SMALL.final.hidden, len(LABELS))
+    assert widths == (*SMALL.final.hidden, len(HEAD_NAMES))
 
 
 def test_it_follows_a_change_and_scores_before_it_learns(final) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.actions import HEAD_NAMES, HEADS, STRONG_HEADS, Action
 from models.evaluation.metrics import auc, calibration_error, survivors
-from models.examples.examples import LABELS, CandidateSets, Examples
+from models.examples.examples import CandidateSets, Examples
 from models.feature_schema import (
     DENSE_NAMES,
     ID_BUCKETS,
@@ -21,7 +22,6 @@ from models.feature_schema import (
     SPARSE_NAMES,
     FeatureMatrix,
 )
-from models.rankers.final_pass import HEADS
 from models.rankers.first_pass import FirstPass
 from models.rankers.networks import Embeddings, Standardizer
 from models.rankers.second_pass import SecondPass
@@ -62,6 +62,11 @@ SMALL = TrainingConfig(
 )
 
 
+#: Of each label where its feature is 0; what is watched long is common.
+LOG_ODDS_H = np.where(np.array(HEADS) == Action.LONG_VIEW, -1.0, -3.0)
+LOG_ODDS_H[HEADS.index(Action.LIKE)] = -2.0
+
+
 def matrix(rng: np.random.Generator, n: int) -> FeatureMatrix:
     sparse_ns = np.stack([rng.integers(0, size, n) for size in SPARSE_BUCKETS], axis=1)
     return FeatureMatrix(
@@ -70,11 +75,11 @@ def matrix(rng: np.random.Generator, n: int) -> FeatureMatrix:
 
 
 def exposures(n: int, seed: int = 0) -> Examples:
-    """Exposures whose labels follow three of the dense features."""
+    """Exposures whose labels follow a dense feature each."""
     rng = np.random.default_rng(seed)
     features = matrix(rng, n)
-    logits_nh = features.dense_nf[:, :4] * 1.5 + np.array([-2.0, -3.0, -3.0, -1.0])
-    labels_nh = rng.random((n, len(LABELS))) < 1 / (1 + np.exp(-logits_nh))
+    logits_nh = features.dense_nf[:, : len(HEADS)] * 1.5 + LOG_ODDS_H
+    labels_nh = rng.random((n, len(HEAD_NAMES))) < 1 / (1 + np.exp(-logits_nh))
     return Examples(
         features=features,
         labels_nh=labels_nh.astype(np.float32),
@@ -86,7 +91,8 @@ def exposures(n: int, seed: int = 0) -> Examples:
 
 
 def sampled(examples: Examples, rate: float, seed: int = 0) -> Examples:
-    positive_n = examples.labels_nh[:, : len(HEADS)].any(axis=1)
+    strong = [HEADS.index(head) for head in STRONG_HEADS]
+    positive_n = examples.labels_nh[:, strong].any(axis=1)
     kept_n = positive_n | (np.random.default_rng(seed).random(len(examples)) < rate)
     weights_n = np.where(positive_n, 1.0, 1.0 / rate).astype(np.float32)
     return msgspec.structs.replace(examples, weights_n=weights_n).take(np.flatnonzero(kept_n))
@@ -125,7 +131,7 @@ def test_numpy_equals_torch() -> None:
             torch.from_numpy(known(features.sparse_ns)),
             torch.zeros(len(rows_ns), dtype=torch.int64),
         )
-    expected_nh = torch.sigmoid(logits_knh.mean(dim=0)[:, : len(HEADS)]).numpy()
+    expected_nh = torch.sigmoid(logits_knh.mean(dim=0)).numpy()
     np.testing.assert_allclose(frozen.score(features), expected_nh, rtol=0, atol=1e-5)
     assert (expected_nh.std(axis=0) > 1e-3).all()
 
@@ -148,8 +154,9 @@ def test_calibration_is_folded_into_the_weights() -> None:
     features = matrix(np.random.default_rng(1), 50)
     standardizer = Standardizer.fit(features.dense_nf)
     raw = freeze(network, standardizer)
-    slope_h, shift_h = [0.5, 1.0, 2.0], [1.0, -2.0, 0.0]
-    weights_hf = np.random.default_rng(2).normal(size=(3, len(DENSE_NAMES))).astype(np.float32)
+    rng = np.random.default_rng(2)
+    slope_h, shift_h = rng.uniform(0.5, 2.0, len(HEADS)), rng.normal(size=len(HEADS))
+    weights_hf = rng.normal(size=(len(HEADS), len(DENSE_NAMES))).astype(np.float32)
     calibrated = raw.calibrated(zip(slope_h, shift_h, weights_hf, strict=True))
     expected_nh = raw.logits(features) * slope_h + shift_h
     expected_nh += standardizer(features.dense_nf) @ weights_hf.T
@@ -207,7 +214,7 @@ def test_sampled_negatives_are_corrected() -> None:
             Examples.empty(),
             SMALL.final,
         )
-    base_h = unseen.labels_nh[:, : len(HEADS)].mean(axis=0)
+    base_h = unseen.labels_nh.mean(axis=0)
     np.testing.assert_allclose(corrected.score(unseen.features).mean(axis=0), base_h, rtol=0.15)
     assert (uncorrected.score(unseen.features).mean(axis=0) > 1.4 * base_h).all()
 
@@ -401,7 +408,7 @@ def test_serving_imports_no_torch() -> None:
 
 def test_a_missing_label_gives_nan_metrics_only() -> None:
     examples = exposures(800)
-    examples.labels_nh[:, LABELS.index("see_fewer")] = 0.0
+    examples.labels_nh[:, HEAD_NAMES.index("see_fewer")] = 0.0
     rankers = train_rankers(examples, sets(), SMALL)
     assert math.isnan(rankers.metrics["auc_see_fewer"])
     assert rankers.final.score(examples.features)[:, 2].max() < 0.05

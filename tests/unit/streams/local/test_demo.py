@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from infra.embedded import embedded_redis
+from models.actions import STRONG_HEADS
 from models.explore.grid import GridDocument, GridItem, Probabilities, Stages, to_json
 from streams.local import scenario
 from streams.local.demo import Narrator, moves
@@ -89,7 +90,7 @@ def test_a_grid_is_a_table_with_one_line_an_item_and_marks_what_changed() -> Non
     narrator.grid("A grid", grid("m1", "m2"), grid("m2", "m3"))
     rows = [line.split() for line in out.getvalue().splitlines() if "0.2500" in line]
     assert [row[:3] for row in rows] == [["1", "new", "m1"], ["2", "↓1", "m2"]]
-    assert all(len(row) == 10 for row in rows)
+    assert all(len(row) == 7 + len(STRONG_HEADS) for row in rows)
 
 
 async def test_only_a_grid_that_reflects_the_like_ends_the_wait(

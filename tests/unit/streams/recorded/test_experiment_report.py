@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.actions import Action
 from models.evaluation.experiment_metrics import Rate, design_effect, difference, rate
-from models.events import Action, MediaEvent
+from models.events import MediaEvent
 from streams.recorded.experiment_report import WINDOW_MS, ArmOutcomes
 
 T = 1_700_000_000_000

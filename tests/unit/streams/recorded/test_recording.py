@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from models.events import Action
+from models.actions import Action
 from models.ig2vec.histories import Step
 from streams.log.replay import FixtureError
 from streams.recorded.recording import DAY_MS, Recording, RecordingError, read_recording

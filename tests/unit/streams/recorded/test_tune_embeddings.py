@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.events import Action
+from models.actions import Action
 from models.ig2vec.histories import Step
 from models.ig2vec.quality import split_topics
 from streams.recorded import tune_embeddings

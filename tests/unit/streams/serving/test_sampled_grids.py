@@ -18,7 +18,8 @@ from infra.config import Settings
 from infra.kafka import Message
 from infra.memory_store import MemoryStore
 from infra.metrics import CANDIDATE_SETS, FUNNEL_BEST
-from models.events import Action, MediaEvent
+from models.actions import Action
+from models.events import MediaEvent
 from models.examples.candidate_log import LoggedCandidates
 from models.explore.audit import rank_uncut
 from models.explore.pipeline import ExploreConfig, find
