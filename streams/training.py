@@ -22,6 +22,7 @@ import numpy as np
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import CANDIDATE_SETS, VERSIONS
+from models.actions import LABELS
 from models.evaluation.ranker_gate import (
     RankerDecision,
     decide_rankers,
@@ -31,7 +32,7 @@ from models.evaluation.ranker_gate import (
 from models.events import FOLLOW_TOPIC, FollowEvent, InvalidEventError, parse_event
 from models.examples.candidate_log import CandidateLog
 from models.examples.candidate_sets import candidate_sets
-from models.examples.examples import LABELS, CandidateSets, Examples
+from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.examples.from_pages import page_examples, read_pages
 from models.explore.impressions import ServedFeaturesError

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import LABELS
 from models.feature_schema import FeatureMatrix
-
-#: Columns of the labels. Long views only help the final pass to learn.
-LABELS: Final = ("like", "save", "see_fewer", "long_view")
 
 
 class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -20,7 +18,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         features: n rows.
-        labels_nh: float32 0 or 1, columns :data:`LABELS`.
+        labels_nh: float32 0 or 1, columns :data:`models.actions.LABELS`.
         weights_n: float32, 1 / probability that the row was kept: 1 for positives, 1 / r for
             negatives sampled with keep rate r. Weighted sums estimate sums over all exposures.
         groups_n: int64, equal for exposures of one viewer.

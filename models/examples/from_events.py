@@ -26,9 +26,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
+from models.actions import LABELS
 from models.arrays.growing import UNKNOWN, hash_id
 from models.events import Action, FollowEvent, MediaEvent
-from models.examples.examples import LABELS, Examples
+from models.examples.examples import Examples
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.viewers.action_log import event_key

@@ -18,9 +18,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from models.actions import LABELS
 from models.arrays.growing import hash_id
 from models.events import Action, MediaEvent
-from models.examples.examples import LABELS, Examples
+from models.examples.examples import Examples
 from models.examples.from_events import sample_share
 from models.explore.impressions import Impression, unpack_features
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.examples.examples import LABELS
+from models.actions import LABELS
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_NAMES,
@@ -39,7 +39,7 @@ from models.rankers.networks import (
     take_array,
 )
 
-#: Columns of the probabilities, in order: the first of :data:`models.examples.examples.LABELS`.
+#: Columns of the probabilities, in order: the first of :data:`models.actions.LABELS`.
 HEADS: Final = ("like", "save", "see_fewer")
 
 #: Columns of `sparse_ns` before the authors a viewer liked, and the one of the media's author.

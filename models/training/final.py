@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.examples.examples import LABELS, Examples
+from models.actions import LABELS
+from models.examples.examples import Examples
 from models.feature_schema import ID_BUCKETS, SHORT_TERM
 from models.rankers.final_pass import AUTHOR, HEADS, IDS, FinalPass, inputs
 from models.rankers.networks import Embeddings, Float, Standardizer

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.examples.examples import LABELS
+from models.actions import LABELS
 from models.explore.grid import to_json
 from models.explore.impressions import stored_grid
 from models.explore.pipeline import ExploreConfig, find, funnel

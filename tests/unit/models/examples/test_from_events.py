@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.actions import LABELS
 from models.events import (
     EVENT_TOPICS,
     Action,
@@ -23,7 +24,7 @@ from models.events import (
     parse_media,
 )
 from models.examples.candidate_sets import candidate_sets
-from models.examples.examples import LABELS, Examples
+from models.examples.examples import Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.features.assembly import assemble

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.actions import LABELS
 from models.events import Action, MediaEvent
-from models.examples.examples import LABELS
 from models.examples.from_pages import (
     ExampleJoin,
     JoinConfig,

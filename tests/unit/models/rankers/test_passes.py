@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.examples.examples import LABELS
+from models.actions import LABELS
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,

@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from models.actions import LABELS
 from models.evaluation.metrics import auc, calibration_error
-from models.examples.examples import LABELS, Examples
+from models.examples.examples import Examples
 from models.rankers.networks import Standardizer
 from models.training.calibration import logistic
 from models.training.final import FinalConfig, thaw, train_final

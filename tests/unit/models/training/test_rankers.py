@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.actions import LABELS
 from models.evaluation.metrics import auc, calibration_error, survivors
-from models.examples.examples import LABELS, CandidateSets, Examples
+from models.examples.examples import CandidateSets, Examples
 from models.feature_schema import (
     DENSE_NAMES,
     ID_BUCKETS,
