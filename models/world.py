@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.account_index.space import AccountSpace
-from models.arrays.growing import UNKNOWN, Rows, hash_id
+from models.arrays.id_table import hash_id
+from models.arrays.types import UNKNOWN, Rows
 from models.events import Account, Action, Media, MediaEvent
 from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig

@@ -10,11 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.types import NO_POSITIONS, Rows
 
 Pairs = NDArray[np.int64]
 
-_NOWHERE: Final = np.empty(0, np.int64)
 #: From here on the table costs less.
 _MANY: Final = 1024
 #: 2^64 divided by the golden ratio.
@@ -56,7 +55,7 @@ def matches(sorted_p: Pairs, wanted_n: Pairs) -> tuple[NDArray[np.int64], NDArra
     others apart first, for less than a search of each.
     """
     if not len(sorted_p):
-        return _NOWHERE, _NOWHERE
+        return NO_POSITIONS, NO_POSITIONS
     found = None
     if len(wanted_n) > _MANY:
         bits = 4 + len(sorted_p).bit_length()

@@ -20,14 +20,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.types import NO_POSITIONS, Rows
 from models.arrays.viewer_pairs import matches, pairs
 from models.events import Action
 from models.world import World
 
 Seeds = NDArray[np.uint64]
 
-_NOBODY: Final = np.empty(0, np.int64)
 _MEDIA: Final = np.uint64(0x9E3779B97F4A7C15)
 _AUTHOR: Final = np.uint64(0xD1B54A32D192ED03)
 _PLACE: Final = np.uint64(0x8CB92BA72F3D8DD7)
@@ -138,7 +137,7 @@ def draw(
     size_g = np.diff(start_g, append=len(pool))
     viewer_g, author_g = pair_p[start_g] >> 32, author_n[pool[start_g]]
     authors_v = np.bincount(viewer_g, minlength=viewers)
-    drawing = (authors_v > slots).nonzero()[0] if slots else _NOBODY
+    drawing = (authors_v > slots).nonzero()[0] if slots else NO_POSITIONS
     if not len(drawing):
         return [None] * viewers
 

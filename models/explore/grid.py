@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Rows
 from models.feature_schema import FeatureMatrix
 from models.features.candidates import Candidates
 from models.inventory.catalog import Catalog

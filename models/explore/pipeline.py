@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 import numpy as np
 
-from models.arrays.growing import Rows
+from models.arrays.types import NO_POSITIONS, NO_ROWS, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
@@ -26,9 +25,6 @@ from models.igql.executor import Executed
 from models.queries import CandidateQuery
 from models.viewers.context import ViewerContext
 from models.world import World
-
-_NO_ROWS: Final = np.empty(0, np.int32)
-_NO_PLACES: Final = np.empty(0, np.int64)
 
 
 class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +66,7 @@ def explore(
     world: World,
     config: ExploreConfig,
     now_ms: int,
-    exclude_media_rows: Rows = _NO_ROWS,
+    exclude_media_rows: Rows = NO_ROWS,
     query: CandidateQuery | None = None,
     treatment: Treatment | None = None,
 ) -> Grid:
@@ -130,7 +126,7 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     slates = config.slate_rules(treatment.feed).place(candidates, left, scored.value_n)
     # What was drawn is scored for the record: it has its place, whatever the passes think of it.
     drawn = candidates.only(
-        np.concatenate([_NO_PLACES, *(one.drawn_rows for one in slates)]),
+        np.concatenate([NO_POSITIONS, *(one.drawn_rows for one in slates)]),
         spans_of(len(one.drawn_rows) for one in slates),
     )
     unseen = score_final(drawn.assembly, rankers, weights, strength)

@@ -9,16 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.types import NO_POSITIONS, Mask, Positions, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.features.assembly import Assembly
 from models.rankers.protocol import Pass
 
-Positions = NDArray[np.int64]
 Scores = NDArray[np.floating]
-Mask = NDArray[np.bool_]
 
-_NONE: Final = np.empty(0, np.int64)
 #: Larger than any score that means something, and still a float32.
 _LARGE: Final = 1e30
 
@@ -64,7 +61,7 @@ class Stage:
     def take(self, kept: Sequence[Positions]) -> Stage:
         """What is left when each viewer's rows at these positions are kept, in this order."""
         starting = [at + span.start for at, span in zip(kept, self.spans, strict=True)]
-        return self.only(np.concatenate([_NONE, *starting]), spans_of(map(len, kept)))
+        return self.only(np.concatenate([NO_POSITIONS, *starting]), spans_of(map(len, kept)))
 
     def only(self, rows: Positions, spans: list[slice]) -> Stage:
         """These rows of all viewers, and where each viewer's are among them."""

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import Float
 from models.arrays.viewer_pairs import spans_of
 from models.feature_schema import (
     ALL_COLUMNS,
@@ -34,7 +35,7 @@ from models.features.candidates import Candidates
 from models.features.dense import BLOCKS
 from models.features.rows import FeatureRows
 from models.features.sparse import sparse_ids
-from models.features.viewers import Float, ViewerBatch
+from models.features.viewers import ViewerBatch
 from models.viewers.context import ViewerContext
 from models.world import World
 

@@ -14,18 +14,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.types import Float, Rows
 from models.arrays.viewer_pairs import matches
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SOURCES
 from models.features.rows import FeatureRows
-from models.features.viewers import (
-    HOUR_MS,
-    WEEK_MS,
-    Float,
-    logs,
-    relative_rates,
-    stepped,
-)
+from models.features.viewers import HOUR_MS, WEEK_MS, logs, relative_rates, stepped
 
 #: Fills a block: one row of `out_kn` a column.
 Block = Callable[[FeatureRows, Float], None]

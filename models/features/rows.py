@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
 from models.arrays.packed_sort import Sorted
+from models.arrays.types import Float, Rows
 from models.arrays.viewer_pairs import Pairs, matches, pairs
 from models.features.candidates import Candidates
-from models.features.viewers import Float, Taste, ViewerBatch, account_vectors
+from models.features.viewers import Taste, ViewerBatch, account_vectors
 from models.world import World
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Float, Rows
 from models.arrays.viewer_pairs import pairs_of
 from models.events import Action
 from models.feature_schema import (
@@ -39,8 +39,6 @@ _PRIOR_VIEWS: Final = np.float32(20.0)
 #: A float32 of this size ends in 2^−11: adding and subtracting it rounds to that. Products of
 #: what is rounded so are whole multiples of 2^−22, and a float32 holds those exactly up to 4.
 _ROUNDS_TO_STEPS: Final = np.float32(3 << 11)
-
-Float = NDArray[np.float32]
 
 #: Where the two means stand among the accounts of a taste.
 _MEANS: Final = np.full(2, UNKNOWN, np.int32)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays.growing import Rows
+from models.arrays.types import Mask, Rows
 from models.igql.members import Members
 from models.igql.registry import SetType
-from models.igql.sets import ColumnSet, Mask
+from models.igql.sets import ColumnSet
 from models.viewers.context import ViewerContext
 from models.world import World
 

@@ -8,9 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.types import Mask, Rows
 from models.arrays.viewer_pairs import pairs, pairs_of
-from models.igql.sets import Mask
 
 #: Places of the table for each pair: about one strange row in so many is looked at twice.
 _ROOM: Final = 64

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, GrowingColumns, Rows, TopRows
+from models.arrays.growing import GrowingColumns, TopRows
+from models.arrays.types import UNKNOWN, Rows
 from models.events import Action
 
 ACTIONS: Final = len(Action)

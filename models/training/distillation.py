@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.arrays.types import Float
 from models.evaluation.metrics import rank_in_group
 from models.examples.examples import CandidateSets
-from models.rankers.networks import DensePass, Float, Standardizer
+from models.rankers.networks import DensePass, Standardizer
 from models.training.loop import TrainingDataError, export, fit, stack
 
 PassT = TypeVar("PassT", bound=DensePass)

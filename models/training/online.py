@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.arrays.types import Float
 from models.examples.examples import Examples
 from models.rankers.final_pass import HEADS, FinalPass
-from models.rankers.networks import Float
 from models.training.calibration import Calibration
 from models.training.final import (
     FinalConfig,

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import Float
 from models.evaluation.metrics import (
     auc,
     calibration_error,
@@ -31,7 +32,7 @@ from models.feature_schema import DENSE_INDEX, DENSE_NAMES
 from models.rankers.bundle import RankerBundle
 from models.rankers.final_pass import HEADS, FinalPass
 from models.rankers.first_pass import FirstPass
-from models.rankers.networks import DensePass, Float, Standardizer
+from models.rankers.networks import DensePass, Standardizer
 from models.rankers.value import Weights, value
 from models.training.calibration import logistic
 from models.training.distillation import FIRST, DistillationConfig, distil

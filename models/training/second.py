@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from models.arrays.types import Float
 from models.examples.examples import CandidateSets
-from models.rankers.networks import Float
 from models.rankers.second_pass import SecondPass
 from models.training.distillation import DistillationConfig, distil
 

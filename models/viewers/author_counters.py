@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Rows
 from models.arrays.viewer_pairs import pairs, rows_in, spans_in
 from models.events import Action
 from models.inventory.catalog import Catalog

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.arrays.growing import UNKNOWN
+from models.arrays.types import UNKNOWN
 from models.events import Action
 from models.igql.checked import CheckedBlend, CheckedCall, CheckedChain, CheckedQuery
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.account_index.index import RejectedVectorsError
-from models.arrays.growing import Rows
+from models.arrays.types import Rows
 from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment

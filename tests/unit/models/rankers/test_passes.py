@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.actions import LABELS
+from models.arrays.types import Float
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
@@ -26,7 +27,6 @@ from models.rankers.networks import (
     DensePass,
     Embeddings,
     FeatureVersionError,
-    Float,
     Mlp,
     ModelError,
     Standardizer,
