@@ -22,7 +22,8 @@ from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
-from models.rankers.protocol import PriorRankers, Rankers
+from models.rankers.prior import PriorRankers
+from models.rankers.protocol import Rankers
 from models.rankers.value import Weights
 
 #: By action, whether it says that the viewer liked what was there.

@@ -18,7 +18,7 @@ from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
 from models.features.assembly import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, assemble
 from models.features.candidates import Candidates
 from models.queries import CandidateQuery, explore_text, planned
-from models.rankers.protocol import PriorRankers
+from models.rankers.prior import PriorRankers
 from models.rankers.value import Weights
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
