@@ -30,8 +30,8 @@ from models.evaluation.metrics import (
 from models.examples.examples import CandidateSets, Examples
 from models.feature_schema import DENSE_INDEX, DENSE_NAMES
 from models.rankers.bundle import RankerBundle
+from models.rankers.early_passes import FirstPass
 from models.rankers.final_pass import HEADS, FinalPass
-from models.rankers.first_pass import FirstPass
 from models.rankers.networks import DensePass, Standardizer
 from models.rankers.value import Weights, value
 from models.training.calibration import logistic

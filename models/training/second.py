@@ -6,7 +6,7 @@ from typing import Final
 
 from models.arrays.types import Float
 from models.examples.examples import CandidateSets
-from models.rankers.second_pass import SecondPass
+from models.rankers.early_passes import SecondPass
 from models.training.distillation import DistillationConfig, distil
 
 SECOND: Final = DistillationConfig(hidden=(48, 24))

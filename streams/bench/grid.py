@@ -27,12 +27,11 @@ from models.explore.pipeline import ExploreConfig, find, funnel
 from models.feature_schema import DENSE_NAMES, ID_BUCKETS, MINIMAL, FeatureMatrix
 from models.queries import CandidateQuery
 from models.rankers.bundle import RankerBundle
+from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.ensemble import Ensemble
 from models.rankers.final_pass import FinalPass, inputs
-from models.rankers.first_pass import FirstPass
 from models.rankers.networks import Embeddings, Mlp, Standardizer
 from models.rankers.protocol import Pass
-from models.rankers.second_pass import SecondPass
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World

@@ -19,9 +19,9 @@ from models.feature_schema import (
     FeatureMatrix,
 )
 from models.rankers.bundle import RankerBundle
+from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.ensemble import Ensemble
 from models.rankers.final_pass import HEADS, FinalPass, inputs
-from models.rankers.first_pass import FirstPass
 from models.rankers.networks import (
     CLIP,
     DensePass,
@@ -32,7 +32,6 @@ from models.rankers.networks import (
     Standardizer,
     sigmoid,
 )
-from models.rankers.second_pass import SecondPass
 
 META = {"feature_version": FEATURE_VERSION}
 

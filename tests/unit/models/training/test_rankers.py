@@ -22,10 +22,9 @@ from models.feature_schema import (
     SPARSE_NAMES,
     FeatureMatrix,
 )
+from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.final_pass import HEADS
-from models.rankers.first_pass import FirstPass
 from models.rankers.networks import Embeddings, Standardizer
-from models.rankers.second_pass import SecondPass
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.distillation import FIRST, DistillationConfig, distil, padded
 from models.training.final import (
