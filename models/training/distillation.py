@@ -10,7 +10,7 @@ fewer of them: ``docs/decisions/0021-ensemble-listwise-loss.md``.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -44,7 +44,8 @@ class DistillationConfig(msgspec.Struct, frozen=True, kw_only=True):
     weight_decay: float = 1e-4
 
 
-FIRST: DistillationConfig = DistillationConfig(hidden=(96, 48))
+FIRST: Final = DistillationConfig(hidden=(96, 48))
+SECOND: Final = DistillationConfig(hidden=(48, 24))
 
 
 def distil(

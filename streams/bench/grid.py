@@ -201,9 +201,8 @@ class _TimedPass:
 def random_rankers(seed: int = 1) -> RankerBundle:
     """Rankers of the shapes that training gives them."""
     # The shapes stand in modules that import torch; a serving process has none of it.
-    from models.training.distillation import FIRST
+    from models.training.distillation import FIRST, SECOND
     from models.training.final import FinalConfig
-    from models.training.second import SECOND
 
     rng, config = np.random.default_rng(seed), FinalConfig()
 

@@ -26,7 +26,7 @@ from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.final_pass import HEADS
 from models.rankers.networks import Embeddings, Standardizer
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
-from models.training.distillation import FIRST, DistillationConfig, distil, padded
+from models.training.distillation import FIRST, SECOND, DistillationConfig, distil, padded
 from models.training.final import (
     FinalConfig,
     FinalNetwork,
@@ -44,7 +44,6 @@ from models.training.loop import (
     usable_device,
 )
 from models.training.rankers import TrainingConfig, split_by_time, train_rankers
-from models.training.second import SECOND
 
 SMALL = TrainingConfig(
     cuts=(30, 15, 5),
