@@ -25,7 +25,7 @@ from models.rankers.networks import Embeddings, Standardizer
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.ensemble import EnsembleNetwork
 from models.training.loop import TrainingDataError, fit, usable_device
-from models.training.rows import RowAdam
+from models.training.optimisers import RowAdam
 
 #: Base rate that a head without any positive starts from.
 MIN_RATE: Final = 1e-5

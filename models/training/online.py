@@ -32,8 +32,8 @@ from models.training.final import (
     thaw,
     weighted_loss,
 )
-from models.training.loop import Adam, TrainingDivergedError, check_finite
-from models.training.rows import RowAdam
+from models.training.loop import TrainingDivergedError, check_finite
+from models.training.optimisers import Adam, RowAdam
 
 _WHAT: Final = "final pass, online"
 _MAX_GRADIENT: Final = 5.0
