@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from models.arrays.types import NO_POSITIONS, NO_ROWS, Rows
+from models.arrays.types import NO_POSITIONS, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
@@ -61,26 +61,6 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def explore(
-    viewer: ViewerContext,
-    world: World,
-    config: ExploreConfig,
-    now_ms: int,
-    exclude_media_rows: Rows = NO_ROWS,
-    query: CandidateQuery | None = None,
-    treatment: Treatment | None = None,
-) -> Grid:
-    """Compute a grid. Fewer items than asked when there is little to show, never an error.
-
-    Args:
-        exclude_media_rows: media already served, e.g. on earlier pages; unknown rows are ignored.
-        query: what finds the candidates; by default the one that comes with the package.
-        treatment: what the viewer's arm gets; by default what is live in `world`.
-    """
-    found = find([viewer], world, now_ms, [exclude_media_rows], query, treatment)
-    return funnel(found, world, config)[0].grid
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """Candidates of viewers of one arm, one viewer's after the other's."""
@@ -100,7 +80,14 @@ def find(
     query: CandidateQuery | None = None,
     treatment: Treatment | None = None,
 ) -> Found:
-    """Find the candidates of viewers of one arm; see :func:`explore`."""
+    """Find the candidates of viewers of one arm. Few where there is little to show, never an error.
+
+    Args:
+        served: for each viewer media served already, e.g. on earlier pages; unknown rows are
+            ignored.
+        query: what finds the candidates; by default the one that comes with the package.
+        treatment: what the viewers' arm gets; by default what is live in `world`.
+    """
     query, treatment = query or CandidateQuery(), treatment or Treatment()
     if served is not None:
         served = [rows[rows >= 0] for rows in served]

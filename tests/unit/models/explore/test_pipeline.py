@@ -12,7 +12,7 @@ from models.events import Action, FollowEvent, Integrity, Media, MediaEvent, Rel
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.grid import GridDocument, from_json, to_json
-from models.explore.pipeline import ExploreConfig, explore
+from models.explore.pipeline import ExploreConfig
 from models.explore.valuation import expect_see_fewer
 from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
 from models.features.assembly import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, assemble
@@ -23,6 +23,7 @@ from models.rankers.value import Weights
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World
+from tests.one_grid import explore
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
