@@ -16,15 +16,15 @@ from models.explore.exploration import ExplorationConfig
 from models.explore.grid import from_json, to_json
 from models.explore.pipeline import ExploreConfig, find, funnel
 from models.explore.stage import cut, finite, top
-from models.feature_schema import ID_NAMES, LONG_TERM
-from models.features.assembly import (
+from models.feature_schema import (
     DENSE_NAMES,
+    ID_NAMES,
+    LONG_TERM,
     SPARSE_BUCKETS,
     SPARSE_NAMES,
-    Assembly,
     FeatureMatrix,
-    assemble,
 )
+from models.features.assembly import Assembly, assemble
 from models.features.candidates import Candidates
 from models.features.viewers import SEE_FEWERS
 from models.queries import CandidateQuery, explore_text, planned

@@ -14,8 +14,15 @@ from models.explore.experiment import Treatment
 from models.explore.grid import GridDocument, from_json, to_json
 from models.explore.pipeline import ExploreConfig
 from models.explore.valuation import expect_see_fewer
-from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
-from models.features.assembly import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, assemble
+from models.feature_schema import (
+    ALL_COLUMNS,
+    DENSE_NAMES,
+    FEATURES,
+    MINIMAL,
+    SPARSE_NAMES,
+    FeatureMatrix,
+)
+from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.queries import CandidateQuery, explore_text, planned
 from models.rankers.prior import PriorRankers
