@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.types import NO_POSITIONS, Rows
-from models.arrays.viewer_pairs import matches, pairs
+from models.arrays.viewer_pairs import PairSet, pairs
 from models.events import Action
 from models.world import World
 
@@ -126,8 +126,8 @@ def draw(
     viewers, catalog = len(certain_v), world.catalog
     pair_p, unseen_p = pairs(viewer_n[pool], author_n[pool]), np.ones(len(pool), np.bool_)
     certain = np.concatenate(certain_v)
-    shown = np.sort(pairs(viewer_n[certain], author_n[certain]))
-    unseen_p[matches(shown, pair_p)[0]] = False
+    shown = PairSet(np.sort(pairs(viewer_n[certain], author_n[certain])))
+    unseen_p[shown.find(pair_p)[0]] = False
     pool, pair_p = pool[unseen_p], pair_p[unseen_p]
     order = pair_p.argsort()
     pool, pair_p = pool[order], pair_p[order]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.types import UNKNOWN, Float, Rows
-from models.arrays.viewer_pairs import pairs_of
+from models.arrays.viewer_pairs import PairSet, pairs_of
 from models.events import Action
 from models.feature_schema import (
     ACTION_COLUMNS,
@@ -139,20 +139,20 @@ class ViewerBatch:
         return [viewer.author_e[e] for viewer, e in zip(self.viewers, events_v, strict=True)]
 
     @cached_property
-    def followed_p(self) -> NDArray[np.int64]:
-        """(viewer, author) pairs of who is followed."""
-        return pairs_of([viewer.followed for viewer in self.viewers])
+    def followed(self) -> PairSet:
+        """(viewer, author) of who is followed."""
+        return PairSet(pairs_of([viewer.followed for viewer in self.viewers]))
 
     @cached_property
-    def counter_c(self) -> NDArray[np.int64]:
-        """(viewer, author) pairs of who has counters."""
-        return pairs_of([viewer.counter_authors for viewer in self.viewers])
+    def counters(self) -> PairSet:
+        """(viewer, author) of who has counters."""
+        return PairSet(pairs_of([viewer.counter_authors for viewer in self.viewers]))
 
     @cached_property
     def history_7c(self) -> Float:
         """Of each of them: log1p of the decayed count of each action, recency of the last positive
         and of the last see-fewer."""
-        history_7c = np.empty((len(Action) + 2, len(self.counter_c)), np.float32)
+        history_7c = np.empty((len(Action) + 2, len(self.counters)), np.float32)
         counts_c5 = np.concatenate([viewer.counters_c5 for viewer in self.viewers])
         np.log1p(counts_c5.T.astype(np.float32), out=history_7c[: len(Action)])
         last_positive = np.concatenate([viewer.last_positive_c for viewer in self.viewers])
