@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.packed_sort import falling
 from models.arrays.types import NO_POSITIONS, Mask, Positions, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.features.assembly import Assembly
@@ -130,15 +131,9 @@ def top(score_n: Scores, media_n: Rows, behind_n: Mask) -> Positions:
 
 
 def _keys(score_n: Scores, media_n: Rows, behind_n: Mask) -> NDArray[np.uint64]:
-    """One whole number a row to sort by: behind, then the score from its highest, then the media.
-
-    The bits of a float32 ascend with it if those of negative ones are turned round; adding 0 makes
-    −0 and 0 one number.
-    """
-    bits_n = (score_n.astype(np.float32) + np.float32(0)).view(np.uint32)
-    descending_n = np.where(bits_n >> 31, bits_n, ~bits_n & np.uint32(0x7FFFFFFF))
+    """One whole number a row to sort by: behind, then the score from its highest, then media."""
     key_n = behind_n.astype(np.uint64) << np.uint64(63)
-    key_n |= descending_n.astype(np.uint64) << np.uint64(31)
+    key_n |= falling(score_n.astype(np.float32, copy=False)).astype(np.uint64) << np.uint64(31)
     key_n |= media_n.astype(np.uint64)
     return key_n
 
