@@ -45,8 +45,8 @@ class _PriorProbabilities:
         return _READ
 
     def score(self, features: FeatureMatrix) -> Float:
-        odds_n3 = np.stack(_log_odds(features), axis=1)
-        return (1.0 / (1.0 + np.exp(-odds_n3))).astype(np.float32)
+        odds_nh = np.stack(_log_odds(features), axis=1)
+        return (1.0 / (1.0 + np.exp(-odds_nh))).astype(np.float32)
 
 
 #: Dense columns that :func:`_log_odds` reads.

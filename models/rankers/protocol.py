@@ -11,7 +11,7 @@ from models.feature_schema import FeatureMatrix
 class Pass(Protocol):
     """One ranking pass.
 
-    ``score`` gives scores_n (first and second pass, higher is better) or probabilities_n3
+    ``score`` gives scores_n (first and second pass, higher is better) or probabilities_nh
     (final pass: like, save, see_fewer). Any n is valid, zero included.
     """
 
