@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from models.account_index.space import AccountSpace
 from models.actions import Action
-from models.arrays.growing import UNKNOWN, Rows, hash_id
+from models.arrays.id_table import hash_id
+from models.arrays.types import UNKNOWN, Rows
 from models.events import Account, Media, MediaEvent
 from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
-from models.rankers.protocol import PriorRankers, Rankers
+from models.rankers.prior import PriorRankers
+from models.rankers.protocol import Rankers
 from models.rankers.value import Weights
 
 #: By code, whether media that a viewer does it to belong together.

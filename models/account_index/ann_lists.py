@@ -14,7 +14,8 @@ import faiss as _faiss
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from models.arrays.types import Vectors
+
 # The stubs of FAISS know neither its overloads nor its fields.
 faiss: Any = _faiss
 

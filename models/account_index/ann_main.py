@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.account_index.ann_lists import assign, learn_centroids
+from models.arrays.types import Positions, Vectors
 
-Vectors = NDArray[np.float32]
-Positions = NDArray[np.int64]
 # The stubs of FAISS know neither its overloads nor its search parameters.
 faiss: Any = _faiss
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int32]
+from models.arrays.types import Rows
 
 #: Changes that can be told; who is further behind looks at everything.
 KEPT: Final = 4096

@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import Rows, Vectors
+
 # The stubs of FAISS do not know all of it.
 faiss: Any = _faiss
-Rows = NDArray[np.int32]
-Vectors = NDArray[np.float32]
 
 LEAST_CAPACITY: Final = 1024
 

@@ -37,9 +37,7 @@ from models.account_index.ann_main import AnnMain, MainConfig
 from models.account_index.change_log import ChangeLog
 from models.account_index.delta import AccountDelta
 from models.account_index.view import NOT_FOUND, IndexView, Main, normalised
-
-Vectors = NDArray[np.float32]
-Rows = NDArray[np.int32]
+from models.arrays.types import Rows, Vectors
 
 _FIRST_CAPACITY: Final = 1024
 # Where the vector of a row is: nowhere, at a position of the main, or (downwards from here) in an

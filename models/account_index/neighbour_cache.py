@@ -22,9 +22,7 @@ from numpy.typing import NDArray
 
 from models.account_index.index import AccountIndex
 from models.account_index.view import NOT_FOUND
-
-Rows = NDArray[np.int32]
-Vectors = NDArray[np.float32]
+from models.arrays.types import Rows, Vectors
 
 #: Lists kept; one of 40 neighbours takes about 350 bytes.
 CAPACITY: Final = 32_768

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from models.account_index.index import AccountIndex
 from models.account_index.neighbour_cache import NeighbourCache
-from models.arrays.growing import UNKNOWN, GrowingColumns, Rows
+from models.arrays.growing import GrowingColumns
+from models.arrays.types import UNKNOWN, Rows
 
 #: Neighbours of an account that are kept from one question to the next.
 NEIGHBOURS: Final = 64

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from models.account_index.ann_main import AnnMain
 from models.account_index.delta import DeltaView
-
-Vectors = NDArray[np.float32]
-Rows = NDArray[np.int32]
+from models.arrays.types import Rows, Vectors
 
 NOT_FOUND: Final = np.int32(-1)
 _TINY: Final = 1e-12

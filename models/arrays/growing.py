@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-from zlib import crc32
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int32]
-
-#: Row of an id that is not known.
-UNKNOWN: Final = -1
-
-
-def hash_id(name: str) -> int:
-    """A 31-bit hash of an id, equal in every process; feature buckets are cut from it."""
-    return crc32(name.encode()) & 0x7FFFFFFF
+from models.arrays.types import NO_ROWS, Rows
 
 
 class GrowingColumns:
@@ -75,7 +66,7 @@ class TopRows:
 
     def __init__(self, pool: int = 4096) -> None:
         self._pool_size = pool
-        self._pool: Rows = np.empty(0, np.int32)
+        self._pool: Rows = NO_ROWS
         self._touched: list[Rows] = []
         self._touched_count = 0
         self._threshold = -np.inf

@@ -14,16 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import NO_ROWS, UNKNOWN, Rows
 
 Hashes = NDArray[np.int64]
 
 #: Slots an id at least, so that few lookups need a second place.
 _SPARSE: Final = 4
+
+
+def hash_id(name: str) -> int:
+    """A 31-bit hash of an id, equal in every process; feature buckets are cut from it."""
+    return crc32(name.encode()) & 0x7FFFFFFF
 
 
 class Ids:
@@ -46,7 +52,7 @@ class Ids:
     def rows(self, ids: Collection[str]) -> Rows:
         """Rows of `ids`, −1 for an unknown one."""
         if not ids:
-            return np.empty(0, np.int32)
+            return NO_ROWS
         hash_n = _hashes(ids)
         slot_n = hash_n & (len(self._slots) - 1)
         rows_n = self._slots.take(slot_n)

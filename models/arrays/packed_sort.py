@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import Mask, Positions
+
 Column = NDArray[np.integer] | NDArray[np.uint32] | NDArray[np.bool_]
 
 #: Bits of a whole number that sorts as what is packed into it.
@@ -36,7 +38,7 @@ class Sorted:
         self._width = max(n - 1, 0).bit_length()
         self._packed_n: NDArray[np.int64] | None = None
         if sum(self._widths) + self._width > _BITS:
-            self.order_n: NDArray[np.integer] = np.lexsort(columns[::-1])
+            self.order_n: Positions = np.lexsort(columns[::-1])
             return
         # Columns of zeros, such as those of a single viewer, say nothing.
         some = [at for at, width in enumerate(self._widths) if width] or [0]
@@ -50,7 +52,7 @@ class Sorted:
         self._packed_n = packed_n
         self.order_n = packed_n & ((1 << self._width) - 1)
 
-    def begins(self, count: int) -> NDArray[np.bool_]:
+    def begins(self, count: int) -> Mask:
         """Where, in order, the first `count` columns are not what they are in the row before."""
         begin_n = np.zeros(len(self.order_n), np.bool_)
         begin_n[:1] = True

@@ -4,19 +4,22 @@ pairs are among others."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.types import NO_POSITIONS, Mask, Positions, Rows
 
 Pairs = NDArray[np.int64]
 
-_NOWHERE: Final = np.empty(0, np.int64)
-#: From here on the table costs less.
+#: Asked for more than these, a table of marks costs less.
 _MANY: Final = 1024
+#: Places of the table for each pair: about one strange pair in 2^5 of them is looked at twice.
+_ROOM_BITS: Final = 5
+_MOST_BITS: Final = 20
 #: 2^64 divided by the golden ratio.
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
@@ -49,27 +52,72 @@ def spans_of(sizes: Iterable[int]) -> list[slice]:
     return [slice(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]
 
 
-def matches(sorted_p: Pairs, wanted_n: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which of `wanted_n` are among ascending pairs, and where there.
+class PairSet:
+    """Pairs, of which many others are asked whether they are among them.
 
-    Few are as a rule. Where many are asked for, a table of the hashes of what is there tells most
-    others apart first, for less than a search of each.
+    Few are as a rule. Where many are asked for, a small table of marks, by the hash of the pair,
+    says no to nearly all others first, for less than a search of each.
+
+    Args:
+        sorted_p: ascending.
     """
-    if not len(sorted_p):
-        return _NOWHERE, _NOWHERE
-    found = None
-    if len(wanted_n) > _MANY:
-        bits = 4 + len(sorted_p).bit_length()
-        taken = np.zeros(1 << bits, np.bool_)
-        taken[_hashes(sorted_p, bits)] = True
-        found = taken[_hashes(wanted_n, bits)].nonzero()[0]
-        wanted_n = wanted_n[found]
-    at = sorted_p.searchsorted(wanted_n)
-    at[at == len(sorted_p)] = 0
-    same = (sorted_p[at] == wanted_n).nonzero()[0]
-    return same if found is None else found[same], at[same]
+
+    def __init__(self, sorted_p: Pairs) -> None:
+        self._sorted_p = sorted_p
+        self._shift = np.uint64(64 - min(_ROOM_BITS + len(sorted_p).bit_length(), _MOST_BITS))
+
+    def __len__(self) -> int:
+        return len(self._sorted_p)
+
+    def find(self, wanted_n: Pairs) -> tuple[Positions, Positions]:
+        """Which of `wanted_n` are among these, and where here."""
+        if not len(self):
+            return NO_POSITIONS, NO_POSITIONS
+        maybe = None
+        if len(wanted_n) > _MANY:
+            maybe = self._marks.take(self._places(wanted_n)).nonzero()[0]
+            wanted_n = wanted_n.take(maybe)
+        at = self._sorted_p.searchsorted(wanted_n)
+        same = (self._sorted_p.take(at, mode="clip") == wanted_n).nonzero()[0]
+        return same if maybe is None else maybe.take(same), at.take(same)
+
+    @cached_property
+    def _marks(self) -> Mask:
+        marks = np.zeros(1 << (64 - int(self._shift)), np.bool_)
+        marks[self._places(self._sorted_p)] = True
+        return marks
+
+    def _places(self, pair_n: Pairs) -> Positions:
+        """The highest bits of a product (Knuth, The Art of Computer Programming, vol. 3, 6.4)."""
+        place_n = pair_n.view(np.uint64) * _GOLDEN
+        place_n >>= self._shift
+        return place_n.view(np.int64)
 
 
-def _hashes(pair_n: Pairs, bits: int) -> NDArray[np.int64]:
-    """The highest bits of a product (Knuth, The Art of Computer Programming, volume 3, 6.4)."""
-    return ((pair_n.view(np.uint64) * _GOLDEN) >> np.uint64(64 - bits)).view(np.int64)
+class ViewerRows:
+    """Rows of each viewer of a batch, of which others are asked whether they are their viewer's.
+
+    One viewer's rows are marked for the time of a question: a third of what finding pairs costs.
+    For many viewers that would be as many questions.
+
+    Args:
+        of_v: known rows of each viewer.
+        marks: of every row there is, all false; they are after each use.
+    """
+
+    def __init__(self, of_v: Sequence[Rows], marks: Mask) -> None:
+        self._marks = marks
+        self._one = of_v[0] if len(of_v) == 1 else None
+        self._pairs = PairSet(np.sort(pairs_of(of_v)) if self._one is None else NO_POSITIONS)
+
+    def hold(self, viewer_n: NDArray[np.int32], row_n: Rows) -> Mask:
+        """Whether each row is one of its viewer's."""
+        if self._one is not None:
+            self._marks[self._one] = True
+            found_n = self._marks.take(row_n)
+            self._marks[self._one] = False
+            return found_n
+        found_n = np.zeros(len(row_n), np.bool_)
+        if len(self._pairs):
+            found_n[self._pairs.find(pairs(viewer_n.astype(np.int64), row_n))[0]] = True
+        return found_n

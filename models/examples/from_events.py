@@ -27,7 +27,8 @@ import msgspec
 import numpy as np
 
 from models.actions import HEADS, STRONG_HEADS, VIEWS, Action
-from models.arrays.growing import UNKNOWN, hash_id
+from models.arrays.id_table import hash_id
+from models.arrays.types import UNKNOWN
 from models.events import FollowEvent, MediaEvent
 from models.examples.examples import Examples
 from models.features.assembly import assemble

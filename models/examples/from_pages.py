@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from models.actions import HEAD_NAMES, HEADS, STRONG_HEADS, VIEWS, Action
-from models.arrays.growing import hash_id
+from models.arrays.id_table import hash_id
 from models.events import MediaEvent
 from models.examples.examples import Examples
 from models.examples.from_events import sample_share

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES
-from models.arrays.growing import UNKNOWN
+from models.arrays.types import NO_POSITIONS, UNKNOWN
 from models.explore.grid import Probabilities
 from models.explore.pipeline import Found
 from models.explore.trace import Trace
@@ -127,16 +127,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     value: ValueTerms | None = None
 
 
-#: What a media is measured by that never was a candidate.
-_NOWHERE: Final = np.empty(0, np.int64)
-
-
 def explain(media_id: str, trace: Trace, found: Found, world: World) -> Explanation:
     """Explain one media of any kind, known or not, by the trace of the first viewer of `found`."""
     weights = found.treatment.weights or world.weights
     catalog = world.catalog
     row = int(catalog.media_rows([media_id])[0])
-    at = np.flatnonzero(trace.candidates.media_n == row) if row != UNKNOWN else _NOWHERE
+    at = np.flatnonzero(trace.candidates.media_n == row) if row != UNKNOWN else NO_POSITIONS
     if not len(at):
         return Explanation(
             viewer_id=trace.grid.viewer_id,

@@ -21,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import VIEWS
-from models.arrays.growing import Rows
-from models.arrays.viewer_pairs import matches, pairs
+from models.arrays.types import NO_POSITIONS, Rows
+from models.arrays.viewer_pairs import PairSet, pairs
 from models.world import World
 
 Seeds = NDArray[np.uint64]
 
-_NOBODY: Final = np.empty(0, np.int64)
 _MEDIA: Final = np.uint64(0x9E3779B97F4A7C15)
 _AUTHOR: Final = np.uint64(0xD1B54A32D192ED03)
 _PLACE: Final = np.uint64(0x8CB92BA72F3D8DD7)
@@ -127,8 +126,8 @@ def draw(
     viewers, catalog = len(certain_v), world.catalog
     pair_p, unseen_p = pairs(viewer_n[pool], author_n[pool]), np.ones(len(pool), np.bool_)
     certain = np.concatenate(certain_v)
-    shown = np.sort(pairs(viewer_n[certain], author_n[certain]))
-    unseen_p[matches(shown, pair_p)[0]] = False
+    shown = PairSet(np.sort(pairs(viewer_n[certain], author_n[certain])))
+    unseen_p[shown.find(pair_p)[0]] = False
     pool, pair_p = pool[unseen_p], pair_p[unseen_p]
     order = pair_p.argsort()
     pool, pair_p = pool[order], pair_p[order]
@@ -138,7 +137,7 @@ def draw(
     size_g = np.diff(start_g, append=len(pool))
     viewer_g, author_g = pair_p[start_g] >> 32, author_n[pool[start_g]]
     authors_v = np.bincount(viewer_g, minlength=viewers)
-    drawing = (authors_v > slots).nonzero()[0] if slots else _NOBODY
+    drawing = (authors_v > slots).nonzero()[0] if slots else NO_POSITIONS
     if not len(drawing):
         return [None] * viewers
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Rows
 from models.feature_schema import FeatureMatrix
 from models.features.candidates import Candidates
 from models.inventory.catalog import Catalog

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 import numpy as np
 
-from models.arrays.growing import Rows
+from models.arrays.types import NO_POSITIONS, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
@@ -26,9 +25,6 @@ from models.igql.executor import Executed
 from models.queries import CandidateQuery
 from models.viewers.context import ViewerContext
 from models.world import World
-
-_NO_ROWS: Final = np.empty(0, np.int32)
-_NO_PLACES: Final = np.empty(0, np.int64)
 
 
 class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,26 +61,6 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def explore(
-    viewer: ViewerContext,
-    world: World,
-    config: ExploreConfig,
-    now_ms: int,
-    exclude_media_rows: Rows = _NO_ROWS,
-    query: CandidateQuery | None = None,
-    treatment: Treatment | None = None,
-) -> Grid:
-    """Compute a grid. Fewer items than asked when there is little to show, never an error.
-
-    Args:
-        exclude_media_rows: media already served, e.g. on earlier pages; unknown rows are ignored.
-        query: what finds the candidates; by default the one that comes with the package.
-        treatment: what the viewer's arm gets; by default what is live in `world`.
-    """
-    found = find([viewer], world, now_ms, [exclude_media_rows], query, treatment)
-    return funnel(found, world, config)[0].grid
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """Candidates of viewers of one arm, one viewer's after the other's."""
@@ -104,7 +80,14 @@ def find(
     query: CandidateQuery | None = None,
     treatment: Treatment | None = None,
 ) -> Found:
-    """Find the candidates of viewers of one arm; see :func:`explore`."""
+    """Find the candidates of viewers of one arm. Few where there is little to show, never an error.
+
+    Args:
+        served: for each viewer media served already, e.g. on earlier pages; unknown rows are
+            ignored.
+        query: what finds the candidates; by default the one that comes with the package.
+        treatment: what the viewers' arm gets; by default what is live in `world`.
+    """
     query, treatment = query or CandidateQuery(), treatment or Treatment()
     if served is not None:
         served = [rows[rows >= 0] for rows in served]
@@ -130,7 +113,7 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     slates = config.slate_rules(treatment.feed).place(candidates, left, scored.value_n)
     # What was drawn is scored for the record: it has its place, whatever the passes think of it.
     drawn = candidates.only(
-        np.concatenate([_NO_PLACES, *(one.drawn_rows for one in slates)]),
+        np.concatenate([NO_POSITIONS, *(one.drawn_rows for one in slates)]),
         spans_of(len(one.drawn_rows) for one in slates),
     )
     unseen = score_final(drawn.assembly, rankers, weights, strength)

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import NO_POSITIONS, Mask, Positions
 from models.explore.diversity import DiversityConfig, diversify
 from models.explore.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
-from models.explore.stage import Mask, Positions, Stage
+from models.explore.stage import Stage
 
 #: Added to topic codes so that they never meet a seed's account row.
 _TOPIC_GROUP: Final = np.int64(1 << 40)
-_NONE: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Slate:
     @property
     def drawn_rows(self) -> Positions:
         """Positions among all candidates of the batch of what was drawn."""
-        return _NONE if self.drawn is None else self.drawn.rows
+        return NO_POSITIONS if self.drawn is None else self.drawn.rows
 
     def order(self, shown_n: Positions, drawn_n: Positions) -> Positions:
         """What comes at each position, given what stands for those shown and those drawn."""

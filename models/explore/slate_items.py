@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import NO_POSITIONS, Positions
 from models.explore.slate import Slate
-from models.explore.stage import Cut, Positions, Scores, Stage
+from models.explore.stage import Cut, Scores, Stage
 from models.explore.valuation import Scored
-
-_NONE: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +39,9 @@ class SlateItems:
         return cls(
             rows_n=left.rows_n,
             scored=scored,
-            first_rank_n=np.concatenate([_NONE, *second.kept]),
+            first_rank_n=np.concatenate([NO_POSITIONS, *second.kept]),
             second_score_n=second.score_n[left.from_n],
-            second_rank_n=np.concatenate([_NONE, *(np.arange(len(k)) for k in second.kept)]),
+            second_rank_n=np.concatenate([NO_POSITIONS, *(np.arange(len(k)) for k in second.kept)]),
             propensity_n=np.ones(len(left.rows_n)),
         )
 

@@ -9,16 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.packed_sort import falling
+from models.arrays.types import NO_POSITIONS, Mask, Positions, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.features.assembly import Assembly
 from models.rankers.protocol import Pass
 
-Positions = NDArray[np.int64]
 Scores = NDArray[np.floating]
-Mask = NDArray[np.bool_]
 
-_NONE: Final = np.empty(0, np.int64)
 #: Larger than any score that means something, and still a float32.
 _LARGE: Final = 1e30
 
@@ -64,7 +62,7 @@ class Stage:
     def take(self, kept: Sequence[Positions]) -> Stage:
         """What is left when each viewer's rows at these positions are kept, in this order."""
         starting = [at + span.start for at, span in zip(kept, self.spans, strict=True)]
-        return self.only(np.concatenate([_NONE, *starting]), spans_of(map(len, kept)))
+        return self.only(np.concatenate([NO_POSITIONS, *starting]), spans_of(map(len, kept)))
 
     def only(self, rows: Positions, spans: list[slice]) -> Stage:
         """These rows of all viewers, and where each viewer's are among them."""
@@ -133,15 +131,9 @@ def top(score_n: Scores, media_n: Rows, behind_n: Mask) -> Positions:
 
 
 def _keys(score_n: Scores, media_n: Rows, behind_n: Mask) -> NDArray[np.uint64]:
-    """One whole number a row to sort by: behind, then the score from its highest, then the media.
-
-    The bits of a float32 ascend with it if those of negative ones are turned round; adding 0 makes
-    −0 and 0 one number.
-    """
-    bits_n = (score_n.astype(np.float32) + np.float32(0)).view(np.uint32)
-    descending_n = np.where(bits_n >> 31, bits_n, ~bits_n & np.uint32(0x7FFFFFFF))
+    """One whole number a row to sort by: behind, then the score from its highest, then media."""
     key_n = behind_n.astype(np.uint64) << np.uint64(63)
-    key_n |= descending_n.astype(np.uint64) << np.uint64(31)
+    key_n |= falling(score_n.astype(np.float32, copy=False)).astype(np.uint64) << np.uint64(31)
     key_n |= media_n.astype(np.uint64)
     return key_n
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import Positions
 from models.explore.grid import Grid
-from models.explore.stage import Cut, Positions, Scores, Stage
+from models.explore.stage import Cut, Scores, Stage
 from models.explore.valuation import Scored
 from models.features.candidates import Candidates
 

@@ -15,45 +15,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import Float
 from models.arrays.viewer_pairs import spans_of
-from models.feature_schema import (
-    ALL_COLUMNS,
-    DENSE_INDEX,
-    DENSE_NAMES,
-    FEATURE_VERSION,
-    FEATURES,
-    MINIMAL,
-    MINIMAL_COLUMNS,
-    SOURCES,
-    SPARSE_BUCKETS,
-    SPARSE_NAMES,
-    Feature,
-    FeatureMatrix,
-)
+from models.feature_schema import ALL_COLUMNS, DENSE_INDEX, DENSE_NAMES, FeatureMatrix
 from models.features.candidates import Candidates
 from models.features.dense import BLOCKS
 from models.features.rows import FeatureRows
 from models.features.sparse import sparse_ids
-from models.features.viewers import Float, ViewerBatch
+from models.features.viewers import ViewerBatch
 from models.viewers.context import ViewerContext
 from models.world import World
-
-__all__ = [
-    "ALL_COLUMNS",
-    "DENSE_INDEX",
-    "DENSE_NAMES",
-    "FEATURES",
-    "FEATURE_VERSION",
-    "MINIMAL",
-    "MINIMAL_COLUMNS",
-    "SOURCES",
-    "SPARSE_BUCKETS",
-    "SPARSE_NAMES",
-    "Assembly",
-    "Feature",
-    "FeatureMatrix",
-    "assemble",
-]
 
 _LOW: Final = np.float32(-1.0)
 _HIGH: Final = np.float32(5.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Rows
 from models.feature_schema import SOURCES
 
 

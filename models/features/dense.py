@@ -14,18 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
-from models.arrays.viewer_pairs import matches
+from models.arrays.types import Float, Rows
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SOURCES
 from models.features.rows import FeatureRows
-from models.features.viewers import (
-    HOUR_MS,
-    WEEK_MS,
-    Float,
-    logs,
-    relative_rates,
-    stepped,
-)
+from models.features.viewers import HOUR_MS, WEEK_MS, logs, relative_rates, stepped
 
 #: Fills a block: one row of `out_kn` a column.
 Block = Callable[[FeatureRows, Float], None]
@@ -95,7 +87,7 @@ def _history(rows: FeatureRows, out_kn: Float) -> None:
 
 def _follows(rows: FeatureRows, out_1n: Float) -> None:
     out_1n[:] = 0.0
-    out_1n[0, matches(rows.batch.followed_p, rows.author_p)[0]] = 1.0
+    out_1n[0, rows.batch.followed.find(rows.author_p)[0]] = 1.0
 
 
 def _popularity(rows: FeatureRows, out_kn: Float) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Rows
 from models.feature_schema import ID_NAMES, SPARSE_BUCKETS
 
 #: int32; −1 for the hash of an id that is not known, 0 for its bucket.

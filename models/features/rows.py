@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
 from models.arrays.packed_sort import Sorted
-from models.arrays.viewer_pairs import Pairs, matches, pairs
+from models.arrays.types import Float, Rows
+from models.arrays.viewer_pairs import Pairs, pairs
 from models.features.candidates import Candidates
-from models.features.viewers import Float, Taste, ViewerBatch, account_vectors
+from models.features.viewers import Taste, ViewerBatch, account_vectors
 from models.world import World
 
 
@@ -142,7 +142,7 @@ class FeatureRows:
     @cached_property
     def met(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows whose author the viewer acted on, and where the counters of that are."""
-        return matches(self.batch.counter_c, self.author_p)
+        return self.batch.counters.find(self.author_p)
 
     @cached_property
     def _met_n(self) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Rows
 from models.features.dense import alike
 from models.features.hashed_ids import OF_MEDIA, Ids, buckets, hash_of, hash_of_code
 from models.features.rows import FeatureRows

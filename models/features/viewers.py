@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import HEADS, VIEWS, Action
-from models.arrays.growing import UNKNOWN, Rows
-from models.arrays.viewer_pairs import pairs_of
+from models.arrays.types import UNKNOWN, Float, Rows
+from models.arrays.viewer_pairs import PairSet, pairs_of
 from models.feature_schema import (
     LONG_TERM,
     RATE_COLUMNS,
@@ -38,8 +38,6 @@ _PRIOR_VIEWS: Final = np.float32(20.0)
 #: A float32 of this size ends in 2^−11: adding and subtracting it rounds to that. Products of
 #: what is rounded so are whole multiples of 2^−22, and a float32 holds those exactly up to 4.
 _ROUNDS_TO_STEPS: Final = np.float32(3 << 11)
-
-Float = NDArray[np.float32]
 
 #: Where the two means stand among the accounts of a taste.
 _MEANS: Final = np.full(2, UNKNOWN, np.int32)
@@ -140,20 +138,20 @@ class ViewerBatch:
         return [viewer.author_e[e] for viewer, e in zip(self.viewers, events_v, strict=True)]
 
     @cached_property
-    def followed_p(self) -> NDArray[np.int64]:
-        """(viewer, author) pairs of who is followed."""
-        return pairs_of([viewer.followed for viewer in self.viewers])
+    def followed(self) -> PairSet:
+        """(viewer, author) of who is followed."""
+        return PairSet(pairs_of([viewer.followed for viewer in self.viewers]))
 
     @cached_property
-    def counter_c(self) -> NDArray[np.int64]:
-        """(viewer, author) pairs of who has counters."""
-        return pairs_of([viewer.counter_authors for viewer in self.viewers])
+    def counters(self) -> PairSet:
+        """(viewer, author) of who has counters."""
+        return PairSet(pairs_of([viewer.counter_authors for viewer in self.viewers]))
 
     @cached_property
     def history_fc(self) -> Float:
         """Of each of them: log1p of the decayed count of each action, recency of the last positive
         and of the last see-fewer."""
-        history_fc = np.empty((len(Action) + 2, len(self.counter_c)), np.float32)
+        history_fc = np.empty((len(Action) + 2, len(self.counters)), np.float32)
         counts_cx = np.concatenate([viewer.counters_cx for viewer in self.viewers])
         np.log1p(counts_cx.T.astype(np.float32), out=history_fc[: len(Action)])
         last_positive = np.concatenate([viewer.last_positive_c for viewer in self.viewers])

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from models.arrays.types import Vectors
+
 Labels = NDArray[np.int64]
 _TINY: Final = 1e-9
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN
+from models.arrays.types import UNKNOWN
 from models.igql.sets import ColumnSet, first_of_each, first_of_runs, joined
 
 #: Later than any media of a branch with a weight is due.

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays.growing import Rows
-from models.igql.members import Members
+from models.arrays.types import Mask, Rows
+from models.arrays.viewer_pairs import ViewerRows
 from models.igql.registry import SetType
-from models.igql.sets import ColumnSet, Mask
+from models.igql.sets import ColumnSet
 from models.viewers.context import ViewerContext
 from models.world import World
 
@@ -94,12 +94,12 @@ class Execution:
             key: names what `of_v` gives, which is asked once in a run.
             of_v: the rows of each viewer of the batch.
         """
-        members: Members | None = self.kept.get(key)
-        if members is None:
+        theirs: ViewerRows | None = self.kept.get(key)
+        if theirs is None:
             catalog = self.world.catalog
             marks = self._scratch.marks(max(catalog.media_count, catalog.account_count))
-            members = self.kept[key] = Members(of_v(), marks)
-        return members.hold(rows.viewer_n, row_n)
+            theirs = self.kept[key] = ViewerRows(of_v(), marks)
+        return theirs.hold(rows.viewer_n, row_n)
 
     def authors(self, rows: ColumnSet) -> Rows:
         """Account row of each media's author, −1 where unknown; accounts are their own."""

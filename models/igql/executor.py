@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.types import NO_ROWS, Rows
 from models.features.candidates import Candidates
 from models.igql.blending import blend
 from models.igql.breaker import Breaker
@@ -29,7 +29,6 @@ from models.igql.sets import ColumnSet
 from models.viewers.context import ViewerContext
 from models.world import World
 
-_NOTHING: Final = np.empty(0, np.int32)
 #: Viewers of one run: codes of viewers are sorted by counting 16-bit numbers.
 _MOST_VIEWERS: Final = 1 << 15
 
@@ -113,7 +112,7 @@ class Executor:
         if len(viewers) > _MOST_VIEWERS:
             raise ValueError(f"{len(viewers)} viewers at once; run at most {_MOST_VIEWERS}")
         if served is None:
-            served = [_NOTHING] * len(viewers)
+            served = [NO_ROWS] * len(viewers)
         elif len(served) != len(viewers):
             raise ValueError(f"{len(served)} lists of served media for {len(viewers)} viewers")
         execution = Execution(world, viewers, now_ms, served, plan.sources, self._scratch)

@@ -16,11 +16,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import Rows
+from models.arrays.types import Mask, Rows
 from models.igql.execution import Execution
 from models.igql.planner import Filter, Step
 from models.igql.registry import Arguments
-from models.igql.sets import ColumnSet, Mask, concatenate
+from models.igql.sets import ColumnSet, concatenate
 
 #: What is fetched beyond the number wanted, where filters follow.
 OVER_FETCH: Final = 1.25

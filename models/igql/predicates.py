@@ -8,13 +8,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import hash_id
+from models.arrays.id_table import hash_id
+from models.arrays.types import Mask
 from models.feature_schema import DENSE_INDEX
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.igql.execution import Execution
 from models.igql.registry import SetType
-from models.igql.sets import ColumnSet, Mask
+from models.igql.sets import ColumnSet
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate, Text
 
 _HOUR_MS: Final = 3_600_000

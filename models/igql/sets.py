@@ -13,12 +13,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, Rows
 from models.arrays.packed_sort import Sorted, falling
+from models.arrays.types import NO_ROWS, UNKNOWN, Mask, Positions, Rows
 from models.igql.registry import SetType
-
-Mask = NDArray[np.bool_]
-Positions = NDArray[np.integer]
 
 
 class Bound(NamedTuple):
@@ -189,9 +186,10 @@ class ColumnSet:
         return self if few else self.take(first_of_runs(begin_v, most))
 
 
-_NONE: Final = np.empty(0, np.int32)
 _EMPTY: Final = {
-    of: ColumnSet(of, _NONE, _NONE, np.empty(0, np.int16), _NONE, np.empty(0, np.float32), _NONE)
+    of: ColumnSet(
+        of, NO_ROWS, NO_ROWS, np.empty(0, np.int16), NO_ROWS, np.empty(0, np.float32), NO_ROWS
+    )
     for of in SetType
 }
 

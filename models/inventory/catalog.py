@@ -12,8 +12,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, GrowingColumns, Rows, TopRows, hash_id
-from models.arrays.id_table import Ids
+from models.arrays.growing import GrowingColumns, TopRows
+from models.arrays.id_table import Ids, hash_id
+from models.arrays.types import UNKNOWN, Rows
 from models.events import Account, Media
 
 #: A batch of at least this many media, and this share of all, rebuilds the links by one sort.

@@ -25,7 +25,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, GrowingColumns, Rows
+from models.arrays.growing import GrowingColumns
+from models.arrays.types import UNKNOWN, Rows
 
 #: Half-lives that an event may lie after the landmark, so that float32 weights stay finite.
 _MAX_EXPONENT: Final = 60.0

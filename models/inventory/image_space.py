@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.growing import UNKNOWN, GrowingColumns, Rows
+from models.arrays.growing import GrowingColumns
+from models.arrays.types import UNKNOWN, Rows
 
 #: Vectors compared at once: bounds the memory of a search.
 _CHUNK: Final = 32_768

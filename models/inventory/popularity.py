@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import Action
-from models.arrays.growing import UNKNOWN, GrowingColumns, Rows, TopRows
+from models.arrays.growing import GrowingColumns, TopRows
+from models.arrays.types import UNKNOWN, Rows
 
 ACTIONS: Final = len(Action)
 #: Half-lives that an event may lie after the landmark; 2^500 squared is still finite.

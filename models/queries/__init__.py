@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from models.arrays.growing import Rows
+from models.arrays.types import Rows
 from models.igql.checker import load
 from models.igql.environment import Environment
 from models.igql.executor import Executed, Executor

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES
 from models.feature_schema import FEATURE_VERSION
+from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.final_pass import FinalPass
-from models.rankers.first_pass import FirstPass
 from models.rankers.networks import Arrays, Meta, ModelError
-from models.rankers.second_pass import SecondPass
 
 #: Counts up whenever the form of a network changes: weights of another form are refused.
 NETWORKS: Final = 2

@@ -18,9 +18,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import Float
 from models.rankers.networks import (
     Arrays,
-    Float,
     ModelError,
     layers_from_arrays,
     layers_to_arrays,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import HEADS
+from models.arrays.types import Float
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_NAMES,
@@ -30,7 +31,6 @@ from models.rankers.ensemble import Ensemble
 from models.rankers.networks import (
     Arrays,
     Embeddings,
-    Float,
     Meta,
     ModelError,
     Standardizer,

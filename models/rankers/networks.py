@@ -22,9 +22,9 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.types import Float
 from models.feature_schema import ALL_COLUMNS, FEATURE_VERSION, VECTORS_OF, FeatureMatrix
 
-Float = NDArray[np.float32]
 #: Weights by name, as an artifact stores them.
 Arrays = Mapping[str, NDArray[Any]]
 Meta = Mapping[str, Any]

@@ -10,7 +10,7 @@ fewer of them: ``docs/decisions/0021-ensemble-listwise-loss.md``.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.arrays.types import Float
 from models.evaluation.metrics import rank_in_group
 from models.examples.examples import CandidateSets
-from models.rankers.networks import DensePass, Float, Standardizer
+from models.rankers.networks import DensePass, Standardizer
 from models.training.loop import TrainingDataError, export, fit, stack
 
 PassT = TypeVar("PassT", bound=DensePass)
@@ -43,7 +44,8 @@ class DistillationConfig(msgspec.Struct, frozen=True, kw_only=True):
     weight_decay: float = 1e-4
 
 
-FIRST: DistillationConfig = DistillationConfig(hidden=(96, 48))
+FIRST: Final = DistillationConfig(hidden=(96, 48))
+SECOND: Final = DistillationConfig(hidden=(48, 24))
 
 
 def distil(

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.actions import HEAD_NAMES, HEADS
+from models.arrays.types import Float
 from models.examples.examples import Examples
 from models.feature_schema import ID_BUCKETS, SHORT_TERM
 from models.rankers.final_pass import AUTHOR, IDS, FinalPass, inputs
-from models.rankers.networks import Embeddings, Float, Standardizer
+from models.rankers.networks import Embeddings, Standardizer
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.ensemble import EnsembleNetwork
 from models.training.loop import TrainingDataError, fit, usable_device
-from models.training.rows import RowAdam
+from models.training.optimisers import RowAdam
 
 #: Base rate that a head without any positive starts from.
 MIN_RATE: Final = 1e-5

@@ -12,7 +12,7 @@ Errors::
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Final
@@ -21,10 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from models.rankers.networks import Mlp
-from models.training.rows import RowAdam
+from models.training.optimisers import Adam, RowAdam
 
-_BETAS: Final = (0.9, 0.999)
-_EPSILON: Final = 1e-8
 _MAX_GRADIENT: Final = 5.0
 _WARM_UP: Final = 0.2
 
@@ -73,35 +71,6 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
-
-
-class Adam:
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), one rate per parameter.
-
-    torch's own optimisers import its compiler on first use: seconds of start-up for nothing here.
-    """
-
-    def __init__(self, rates: Sequence[tuple[nn.Parameter, float]], weight_decay: float) -> None:
-        self._rates = rates
-        self._weight_decay = weight_decay
-        self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p, _ in rates]
-        self._steps = 0
-
-    @torch.no_grad()
-    def step(self, scale: float) -> None:
-        """Apply the gradients at `scale` times each parameter's rate and clear them."""
-        self._steps += 1
-        first, second = 1 - _BETAS[0] ** self._steps, 1 - _BETAS[1] ** self._steps
-        for (parameter, rate), (mean, square) in zip(self._rates, self._moments, strict=True):
-            gradient = parameter.grad
-            if gradient is None:
-                continue
-            mean.lerp_(gradient, 1 - _BETAS[0])
-            square.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1 - _BETAS[1])
-            parameter.mul_(1 - scale * rate * self._weight_decay)
-            deviation = (square / second).sqrt_().add_(_EPSILON)
-            parameter.addcdiv_(mean, deviation, value=-scale * rate / first)
-            parameter.grad = None
 
 
 def fit(

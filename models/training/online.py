@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from models.actions import HEADS
+from models.arrays.types import Float
 from models.examples.examples import Examples
 from models.rankers.final_pass import FinalPass
-from models.rankers.networks import Float
 from models.training.calibration import Calibration
 from models.training.final import (
     FinalConfig,
@@ -33,8 +33,8 @@ from models.training.final import (
     thaw,
     weighted_loss,
 )
-from models.training.loop import Adam, TrainingDivergedError, check_finite
-from models.training.rows import RowAdam
+from models.training.loop import TrainingDivergedError, check_finite
+from models.training.optimisers import Adam, RowAdam
 
 _WHAT: Final = "final pass, online"
 _MAX_GRADIENT: Final = 5.0

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES, HEADS, STRONG_HEADS
+from models.arrays.types import Float
 from models.evaluation.metrics import (
     auc,
     calibration_error,
@@ -30,15 +31,14 @@ from models.evaluation.metrics import (
 from models.examples.examples import CandidateSets, Examples
 from models.feature_schema import DENSE_INDEX, DENSE_NAMES
 from models.rankers.bundle import RankerBundle
+from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.final_pass import FinalPass
-from models.rankers.first_pass import FirstPass
-from models.rankers.networks import DensePass, Float, Standardizer
+from models.rankers.networks import DensePass, Standardizer
 from models.rankers.value import Weights, value
 from models.training.calibration import logistic
-from models.training.distillation import FIRST, DistillationConfig, distil
+from models.training.distillation import FIRST, SECOND, DistillationConfig, distil
 from models.training.final import FinalConfig, train_final
 from models.training.loop import TrainingDataError, reproducible
-from models.training.second import SECOND, train_second
 
 #: Dense columns of the two baselines every ranker has to beat.
 POPULARITY: Final = tuple(name for name in DENSE_NAMES if name.startswith(("media_", "author_")))
@@ -128,7 +128,7 @@ def bundled(
         teacher_n = value_of(final, candidate_sets, config)
         learn_n, held_n = split_sets(candidate_sets, config)
         learn_sets, learn_teacher_n = candidate_sets.take(learn_n), teacher_n[learn_n]
-        second = train_second(learn_sets, learn_teacher_n, config.second)
+        second = distil(SecondPass, learn_sets, learn_teacher_n, config.second)
         first = distil(FirstPass, learn_sets, learn_teacher_n, config.first)
     return RankerBundle(
         first=first,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import NEGATIVE, POSITIVE, Action
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Rows
 from models.arrays.viewer_pairs import pairs, rows_in, spans_in
 from models.inventory.catalog import Catalog
 from models.viewers.action_columns import Actions

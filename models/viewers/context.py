@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import NEGATIVE, POSITIVE, Action
-from models.arrays.growing import UNKNOWN, Rows, hash_id
+from models.arrays.id_table import hash_id
+from models.arrays.types import NO_ROWS, UNKNOWN, Positions, Rows
 from models.arrays.viewer_pairs import pairs, rows_in, spans_in
 from models.events import Relation
 from models.inventory.catalog import Catalog
@@ -20,10 +21,6 @@ from models.viewers.action_columns import Actions, read_actions
 from models.viewers.author_counters import author_counters
 from models.viewers.state import FoldConfig, ViewerState, related_authors, suppressed_media
 from models.world import World
-
-Positions = NDArray[np.int64]
-
-_NONE: Final[Rows] = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -180,7 +177,7 @@ def _distinct(viewer_n: Positions, row_n: Rows, viewers: int) -> list[Rows]:
 
 def _authors(catalog: Catalog, state: ViewerState, *relations: Relation) -> Rows:
     if not state.relations:
-        return _NONE
+        return NO_ROWS
     return _known(catalog.author_rows(related_authors(state, *relations)))
 
 

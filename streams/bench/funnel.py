@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from infra.config import Settings
 from models.actions import FOLLOW_TOPIC, MEDIA_EVENT_TOPICS, action_in
+from models.arrays.types import Float
 from models.evaluation.metrics import rank_in_group
 from models.events import (
     ACCOUNTS_TOPIC,
@@ -31,7 +32,6 @@ from models.examples.examples import CandidateSets
 from models.examples.from_events import ExampleBuilder, Observed
 from models.explore.impressions import pack_features
 from models.ig2vec.model import Ig2Vec
-from models.rankers.networks import Float
 from models.training.rankers import TrainingConfig, split_sets, train_rankers, value_of
 from models.viewers.state import ViewerState
 from models.world import World

@@ -27,12 +27,11 @@ from models.explore.pipeline import ExploreConfig, find, funnel
 from models.feature_schema import DENSE_NAMES, ID_BUCKETS, MINIMAL, FeatureMatrix
 from models.queries import CandidateQuery
 from models.rankers.bundle import RankerBundle
+from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.ensemble import Ensemble
 from models.rankers.final_pass import FinalPass, inputs
-from models.rankers.first_pass import FirstPass
 from models.rankers.networks import Embeddings, Mlp, Standardizer
 from models.rankers.protocol import Pass
-from models.rankers.second_pass import SecondPass
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
@@ -202,9 +201,8 @@ class _TimedPass:
 def random_rankers(seed: int = 1) -> RankerBundle:
     """Rankers of the shapes that training gives them."""
     # The shapes stand in modules that import torch; a serving process has none of it.
-    from models.training.distillation import FIRST
+    from models.training.distillation import FIRST, SECOND
     from models.training.final import FinalConfig
-    from models.training.second import SECOND
 
     rng, config = np.random.default_rng(seed), FinalConfig()
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.actions import NEGATIVE, STRONG_POSITIVE, WEAK_POSITIVE, Action
-from models.arrays.growing import UNKNOWN
+from models.arrays.types import UNKNOWN
 from models.igql.checked import CheckedBlend, CheckedCall, CheckedChain, CheckedQuery
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate
 from models.viewers.context import ViewerContext

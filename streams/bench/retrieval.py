@@ -9,14 +9,13 @@ from typing import Any, Final
 
 import faiss as _faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from infra.config import Settings
 from models.account_index.index import AccountIndex
 from models.account_index.neighbour_cache import NeighbourCache
+from models.arrays.types import Vectors
 from streams.bench.progress import say
 
-Vectors = NDArray[np.float32]
 # The stubs of FAISS do not know its overloads.
 faiss: Any = _faiss
 

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from infra.config import Settings
 from infra.errors import SettingsError
+from models.arrays.types import Float
 from models.evaluation.metrics import auc, calibration_error, ndcg, normalised_entropy
 from models.examples.examples import Examples
 from models.feature_schema import DENSE_INDEX, DENSE_NAMES
-from models.rankers.networks import Float, Standardizer, sigmoid
+from models.rankers.networks import Standardizer, sigmoid
 from models.training.calibration import logistic
 from models.training.final import FinalConfig, train_final
 from models.training.loop import TrainingDeviceError, reproducible, usable_device

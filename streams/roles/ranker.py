@@ -28,7 +28,7 @@ from infra.kafka import (
 from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
 from models.rankers.bundle import RankerBundle
-from models.rankers.protocol import PriorRankers
+from models.rankers.prior import PriorRankers
 from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.ranking import Ranking

@@ -17,7 +17,7 @@ import numpy as np
 
 from infra.config import Settings
 from infra.stores import Store
-from models.arrays.growing import Rows
+from models.arrays.types import Rows
 from models.explore.audit import Uncut, rank_uncut
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Rows
 from models.igql.execution import Execution
 from models.igql.fetching import OVER_FETCH
 from models.igql.library import operators

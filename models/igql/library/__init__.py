@@ -1,6 +1,7 @@
 """The built-in operators, each declared and implemented in one place.
 
-``operators`` holds them all. User code adds to a copy of it::
+``operators`` holds them all: what a module of this package registers is there. User code adds to
+a copy of it::
 
     mine = operators.copy()
 
@@ -8,24 +9,12 @@
     def nearby(execution, viewers, arguments): ...
 """
 
-from models.igql.library import (
-    accounts,
-    actions,
-    co_engaged,
-    everybody,
-    filters,
-    ordering,
-    similar_image,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from models.igql.library.registered import operators
 
-__all__ = [
-    "accounts",
-    "actions",
-    "co_engaged",
-    "everybody",
-    "filters",
-    "operators",
-    "ordering",
-    "similar_image",
-]
+__all__ = ["operators"]
+
+for _module in iter_modules(__path__, f"{__name__}."):
+    import_module(_module.name)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from models.account_index.space import NEIGHBOURS
-from models.arrays.growing import UNKNOWN
+from models.arrays.types import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count, named

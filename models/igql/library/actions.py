@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from models.actions import STRONG_POSITIVE, WEAK_POSITIVE, Action
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Positions, Rows
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
-from models.igql.sets import ColumnSet, Positions, first_of_each, first_of_runs
+from models.igql.sets import ColumnSet, first_of_each, first_of_runs
 from models.viewers.context import ViewerContext
 
 #: A see-fewer among the newest so many keeps its author from being a seed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.arrays.growing import UNKNOWN
+from models.arrays.types import UNKNOWN
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count

@@ -8,12 +8,12 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from models.actions import STRONG_POSITIVE, WEAK_POSITIVE
-from models.arrays.growing import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Mask, Rows
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.predicates import holds
 from models.igql.registry import Arguments, Cost, Kind, Operator, Parameter, SetType, count, number
-from models.igql.sets import ColumnSet, Mask
+from models.igql.sets import ColumnSet
 from models.viewers.context import ViewerContext
 
 #: The columns of the catalogue that the thresholds of ``filter`` bound.

@@ -10,7 +10,7 @@ import pytest
 from infra.artifacts import ArtifactMissingError, ArtifactStore
 from infra.metrics import VERSIONS
 from models.ig2vec.gate import Decision
-from models.rankers.protocol import PriorRankers
+from models.rankers.prior import PriorRankers
 from models.world import World
 from streams.roles.ranker import LiveRankers
 from streams.versions import (

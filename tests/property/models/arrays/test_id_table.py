@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.arrays import id_table as ids_module
-from models.arrays.growing import UNKNOWN
 from models.arrays.id_table import Hashes, Ids
+from models.arrays.types import UNKNOWN
 
 names = st.integers(0, 400).map(str) | st.text("aü", max_size=2)
 

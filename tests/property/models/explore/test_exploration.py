@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from models.actions import Action
 from models.events import Media, MediaEvent
 from models.explore.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
-from models.explore.pipeline import ExploreConfig, explore
+from models.explore.pipeline import ExploreConfig
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
+from tests.one_grid import explore
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000

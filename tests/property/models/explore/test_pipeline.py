@@ -15,17 +15,17 @@ from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import from_json, to_json
-from models.explore.pipeline import ExploreConfig, explore, find, funnel
+from models.explore.pipeline import ExploreConfig, find, funnel
 from models.explore.stage import cut, finite, top
-from models.feature_schema import ID_NAMES, LONG_TERM
-from models.features.assembly import (
+from models.feature_schema import (
     DENSE_NAMES,
+    ID_NAMES,
+    LONG_TERM,
     SPARSE_BUCKETS,
     SPARSE_NAMES,
-    Assembly,
     FeatureMatrix,
-    assemble,
 )
+from models.features.assembly import Assembly, assemble
 from models.features.candidates import Candidates
 from models.features.viewers import SEE_FEWERS
 from models.queries import CandidateQuery, explore_text, planned
@@ -40,6 +40,7 @@ from models.viewers.state import (
     suppressed_media,
 )
 from models.world import World
+from tests.one_grid import explore
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000

@@ -16,7 +16,8 @@ from models.explore.pipeline import ExploreConfig, find
 from models.feature_schema import FEATURE_VERSION, FeatureMatrix
 from models.features.assembly import assemble
 from models.queries import explore_plan
-from models.rankers.protocol import Pass, PriorRankers
+from models.rankers.prior import PriorRankers
+from models.rankers.protocol import Pass
 from models.viewers.context import ViewerContext
 from models.world import World
 from tests.unit.models.explore.test_impressions import MINUTE, T0, broken, matrix, replayed

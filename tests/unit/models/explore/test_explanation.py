@@ -23,7 +23,7 @@ from models.explore.pipeline import ExploreConfig, Found, find, funnel
 from models.explore.trace import Trace
 from models.feature_schema import ALL_COLUMNS, FEATURE_VERSION, FEATURES, FeatureMatrix
 from models.queries import CandidateQuery, explore_text, planned
-from models.rankers.protocol import PriorRankers
+from models.rankers.prior import PriorRankers
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World

@@ -21,13 +21,14 @@ from models.explore.impressions import (
     stored_grid,
     unpack_features,
 )
-from models.explore.pipeline import ExploreConfig, explore, find, funnel
+from models.explore.pipeline import ExploreConfig, find, funnel
 from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
+from tests.one_grid import explore
 
 T0 = 1_700_000_040_000
 MINUTE = 60_000

@@ -8,22 +8,30 @@ from numpy.typing import NDArray
 
 from models.account_index.index import RejectedVectorsError
 from models.actions import HEAD_NAMES, HEADS, SIGNS_H, Action
-from models.arrays.growing import Rows
+from models.arrays.types import Rows
 from models.events import FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.grid import GridDocument, from_json, to_json
-from models.explore.pipeline import ExploreConfig, explore
+from models.explore.pipeline import ExploreConfig
 from models.explore.valuation import expect_see_fewer
-from models.feature_schema import FEATURES, MINIMAL, FeatureMatrix
-from models.features.assembly import ALL_COLUMNS, DENSE_NAMES, SPARSE_NAMES, assemble
+from models.feature_schema import (
+    ALL_COLUMNS,
+    DENSE_NAMES,
+    FEATURES,
+    MINIMAL,
+    SPARSE_NAMES,
+    FeatureMatrix,
+)
+from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.queries import CandidateQuery, explore_text, planned
-from models.rankers.protocol import PriorRankers
+from models.rankers.prior import PriorRankers
 from models.rankers.value import Weights
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World
+from tests.one_grid import explore
 
 NOW = 1_700_000_000_000
 SEE_FEWER = HEADS.index(Action.SEE_FEWER)

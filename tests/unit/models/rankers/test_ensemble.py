@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.arrays.types import Float
 from models.rankers.ensemble import Ensemble
-from models.rankers.networks import Float, Mlp, ModelError
+from models.rankers.networks import Mlp, ModelError
 from models.training.ensemble import EnsembleNetwork
 from models.training.final import weighted_loss
 from models.training.loop import reproducible

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES, HEADS
+from models.arrays.types import Float
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
@@ -18,21 +19,19 @@ from models.feature_schema import (
     FeatureMatrix,
 )
 from models.rankers.bundle import RankerBundle
+from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.ensemble import Ensemble
 from models.rankers.final_pass import FinalPass, inputs
-from models.rankers.first_pass import FirstPass
 from models.rankers.networks import (
     CLIP,
     DensePass,
     Embeddings,
     FeatureVersionError,
-    Float,
     Mlp,
     ModelError,
     Standardizer,
     sigmoid,
 )
-from models.rankers.second_pass import SecondPass
 
 META = {"feature_version": FEATURE_VERSION}
 

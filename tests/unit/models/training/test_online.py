@@ -100,7 +100,7 @@ def test_a_rate_that_diverges_is_told(final) -> None:
 def test_nothing_new_changes_nothing(final) -> None:
     with reproducible(1, 1):
         online = OnlineFinal(final, CONFIG, now_ts=0)
-        assert online.learn(Examples.empty()).shape == (0, 3)
+        assert online.learn(Examples.empty()).shape == (0, len(HEADS))
     assert online.learned == 0
 
 
