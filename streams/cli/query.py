@@ -18,7 +18,7 @@ COLUMNS: Final = ("media_id", "author_id", "source", "seed", "score", "source_ra
 
 
 class QueryError(FreshgridError):
-    """The query is wrong."""
+    """The query cannot be read or planned; the message names each mistake."""
 
 
 def query(
@@ -112,7 +112,7 @@ def ask(settings: Settings, text: str, viewer_id: str) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """The candidates as lines."""
+    """The candidates as lines of a table, its head first."""
     rows = [[str(place), *map(_cell, one)] for place, one in enumerate(_rows(found))]
     head = ["", *COLUMNS]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
