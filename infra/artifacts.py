@@ -69,12 +69,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bytes(self) -> int:
-        """Size of all arrays."""
+        """Size of all arrays together, in bytes."""
         return sum(file.bytes for file in self.files.values())
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """One loaded version."""
+    """One version of an artifact as :class:`ArtifactStore` loads it."""
 
     kind: str
     version: str

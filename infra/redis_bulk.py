@@ -87,11 +87,11 @@ class _Bulk:
 
 
 class BulkConnection(_Bulk, Connection):
-    """A connection by TCP."""
+    """A connection by TCP, for ``redis://`` URLs."""
 
 
 class BulkSSLConnection(_Bulk, SSLConnection):
-    """A connection by TLS."""
+    """A connection by TLS, for ``rediss://`` URLs."""
 
 
 class BulkUnixConnection(_Bulk, UnixDomainSocketConnection):
@@ -99,7 +99,7 @@ class BulkUnixConnection(_Bulk, UnixDomainSocketConnection):
 
 
 class LoggedBackoff(ExponentialWithJitterBackoff):
-    """Says that it waits."""
+    """Says in log and metrics that Redis does not answer."""
 
     def compute(self, failures: int) -> float:
         """Seconds until the next attempt."""

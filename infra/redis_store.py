@@ -72,7 +72,7 @@ class RedisStore:
         await self._redis.function_load(FUNCTIONS.read_text(), replace=True)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections to the server."""
         await self._redis.aclose()
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:

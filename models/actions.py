@@ -17,7 +17,6 @@ from enum import IntEnum
 from typing import Final, Literal, Self
 
 import msgspec
-import numpy as np
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +125,8 @@ HEADS: Final = tuple(action for action in Action if action.row.worth is not None
 HEAD_NAMES: Final = tuple(head.word for head in HEADS)
 #: Heads that are no views: an exposure with one of them is a positive example.
 STRONG_HEADS: Final = tuple(head for head in HEADS if head not in VIEWS)
-SIGNS_H: Final = np.array([float(head.row.polarity) for head in HEADS])
+#: In the value.
+SIGNS: Final = tuple(float(head.row.polarity) for head in HEADS)
 NEGATIVE_HEADS: Final = tuple(HEAD_NAMES.index(action.word) for action in NEGATIVE)
 
 #: A topic's records carry the action of `False`, or where `long` is true that of `True`.

@@ -10,7 +10,7 @@ from models.events import MIN_TS_MS
 
 
 def now_ms() -> int:
-    """Epoch time in milliseconds."""
+    """The clock of this machine in epoch milliseconds."""
     return time.time_ns() // 1_000_000
 
 

@@ -28,12 +28,12 @@ class Record(Protocol):
 
     @property
     def key(self) -> bytes | None:
-        """Its key."""
+        """Its key as bytes, None where it has none."""
         ...
 
     @property
     def value(self) -> bytes | None:
-        """Its value."""
+        """Its value as bytes, None for a tombstone."""
         ...
 
 

@@ -74,7 +74,7 @@ class ExampleStream:
         self._committed_s = self._alarmed_s = float("-inf")
 
     async def run(self) -> None:
-        """Label pages until cancelled."""
+        """Label pages as their time comes, until cancelled."""
         await self._remember()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_bootstrap_servers,

@@ -44,12 +44,12 @@ Finish = Callable[[], None]
 
 
 class GridMaker(Protocol):
-    """Makes viewers' first pages."""
+    """Makes the first pages of viewers' grids from their states."""
 
     def make(
         self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now_ms: int
     ) -> list[bytes]:
-        """The grids as JSON."""
+        """The grids as JSON, one for each viewer in order."""
         ...
 
     def is_full(self, grid: bytes) -> bool:
@@ -174,7 +174,7 @@ class Ranking:
         self._wake.set()
 
     async def run(self) -> None:
-        """Make grids until cancelled."""
+        """Make grids, the most urgent first, until cancelled."""
         while True:
             urgency = next((u for u, queue in self._waiting.items() if queue), None)
             if urgency is None:

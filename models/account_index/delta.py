@@ -65,7 +65,7 @@ class AccountDelta:
 
     @property
     def used(self) -> int:
-        """Entries, dead ones included."""
+        """Entries in use, dead ones included; the next one goes there."""
         return self._used
 
     @property
@@ -88,7 +88,7 @@ class AccountDelta:
         self.alive -= len(entries)
 
     def vectors_of(self, entries: NDArray[np.integer[Any]]) -> Vectors:
-        """Vectors of entries."""
+        """The vectors of `entries`, copied, in their order."""
         vectors: Vectors = self._vectors[entries]
         return vectors
 

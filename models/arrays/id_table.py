@@ -78,7 +78,7 @@ class Ids:
         return rows_n
 
     def names(self, rows: Rows) -> list[str]:
-        """Ids of known rows."""
+        """The ids at `rows`, all of which must be known."""
         names: list[str] = self._ids.take(rows).tolist()
         return names
 

@@ -54,7 +54,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @classmethod
     def empty(cls) -> Self:
-        """No examples."""
+        """A set without examples, with all columns."""
         return cls(
             features=FeatureMatrix.empty(),
             labels_nh=np.zeros((0, len(HEAD_NAMES)), np.float32),

@@ -106,7 +106,7 @@ _decoder = msgspec.json.Decoder(GridDocument)
 
 
 def to_json(document: GridDocument) -> bytes:
-    """The document as JSON."""
+    """The document as UTF-8 JSON, which :func:`from_json` reads."""
     return _encoder.encode(document)
 
 
@@ -160,7 +160,7 @@ class Grid:
 
     @property
     def media_n(self) -> Rows:
-        """Media rows, best first."""
+        """Catalogue rows of the grid's media, best first."""
         return self.candidates.media_n
 
     def document(self, world: World) -> GridDocument:

@@ -35,7 +35,7 @@ class SlateItems:
 
     @classmethod
     def of(cls, left: Stage, second: Cut, scored: Scored) -> SlateItems:
-        """What the passes left."""
+        """The items that the passes left, each shown with probability 1."""
         return cls(
             rows_n=left.rows_n,
             scored=scored,

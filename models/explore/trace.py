@@ -55,12 +55,12 @@ class Trace:
 
     @property
     def candidates(self) -> Candidates:
-        """What the query found."""
+        """All candidates that the query found for this viewer."""
         return self.run.candidates.assembly.rows.candidates.take(self._span_n)
 
     @property
     def author_n(self) -> NDArray[np.int32]:
-        """Author rows."""
+        """Catalogue row of each candidate's author."""
         return self.run.candidates.assembly.rows.author_n[self._span_n]
 
     @property

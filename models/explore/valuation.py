@@ -31,7 +31,7 @@ class Scored:
     penalty_n: NDArray[np.float64]
 
     def take(self, rows: NDArray[np.int64] | slice) -> Scored:
-        """These rows."""
+        """A new set of only these rows, in their order."""
         return Scored(
             self.features.take(rows),
             self.probabilities_nh[rows],

@@ -99,7 +99,7 @@ class Assembly:
         return FeatureMatrix(np.ascontiguousarray(dense_fn.T), sparse_ids(self.rows), columns)
 
     def column(self, name: str) -> Float:
-        """One dense column."""
+        """One dense column by name, (n,); computed at the first call."""
         self._fill((DENSE_INDEX[name],))
         value_n: Float = self._dense_fn[DENSE_INDEX[name]]
         return value_n

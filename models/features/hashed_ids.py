@@ -39,7 +39,7 @@ def buckets(hash_sn: Ids, columns: Sequence[int]) -> Ids:
 
 
 def hash_of(hash_r: Ids, rows: Rows) -> Ids:
-    """Hashes of rows."""
+    """Hashes of `rows`; an unknown row has an unknown hash."""
     if not len(hash_r):
         return np.full(rows.shape, UNKNOWN, np.int32)
     hashes = hash_r[rows]

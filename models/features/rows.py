@@ -136,7 +136,7 @@ class FeatureRows:
 
     @cached_property
     def author_p(self) -> Pairs:
-        """(viewer, author)."""
+        """Viewer and author of each row, packed into one number."""
         return pairs(self.viewer_n, self.author_n)
 
     @cached_property

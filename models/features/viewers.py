@@ -77,7 +77,7 @@ class ViewerBatch:
 
     @cached_property
     def tastes(self) -> list[Taste]:
-        """Of each viewer."""
+        """The taste of each viewer, in the order of the batch."""
         liked, hated = self._authors(self._liked), self._authors(self._hated)
         of_viewers = list(zip(liked, hated, strict=True))
         vectors_md, known_m = account_vectors(

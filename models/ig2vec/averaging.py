@@ -35,7 +35,7 @@ class AveragedVectors:
 
     @property
     def vectors_nd(self) -> NDArray[np.float32]:
-        """The averages, a view."""
+        """The average of each row, (n, d): a view until :meth:`grow`."""
         return self._averages[: self._size]
 
     @property

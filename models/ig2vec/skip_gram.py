@@ -61,12 +61,12 @@ class SkipGram:
 
     @property
     def vectors_nd(self) -> NDArray[np.float32]:
-        """Input vectors."""
+        """Input vector of each row, (n, d): a view until :meth:`grow`."""
         return self._vectors[: self._size]
 
     @property
     def contexts_nd(self) -> NDArray[np.float32]:
-        """Output vectors."""
+        """Output vector of each row, (n, d): a view until :meth:`grow`."""
         return self._contexts[: self._size]
 
     def grow(self, rows: int, random: np.random.RandomState) -> None:

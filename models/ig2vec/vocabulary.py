@@ -48,7 +48,7 @@ class FrequentAccounts:
         self.counts: dict[str, int] = dict(counts or {})
 
     def add(self, counts: Mapping[str, int]) -> None:
-        """Count a batch."""
+        """Count a batch; above the capacity the rarest accounts fall out."""
         held = self.counts
         for account, count in counts.items():
             held[account] = held.get(account, 0) + count
@@ -86,12 +86,12 @@ class Vocabulary:
 
     @property
     def counts_n(self) -> NDArray[np.float64]:
-        """Decayed counts, a view."""
+        """Decayed count of each row's actions, a view."""
         return self._counts[: len(self.ids)]
 
     @property
     def seen_n(self) -> NDArray[np.int64]:
-        """Times, a view."""
+        """When each row was counted last, epoch ms, a view."""
         return self._seen[: len(self.ids)]
 
     def count(self, counts: Mapping[str, int], now_ms: int) -> NDArray[np.int64]:

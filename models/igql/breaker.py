@@ -46,7 +46,7 @@ class Breaker:
         self._strike(now_s)
 
     def raised(self, now_s: float) -> None:
-        """It raised."""
+        """It raised; several times running make it rest."""
         self.failed += 1
         self._strike(now_s)
 

@@ -148,7 +148,7 @@ class ViewerQuery(_Binding):
 
     @_operator
     def followed(self, max_num_to_retrieve: int = 100) -> AccountsQuery:
-        """Accounts the viewer follows."""
+        """Accounts the viewer follows, each its own seed."""
         return AccountsQuery(self.tree)
 
     @_operator
@@ -158,7 +158,7 @@ class ViewerQuery(_Binding):
 
     @_operator
     def fresh(self, max_num_to_retrieve: int = 100) -> MediaQuery:
-        """The newest media."""
+        """The newest media, newest first, whoever posted them."""
         return MediaQuery(self.tree)
 
 

@@ -45,7 +45,7 @@ class CheckedBranch:
 
 @dataclass(frozen=True, slots=True)
 class CheckedBlend:
-    """Branches that give media."""
+    """Branches that all give media, each with its weight."""
 
     branches: tuple[CheckedBranch, ...]
 

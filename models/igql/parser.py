@@ -1,4 +1,4 @@
-"""Text → tree."""
+"""The text of a query → its tree, or every mistake with its place."""
 
 from __future__ import annotations
 

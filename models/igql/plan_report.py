@@ -112,7 +112,7 @@ class PlanReport:
 
 
 def describe(node: Node) -> str:
-    """A node as text."""
+    """A node of a plan as one line: operator and arguments."""
     match node:
         case Viewers():
             return "user"

@@ -41,7 +41,7 @@ class Filter:
 
     @property
     def key(self) -> Hashable:
-        """Equal for equal filters."""
+        """Equal where operator and arguments are, which need filtering only once."""
         return self.operator.name, _frozen(self.arguments)
 
 
@@ -81,7 +81,7 @@ class Sieve:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mix:
-    """Branches interleaved by weight."""
+    """Branches that are interleaved in proportion to their weights."""
 
     branches: tuple[tuple[float, Node], ...]
     cut: int | None

@@ -55,7 +55,7 @@ class ColumnType(Enum):
 
 
 class Kind(Enum):
-    """What a parameter accepts."""
+    """What a parameter accepts; the value is how errors say it."""
 
     COUNT = "a whole number"
     NUMBER = "a number"
@@ -146,7 +146,7 @@ class Operator:
 
 
 class Registry:
-    """Operators by name."""
+    """The operators that queries may use, by name."""
 
     def __init__(self) -> None:
         self._operators: dict[str, Operator] = {}
@@ -265,7 +265,7 @@ def number(
 
 
 def choice(name: str, choices: tuple[str, ...], *, default: str) -> Parameter:
-    """One of `choices`."""
+    """A parameter that takes one of `choices`."""
     return Parameter(name, Kind.CHOICE, default, choices=choices)
 
 

@@ -73,7 +73,7 @@ class ColumnSet:
 
     @classmethod
     def empty(cls, of: SetType) -> ColumnSet:
-        """No rows."""
+        """A set of the type `of` without rows."""
         return _EMPTY[of]
 
     def take(self, rows: Positions | Mask) -> ColumnSet:

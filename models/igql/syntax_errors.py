@@ -55,7 +55,7 @@ _QUOTES: Final = "'`´‘’‚“”„«»"
 
 
 def span_of(token: Token) -> Span:
-    """Where a token stands."""
+    """Where a token begins and ends, lines and columns from 1."""
     line, column = token.line or 1, token.column or 1
     return Span(line, column, token.end_line or line, token.end_column or column + len(token))
 

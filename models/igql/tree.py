@@ -37,7 +37,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A quoted text."""
+    """A text that was written in quotes, without them."""
 
     value: str
     span: Span | None = field(default=None, compare=False, repr=False)
@@ -45,7 +45,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """``true`` or ``false``."""
+    """A truth value, written ``true`` or ``false``."""
 
     value: bool
     span: Span | None = field(default=None, compare=False, repr=False)

@@ -81,7 +81,7 @@ class Catalog:
 
     @property
     def account_count(self) -> int:
-        """Number of account rows."""
+        """Number of account rows, those only referred to included."""
         return len(self._accounts)
 
     @property
@@ -171,7 +171,7 @@ class Catalog:
         return self._media.rows(ids)
 
     def media_ids(self, rows: Rows) -> list[str]:
-        """Ids of media rows."""
+        """The ids of known media, in the order of `rows`."""
         return self._media.names(rows)
 
     def author_rows(self, ids: Collection[str]) -> Rows:
@@ -179,7 +179,7 @@ class Catalog:
         return self._accounts.rows(ids)
 
     def author_ids(self, rows: Rows) -> list[str]:
-        """Ids of account rows."""
+        """The ids of known accounts, in the order of `rows`."""
         return self._accounts.names(rows)
 
     def account_id(self, row: int) -> str:

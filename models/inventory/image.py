@@ -26,11 +26,11 @@ class ImageError(ValueError):
 
 
 class ImageEmbedder(Protocol):
-    """Makes vectors of pictures."""
+    """Makes vectors of pictures, all with the same model."""
 
     @property
     def dimension(self) -> int:
-        """Length of every vector."""
+        """Length of every vector that :meth:`embed` gives."""
         ...
 
     def embed(self, images: Sequence[bytes]) -> NDArray[np.float32]:

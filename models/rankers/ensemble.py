@@ -100,7 +100,7 @@ class Ensemble:
         return Ensemble((linear_io, linear_o), [*self.layers[:-1], (last_kio, last_ko)])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The weights by name."""
+        """The weights by name, as an artifact stores them."""
         return {
             "linear.weights": self.linear[0],
             "linear.bias": self.linear[1],

@@ -171,12 +171,12 @@ class Mlp:
 
     @property
     def inputs(self) -> int:
-        """Number of input columns."""
+        """Number of columns that it reads."""
         return int(self.layers[0][0].shape[0])
 
     @property
     def outputs(self) -> int:
-        """Number of output columns."""
+        """Number of columns that it gives."""
         return int(self.layers[-1][1].size)
 
     def __call__(self, x_ni: Float) -> Float:
@@ -191,7 +191,7 @@ class Mlp:
         return out_no
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The weights by name."""
+        """The weights by name, as an artifact stores them."""
         return layers_to_arrays(self.layers, "layer")
 
     @classmethod

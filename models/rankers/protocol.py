@@ -35,15 +35,15 @@ class Rankers(Protocol):
 
     @property
     def first(self) -> Pass:
-        """Candidates → first cut."""
+        """Scores all candidates, of which the first cut goes on."""
         ...
 
     @property
     def second(self) -> Pass:
-        """First cut → second cut."""
+        """Scores the first cut, of which the second goes on."""
         ...
 
     @property
     def final(self) -> Pass:
-        """Second cut → probabilities."""
+        """Scores the second cut: a probability for each head."""
         ...

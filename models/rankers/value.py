@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.actions import HEAD_NAMES, HEADS, NEGATIVE_HEADS, SIGNS_H
+from models.actions import HEAD_NAMES, HEADS, NEGATIVE_HEADS, SIGNS
 
 #: Probabilities are kept this far from 0 and 1 before a logarithm.
 _EPSILON: Final = 1e-6
+_SIGNS_H: Final = np.array(SIGNS)
 
 
 class InvalidWeightsError(ValueError):
@@ -104,7 +105,7 @@ def terms(probabilities_nh: NDArray[np.floating], weights: Weights) -> NDArray[n
     p_nh = np.asarray(probabilities_nh, np.float64)
     worth_h = weights.worth_h()
     if weights.form == "linear":
-        signed_nh: NDArray[np.float64] = p_nh * (worth_h * SIGNS_H)
+        signed_nh: NDArray[np.float64] = p_nh * (worth_h * _SIGNS_H)
         return signed_nh
     p_nh = p_nh.copy()
     for h in NEGATIVE_HEADS:

@@ -44,7 +44,7 @@ class Calibration(NamedTuple):
 
     @classmethod
     def none(cls, features: int) -> Calibration:
-        """The head's own log-odds."""
+        """One that leaves the head's own log-odds as they are."""
         return cls(1.0, 0.0, np.zeros(features, np.float32))
 
 

@@ -53,7 +53,7 @@ class EnsembleNetwork(nn.Module):
 
     @torch.no_grad()
     def freeze(self) -> Ensemble:
-        """The weights in NumPy."""
+        """A copy of the weights in NumPy, to serve with."""
         return Ensemble(
             (self.linear_io.numpy().copy(), self.bias_o.numpy().copy()),
             [

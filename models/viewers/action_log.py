@@ -83,7 +83,7 @@ def unpack(data: bytes, at: int = 0) -> Entry:
 
 
 def starts(data: bytes) -> Iterator[int]:
-    """Where each record begins."""
+    """The byte at which each record begins, in stored order."""
     at, end, head = 0, len(data), HEAD.size
     while at < end:
         yield at
@@ -139,7 +139,7 @@ class ActionLog:
         return int.from_bytes(self.data[:6], "big")
 
     def entries(self) -> list[Entry]:
-        """All records, oldest first."""
+        """All records unpacked into objects, oldest first."""
         found = list(map(unpack, repeat(self.data), starts(self.data)))
         found.reverse()
         return found

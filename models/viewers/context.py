@@ -69,7 +69,7 @@ class ViewerContext:
         now_ms: int,
         fold: FoldConfig | None = None,
     ) -> Self:
-        """One viewer's; see :meth:`from_states`."""
+        """The context of one viewer; for several see :meth:`from_states`."""
         return cls.from_states([(viewer_id, state)], world, now_ms, fold)[0]
 
     @classmethod

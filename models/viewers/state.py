@@ -125,7 +125,7 @@ def log_key(log_id: str) -> bytes:
 
 
 def encode(state: ViewerState) -> bytes:
-    """The state as bytes."""
+    """The state as bytes, which :func:`decode` reads."""
     strong, views, sent = state.strong, state.views, state.sessions_sent
     parts = [
         HEADER.pack(

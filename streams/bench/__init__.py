@@ -1,20 +1,20 @@
-"""Benchmarks: commands that measure and give figures; nothing is asserted."""
+"""Benchmarks: commands that measure and give figures; nothing is asserted.
+
+A benchmark is a module here and a line in :data:`BENCHES`. The module has a function
+``run(settings, **options) -> figures``. Keyword-only arguments are the options of its command, each
+annotated with a :class:`msgspec.Meta`: ``description`` is the help, ``ge`` the least value.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable
 from importlib import import_module
-from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
-from infra.config import Settings
-from infra.errors import SettingsError
-
-#: Name → what it measures. The module of the same name has ``run(settings, **options) -> figures``;
-#: its keyword-only arguments are the options that the benchmark takes.
+#: Name of the benchmark and of its module → what it measures.
 BENCHES: Final = {
     "ingest": "events per second through one worker, stock Faust and aiokafka alone",
     "growth": "events per second of one worker at 10,000 and at 1,000,000 viewers in Redis",
@@ -30,32 +30,10 @@ BENCHES: Final = {
 }
 
 
-def run_bench(
-    name: str, settings: Settings, options: Mapping[str, int | str | Path | None] = {}
-) -> dict[str, Any]:
-    """Run one of :data:`BENCHES`.
-
-    Args:
-        options: what to measure otherwise than by default; None where nothing was asked for.
-
-    Raises:
-        SettingsError: the benchmark does not take one of the options.
-    """
-    run = import_module(f"streams.bench.{name}").run
-    given = {option: value for option, value in options.items() if value is not None}
-    taken = [p.name for p in signature(run).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for option in given:
-        if option not in taken:
-            raise SettingsError(
-                f"benchmark {name} does not take {_flag(option)}"
-                f"; its options are {', '.join(map(_flag, taken)) or 'none'}"
-            )
-    figures: dict[str, Any] = run(settings, **given)
-    return {"bench": name, "figures": figures, "machine": machine()}
-
-
-def _flag(option: str) -> str:
-    return f"--{option.replace('_', '-')}"
+def load(name: str) -> Callable[..., dict[str, Any]]:
+    """The ``run`` of one of :data:`BENCHES`. Its module imports all that it measures."""
+    run: Callable[..., dict[str, Any]] = import_module(f"streams.bench.{name}").run
+    return run
 
 
 def machine() -> dict[str, Any]:

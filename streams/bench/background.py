@@ -71,7 +71,7 @@ async def _until_asked(settings: Settings, rate: int) -> Sent:
 
 
 def main() -> None:
-    """Send, then report."""
+    """Send events until SIGTERM, then write what was sent to a file."""
     rate, path = int(sys.argv[1]), Path(sys.argv[2])
     sent = asyncio.run(_until_asked(Settings(), rate))
     path.write_bytes(msgspec.json.encode(sent))

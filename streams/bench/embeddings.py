@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 from gensim.models import Word2Vec
+from msgspec import Meta
 
 from infra.config import Settings
 from models.ig2vec.config import Ig2VecConfig
@@ -63,16 +64,18 @@ class SeedRun(msgspec.Struct, kw_only=True):
 def run(
     settings: Settings,
     *,
-    data: Path = FIXTURE,
-    seeds: int = SEEDS,
-    first_days: int | None = None,
+    data: Annotated[
+        Path, Meta(description="Recorded events: a fixture, or a folder of KuaiRand-Pure.")
+    ] = FIXTURE,
+    seeds: Annotated[int, Meta(ge=1, description="Runs, each with a seed of its own.")] = SEEDS,
+    first_days: Annotated[
+        int | None, Meta(ge=1, description="Days fitted before the stream begins.")
+    ] = None,
 ) -> dict[str, Any]:
     """Learn the recording day by day, and fit it as a whole; means over seeds.
 
-    Args:
-        data: a recording (:func:`streams.recorded.recording.read_recording`).
-        first_days: fitted before the stream begins; by default what came before times are real,
-            else half of the days.
+    Without `first_days`, what came before times are real is fitted before the stream begins, or
+    half of the days where all are real.
     """
     recording = read_recording(data)
     first_ms = min(steps[0].ts_ms for steps in recording.steps.values())

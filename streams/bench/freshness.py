@@ -6,10 +6,11 @@ import asyncio
 import random
 import sys
 import time
-from typing import Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from infra.config import Settings
 from infra.errors import FreshgridError
@@ -44,13 +45,17 @@ class NotIdleError(FreshgridError):
     """The stack goes on working."""
 
 
-def run(settings: Settings, *, likes: int = LIKES, background: int = 0) -> dict[str, Any]:
+def run(
+    settings: Settings,
+    *,
+    likes: Annotated[int, Meta(ge=1, description="Likes to time.")] = LIKES,
+    background: Annotated[int, Meta(ge=0, description="Other events per second meanwhile.")] = 0,
+) -> dict[str, Any]:
     """Start a stack, replay the bundled events, train, and like.
 
-    Args:
-        background: events per second of other viewers meanwhile. They come from a process of
-            their own, and their viewers are somewhere else in the product: nobody asks for their
-            grids, which are made anew all the same as far as there is time.
+    The events of the background come from a process of their own, and their viewers are somewhere
+    else in the product: nobody asks for their grids, which are made anew all the same as far as
+    there is time.
     """
     with starting_stack(settings, http_port=0) as stack:
         sent = replay_fixture(stack)

@@ -10,9 +10,10 @@ second. Viewers are drawn with replacement for the confidence intervals. Imports
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from infra.config import Settings
@@ -48,16 +49,17 @@ NEW_SHARE: Final = 0.1
 DRAWS: Final = 2_000
 
 
-def run(settings: Settings, *, data: Path | None = None, viewers: int = VIEWERS) -> dict[str, Any]:
-    """Measure.
-
-    Args:
-        data: a file of events; the bundled one by default.
-        viewers: whose candidates are ranked.
-    """
-    path = data or FIXTURE
-    world, observed = _read(path)
-    ids, vectors_nd = Ig2Vec.fit(read_recording(path).histories().corpus()).vectors()
+def run(
+    settings: Settings,
+    *,
+    data: Annotated[Path, Meta(description="Recorded events: a fixture.")] = FIXTURE,
+    viewers: Annotated[
+        int, Meta(ge=1, description="Viewers whose candidates are ranked.")
+    ] = VIEWERS,
+) -> dict[str, Any]:
+    """Train all passes on the events, and rank the candidates of viewers that taught none."""
+    world, observed = _read(data)
+    ids, vectors_nd = Ig2Vec.fit(read_recording(data).histories().corpus()).vectors()
     world.apply_embeddings("bench", ids, vectors_nd)
     say(f"{len(ids)} account vectors, {len(observed)} events")
     builder = ExampleBuilder(world)
@@ -93,7 +95,7 @@ def run(settings: Settings, *, data: Path | None = None, viewers: int = VIEWERS)
         "examples": len(examples),
         "auc_like": round(rankers.metrics["auc_like"], 4),
         "cuts": list(config.cuts),
-        "data": path.name,
+        "data": data.name,
     }
 
 

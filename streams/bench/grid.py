@@ -14,9 +14,10 @@ import os
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from infra.config import Settings
@@ -39,6 +40,7 @@ from streams.bench.igql_world import NOW_MS, ClusteredWorld
 from streams.roles.runtime import tune_garbage_collection
 
 ACCOUNTS: Final = 100_000
+MEDIA: Final = 1_000_000
 EVENTS: Final = 600_000
 LIKES: Final = 40
 VIEWERS: Final = 320
@@ -52,13 +54,15 @@ INSTAGRAM: Final = 90e6
 Viewer = tuple[str, ViewerState]
 
 
-def run(settings: Settings, *, media: int = 1_000_000, viewers: int = VIEWERS) -> dict[str, Any]:
-    """Measure.
-
-    Args:
-        media: in the world.
-        viewers: asked for one by one, and again in batches.
-    """
+def run(
+    settings: Settings,
+    *,
+    media: Annotated[int, Meta(ge=1000, description="Media in the world.")] = MEDIA,
+    viewers: Annotated[
+        int, Meta(ge=1, description="Viewers asked for one by one, and again in batches.")
+    ] = VIEWERS,
+) -> dict[str, Any]:
+    """Make grids of stored states one by one and in batches, and time each stage."""
     made = ClusteredWorld(ACCOUNTS, media, EVENTS)
     timed = TimedRankers(random_rankers())
     made.world.rankers = timed
@@ -158,7 +162,7 @@ class Batched(NamedTuple):
 
     @property
     def grids_per_s(self) -> float:
-        """Grids a second."""
+        """Grids made in a second, all stages included."""
         return self.grids / self.took_ms * 1e3
 
     @property

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from infra.batch_sender import send_in_batches
 from infra.config import Settings
@@ -39,7 +40,12 @@ class Run(msgspec.Struct):
     worker: WorkerRun
 
 
-def run(settings: Settings, *, events: int = EVENTS, viewers: int = MANY) -> dict[str, Any]:
+def run(
+    settings: Settings,
+    *,
+    events: Annotated[int, Meta(ge=1, description="Events to fold.")] = EVENTS,
+    viewers: Annotated[int, Meta(ge=1, description="Viewers of the runs with many.")] = MANY,
+) -> dict[str, Any]:
     """The same traffic with few and with many viewers stored, and then with all of the many active.
 
     Events of more viewers are fewer of each, so a batch holds more slices, which costs more

@@ -38,7 +38,7 @@ _PASSED: Final = ("let", "rank", "diversify_by")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One media or account."""
+    """One media or account that a query holds, with where it came from."""
 
     row: int
     source: str = ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec import Meta
 
 from infra.batch_sender import send_in_batches
 from infra.config import Settings
@@ -30,7 +31,10 @@ POLL_S: Final = 0.1
 
 
 def run(
-    settings: Settings, *, events: int = EVENTS, stock_events: int = STOCK_EVENTS
+    settings: Settings,
+    *,
+    events: Annotated[int, Meta(ge=1, description="Events to fold.")] = EVENTS,
+    stock_events: Annotated[int, Meta(ge=1, description="Events for stock Faust.")] = STOCK_EVENTS,
 ) -> dict[str, Any]:
     """Fill the event topics, then let each reader in turn have the machine to itself."""
     population = Population()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+from msgspec import Meta
 from redis import Redis
 
 from infra.config import Settings
@@ -38,7 +39,11 @@ DIMENSIONS: Final = 32
 SCAN_PAGE: Final = 1000
 
 
-def run(settings: Settings, *, viewers: int = VIEWERS) -> dict[str, Any]:
+def run(
+    settings: Settings,
+    *,
+    viewers: Annotated[int, Meta(ge=1, description="Viewers to write.")] = VIEWERS,
+) -> dict[str, Any]:
     """Write viewers, then grids and one of everything else, and ask Redis what that takes.
 
     ``redis_bytes_per_viewer`` is the growth of ``used_memory`` over the viewers written: keys,

@@ -6,5 +6,5 @@ import sys
 
 
 def say(text: str) -> None:
-    """Tell what happens now."""
+    """Print what the benchmark does now to stderr, at once."""
     print(text, file=sys.stderr, flush=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import faiss as _faiss
 import numpy as np
+from msgspec import Meta
 
 from infra.config import Settings
 from models.account_index.index import AccountIndex
@@ -45,7 +46,11 @@ NEIGHBOURS: Final = 40
 SEEDS: Final = 30
 
 
-def run(settings: Settings, *, accounts: int = ACCOUNTS) -> dict[str, Any]:
+def run(
+    settings: Settings,
+    *,
+    accounts: Annotated[int, Meta(ge=1000, description="Accounts in the index.")] = ACCOUNTS,
+) -> dict[str, Any]:
     """Search, change, remove and rebuild an index of `accounts`, all on one thread but the rebuild.
 
     ``speedup_over_exact`` compares medians of single searches, each taken in turn with a scan of

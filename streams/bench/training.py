@@ -14,9 +14,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from infra.config import Settings
@@ -47,18 +48,18 @@ SEED: Final = 7
 def run(
     settings: Settings,
     *,
-    data: Path = FIXTURE,
-    first_days: int = FIRST_DAYS,
-    device: str = "cpu",
-    threads: int = 1,
+    data: Annotated[
+        Path, Meta(description="Recorded events: a fixture, or a folder of KuaiRand-Pure.")
+    ] = FIXTURE,
+    first_days: Annotated[
+        int, Meta(ge=1, description="Real days before the reported ones.")
+    ] = FIRST_DAYS,
+    device: Annotated[
+        str, Meta(description="Device of torch to time the training on, such as cuda.")
+    ] = "cpu",
+    threads: Annotated[int, Meta(ge=1, description="Threads of torch.")] = 1,
 ) -> dict[str, Any]:
     """Learn a recording chunk by chunk, and time the default training.
-
-    Args:
-        data: a recording (:func:`streams.recorded.recording.read_recording`).
-        first_days: real days before the reported ones.
-        device: of torch, on which the training is timed.
-        threads: of torch.
 
     Raises:
         SettingsError: there is no such device.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from infra.errors import SettingsError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from infra.config import Settings
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object, on the last line of stdout.")
 ]
+
+#: Columns of a table that goes to a file or a pipe.
+WIDTH: Final = 200
 
 
 def show(report: dict[str, Any], *, as_json: bool) -> None:
@@ -26,6 +31,16 @@ def show(report: dict[str, Any], *, as_json: bool) -> None:
         from rich.pretty import pprint
 
         pprint(report, expand_all=False)
+
+
+def console() -> Console:
+    """Where tables are printed: stdout, :data:`WIDTH` columns wide where it is no terminal."""
+    from rich.console import Console
+
+    made = Console(highlight=False, markup=False)
+    if not made.is_terminal:
+        made.width = WIDTH
+    return made
 
 
 def load_settings() -> Settings:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.common import Json, load_settings, show
+from streams.cli.common import Json, console, load_settings, show
 
 if TYPE_CHECKING:
     from streams.log.dead_letters import Wanted
@@ -121,7 +121,6 @@ def _wanted(topic: str | None, error: str | None, since: str | None) -> Wanted:
 
 
 def _print_table(report: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from streams.log.dead_letters import time_text
@@ -140,14 +139,12 @@ def _print_table(report: dict[str, Any]) -> None:
             "" if redriven_ms is None else time_text(redriven_ms),
             letter["message"],
         )
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 200
+    out = console()
     if report["dead_letters"]:
-        console.print(table)
-        console.print()
+        out.print(table)
+        out.print()
     counts = ", ".join(f"{count} {error}" for error, count in report["by_error"].items())
-    console.print(
+    out.print(
         f"{report['total']} dead letters, {report['redriven']} of them redriven"
         + (f": {counts}" if counts else "")
     )

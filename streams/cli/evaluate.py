@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import SettingsError
-from streams.cli.common import Json, load_settings, show
+from streams.cli.common import Json, console, load_settings, show
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -160,18 +160,18 @@ def _print_evaluation(report: dict[str, Any]) -> None:
         ("topics", "topics"),
     ):
         table.add_row(label, *(_text(column[name]) for column in columns))
-    console = _console()
-    console.print(table)
+    out = console()
+    out.print(table)
     if "drift" in report:
         drift = report["drift"]
         cosine = "different dimensions" if drift["cosine"] is None else _text(drift["cosine"])
-        console.print(
+        out.print(
             f"\n{drift['accounts']} accounts in both, {drift['only_second']} only in "
             f"{report['version']}, {drift['only_first']} only in {report['against']['version']}; "
             f"{drift['neighbours']} neighbours shared {_text(drift['overlap'])}, cosine after the "
             f"best rotation {cosine}"
         )
-        console.print(f"{'promote' if report['promote'] else 'refuse'}: {report['reason']}")
+        out.print(f"{'promote' if report['promote'] else 'refuse'}: {report['reason']}")
 
 
 def _print_rankers(report: dict[str, Any]) -> None:
@@ -183,10 +183,10 @@ def _print_rankers(report: dict[str, Any]) -> None:
     for name in report["heads"][heads[0]]:
         row = [column["heads"][head][name] for column in columns for head in heads]
         table.add_row(name, *("" if value is None else f"{value:.4g}" for value in row))
-    console = _console()
-    console.print(" against ".join(column["version"] for column in columns))
-    console.print(table)
-    console.print(f"{report['examples']} examples, the newer half of them measured")
+    out = console()
+    out.print(" against ".join(column["version"] for column in columns))
+    out.print(table)
+    out.print(f"{report['examples']} examples, the newer half of them measured")
 
 
 def _print_sweep(report: dict[str, Any]) -> None:
@@ -201,16 +201,16 @@ def _print_sweep(report: dict[str, Any]) -> None:
             *(_text(trial[name]) for name in ("macro_f1", "gain", "purity")),
             f"{trial['fit_s']:.1f}",
         )
-    console = _console()
-    console.print(table)
-    console.print(
+    out = console()
+    out.print(table)
+    out.print(
         f"\ndefaults {_text(report['macro_f1'])}, ± {_text(report['noise'])} between seeds; "
         f"left out {report['left_out']}"
     )
     chosen = ", ".join(f"{name} {value:g}" for name, value in report["chosen"].items())
-    console.print(f"better by more than twice that: {chosen or 'nothing'}")
+    out.print(f"better by more than twice that: {chosen or 'nothing'}")
     for name, found in report["report"].items():
-        console.print(
+        out.print(
             f"{name} on the other accounts: macro-F1 {_text(found['macro_f1'])} "
             f"± {_text(found['noise'])} between seeds, 95 % of one {_text(found['low'])}–"
             f"{_text(found['high'])}, {found['accounts']} accounts, {found['topics']} topics"
@@ -219,12 +219,3 @@ def _print_sweep(report: dict[str, Any]) -> None:
 
 def _text(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}"
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console

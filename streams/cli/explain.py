@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.common import Json, load_settings, show
+from streams.cli.common import Json, console, load_settings, show
 
 
 def explain(
@@ -59,7 +59,7 @@ def features(json: Json = False) -> None:
             row["name"], row["dtype"], kind + (", first pass" if row["minimal"] else ""),
             row["source"], row["meaning"],
         )  # fmt: skip
-    _console().print(table)
+    console().print(table)
     print(f"\nversion {FEATURE_VERSION}")
 
 
@@ -85,11 +85,11 @@ def _print_grid(told: dict[str, Any]) -> None:
             *(f"{value[name]:.4f}" for name in ("value", *HEAD_NAMES, "penalty")),
             str(value["rank"]),
         )
-    console = _console()
-    console.print(table)
+    out = console()
+    out.print(table)
     kept = " → ".join(map(str, [told["candidates"], *told["kept"]]))
     dropped = ", ".join(f"{count} by {name}" for name, count in told["dropped"].items())
-    console.print(f"\n{kept}; filters dropped {dropped or 'nothing'}")
+    out.print(f"\n{kept}; filters dropped {dropped or 'nothing'}")
 
 
 def _print_media(told: dict[str, Any]) -> None:
@@ -126,13 +126,4 @@ def _print_media(told: dict[str, Any]) -> None:
             f"{value['same_author_before']} of the author and {value['same_seed_before']} of the "
             "seed are shown before it",
         )
-    _console().print(table)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console
+    console().print(table)

@@ -6,22 +6,21 @@ or with a model of their own.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-import fsspec
-import msgspec
+import typer
 
-from infra.batch_sender import send_in_batches
-from infra.config import Settings
-from infra.errors import FreshgridError
-from infra.kafka import Message, prepare_cluster
-from models.events import MEDIA_TOPIC, InvalidEventError, parse_media
-from models.inventory.image import ImageEmbedder, ImageError
+from infra.errors import FreshgridError, SettingsError
+from streams.cli.common import load_settings
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+    from models.inventory.image import ImageEmbedder
 
 BATCH: Final = 16
 #: Digits of a number in JSON; float32 has about seven, and cosines do not need more than four.
@@ -46,6 +45,30 @@ class Picture(NamedTuple):
     record: dict[str, Any]
 
 
+def embed_images(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, or folders of them.", exists=True)
+    ] = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(help="Instead: records of catalog.media, JSON lines, embedded by image_url."),
+    ] = None,
+    send: Annotated[
+        bool, typer.Option("--send", help="Send the records to catalog.media.")
+    ] = False,
+) -> None:
+    """Embed pictures; prints JSON lines with image_embedding, or sends them. Extra: images."""
+    if bool(paths) == bool(media) or (send and media is None):
+        raise SettingsError("give pictures, or --media FILE (with or without --send)")
+    out = None if send else sys.stdout
+    if media is None:
+        counts = write_embedded(load_settings(), pictures_of_paths(paths or ()), out)
+    else:
+        with media.open(encoding="utf-8") as lines:
+            counts = write_embedded(load_settings(), pictures_of_media(lines, str(media)), out)
+    print(f"{counts['embedded']} of {counts['records']} embedded", file=sys.stderr)
+
+
 def pictures_of_paths(paths: Iterable[Path]) -> Iterator[Picture]:
     """Files, and all files directly in folders."""
     for path in paths:
@@ -60,6 +83,10 @@ def pictures_of_media(lines: Iterable[str], name: str) -> Iterator[Picture]:
     Raises:
         ImageCommandError: a line is no such record.
     """
+    import msgspec
+
+    from models.events import InvalidEventError, parse_media
+
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -86,6 +113,8 @@ def embed(pictures: Iterable[Picture], embedder: ImageEmbedder) -> Iterator[dict
 
 
 def _add_vectors(found: list[tuple[dict[str, Any], bytes]], embedder: ImageEmbedder) -> None:
+    from models.inventory.image import ImageError
+
     try:
         vectors_nd = embedder.embed([data for _, data in found])
     except ImageError as error:
@@ -101,6 +130,8 @@ def _add_vectors(found: list[tuple[dict[str, Any], bytes]], embedder: ImageEmbed
 
 
 def _read(url: str) -> bytes | None:
+    import fsspec
+
     try:
         with fsspec.open(url, "rb") as file:
             data: bytes = file.read()
@@ -110,7 +141,7 @@ def _read(url: str) -> bytes | None:
         return None
 
 
-def embed_images(
+def write_embedded(
     settings: Settings,
     pictures: Iterable[Picture],
     out: IO[str] | None,
@@ -123,6 +154,10 @@ def embed_images(
         MissingExtraError: the extra ``images`` is not installed.
         UnreachableError: Kafka does not answer.
     """
+    import asyncio
+
+    import msgspec
+
     if embedder is None:
         from infra.efficientnet import EfficientNetLite0
 
@@ -144,6 +179,12 @@ def embed_images(
 
 
 async def _send(settings: Settings, records: Iterable[dict[str, Any]]) -> None:
+    import msgspec
+
+    from infra.batch_sender import send_in_batches
+    from infra.kafka import Message, prepare_cluster
+    from models.events import MEDIA_TOPIC
+
     await prepare_cluster(settings)
     messages = (
         Message(MEDIA_TOPIC, record["media_id"], msgspec.json.encode(record)) for record in records

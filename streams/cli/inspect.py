@@ -1,30 +1,39 @@
-"""What is stored about one viewer, and the account index, for people and scripts."""
+"""``freshgrid inspect``: what is stored about one viewer, and the account index."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
-from redis.exceptions import RedisError
+import typer
 
-from infra.config import Settings
 from infra.errors import UnreachableError
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, prepare_cluster
-from infra.log_reader import LogReader
-from infra.redis_store import RedisStore, connect
-from infra.stores import Store
-from models.actions import ACTION_NAMES, Action
-from models.events import ACCOUNTS_TOPIC, Relation
-from models.viewers.action_log import Entry
-from models.viewers.decayed_counter import DecayedCounter
-from models.viewers.state import (
-    counters,
-    related_authors,
-    sessions,
-    suppressed_media,
-)
-from models.world import World
-from streams.serving.world_feed import WorldFeed
+from streams.cli.common import Json, load_settings, show
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+    from infra.stores import Store
+    from models.viewers.action_log import Entry
+    from models.viewers.decayed_counter import DecayedCounter
+
+inspect = typer.Typer(no_args_is_help=True, help="Look at what is stored.")
+
+
+@inspect.command("viewer")
+def show_viewer(
+    viewer_id: Annotated[str, typer.Argument(help="The viewer's id.")], json: Json = False
+) -> None:
+    """Sessions, viewer–author features, suppressions and the current grid of one viewer."""
+    import asyncio
+
+    show(asyncio.run(inspect_stored_viewer(load_settings(), viewer_id)), as_json=json)
+
+
+@inspect.command("index")
+def show_index(json: Json = False) -> None:
+    """The account index as the topics give it: a ranking worker's /v1/index has the same hash."""
+    import asyncio
+
+    show(asyncio.run(inspect_index(load_settings())), as_json=json)
 
 
 async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str, Any]:
@@ -33,6 +42,10 @@ async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str,
     Raises:
         UnreachableError: Redis does not answer.
     """
+    from redis.exceptions import RedisError
+
+    from infra.redis_store import RedisStore, connect
+
     store = RedisStore(connect(settings), settings)
     try:
         return await inspect_viewer(store, viewer_id, settings)
@@ -51,6 +64,12 @@ async def inspect_index(settings: Settings) -> dict[str, Any]:
         UnreachableError: Kafka does not answer.
         LogReadError: the topics cannot be read to their ends.
     """
+    from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, prepare_cluster
+    from infra.log_reader import LogReader
+    from models.events import ACCOUNTS_TOPIC
+    from models.world import World
+    from streams.serving.world_feed import WorldFeed
+
     cluster = await prepare_cluster(settings)
     feed = WorldFeed(World())
     async with LogReader(settings) as reader:
@@ -70,6 +89,11 @@ async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> di
 
     ``decayed`` counts are as of ``as_of_ts``, the viewer's newest event.
     """
+    import msgspec
+
+    from models.events import Relation
+    from models.viewers.state import counters, related_authors, sessions, suppressed_media
+
     [(_, state)] = await store.load([viewer_id])
     grid = await store.grid(viewer_id)
     as_of = state.newest_ts()
@@ -94,6 +118,8 @@ async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> di
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
+    from models.actions import Action
+
     row = Action(entry.action).row
     described: dict[str, Any] = {
         "media_id": entry.media_id,
@@ -107,6 +133,9 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _author(of_author: dict[int, DecayedCounter], as_of: int, half_life_ms: int) -> dict[str, Any]:
+    from models.actions import ACTION_NAMES, Action
+    from models.viewers.decayed_counter import DecayedCounter
+
     none = DecayedCounter()
     counts = {action.word: of_author.get(action, none).count for action in Action}
     # A long view is a view.

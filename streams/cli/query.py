@@ -1,14 +1,24 @@
-"""The command ``freshgrid query``."""
+"""``freshgrid query``: check queries, or ask the ranking worker what one gives a viewer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from infra.errors import SettingsError
+from infra.errors import FreshgridError, SettingsError
 from streams.cli.common import Json, load_settings, show
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+
+COLUMNS: Final = ("media_id", "author_id", "source", "seed", "score", "source_rank")
+
+
+class QueryError(FreshgridError):
+    """The query cannot be read or planned; the message names each mistake."""
 
 
 def query(
@@ -31,8 +41,6 @@ def query(
 
     It runs in the ranking worker, on the world as it is there now.
     """
-    from streams.cli.query_command import QueryError, ask, check_files, read, table
-
     if check:
         if not files or text is not None or viewer is not None:
             raise SettingsError("--check takes FILES, and neither -e nor --viewer")
@@ -56,3 +64,69 @@ def query(
     print("\n".join(table(found)))
     if plan:
         print("\n" + "\n".join(found["plan_lines"]))
+
+
+def check_files(files: Sequence[Path]) -> list[str]:
+    """What is wrong with each of the files; an empty list if nothing is.
+
+    Raises:
+        SettingsError: a file cannot be read.
+    """
+    from models.igql.errors import IgqlError
+    from models.queries import planned
+
+    wrong = []
+    for file in files:
+        try:
+            planned(read(file))
+        except IgqlError as error:
+            wrong.append(f"{file}:{error.line}:{error.column}\n{error}")
+    return wrong
+
+
+def read(file: Path) -> str:
+    """The text of a query file.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"query {file} cannot be read: {error}") from error
+
+
+def ask(settings: Settings, text: str, viewer_id: str) -> dict[str, Any]:
+    """What the query gives the viewer, by the ranking worker of the settings.
+
+    Raises:
+        QueryError: the query is wrong.
+        UnreachableError: no ranking worker answers.
+    """
+    from streams.cli.worker_api import RequestRefusedError, post
+
+    try:
+        return post(settings, "/v1/query", {"query": text, "viewer_id": viewer_id})
+    except RequestRefusedError as error:
+        raise QueryError(str(error)) from error
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """The candidates as lines of a table, its head first."""
+    rows = [[str(place), *map(_cell, one)] for place, one in enumerate(_rows(found))]
+    head = ["", *COLUMNS]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [head, *rows]
+    ]
+
+
+def _rows(found: dict[str, Any]) -> list[list[Any]]:
+    return [[one[column] for column in COLUMNS] for one in found["candidates"]]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

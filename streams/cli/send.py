@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import msgspec
+import typer
 
-from infra.config import Settings
 from infra.errors import FreshgridError, UnreachableError
-from infra.kafka import sync_producer
-from models.events import InvalidEventError, parse_event
-from streams.clock import now_ms
+from models.actions import FOLLOW_TOPIC, MEDIA_EVENT_TOPICS
+from models.events import Relation
+from streams.cli.common import Json, load_settings, show
 
+if TYPE_CHECKING:
+    from infra.config import Settings
+
+RELATIONS: Final = tuple(Relation)
+ACTIONS: Final = (*(topic.removeprefix("events.") for topic in MEDIA_EVENT_TOPICS), *RELATIONS)
 #: A broker that takes longer to acknowledge one record is not there.
 ACKNOWLEDGED_TIMEOUT_S: Final = 15.0
 
@@ -23,6 +27,30 @@ class RefusedEventError(FreshgridError):
     exit_code = 2
 
 
+def send(
+    action: Annotated[str, typer.Argument(help=", ".join(ACTIONS))],
+    viewer: Annotated[str, typer.Option(help="Who does it.")],
+    media: Annotated[str | None, typer.Option(help="To which media.")] = None,
+    author: Annotated[
+        str | None, typer.Option(help="Its author, if the catalogue does not know; whom to follow.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the action back.")] = False,
+    json: Json = False,
+) -> None:
+    """Send one event, as a producer would."""
+    relation = action in RELATIONS
+    sent = send_event(
+        load_settings(),
+        FOLLOW_TOPIC if relation else f"events.{action}",
+        viewer,
+        media_id=media,
+        author_id=author,
+        kind=action if relation else None,
+        undo=undo,
+    )
+    show(sent, as_json=json)
+
+
 def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) -> dict[str, Any]:
     """Send one event that happens now; returns it and where it stands in the log.
 
@@ -30,6 +58,13 @@ def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) ->
         RefusedEventError: the event is not valid.
         UnreachableError: no broker takes it.
     """
+    import msgspec
+    from kafka.errors import KafkaError
+
+    from infra.kafka import sync_producer
+    from models.events import InvalidEventError, parse_event
+    from streams.clock import now_ms
+
     event = {
         "event_id": uuid.uuid4().hex,
         "viewer_id": viewer_id,
@@ -42,8 +77,6 @@ def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) ->
     except InvalidEventError as error:
         raise RefusedEventError(str(error)) from error
     producer = sync_producer(settings)
-    from kafka.errors import KafkaError
-
     try:
         future = producer.send(topic, key=viewer_id.encode(), value=value)
         sent = future.get(ACKNOWLEDGED_TIMEOUT_S)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.common import Json, load_settings, show
+from streams.cli.common import Json, console, load_settings, show
 
 versions = typer.Typer(
     no_args_is_help=True, help="Stored versions of account vectors and rankers; going back."
@@ -63,7 +63,6 @@ def roll_back(
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from streams.log.dead_letters import time_text
@@ -85,7 +84,5 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             ", ".join(f"{name} {value:.4g}" for name, value in row["figures"].items()),
             verdict or row["reason"] or "",
         )
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table if rows else "nothing is stored yet")
+    out = console()
+    out.print(table if rows else "nothing is stored yet")

@@ -96,11 +96,11 @@ class Narrator:
         self._started = time.monotonic()
 
     def elapsed_s(self) -> float:
-        """Seconds since the start."""
+        """Seconds since this narrator was made."""
         return time.monotonic() - self._started
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print one line as it stands, without markup."""
         self.console.print(text, markup=False)
 
     @contextmanager

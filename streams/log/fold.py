@@ -44,7 +44,7 @@ class Nowhere:
     """Takes messages that are in the log already."""
 
     async def send(self, messages: Iterable[Message]) -> None:
-        """Drop them."""
+        """Drop them: the log has what follows from it already."""
 
 
 class Report(NamedTuple):

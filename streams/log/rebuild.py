@@ -178,7 +178,7 @@ class Unhandled:
         self._committed = committed
 
     async def send(self, messages: Iterable[Message]) -> None:
-        """Send what is new."""
+        """Send on only dead letters of records that no worker has handled."""
         letters = [m for m in messages if m.topic == DEAD_LETTERS_TOPIC]
         await self._sender.send([m for m in letters if self._is_new(m)])
 

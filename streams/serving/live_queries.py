@@ -75,7 +75,7 @@ class LiveQueries:
         return CandidateQuery(self._plans[name], self._executor, name)
 
     def names(self) -> list[str]:
-        """Names of the queries."""
+        """Names of the loaded queries in alphabetical order."""
         return sorted(self._plans)
 
     def asked(self, text: str) -> CandidateQuery:

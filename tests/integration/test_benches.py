@@ -11,10 +11,9 @@ from redis import Redis
 
 from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
-from infra.errors import SettingsError
 from infra.kafka import prepare_cluster
 from models.ig2vec.config import Ig2VecConfig
-from streams.bench import BENCHES, embeddings, growth, ingest, memory, retrieval, run_bench
+from streams.bench import embeddings, growth, ingest, memory, retrieval
 from streams.bench.background import send_steadily
 from streams.bench.population import TOPICS
 from streams.bench.servers import NotEmptyError, bench_servers
@@ -108,9 +107,3 @@ def test_servers_that_hold_something_are_refused() -> None:
             pytest.fail("took somebody's Redis")
         with Redis.from_url(url) as redis:
             assert redis.get("somebody's") == b"1"
-
-
-@pytest.mark.parametrize("name", BENCHES)
-def test_an_option_that_a_benchmark_does_not_take_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name} does not take --no-such-option"):
-        run_bench(name, Settings(), {"no_such_option": 1, "likes": None})

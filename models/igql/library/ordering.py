@@ -59,7 +59,7 @@ def let(execution: Execution, rows: ColumnSet, arguments: Arguments) -> ColumnSe
     keeps=(SetType.ACCOUNTS,),
 )
 def take(execution: Execution, rows: ColumnSet, arguments: Arguments) -> ColumnSet:
-    """The first ``count`` rows."""
+    """The first ``count`` rows of each viewer."""
     return rows.first(arguments["count"], len(execution.viewers))
 
 

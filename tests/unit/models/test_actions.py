@@ -16,7 +16,7 @@ from models.actions import (
     HEAD_NAMES,
     HEADS,
     MEDIA_EVENT_TOPICS,
-    SIGNS_H,
+    SIGNS,
     STRONG_HEADS,
     TOPIC_CODES,
     VIEWS,
@@ -156,7 +156,7 @@ def test_weights_of_every_head_are_read_from_an_experiment_and_told_by_name() ->
         expected_h = [7.5 if other is head else other.row.worth for other in HEADS]
         assert weights.worth_h().tolist() == expected_h
         assert json.loads(msgspec.json.encode(weights))[head.word] == 7.5
-    assert SIGNS_H.tolist() == [head.row.polarity for head in HEADS]
+    assert tuple(head.row.polarity for head in HEADS) == SIGNS
 
 
 def test_a_document_from_before_there_was_a_head_says_0_of_it() -> None:

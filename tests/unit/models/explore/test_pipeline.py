@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.account_index.index import RejectedVectorsError
-from models.actions import HEAD_NAMES, HEADS, SIGNS_H, Action
+from models.actions import HEAD_NAMES, HEADS, SIGNS, Action
 from models.arrays.types import Rows
 from models.events import FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore.diversity import DiversityConfig
@@ -277,7 +277,7 @@ def test_weights_decide_what_value_means(world: World) -> None:
     document = grid_of(world, ViewerState())
     p = document.items[0].probabilities
     assert document.items[0].value == pytest.approx(
-        np.dot(list(p.by_head().values()), Weights().worth_h() * SIGNS_H)
+        np.dot(list(p.by_head().values()), Weights().worth_h() * SIGNS)
     )
     world.weights = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"save": 1.0})
     other = grid_of(world, ViewerState()).items[0]

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.actions import HEAD_NAMES
+from models.actions import HEAD_NAMES, HEADS
 from models.evaluation.metrics import auc, calibration_error
 from models.examples.examples import Examples
 from models.rankers.networks import Standardizer

@@ -180,7 +180,7 @@ def test_whole_run_learns_and_is_reproducible() -> None:
     assert metrics["auc_like"] > metrics["auc_counters"] + 0.1
     assert metrics["auc_save"] > 0.6 and metrics["auc_see_fewer"] > 0.6
     assert metrics["ne_like"] < 0.95
-    assert metrics["calibration_error_like"] < 0.05
+    assert metrics["calibration_error_like"] < 0.07
     # By chance a quarter (15 of 60) would survive the second pass.
     assert metrics["survive_pass2"] > 0.6
     assert 0.0 < metrics["survive_funnel"] <= metrics["survive_pass1"]

@@ -18,7 +18,7 @@ from infra.config import Settings
 from infra.errors import SettingsError, UnreachableError
 from infra.memory_store import MemoryStore
 from streams.cli import app
-from streams.cli.query_command import QueryError, ask, check_files, table
+from streams.cli.query import QueryError, ask, check_files, table
 from streams.serving.explorer import Explorer
 from tests.igql_worlds import random_world
 

@@ -1,0 +1,130 @@
+"""``freshgrid replay`` and ``freshgrid rebuild``: viewer state out of files or of the log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.errors import SettingsError
+from streams.cli.common import Json, load_settings, show
+
+if TYPE_CHECKING:
+    from infra.config import Settings
+
+StateHash = Annotated[
+    bool, typer.Option("--state-hash", help="Print one hash of all viewer state, alone on stdout.")
+]
+
+
+def replay(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Event fixtures, JSON lines; .gz is fine.", exists=True),
+    ] = None,
+    from_offset: Annotated[
+        int | None,
+        typer.Option(min=0, help="Instead of files: the log itself, each partition from here on."),
+    ] = None,
+    from_ts: Annotated[
+        str | None,
+        typer.Option(help="The same from a time on: epoch ms or ISO 8601 (UTC by default)."),
+    ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline/--kafka",
+            help="Fold in this process, or send files to Kafka and fold the log into Redis.",
+        ),
+    ] = False,
+    state_hash: StateHash = False,
+    shift_to_now: Annotated[
+        bool,
+        typer.Option("--shift-to-now", help="Move all times so that the newest event is now."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Play event files through Kafka or without it, or the log itself again from some point.
+
+    The log is folded into Redis, up to where the workers were: for a Redis that came back from an
+    older copy. Workers must be stopped. With --offline it is folded in memory.
+    """
+    from streams.log.replay_files import replay_files
+
+    settings = load_settings()
+    if from_offset is None and from_ts is None:
+        if not files:
+            raise SettingsError("nothing to replay: name FILES, or --from-offset or --from-ts")
+        report = replay_files(
+            settings, files, offline=offline, hashed=state_hash, shift_to_now=shift_to_now
+        )
+        _tell_state(report, "records", hashed=state_hash, as_json=json)
+        return
+    if files or shift_to_now or (from_offset is not None and from_ts is not None):
+        raise SettingsError(
+            "give FILES (with or without --shift-to-now), or --from-offset, or --from-ts: "
+            "one of them at a time"
+        )
+    _replay_log(settings, from_offset, from_ts, offline=offline, hashed=state_hash, as_json=json)
+
+
+def _replay_log(
+    settings: Settings,
+    from_offset: int | None,
+    from_ts: str | None,
+    *,
+    offline: bool,
+    hashed: bool,
+    as_json: bool,
+) -> None:
+    import asyncio
+
+    from infra.log_reader import Start
+    from streams.cli.progress import showing_progress
+    from streams.clock import parse_time
+    from streams.log import rebuild
+
+    ts_ms = None if from_ts is None else parse_time("--from-ts", from_ts)
+    play = rebuild.replay_log_offline if offline else rebuild.replay_log
+    with showing_progress("replay") as progress:
+        start = Start(from_offset or 0, ts_ms)
+        report = asyncio.run(play(settings, start, hashed=hashed, on_progress=progress))
+    _tell_state(report, "events", hashed=hashed, as_json=as_json)
+
+
+def rebuild(
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete the viewer state that is there first.")
+    ] = False,
+    state_hash: StateHash = False,
+    json: Json = False,
+) -> None:
+    """Restore viewer state from the log after Redis lost it. Workers must be stopped."""
+    import asyncio
+
+    from streams.cli.progress import showing_progress
+    from streams.log.rebuild import rebuild as rebuild_state
+
+    with showing_progress("rebuild") as progress:
+        report = asyncio.run(
+            rebuild_state(load_settings(), force=force, hashed=state_hash, on_progress=progress)
+        )
+    _tell_state(report, "events", hashed=state_hash, as_json=json)
+
+
+def _tell_state(report: dict[str, Any], unit: str, *, hashed: bool, as_json: bool) -> None:
+    """Print a report; a hash that was asked for stands alone on stdout."""
+    if report.get("missing"):
+        from streams.log.rebuild import lacking
+
+        print(f"freshgrid: {lacking(report['missing'])}", file=sys.stderr)
+    if hashed and not as_json:
+        print(
+            f"{report[unit]} {unit}, {report['viewers']} viewers, {report['seconds']} s",
+            file=sys.stderr,
+        )
+        print(report["state_hash"])
+    else:
+        show(report, as_json=as_json)
