@@ -20,8 +20,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.config import Settings
 from infra.errors import UnreachableError
-from infra.kafka import TOUCHED_TOPIC, Ends, Message
+from infra.kafka import Ends, Message
 from infra.metrics import KAFKA_FAILURES
+from infra.topics import TOUCHED_TOPIC
 
 BATCH_BYTES: Final = 256 * 1024
 #: Batches unacknowledged at most: enough to keep the broker busy, little to hold in memory.

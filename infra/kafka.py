@@ -1,4 +1,4 @@
-"""Topics, producers and readers of Kafka outside the consumer groups that Faust runs."""
+"""The cluster, producers and readers of Kafka outside the consumer groups that Faust runs."""
 
 from __future__ import annotations
 
@@ -14,46 +14,10 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import UnreachableError
+from infra.topics import TOPICS
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
-
-SESSIONS_TOPIC: Final = "explore.sessions"
-EMBEDDINGS_TOPIC: Final = "explore.embeddings"
-TOUCHED_TOPIC: Final = "explore.touched"
-IMPRESSIONS_TOPIC: Final = "explore.impressions"
-EXAMPLES_TOPIC: Final = "explore.examples"
-CANDIDATES_TOPIC: Final = "explore.candidates"
-VERSIONS_TOPIC: Final = "explore.versions"
-DEAD_LETTERS_TOPIC: Final = "explore.dead_letters"
-
-#: The consumer group of the ingest workers.
-WORKER_GROUP: Final = "freshgrid-worker"
-#: The group in which the learner keeps how far impressions are labelled.
-EXAMPLES_GROUP: Final = "freshgrid-examples"
-
-COMPACT: Final = {"cleanup.policy": "compact"}
-DELETE: Final = {"cleanup.policy": "delete"}
-#: Of a partition only the newest 8 to 12 MiB: the learner reads them all when it starts.
-NEWEST: Final = DELETE | {"retention.bytes": str(8 << 20), "segment.bytes": str(4 << 20)}
-
-TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
-    "events.like": DELETE,
-    "events.save": DELETE,
-    "events.see_fewer": DELETE,
-    "events.view": DELETE,
-    "events.follow": DELETE,
-    "catalog.media": COMPACT,
-    "catalog.accounts": COMPACT,
-    SESSIONS_TOPIC: DELETE,
-    EMBEDDINGS_TOPIC: COMPACT,
-    TOUCHED_TOPIC: DELETE,
-    IMPRESSIONS_TOPIC: DELETE,
-    EXAMPLES_TOPIC: DELETE,
-    CANDIDATES_TOPIC: NEWEST,
-    VERSIONS_TOPIC: COMPACT,
-    DEAD_LETTERS_TOPIC: DELETE,
-}
 
 #: A follower keeps a copy of what changes slowly: it need not hear of it at once, and a fetch of
 #: all partitions of many topics costs the embedded broker dearly.

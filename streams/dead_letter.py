@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import base64
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
-from infra.kafka import DEAD_LETTERS_TOPIC, Message
+from infra.kafka import Message
 from infra.metrics import DEAD_LETTERS
 from infra.stores import ParkedRecord
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.events import InvalidEventError
+from streams.records import Record
 
 #: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
 MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
 
 _json = msgspec.json.Encoder()
-
-
-class Record(Protocol):
-    """A Kafka record, or a line of a fixture."""
-
-    @property
-    def offset(self) -> int:
-        """Where it stands in its partition."""
-        ...
-
-    @property
-    def key(self) -> bytes | None:
-        """Its key."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value."""
-        ...
 
 
 class DeadLetter(msgspec.Struct):

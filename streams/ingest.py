@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
-from infra.kafka import TOUCHED_TOPIC, Message
+from infra.kafka import Message
 from infra.metrics import SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
+from infra.topics import TOUCHED_TOPIC
 from models.events import (
     EVENT_TOPICS,
     VIEW_TOPIC,
@@ -41,21 +42,14 @@ from models.viewers.state import (
     log_key,
     place,
 )
-from streams.dead_letter import Record, letter, letter_of, letter_of_parked
+from streams.dead_letter import letter, letter_of, letter_of_parked
 from streams.packing import Item, pack_slice, packed_event
+from streams.records import Record, Sender
 
 TOPIC_CODES: Final = {topic: code for code, topic in enumerate(EVENT_TOPICS)}
 PARKING_REASON: Final = "unknown_media"
 
 _json = msgspec.json.Encoder()
-
-
-class Sender(Protocol):
-    """Where messages go: Kafka, or back into a replay without one."""
-
-    async def send(self, messages: Iterable[Message]) -> None:
-        """Return once every message is safe."""
-        ...
 
 
 class Part(NamedTuple):

@@ -20,16 +20,16 @@ from typing import Any, Final
 
 import msgspec
 
-from infra.kafka import SESSIONS_TOPIC, Message
+from infra.kafka import Message
 from infra.metrics import SESSIONS_CLOSED
 from infra.redis_bulk import Command
 from infra.redis_store import RedisStore
 from infra.stores import Versioned
+from infra.topics import SESSIONS_TOPIC
 from models.events import ACTION_NAMES
 from models.viewers.action_log import Entry
 from models.viewers.state import sessions
-from streams.ingest import Sender
-from streams.packing import Touched
+from streams.records import ClosedSession, Sender, Touched
 
 #: Viewers by the wall-clock time at which to look at them next.
 SCHEDULE: Final = "sessions:due"
@@ -41,19 +41,6 @@ SETTLE_MS: Final = 3000
 LEASE_MS: Final = 30_000
 #: Viewers looked at per sweep; more than a busy worker closes sessions of between two sweeps.
 SWEEP_LIMIT: Final = 1000
-
-
-class ClosedSession(msgspec.Struct):
-    """A closed session, as ``explore.sessions`` carries it.
-
-    Attributes:
-        steps: (author_id, action, ts) in event time order.
-    """
-
-    viewer_id: str
-    started_ts: int
-    ended_ts: int
-    steps: list[tuple[str, str, int]]
 
 
 _json = msgspec.json.Encoder()

@@ -10,8 +10,8 @@ import numpy as np
 from redis import Redis
 
 from infra.config import Settings
-from infra.kafka import EMBEDDINGS_TOPIC
 from infra.redis_store import RedisStore, connect, grid_key, viewer_key
+from infra.topics import EMBEDDINGS_TOPIC
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_EVENT_TOPICS, MEDIA_TOPIC
 from models.explore.grid import from_json
 from models.viewers.state import ViewerState
@@ -24,7 +24,7 @@ from streams.clock import now_ms
 from streams.ingest import Ingest
 from streams.local.scenario import FIXTURE
 from streams.log.replay import Line, Loopback, read_fixture
-from streams.packing import Touched
+from streams.records import Touched
 from streams.serving.explorer import Explorer
 from streams.serving.world_feed import WorldFeed, embedding_messages
 from streams.sessions import Sessions

@@ -9,11 +9,11 @@ from redis.exceptions import RedisError
 
 from infra.config import Settings
 from infra.errors import UnreachableError
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, prepare_cluster
+from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store
-from models.events import ACCOUNTS_TOPIC, ACTION_NAMES, Action, Relation
+from models.events import ACTION_NAMES, Action, Relation
 from models.viewers.action_log import Entry
 from models.viewers.decayed_counter import DecayedCounter
 from models.viewers.state import (
@@ -24,6 +24,7 @@ from models.viewers.state import (
 )
 from models.world import World
 from streams.serving.world_feed import WorldFeed
+from streams.topology import flow
 
 
 async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str, Any]:
@@ -53,7 +54,7 @@ async def inspect_index(settings: Settings) -> dict[str, Any]:
     cluster = await prepare_cluster(settings)
     feed = WorldFeed(World())
     async with LogReader(settings) as reader:
-        for topic in (ACCOUNTS_TOPIC, EMBEDDINGS_TOPIC, VERSIONS_TOPIC):
+        for topic in flow("inspect index").reads:
             places = [(topic, number) for number in range(cluster.partitions[topic])]
             async for batch in reader.read(await reader.spans(places)):
                 feed.apply(batch.topic, batch.records)

@@ -15,8 +15,8 @@ from infra.doctor import kafka_hello, redis_hello
 from infra.embedded import start_kafka, start_redis
 from infra.supervisor import ChildSpec, Supervisor, check_port, free_port
 from infra.threads import ONE_THREAD
+from streams.topology import ROLES
 
-ROLES: Final = ("worker", "learner", "ranker")
 #: The learner imports torch and gensim, which takes a while on a cold disk.
 START_TIMEOUT_S: Final = 180.0
 

@@ -24,8 +24,9 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import FreshgridError, SettingsError
-from infra.kafka import DEAD_LETTERS_TOPIC, prepare_cluster
+from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader, Start
+from infra.topics import DEAD_LETTERS_TOPIC
 from streams.dead_letter import DeadLetter
 
 #: The record that died: topic, partition, offset.

@@ -26,12 +26,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from infra.config import Settings
-from infra.kafka import DEAD_LETTERS_TOPIC, ClusterInfo, Ends, Message, prepare_cluster
+from infra.kafka import ClusterInfo, Ends, Message, prepare_cluster
 from infra.log_reader import BEGINNING, Batch, LogReader, Place, Span, Start
 from infra.stores import Store
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
 from streams.clock import now_ms
-from streams.ingest import Ingest, Sender
+from streams.ingest import Ingest
+from streams.records import Sender
 
 #: Records folded at once: many of one viewer fold together, and memory stays bounded.
 CHUNK: Final = 5000

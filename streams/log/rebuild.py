@@ -27,27 +27,19 @@ from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.errors import FreshgridError, UnreachableError
 from infra.group_hold import GroupHold
-from infra.kafka import (
-    DEAD_LETTERS_TOPIC,
-    SESSIONS_TOPIC,
-    TOUCHED_TOPIC,
-    WORKER_GROUP,
-    Message,
-    prepare_cluster,
-)
+from infra.kafka import Message, prepare_cluster
 from infra.log_reader import BEGINNING, LogReader, Place, Start
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
 from infra.stores import Store, Versioned
-from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC
+from infra.topics import DEAD_LETTERS_TOPIC, SESSIONS_TOPIC, TOUCHED_TOPIC
 from streams.dead_letter import DeadLetter
-from streams.ingest import Sender
 from streams.log.fold import Progress, Report, fold_log
 from streams.log.replay import state_hash
-from streams.packing import Touched
-from streams.sessions import SCHEDULE, STREAM_CLOCK, ClosedSession
+from streams.records import ClosedSession, Sender, Touched
+from streams.sessions import SCHEDULE, STREAM_CLOCK
+from streams.topology import FOLDED, WORKER_GROUP
 
-FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
 #: Viewers or keys handled by one call.
 PAGE: Final = 1000
 
@@ -94,7 +86,7 @@ async def rebuild(
             )
         async with (
             _open_outbox(settings) as outbox,
-            GroupHold(settings, WORKER_GROUP, FOLDED_TOPICS) as hold,
+            GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
         ):
             await _forget(redis, "viewer:{*}", "parked:{*}", "parked", SCHEDULE, STREAM_CLOCK)
             sender = Unhandled(outbox, await hold.committed(places))
@@ -127,7 +119,7 @@ async def replay_log(
     async with (
         _open_store(settings) as (_, store),
         _open_outbox(settings) as outbox,
-        GroupHold(settings, WORKER_GROUP, FOLDED_TOPICS) as hold,
+        GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
     ):
         ends = await hold.committed(places)
         if not ends:
@@ -263,7 +255,7 @@ async def _report(folded: Report, store: Store, viewers: int, hashed: bool) -> d
 
 async def _folded_places(settings: Settings) -> list[Place]:
     cluster = await prepare_cluster(settings)
-    return [(topic, n) for topic in FOLDED_TOPICS for n in range(cluster.partitions[topic])]
+    return [(topic, n) for topic in FOLDED for n in range(cluster.partitions[topic])]
 
 
 @asynccontextmanager

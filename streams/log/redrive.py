@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaProducer
 
 from infra.config import Settings
 from infra.errors import SettingsError
-from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.log_reader import LogReader
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.events import (
     ACCOUNTS_TOPIC,
     EVENT_TOPICS,

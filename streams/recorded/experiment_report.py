@@ -16,8 +16,9 @@ import numpy as np
 
 from infra.config import Settings
 from infra.experiment_store import ExperimentError
-from infra.kafka import IMPRESSIONS_TOPIC, prepare_cluster
+from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader, Start
+from infra.topics import IMPRESSIONS_TOPIC
 from models.evaluation.experiment_metrics import difference, rate
 from models.events import Action, InvalidEventError, MediaEvent, parse_event
 from streams.serving.weights import experiment_store, stored

@@ -17,30 +17,26 @@ from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.experiment_store import ExperimentStore
 from infra.index_files import IndexFolder
-from infra.kafka import (
-    CANDIDATES_TOPIC,
-    IMPRESSIONS_TOPIC,
-    VERSIONS_TOPIC,
-    ClusterInfo,
-    Follower,
-    Message,
-)
+from infra.kafka import ClusterInfo, Follower, Message
 from infra.redis_store import RedisStore, connect
+from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import MEDIA_TOPIC
 from models.rankers.bundle import RankerBundle
 from models.rankers.protocol import PriorRankers
 from models.world import World, WorldConfig
-from streams.app import background, faust_app, running
 from streams.ranking import Ranking
+from streams.records import Record, touches
+from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.explorer import Explorer
 from streams.serving.index_refresh import refresh_index
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_queries import LiveQueries
 from streams.serving.lookup import Lookup
 from streams.serving.weights import WeightsDesk
-from streams.serving.world_feed import FEED_TOPICS, WorldFeed
-from streams.topology import add_ranking
-from streams.versions import RANKERS, Record, last_good, versions
+from streams.serving.world_feed import WorldFeed
+from streams.topology import RANKER, RANKER_GROUP, flow, followed
+from streams.transport import Chunk
+from streams.versions import RANKERS, last_good, versions
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 LOG_WAIT_S: Final = 0.02
@@ -102,7 +98,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
         live = LiveRankers(world, artifacts, ranking)
-        follower = Follower(config, cluster.partitions, FEED_TOPICS)
+        follower = Follower(config, cluster.partitions, followed(RANKER))
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
@@ -124,8 +120,13 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         impression = partial(log, IMPRESSIONS_TOPIC)
         lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
         api = create_api(lookup, WeightsDesk(experiments, experiment))
-        app = faust_app("ranking", config)
-        add_ranking(app, ranking)
+
+        async def touched(chunk: Chunk) -> None:
+            # Finished when the last viewer in it has a grid.
+            ranking.touch(touches(chunk.records), chunk.finish)
+
+        app = faust_app(RANKER_GROUP, config)
+        agent(app, flow("ranking"), touched)
         following = asyncio.ensure_future(follower.run(handle, polled))
         stack.push_async_callback(_cancelled, following)
         # Grids made before the catalogue has been read would be poor ones.

@@ -13,22 +13,17 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from infra.config import Settings
-from infra.kafka import (
-    DEAD_LETTERS_TOPIC,
-    TOPICS,
-    WORKER_GROUP,
-    Ends,
-    committed_offsets,
-    prepare_cluster,
-)
+from infra.kafka import Ends, committed_offsets, prepare_cluster
 from infra.log_reader import LogReader
 from infra.memory_store import MemoryStore
 from infra.redis_store import RedisStore, connect
+from infra.topics import DEAD_LETTERS_TOPIC, TOPICS
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_TOPIC, Relation
 from models.viewers.state import ViewerState, counters, related_authors
 from streams.clock import now_ms
 from streams.log.fold import fold_log
 from streams.log.replay import state_hash
+from streams.topology import WORKER_GROUP
 from tests.chaos.workload import Expected, Workload
 
 FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)

@@ -23,8 +23,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis, kafka_cluster_id
-from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.redis_store import RedisStore, connect
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.viewers.decayed_counter import DecayedCounter
 from models.viewers.state import ViewerState, counters
 from streams.cli.inspect import inspect_stored_viewer

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.kafka import DEAD_LETTERS_TOPIC
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.events import Action
 from tests.integration.commands import freshgrid, refusal, report_of
 from tests.integration.conftest import Pipeline

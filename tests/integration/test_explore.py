@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from infra.kafka import EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, SESSIONS_TOPIC
 from infra.supervisor import free_port
+from infra.topics import EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, SESSIONS_TOPIC
 from models.explore.experiment import parse
 from models.ig2vec.model import Ig2VecConfig
 from models.rankers.value import Weights, value

@@ -19,13 +19,15 @@ from aiokafka.errors import KafkaError
 from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.group_hold import GroupBusyError, GroupHold
-from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC, WORKER_GROUP, prepare_cluster
+from infra.kafka import prepare_cluster
 from infra.redis_store import RedisStore, connect
 from infra.supervisor import free_port
+from infra.topics import SESSIONS_TOPIC, TOUCHED_TOPIC
 from models.events import EVENT_TOPICS, Action
 from models.viewers.state import ViewerState
 from streams.log.replay import replay_to_kafka, state_hash
 from streams.log.replay_files import stored_hash
+from streams.topology import WORKER_GROUP
 from tests.integration.commands import freshgrid, refusal, report_of
 from tests.integration.conftest import Pipeline
 from tests.paths import FIXTURES

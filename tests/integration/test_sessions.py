@@ -12,7 +12,8 @@ from infra.embedded import embedded_redis
 from infra.redis_store import RedisStore, connect
 from streams.ingest import Ingest
 from streams.log.replay import Line
-from streams.sessions import LEASE_MS, SETTLE_MS, SWEEP_LIMIT, Sessions, Touched
+from streams.records import Touched
+from streams.sessions import LEASE_MS, SETTLE_MS, SWEEP_LIMIT, Sessions
 
 MINUTE = 60_000
 GAP = 30 * MINUTE

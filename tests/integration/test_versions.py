@@ -16,7 +16,8 @@ from infra.artifacts import ArtifactStore
 from infra.batch_sender import send_in_batches
 from infra.config import Settings
 from infra.embedded import embedded_kafka
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Follower, Message, prepare_cluster
+from infra.kafka import Follower, Message, prepare_cluster
+from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.events import ACCOUNTS_TOPIC
 from models.world import World
 from streams.clock import now_ms

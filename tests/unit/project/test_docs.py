@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from infra import metrics, redis_store
 from infra.config import Settings
 from infra.experiment_store import EXPERIMENT_KEY, HISTORY_KEY
-from infra.kafka import TOPICS
+from infra.topics import TOPICS
 from models.events import (
     ACTION_NAMES,
     EVENT_TOPICS,
