@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from infra.config import Settings
-from infra.errors import UnreachableError
 from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from infra.stores import Store
 from models.events import ACTION_NAMES, Action, Relation
 from models.viewers.action_log import Entry
@@ -28,20 +26,13 @@ from streams.topology import flow
 
 
 async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str, Any]:
-    """:func:`inspect_viewer` on the Redis of the settings.
+    """:func:`inspect_viewer` on the store of the settings.
 
     Raises:
-        UnreachableError: Redis does not answer.
+        UnreachableError: the store does not answer.
     """
-    store = RedisStore(connect(settings), settings)
-    try:
-        return await inspect_viewer(store, viewer_id, settings)
-    except RedisError as error:
-        raise UnreachableError(
-            f"Redis does not answer at {settings.redis_url} ({error}); check REDIS_URL"
-        ) from error
-    finally:
-        await store.close()
+    async with open_stores(settings) as stores:
+        return await inspect_viewer(stores.viewers, viewer_id, settings)
 
 
 async def inspect_index(settings: Settings) -> dict[str, Any]:

@@ -20,8 +20,6 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka.errors import KafkaError
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from infra.batch_sender import Outbox
 from infra.config import Settings
@@ -30,17 +28,16 @@ from infra.group_hold import GroupHold
 from infra.kafka import Message, prepare_cluster
 from infra.log_reader import BEGINNING, LogReader, Place, Start
 from infra.memory_store import MemoryStore
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from infra.stores import Store, Versioned
 from infra.topics import DEAD_LETTERS_TOPIC, SESSIONS_TOPIC, TOUCHED_TOPIC
 from streams.dead_letter import DeadLetter
 from streams.log.fold import Progress, Report, fold_log
 from streams.log.replay import state_hash
 from streams.records import ClosedSession, Sender, Touched
-from streams.sessions import SCHEDULE, STREAM_CLOCK
 from streams.topology import FOLDED, WORKER_GROUP
 
-#: Viewers or keys handled by one call.
+#: Viewers handled by one call.
 PAGE: Final = 1000
 
 _letter = msgspec.json.Decoder(DeadLetter)
@@ -77,8 +74,10 @@ async def rebuild(
     """
     started = time.monotonic()
     places = await _folded_places(settings)
-    async with _open_store(settings) as (redis, store):
-        if not force and await _has_viewers(redis):
+    async with open_stores(settings) as stores:
+        store = stores.viewers
+        await store.start()
+        if not force and not await store.is_empty():
             raise StateExistsError(
                 f"Redis at {settings.redis_url} holds viewer state: to rebuild it from nothing, "
                 "run `freshgrid rebuild --force`, which deletes it first; to apply what a restored "
@@ -88,7 +87,8 @@ async def rebuild(
             _open_outbox(settings) as outbox,
             GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
         ):
-            await _forget(redis, "viewer:{*}", "parked:{*}", "parked", SCHEDULE, STREAM_CLOCK)
+            await store.forget()
+            await stores.sessions.forget()
             sender = Unhandled(outbox, await hold.committed(places))
             progress = _checking(hold, on_progress)
             folded = await fold_log(settings, store, sender=sender, on_progress=progress)
@@ -116,22 +116,23 @@ async def replay_log(
     """
     started = time.monotonic()
     places = await _folded_places(settings)
-    async with (
-        _open_store(settings) as (_, store),
-        _open_outbox(settings) as outbox,
-        GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
-    ):
-        ends = await hold.committed(places)
-        if not ends:
-            raise NothingAppliedError(
-                f"the consumer group {WORKER_GROUP} has committed no offsets, so there is nothing "
-                "to replay up to: start a worker, or run `freshgrid rebuild`"
-            )
-        progress = _checking(hold, on_progress)
-        folded = await fold_log(settings, store, start, ends, on_progress=progress)
-        viewers = await _resume(settings, store, outbox)
-        hold.check()
-        report = await _report(folded, store, viewers, hashed)
+    async with open_stores(settings) as (store, *_):
+        await store.start()
+        async with (
+            _open_outbox(settings) as outbox,
+            GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
+        ):
+            ends = await hold.committed(places)
+            if not ends:
+                raise NothingAppliedError(
+                    f"the consumer group {WORKER_GROUP} has committed no offsets, so there is "
+                    "nothing to replay up to: start a worker, or run `freshgrid rebuild`"
+                )
+            progress = _checking(hold, on_progress)
+            folded = await fold_log(settings, store, start, ends, on_progress=progress)
+            viewers = await _resume(settings, store, outbox)
+            hold.check()
+            report = await _report(folded, store, viewers, hashed)
     return {**report, "seconds": round(time.monotonic() - started, 3)}
 
 
@@ -189,7 +190,7 @@ def _checking(hold: GroupHold, on_progress: Progress | None) -> Progress:
     return progress
 
 
-async def _resume(settings: Settings, store: RedisStore, outbox: Outbox) -> int:
+async def _resume(settings: Settings, store: Store, outbox: Outbox) -> int:
     """Let sessions and grids go on where they were; returns how many viewers there are.
 
     The newest session that was sent is remembered, so that none is sent again; every viewer is
@@ -259,22 +260,6 @@ async def _folded_places(settings: Settings) -> list[Place]:
 
 
 @asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncIterator[tuple[Redis, RedisStore]]:
-    redis = connect(settings)
-    store = RedisStore(redis, settings)
-    try:
-        await store.start()
-        yield redis, store
-    except RedisError as error:
-        raise UnreachableError(
-            f"Redis at {settings.redis_url} does not do what it should ({error}); check REDIS_URL "
-            "and the server, then run this again"
-        ) from error
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
 async def _open_outbox(settings: Settings) -> AsyncIterator[Outbox]:
     outbox = Outbox(settings)
     await outbox.start()
@@ -287,28 +272,6 @@ async def _open_outbox(settings: Settings) -> AsyncIterator[Outbox]:
         ) from error
     finally:
         await outbox.stop()
-
-
-async def _has_viewers(redis: Redis) -> bool:
-    async for _ in redis.scan_iter(match="viewer:{*}", count=PAGE):
-        return True
-    return False
-
-
-async def _forget(redis: Redis, *patterns: str) -> None:
-    """Delete keys; a pattern without ``*`` is the key itself."""
-    await redis.unlink(*(pattern for pattern in patterns if "*" not in pattern))
-    for pattern in patterns:
-        if "*" not in pattern:
-            continue
-        keys: list[bytes] = []
-        async for key in redis.scan_iter(match=pattern, count=PAGE):
-            keys.append(key)
-            if len(keys) == PAGE:
-                await redis.unlink(*keys)
-                keys = []
-        if keys:
-            await redis.unlink(*keys)
 
 
 def lacking(missing: Mapping[str, int]) -> str:

@@ -12,7 +12,7 @@ from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import Ends, committed_offsets, group_lag, prepare_cluster
 from infra.log_reader import LogReader
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from streams.log.replay import REPLAYABLE, Progress, replay_offline, replay_to_kafka, state_hash
 from streams.topology import WORKER_GROUP
 
@@ -87,11 +87,8 @@ async def stored_hash(settings: Settings, ends: Ends) -> tuple[str, int]:
     # Events that waited for their media were sent back behind these ends, before the media were
     # committed. They name their authors now, so they do not wait again.
     await wait_folded(settings, await unfolded(settings))
-    store = RedisStore(connect(settings), settings)
-    try:
-        return await state_hash(store)
-    finally:
-        await store.close()
+    async with open_stores(settings) as stores:
+        return await state_hash(stores.viewers)
 
 
 async def unfolded(settings: Settings) -> Ends:

@@ -15,10 +15,9 @@ from infra.api import create_api, serving
 from infra.artifacts import Artifact, ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.experiment_store import ExperimentStore
 from infra.index_files import IndexFolder
 from infra.kafka import ClusterInfo, Follower, Message
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import MEDIA_TOPIC
 from models.rankers.bundle import RankerBundle
@@ -80,9 +79,8 @@ def _bundle(artifact: Artifact) -> RankerBundle:
 async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Rank and serve until left; the future ends when a part of it fails."""
     async with AsyncExitStack() as stack:
-        redis = connect(config)
-        store = RedisStore(redis, config)
-        stack.push_async_callback(store.close)
+        stores = await stack.enter_async_context(open_stores(config))
+        store = stores.viewers
         await store.start()
         outbox = Outbox(config)
         await outbox.start()
@@ -92,8 +90,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         feed = WorldFeed(world)
         queries = LiveQueries(config)
         artifacts = ArtifactStore(config.artifacts_url)
-        experiments = ExperimentStore(redis)
-        experiment = LiveExperiment(experiments, queries, artifacts)
+        experiment = LiveExperiment(stores.experiments, queries, artifacts)
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
@@ -119,7 +116,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         impression = partial(log, IMPRESSIONS_TOPIC)
         lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
-        api = create_api(lookup, WeightsDesk(experiments, experiment))
+        api = create_api(lookup, WeightsDesk(stores.experiments, experiment))
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.

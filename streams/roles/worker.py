@@ -12,7 +12,7 @@ from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.kafka import ClusterInfo
 from infra.metrics import PARKED
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from models.events import MEDIA_TOPIC
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
@@ -33,14 +33,13 @@ DRAIN_TIMEOUT_S: Final = 5.0
 async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Fold until left; the future ends when a part of it fails."""
     async with AsyncExitStack() as stack:
-        store = RedisStore(connect(config, patient=True), config)
-        stack.push_async_callback(store.close)
-        await store.start()
+        stores = await stack.enter_async_context(open_stores(config, patient=True))
+        await stores.viewers.start()
         outbox = Outbox(config)
         await outbox.start()
         stack.push_async_callback(outbox.stop)
-        ingest = Ingest(store, outbox, config.fold_config(), cluster.log_id)
-        sessions = Sessions(store, outbox, config.session_gap_ms)
+        ingest = Ingest(stores.viewers, outbox, config.fold_config(), cluster.log_id)
+        sessions = Sessions(stores.viewers, stores.sessions, outbox, config.session_gap_ms)
         events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
         app = faust_app(WORKER_GROUP, config)
 

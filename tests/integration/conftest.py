@@ -23,7 +23,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis, kafka_cluster_id
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.viewers.decayed_counter import DecayedCounter
 from models.viewers.state import ViewerState, counters
@@ -190,9 +190,8 @@ class Pipeline:
 
     def state(self, viewer: str) -> ViewerState:
         async def read() -> ViewerState:
-            store = RedisStore(connect(self.settings), self.settings)
-            [(_, state)] = await store.load([viewer])
-            await store.close()
+            async with open_stores(self.settings) as stores:
+                [(_, state)] = await stores.viewers.load([viewer])
             return state
 
         return asyncio.run(read())
