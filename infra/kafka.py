@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 #: A follower keeps a copy of what changes slowly: it need not hear of it at once, and a fetch of
 #: all partitions of many topics costs the embedded broker dearly.
 FOLLOWER_WAIT_MS: Final = 250
-#: (topic, partition) → the offset after the last record.
-Ends = Mapping[tuple[str, int], int]
+#: Topic and number.
+Partition = tuple[str, int]
+#: Partition → the offset after the last record.
+Ends = Mapping[Partition, int]
 
 # A broker on this machine answers in milliseconds, one across a network in well under a second.
 ADMIN_TIMEOUT_MS: Final = 10_000
@@ -84,11 +86,11 @@ async def group_lag(settings: Settings, group: str, ends: Ends) -> int:
     lag behind (the embedded one does).
     """
     committed = await committed_offsets(settings, group, ends)
-    return sum(max(end - committed[place], 0) for place, end in ends.items())
+    return sum(max(end - committed[partition], 0) for partition, end in ends.items())
 
 
 async def committed_offsets(
-    settings: Settings, group: str, places: Iterable[tuple[str, int]]
+    settings: Settings, group: str, partitions: Iterable[Partition]
 ) -> Ends:
     """What a consumer group has committed in these partitions; 0 where it has nothing yet."""
     # Assigned by hand, so that asking does not join the group.
@@ -99,9 +101,9 @@ async def committed_offsets(
     )
     try:
         await consumer.start()
-        partitions = [TopicPartition(*place) for place in places]
-        consumer.assign(partitions)
-        return {(p.topic, p.partition): await consumer.committed(p) or 0 for p in partitions}
+        assigned = [TopicPartition(*partition) for partition in partitions]
+        consumer.assign(assigned)
+        return {(p.topic, p.partition): await consumer.committed(p) or 0 for p in assigned}
     finally:
         await consumer.stop()
 

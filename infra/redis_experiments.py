@@ -30,7 +30,7 @@ _change: Final = msgspec.json.Decoder(Change)
 
 
 class RedisExperiments:
-    """The experiment that all ranking workers follow."""
+    """The experiment that all rankers follow."""
 
     where = f"{EXPERIMENT_KEY} in Redis"
 

@@ -35,10 +35,10 @@ class DeadLetter(msgspec.Struct):
     truncated: bool = False
 
 
-def letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
-    """The letter of a record that waited for its media."""
+def dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
+    """The dead letter of a record that waited for its media."""
     key = record.viewer_id.encode()
-    return letter(
+    return dead_letter(
         record.topic,
         record.partition,
         record.offset,
@@ -49,14 +49,16 @@ def letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
     )
 
 
-def letter_of(
+def dead_letter_of(
     topic: str, partition: int, record: Record, error: InvalidEventError, now_ms: int
 ) -> Message:
-    """The letter of a record as it was read."""
-    return letter(topic, partition, record.offset, record.key, record.value or b"", error, now_ms)
+    """The dead letter of a record as it was read."""
+    return dead_letter(
+        topic, partition, record.offset, record.key, record.value or b"", error, now_ms
+    )
 
 
-def letter(
+def dead_letter(
     topic: str,
     partition: int,
     offset: int,

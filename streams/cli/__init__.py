@@ -22,6 +22,7 @@ from streams.cli.dead_letters import dead_letters
 from streams.cli.evaluate import evaluate, tune
 from streams.cli.explain import explain, features
 from streams.cli.query import query
+from streams.cli.topology import topology
 from streams.cli.versions import versions
 from streams.cli.weights import experiments, weights
 
@@ -47,6 +48,7 @@ app.add_typer(dead_letters, name="dead-letters")
 app.command()(query)
 app.command()(explain)
 app.command()(features)
+app.command()(topology)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(tune, name="tune")
 app.add_typer(versions, name="versions")
@@ -105,7 +107,8 @@ def learner() -> None:
 
 
 @app.command()
-def serve() -> None:
+@app.command("serve", hidden=True)
+def ranker() -> None:
     """Keep the grids fresh and serve them over HTTP."""
     _run("ranker")
 
@@ -276,7 +279,7 @@ def inspect_viewer(
 
 @inspect.command("index")
 def inspect_account_index(json: Json = False) -> None:
-    """The account index as the topics give it: a ranking worker's /v1/index has the same hash."""
+    """The account index as the topics give it: a ranker's /v1/index has the same hash."""
     import asyncio
 
     from streams.cli.inspect import inspect_index

@@ -36,7 +36,7 @@ async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str,
 
 
 async def inspect_index(settings: Settings) -> dict[str, Any]:
-    """The account index that the topics give: what every ranking worker should hold.
+    """The account index that the topics give: what every ranker should hold.
 
     Raises:
         UnreachableError: Kafka does not answer.

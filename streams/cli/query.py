@@ -29,7 +29,7 @@ def query(
 ) -> None:
     """Check a query, or show which candidates it gives a viewer and why.
 
-    It runs in the ranking worker, on the world as it is there now.
+    It runs in the ranker, on the world as it is there now.
     """
     from streams.cli.query_command import QueryError, ask, check_files, read, table
 

@@ -1,4 +1,4 @@
-"""``freshgrid query``: check queries, or ask the ranking worker what one gives a viewer."""
+"""``freshgrid query``: check queries, or ask the ranker what one gives a viewer."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def read(file: Path) -> str:
 
 
 def ask(settings: Settings, text: str, viewer_id: str) -> dict[str, Any]:
-    """What the query gives the viewer, by the ranking worker of the settings.
+    """What the query gives the viewer, by the ranker of the settings.
 
     Raises:
         QueryError: the query is wrong.
-        UnreachableError: no ranking worker answers.
+        UnreachableError: no ranker answers.
     """
     try:
         return post(settings, "/v1/query", {"query": text, "viewer_id": viewer_id})

@@ -25,8 +25,8 @@ from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.errors import FreshgridError, UnreachableError
 from infra.group_hold import GroupHold
-from infra.kafka import Message, prepare_cluster
-from infra.log_reader import BEGINNING, LogReader, Place, Start
+from infra.kafka import Message, Partition, prepare_cluster
+from infra.log_reader import BEGINNING, LogReader, Start
 from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
 from infra.stores import Store, Versioned
@@ -40,7 +40,7 @@ from streams.topology import FOLDED, WORKER_GROUP
 #: Viewers handled by one call.
 PAGE: Final = 1000
 
-_letter = msgspec.json.Decoder(DeadLetter)
+_dead_letter = msgspec.json.Decoder(DeadLetter)
 _session = msgspec.json.Decoder(ClosedSession)
 _json = msgspec.json.Encoder()
 
@@ -73,7 +73,7 @@ async def rebuild(
         LogReadError: the log cannot be read to its end.
     """
     started = time.monotonic()
-    places = await _folded_places(settings)
+    partitions = await _folded_partitions(settings)
     async with open_stores(settings) as stores:
         store = stores.viewers
         await store.start()
@@ -89,7 +89,7 @@ async def rebuild(
         ):
             await store.forget()
             await stores.sessions.forget()
-            sender = Unhandled(outbox, await hold.committed(places))
+            sender = Unhandled(outbox, await hold.committed(partitions))
             progress = _checking(hold, on_progress)
             folded = await fold_log(settings, store, sender=sender, on_progress=progress)
             viewers = await _resume(settings, store, outbox)
@@ -115,14 +115,14 @@ async def replay_log(
         GroupBusyError, UnreachableError, LogReadError: as :func:`rebuild`.
     """
     started = time.monotonic()
-    places = await _folded_places(settings)
+    partitions = await _folded_partitions(settings)
     async with open_stores(settings) as (store, *_):
         await store.start()
         async with (
             _open_outbox(settings) as outbox,
             GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
         ):
-            ends = await hold.committed(places)
+            ends = await hold.committed(partitions)
             if not ends:
                 raise NothingAppliedError(
                     f"the consumer group {WORKER_GROUP} has committed no offsets, so there is "
@@ -165,18 +165,20 @@ class Unhandled:
     that waited for their media stand in the log with it.
     """
 
-    def __init__(self, sender: Sender, committed: Mapping[Place, int]) -> None:
+    def __init__(self, sender: Sender, committed: Mapping[Partition, int]) -> None:
         self._sender = sender
         self._committed = committed
 
     async def send(self, messages: Iterable[Message]) -> None:
         """Send what is new."""
-        letters = [m for m in messages if m.topic == DEAD_LETTERS_TOPIC]
-        await self._sender.send([m for m in letters if self._is_new(m)])
+        dead_letters = [m for m in messages if m.topic == DEAD_LETTERS_TOPIC]
+        await self._sender.send([m for m in dead_letters if self._is_new(m)])
 
     def _is_new(self, message: Message) -> bool:
-        letter = _letter.decode(message.value or b"")
-        return letter.offset >= self._committed.get((letter.topic, letter.partition), 0)
+        dead_letter = _dead_letter.decode(message.value or b"")
+        return dead_letter.offset >= self._committed.get(
+            (dead_letter.topic, dead_letter.partition), 0
+        )
 
 
 def _checking(hold: GroupHold, on_progress: Progress | None) -> Progress:
@@ -254,7 +256,7 @@ async def _report(folded: Report, store: Store, viewers: int, hashed: bool) -> d
     return report
 
 
-async def _folded_places(settings: Settings) -> list[Place]:
+async def _folded_partitions(settings: Settings) -> list[Partition]:
     cluster = await prepare_cluster(settings)
     return [(topic, n) for topic in FOLDED for n in range(cluster.partitions[topic])]
 

@@ -1,4 +1,4 @@
-"""The ranking worker: the world in memory, fresh grids for touched viewers, and the HTTP API."""
+"""The ranker: the world in memory, fresh grids for touched viewers, and the HTTP API."""
 
 from __future__ import annotations
 

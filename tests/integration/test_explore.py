@@ -568,7 +568,7 @@ def test_a_session_that_closes_is_learned(explore):
 
     spaces = {told["space"] for told in explore.wait(vectors).values()}
     assert spaces == {explore.status()["versions"]["ig2vec"]}
-    # The ranking worker knows them: a like of one leads to the others.
+    # The ranker knows them: a like of one leads to the others.
     post = explore.post(authors[1])
     grid = explore.act(
         "events.like", explore.event(explore.new_viewer(), "m", author_id=authors[0])

@@ -34,7 +34,7 @@ FOLLOW_S = 10.0
 
 
 class Reader:
-    """A world that follows the topics, as a ranking worker does."""
+    """A world that follows the topics, as a ranker does."""
 
     def __init__(self, settings, partitions):
         self.feed = WorldFeed(World())
@@ -150,7 +150,7 @@ def artifacts(explore):
 
 
 def follows(explore, kind, version):
-    """Wait until the ranking worker says that it uses a version."""
+    """Wait until the ranker says that it uses a version."""
     started = time.monotonic()
     explore.wait(lambda: explore.status()["versions"][kind] == version)
     assert time.monotonic() - started < FOLLOW_S
