@@ -175,6 +175,14 @@ FLOWS: Final = (
         "inspect index", COMMAND, "streams/cli/inspect.py",
         reads=(ACCOUNTS_TOPIC, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
     ),
+    Flow(
+        "evaluate embeddings", COMMAND, "streams/recorded/evaluate_embeddings.py",
+        reads=(ACCOUNTS_TOPIC,),
+    ),
+    Flow(
+        "evaluate rankers", COMMAND, "streams/recorded/evaluate_rankers.py",
+        reads=(EXAMPLES_TOPIC,),
+    ),
     Flow("send", COMMAND, "streams/cli/send.py", writes=_EVENTS),
     Flow("embed-images", COMMAND, "streams/cli/images.py", writes=(MEDIA_TOPIC,)),
 )  # fmt: skip

@@ -43,6 +43,32 @@ def test_flows_are_where_the_table_says() -> None:
     assert [flow.code for flow in FLOWS if not (ROOT / flow.code).exists()] == []
 
 
+#: Parts that flows share, and what composes them.
+SHARED = {
+    "streams/log/dead_letters.py",
+    "streams/log/fold.py",
+    "streams/log/replay.py",
+    "streams/versions.py",
+    "streams/local/scenario.py",
+    *(f"streams/roles/{role}.py" for role in ROLES),
+}
+
+
+def test_whoever_reads_or_sends_stands_in_the_table() -> None:
+    client = re.compile(
+        r"\b(LogReader|Follower|AIOKafkaConsumer|AIOKafkaProducer|Outbox|batch_sender|"
+        r"send_in_batches|sync_producer|live_versions)\("
+    )
+    files = {
+        path.relative_to(ROOT).as_posix(): path.read_text()
+        for path in (ROOT / "streams").rglob("*.py")
+        if "bench" not in path.parts
+    }
+    found = {name for name, text in files.items() if client.search(text)}
+    assert found - SHARED <= {flow.code for flow in FLOWS}
+    assert found >= SHARED
+
+
 def test_commands_are_those_of_the_command_line() -> None:
     single = {command.callback.__name__ for command in cli.app.registered_commands}
     names = {name.replace("_", "-") for name in single}

@@ -1,8 +1,11 @@
-"""A role of the stack that notes, at the client libraries, what it reads, writes and stores.
+"""A process that notes, at the client libraries, what it reads, writes and stores.
 
-``python -m tests.integration.recording_role ROLE FILE`` appends to the file, one JSON list a line:
-``["reads", topic, consumer group or null]``, ``["writes", topic]`` or ``["stores", key]``.
+``python -m tests.integration.recording FILE role ROLE`` or ``… FILE command ARGUMENTS`` appends to
+the file, one JSON list a line: ``["reads", topic, consumer group or null]``, ``["writes", topic]``
+or ``["stores", key]``.
 """
+
+from __future__ import annotations
 
 import json
 import re
@@ -10,6 +13,7 @@ import sys
 from pathlib import Path
 
 import aiokafka
+import kafka
 from redis.asyncio.client import Pipeline
 
 from infra.redis_bulk import BulkConnection
@@ -23,7 +27,12 @@ NAMES = (
 )
 
 
-def record(role: str, file: Path) -> None:
+def noted(file: Path) -> set[tuple[str, ...]]:
+    """What a process has noted so far."""
+    return {tuple(json.loads(line)) for line in file.read_text().splitlines()}
+
+
+def record(file: Path) -> None:
     """Note from here on what the client libraries of this process are asked for."""
     noted: set[tuple] = set()
     out = file.open("a")
@@ -75,13 +84,19 @@ def record(role: str, file: Path) -> None:
         "send_batch",
         lambda _, batch, topic, **k: note("writes", topic),
     )
+    before(kafka.KafkaProducer, "send", lambda _, topic, *a, **k: note("writes", topic))
     before(BulkConnection, "exchange", exchanged)
     before(Pipeline, "execute_command", command)
 
 
 if __name__ == "__main__":
-    role, file = sys.argv[1:]
-    record(role, Path(file))
-    from streams.app import run
+    file, what, *arguments = sys.argv[1:]
+    record(Path(file))
+    if what == "role":
+        from streams.app import run
 
-    raise SystemExit(run(role))
+        raise SystemExit(run(arguments[0]))
+    from streams.cli import main
+
+    sys.argv[1:] = arguments
+    main()
