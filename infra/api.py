@@ -67,7 +67,7 @@ class Desk(Protocol):
 
 
 class Reader(Protocol):
-    """What the API needs from the ranking worker."""
+    """What the API needs from the ranker."""
 
     async def page(self, viewer_id: str, cursor: str | None) -> bytes:
         """One page as JSON; ValueError says what is wrong with the cursor."""
@@ -82,7 +82,7 @@ class Reader(Protocol):
         ...
 
     def status(self) -> dict[str, Any]:
-        """How the ranking worker is doing."""
+        """How the ranker is doing."""
         ...
 
     async def index(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Reader(Protocol):
 
 
 def create_api(reader: Reader, desk: Desk) -> FastAPI:
-    """The API over one ranking worker."""
+    """The API over one ranker."""
     api = FastAPI(title="Freshgrid", version="1", docs_url="/docs", redoc_url=None)
 
     # `path`: an id may hold slashes, and an encoded one arrives here decoded.
@@ -128,7 +128,7 @@ def create_api(reader: Reader, desk: Desk) -> FastAPI:
 
     @api.put("/v1/weights")
     async def set_weights(changed: ChangedWeights) -> dict[str, Any]:
-        """Change weights in Redis; every ranking worker follows within a second."""
+        """Change weights in Redis; every ranker follows within a second."""
         try:
             return await desk.set_weights(changed.who, changed.arm, changed.weights)
         except ValueError as error:

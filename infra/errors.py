@@ -18,6 +18,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error says, or what it is where it says nothing."""
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
 class FreshgridError(Exception):
     """An expected failure; `str(error)` is the one sentence to show."""
 

@@ -26,9 +26,7 @@ from aiokafka.errors import KafkaError
 
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import Ends
-
-Place = tuple[str, int]
+from infra.kafka import Ends, Partition
 
 LEAVE_TIMEOUT_S: Final = 10.0
 #: Records are not taken through the group, so it must not expect that they are.
@@ -73,13 +71,13 @@ class GroupHold:
     ) -> None:
         await self._leave()
 
-    async def committed(self, places: Iterable[Place]) -> dict[Place, int]:
-        """The group's committed offsets; places without one are left out."""
+    async def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The group's committed offsets; partitions without one are left out."""
         found = {}
-        for place in places:
-            offset = await self._held().committed(TopicPartition(*place))
+        for partition in partitions:
+            offset = await self._held().committed(TopicPartition(*partition))
             if offset is not None:
-                found[place] = offset
+                found[partition] = offset
         return found
 
     async def commit(self, ends: Ends) -> None:
@@ -90,7 +88,7 @@ class GroupHold:
         """
         self.check()
         try:
-            await self._held().commit({TopicPartition(*place): end for place, end in ends.items()})
+            await self._held().commit({TopicPartition(*at): end for at, end in ends.items()})
         except KafkaError as error:
             raise self._busy("got members meanwhile") from error
 

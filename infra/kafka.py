@@ -1,4 +1,4 @@
-"""Topics, producers and readers of Kafka outside the consumer groups that Faust runs."""
+"""The cluster, producers and readers of Kafka outside the consumer groups that Faust runs."""
 
 from __future__ import annotations
 
@@ -14,49 +14,18 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import UnreachableError
-from models.actions import EVENT_TOPICS
+from infra.topics import TOPICS
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
 
-SESSIONS_TOPIC: Final = "explore.sessions"
-EMBEDDINGS_TOPIC: Final = "explore.embeddings"
-TOUCHED_TOPIC: Final = "explore.touched"
-IMPRESSIONS_TOPIC: Final = "explore.impressions"
-EXAMPLES_TOPIC: Final = "explore.examples"
-CANDIDATES_TOPIC: Final = "explore.candidates"
-VERSIONS_TOPIC: Final = "explore.versions"
-DEAD_LETTERS_TOPIC: Final = "explore.dead_letters"
-
-#: The consumer group of the ingest workers.
-WORKER_GROUP: Final = "freshgrid-worker"
-#: The group in which the learner keeps how far impressions are labelled.
-EXAMPLES_GROUP: Final = "freshgrid-examples"
-
-COMPACT: Final = {"cleanup.policy": "compact"}
-DELETE: Final = {"cleanup.policy": "delete"}
-#: Of a partition only the newest 8 to 12 MiB: the learner reads them all when it starts.
-NEWEST: Final = DELETE | {"retention.bytes": str(8 << 20), "segment.bytes": str(4 << 20)}
-
-TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
-    **dict.fromkeys(EVENT_TOPICS, DELETE),
-    "catalog.media": COMPACT,
-    "catalog.accounts": COMPACT,
-    SESSIONS_TOPIC: DELETE,
-    EMBEDDINGS_TOPIC: COMPACT,
-    TOUCHED_TOPIC: DELETE,
-    IMPRESSIONS_TOPIC: DELETE,
-    EXAMPLES_TOPIC: DELETE,
-    CANDIDATES_TOPIC: NEWEST,
-    VERSIONS_TOPIC: COMPACT,
-    DEAD_LETTERS_TOPIC: DELETE,
-}
-
 #: A follower keeps a copy of what changes slowly: it need not hear of it at once, and a fetch of
 #: all partitions of many topics costs the embedded broker dearly.
 FOLLOWER_WAIT_MS: Final = 250
-#: (topic, partition) → the offset after the last record.
-Ends = Mapping[tuple[str, int], int]
+#: Topic and number.
+Partition = tuple[str, int]
+#: Partition → the offset after the last record.
+Ends = Mapping[Partition, int]
 
 # A broker on this machine answers in milliseconds, one across a network in well under a second.
 ADMIN_TIMEOUT_MS: Final = 10_000
@@ -117,11 +86,11 @@ async def group_lag(settings: Settings, group: str, ends: Ends) -> int:
     lag behind (the embedded one does).
     """
     committed = await committed_offsets(settings, group, ends)
-    return sum(max(end - committed[place], 0) for place, end in ends.items())
+    return sum(max(end - committed[partition], 0) for partition, end in ends.items())
 
 
 async def committed_offsets(
-    settings: Settings, group: str, places: Iterable[tuple[str, int]]
+    settings: Settings, group: str, partitions: Iterable[Partition]
 ) -> Ends:
     """What a consumer group has committed in these partitions; 0 where it has nothing yet."""
     # Assigned by hand, so that asking does not join the group.
@@ -132,9 +101,9 @@ async def committed_offsets(
     )
     try:
         await consumer.start()
-        partitions = [TopicPartition(*place) for place in places]
-        consumer.assign(partitions)
-        return {(p.topic, p.partition): await consumer.committed(p) or 0 for p in partitions}
+        assigned = [TopicPartition(*partition) for partition in partitions]
+        consumer.assign(assigned)
+        return {(p.topic, p.partition): await consumer.committed(p) or 0 for p in assigned}
     finally:
         await consumer.stop()
 

@@ -23,10 +23,7 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import Ends
-
-#: Where a record stands: topic and partition.
-Place = tuple[str, int]
+from infra.kafka import Ends, Partition
 
 #: A broker that gives nothing new for so long, though it has more, is not going to.
 STALLED_S: Final = 60.0
@@ -65,7 +62,7 @@ class Span(NamedTuple):
     end: int
 
 
-class Batch(NamedTuple):
+class PartitionBatch(NamedTuple):
     """Records of one partition, in offset order."""
 
     topic: str
@@ -109,8 +106,8 @@ class LogReader:
         await self._consumer.stop()
 
     async def spans(
-        self, places: Iterable[Place], start: Start = BEGINNING, ends: Ends | None = None
-    ) -> dict[Place, Span]:
+        self, wanted: Iterable[Partition], start: Start = BEGINNING, ends: Ends | None = None
+    ) -> dict[Partition, Span]:
         """What there is to read in these partitions now.
 
         Args:
@@ -119,7 +116,7 @@ class LogReader:
         Raises:
             LogReadError: the broker does not tell.
         """
-        partitions = [TopicPartition(*place) for place in places]
+        partitions = [TopicPartition(*partition) for partition in wanted]
         try:
             oldest = await self._consumer.beginning_offsets(partitions)
             found_ends = await self._ends(partitions, oldest)
@@ -162,7 +159,7 @@ class LogReader:
                 raise LogReadError(f"Kafka does not tell where {_named(unknown)} ends; try again")
         return dict(ends)
 
-    async def read(self, spans: Mapping[Place, Span]) -> AsyncIterator[Batch]:
+    async def read(self, spans: Mapping[Partition, Span]) -> AsyncIterator[PartitionBatch]:
         """Every record of the spans, in batches of one partition each.
 
         Raises:
@@ -191,7 +188,7 @@ class LogReader:
                 if records[-1].offset >= ends[p]:
                     records = [record for record in records if record.offset < ends[p]]
                 if records:
-                    yield Batch(p.topic, p.partition, records)
+                    yield PartitionBatch(p.topic, p.partition, records)
             now = {p: await self._consumer.position(p) for p in ends}
             for p, position in now.items():
                 if position >= ends[p]:
@@ -206,16 +203,18 @@ class LogReader:
                     f"go on up to offset {max(ends.values())}; is the broker well?"
                 )
 
-    async def record(self, place: Place, offset: int) -> ConsumerRecord[bytes, bytes] | None:
+    async def record(
+        self, partition: Partition, offset: int
+    ) -> ConsumerRecord[bytes, bytes] | None:
         """One record, or None where the log does not hold it (any more).
 
         Raises:
             LogReadError: the broker does not tell.
         """
-        span = (await self.spans([place], Start(offset)))[place]
+        span = (await self.spans([partition], Start(offset)))[partition]
         if not span.oldest <= offset < span.end:
             return None
-        batches = [batch async for batch in self.read({place: span._replace(end=offset + 1)})]
+        batches = [batch async for batch in self.read({partition: span._replace(end=offset + 1)})]
         return batches[0].records[0] if batches else None
 
 

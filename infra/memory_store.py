@@ -1,13 +1,33 @@
-"""Viewer state in this process: for replays without servers, and for tests."""
+"""Every store in this process: for replays without servers, and for tests."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+
+import msgspec
 
 from infra.config import Settings
-from infra.stores import ParkedRecord, Parking, Slice, Versioned
+from infra.stores import (
+    MAX_HISTORY,
+    Change,
+    Leased,
+    ParkedRecord,
+    Parking,
+    Slice,
+    Stores,
+    StreamClock,
+    Versioned,
+    readable,
+)
+from models.explore.experiment import Experiment
 from models.viewers.state import ViewerState, decode, encode
+
+
+def memory_stores(settings: Settings) -> Stores:
+    """Every store of an installation, all in this process."""
+    return Stores(MemoryStore(settings), MemorySchedule(), MemoryExperiments())
 
 
 class MemoryStore:
@@ -23,6 +43,9 @@ class MemoryStore:
         self._catalog_read: dict[int, int] = {}
         self._grids: dict[str, bytes] = {}
         self._pages: defaultdict[tuple[str, str], list[bytes]] = defaultdict(list)
+
+    async def start(self) -> None:
+        """There is no server to prepare."""
 
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
         """States of these viewers, an empty state for a viewer never seen."""
@@ -57,6 +80,16 @@ class MemoryStore:
         """Every viewer with state, in no particular order."""
         for viewer_id, value in list(self._states.items()):
             yield viewer_id, decode(value)
+
+    async def is_empty(self) -> bool:
+        """Whether no viewer has state."""
+        return not self._states
+
+    async def forget(self) -> None:
+        """Delete all states and parked records; authors, grids and pages stay."""
+        self._states.clear()
+        self._revisions.clear()
+        self._parked.clear()
 
     async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
         """Author of each media, None where the catalogue does not know it."""
@@ -126,3 +159,84 @@ class MemoryStore:
         if len(pages) == number:
             pages.append(page)
         return pages[number]
+
+
+class MemorySchedule:
+    """The same contract as :class:`infra.redis_schedule.RedisSchedule`, in a dictionary."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, int] = {}
+        self._clock: StreamClock | None = None
+
+    async def touch(
+        self, viewer_ids: Collection[str], due_ms: int, newest_ts: int, now_ms: int
+    ) -> None:
+        """Look at these viewers at `due_ms`, whatever was planned, and note event time."""
+        self._due.update(dict.fromkeys(viewer_ids, due_ms))
+        if self._clock is None or newest_ts > self._clock.newest_ts:
+            self._clock = StreamClock(newest_ts, now_ms)
+
+    async def lease(self, now_ms: int, until_ms: int, limit: int) -> Leased:
+        """Take viewers that are due; nobody else gets them before `until_ms`."""
+        due = sorted((at, viewer_id) for viewer_id, at in self._due.items() if at <= now_ms)
+        taken = [viewer_id for _, viewer_id in due[:limit]]
+        self._due.update(dict.fromkeys(taken, until_ms))
+        return Leased(self._clock, taken)
+
+    async def release(self, until_ms: int, due_ms: Mapping[str, int | None]) -> None:
+        """Give leased viewers back: look at each at its time, or not again."""
+        for viewer_id, due in due_ms.items():
+            if self._due.get(viewer_id) != until_ms:
+                continue
+            if due is None:
+                del self._due[viewer_id]
+            else:
+                self._due[viewer_id] = due
+
+    async def forget(self) -> None:
+        """Forget all viewers and the stream's time."""
+        self._due.clear()
+        self._clock = None
+
+
+class MemoryExperiments:
+    """The same contract as :class:`infra.redis_experiments.RedisExperiments`, in this process.
+
+    Attributes:
+        document: the experiment as it stands.
+    """
+
+    where = "the experiment in memory"
+
+    def __init__(self) -> None:
+        self.document: bytes | None = None
+        self._history: list[Change] = []
+        self._listening: list[Callable[[], None]] = []
+
+    async def read(self) -> bytes | None:
+        """The document as it stands, None if nobody set one."""
+        return self.document
+
+    async def change(
+        self, who: str, at_ms: int, edit: Callable[[Experiment | None], Experiment]
+    ) -> Change:
+        """Replace the experiment by what `edit` makes of it, and remember that."""
+        old = readable(self.document)
+        change = Change(at_ms=at_ms, who=who, old=old, new=edit(old))
+        self.document = msgspec.json.encode(change.new)
+        self._history = [change, *self._history[: MAX_HISTORY - 1]]
+        for told in self._listening:
+            told()
+        return change
+
+    async def history(self, most: int = MAX_HISTORY) -> list[Change]:
+        """The newest changes, newest first."""
+        return self._history[:most]
+
+    async def listen(self, told: Callable[[], None]) -> None:
+        """Call `told` at each change, until cancelled."""
+        self._listening.append(told)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._listening.remove(told)

@@ -10,21 +10,19 @@ documented in ``docs/contracts.md``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from redis.asyncio import Redis
 
 from infra.config import Settings
-from infra.redis_bulk import Command, MissingFunctionError, connect, exchange
+from infra.redis_bulk import Command
+from infra.redis_server import RedisServer
 from infra.stores import ParkedRecord, Parking, Slice, Versioned
 from models.viewers.state import SLACK, ViewerState, decode, encode
 
-__all__ = ["RedisStore", "connect", "grid_key", "viewer_key"]
-
-FUNCTIONS: Final = Path(__file__).with_name("redis_function.lua")
 SCAN_PAGE: Final = 1000
+#: Media waited for, by when the first event for each was read.
+PARKED: Final = "parked"
 #: Partition of ``catalog.media`` → up to when (epoch ms) everything in it is learned.
 CATALOG_READ: Final = "catalog:read"
 #: Workers note it every second.
@@ -59,8 +57,9 @@ def _parked_key(media_id: str) -> str:
 class RedisStore:
     """The store that every Freshgrid process shares."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self._redis = redis
+    def __init__(self, server: RedisServer, settings: Settings) -> None:
+        self._server = server
+        self._exchange = server.exchange
         self._settings = settings
         self.fold = settings.fold_config()
         # The same for every slice of every viewer.
@@ -68,30 +67,18 @@ class RedisStore:
         self._most = (self.fold.max_strong + SLACK, self.fold.max_views + SLACK)
 
     async def start(self) -> None:
-        """Load the functions; another process loading the same ones at once is fine."""
-        await self._redis.function_load(FUNCTIONS.read_text(), replace=True)
-
-    async def close(self) -> None:
-        """Close all connections to the server."""
-        await self._redis.aclose()
-
-    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in order; loads the functions again where a server lost them."""
-        try:
-            return await exchange(self._redis, commands)
-        except MissingFunctionError:
-            await self.start()
-            return await exchange(self._redis, commands)
+        """Load the functions."""
+        await self._server.start()
 
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
         """States of these viewers, an empty state for a viewer never seen."""
-        values = await self.exchange([("GET", viewer_key(viewer_id)) for viewer_id in viewer_ids])
+        values = await self._exchange([("GET", viewer_key(viewer_id)) for viewer_id in viewer_ids])
         return [_versioned(value) for value in values]
 
     async def append(self, log: bytes, slices: Sequence[Slice]) -> list[Versioned | None]:
         """Put slices on top of states where nothing is to be folded."""
         ttl, most = self._settings.viewer_ttl_s, self._most
-        answers = await self.exchange(
+        answers = await self._exchange(
             [
                 (*self._append, viewer_key(viewer_id), ttl, log, places, strong, views, *most)
                 for viewer_id, places, strong, views in slices
@@ -111,24 +98,43 @@ class RedisStore:
             commands.append(
                 ("FCALL", "freshgrid_2_commit", 1, viewer_key(viewer_id), revision, value, ttl)
             )
-        answers = await self.exchange(commands)
+        answers = await self._exchange(commands)
         return [None if value is None else _versioned(value) for value in answers]
 
     async def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
         """Every viewer with state, in no particular order."""
         seen: set[bytes] = set()
-        page: list[bytes] = []
-        async for key in self._redis.scan_iter(match="viewer:{*}", count=SCAN_PAGE):
+        async for keys in self._keys(viewer_key("*")):
             # SCAN may return a key twice while the table is being resized.
-            if key not in seen:
-                seen.add(key)
+            new = dict.fromkeys(key for key in keys if key not in seen)
+            seen.update(new)
+            for item in await self._page(list(new)):
+                yield item
+
+    async def is_empty(self) -> bool:
+        """Whether no viewer has state."""
+        async for _ in self._keys(viewer_key("*")):
+            return False
+        return True
+
+    async def forget(self) -> None:
+        """Delete all states and parked records; authors, grids and pages stay."""
+        for pattern in (viewer_key("*"), _parked_key("*")):
+            async for keys in self._keys(pattern):
+                await self._exchange([("UNLINK", *keys)])
+        await self._exchange([("UNLINK", PARKED)])
+
+    async def _keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """Keys that match, some at a time, never none."""
+        with self._server.answering():
+            page: list[bytes] = []
+            async for key in self._server.client.scan_iter(match=pattern, count=SCAN_PAGE):
                 page.append(key)
-            if len(page) >= SCAN_PAGE:
-                for item in await self._page(page):
-                    yield item
-                page = []
-        for item in await self._page(page):
-            yield item
+                if len(page) == SCAN_PAGE:
+                    yield page
+                    page = []
+            if page:
+                yield page
 
     async def _page(self, keys: list[bytes]) -> list[tuple[str, ViewerState]]:
         viewer_ids = [key[len(b"viewer:{") : -1].decode() for key in keys]
@@ -141,7 +147,7 @@ class RedisStore:
 
     async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
         """Author of each media, None where the catalogue does not know it."""
-        answers = await self.exchange([("GET", _author_key(media_id)) for media_id in media_ids])
+        answers = await self._exchange([("GET", _author_key(media_id)) for media_id in media_ids])
         return [None if author is None else author.decode() for author in answers]
 
     async def learn_authors(
@@ -149,7 +155,7 @@ class RedisStore:
     ) -> list[list[ParkedRecord]]:
         """Remember authors; returns, per media, the records that wait for it."""
         ttl = self._settings.catalog_ttl_s
-        answers = await self.exchange(
+        answers = await self._exchange(
             [
                 ("FCALL", "freshgrid_2_learn", 2, _author_key(media_id), _parked_key(media_id),
                  author_id, ttl)
@@ -167,7 +173,7 @@ class RedisStore:
         ttl = int(settings.parking_ttl_s * 10) + 3600
         answers = [
             Parking(None, bool(a)) if isinstance(a, int) else Parking(a.decode(), False)
-            for a in await self.exchange(
+            for a in await self._exchange(
                 [
                     ("FCALL", "freshgrid_2_park", 2, _author_key(record.media_id),
                      _parked_key(record.media_id), _parked_encoder.encode(record), per_media, ttl)
@@ -181,38 +187,46 @@ class RedisStore:
             if answer.parked
         }
         if waiting:
-            await self._redis.zadd("parked", waiting, nx=True)
-            await self._redis.expire("parked", ttl)
+            entries = [field for name, since in waiting.items() for field in (since, name)]
+            await self._exchange([("ZADD", PARKED, "NX", *entries), ("EXPIRE", PARKED, ttl)])
         return answers
 
     async def unpark(self, records: Sequence[ParkedRecord]) -> None:
         """Forget these records; what was parked for their media meanwhile goes on waiting."""
         # By content: another worker may have taken the same records out already.
-        await self.exchange(
+        await self._exchange(
             [("LREM", _parked_key(r.media_id), 1, _parked_encoder.encode(r)) for r in records]
         )
-        for media_id in {record.media_id for record in records}:
-            if not await self._redis.exists(_parked_key(media_id)):
+        media_ids = list({record.media_id for record in records})
+        left = await self._exchange([("EXISTS", _parked_key(media_id)) for media_id in media_ids])
+        for media_id, exists in zip(media_ids, left, strict=True):
+            if not exists:
                 await self._forget_parked(media_id)
 
     async def _forget_parked(self, media_id: str) -> None:
         """Take a media that nothing waits for out of the index."""
-        score: Any = await self._redis.zscore("parked", media_id)
-        await self._redis.zrem("parked", media_id)
+        score, _, exists = await self._exchange(
+            [
+                ("ZSCORE", PARKED, media_id),
+                ("ZREM", PARKED, media_id),
+                ("EXISTS", _parked_key(media_id)),
+            ]
+        )
         # Parking writes the record first: whatever came in between is put back here, or by itself.
-        if score is not None and await self._redis.exists(_parked_key(media_id)):
-            await self._redis.zadd("parked", {media_id: score}, nx=True)
+        if score is not None and exists:
+            await self._exchange([("ZADD", PARKED, "NX", score, media_id)])
 
     async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:
         """Records of media that have been waited for since before `before_ms`, per media."""
-        media_ids: list[Any] = await self._redis.zrangebyscore("parked", 0, before_ms, 0, limit)
+        [found] = await self._exchange([("ZRANGEBYSCORE", PARKED, 0, before_ms, "LIMIT", 0, limit)])
+        media_ids = [media_id.decode() for media_id in found]
+        waiting = await self._exchange([("LRANGE", _parked_key(m), 0, -1) for m in media_ids])
         groups = []
-        for media_id in media_ids:
-            records: list[Any] = await self._redis.lrange(_parked_key(media_id.decode()), 0, -1)
+        for media_id, records in zip(media_ids, waiting, strict=True):
             if records:
                 groups.append([_parked_decoder.decode(r) for r in records])
             else:
-                await self._forget_parked(media_id.decode())
+                await self._forget_parked(media_id)
         return groups
 
     async def note_catalog_read(self, until_ms: Mapping[int, int], partitions: int) -> int:
@@ -225,18 +239,19 @@ class RedisStore:
                 ("EXPIRE", CATALOG_READ, CATALOG_READ_TTL_S),
                 *commands,
             ]
-        noted = (await self.exchange(commands))[-1]
+        noted = (await self._exchange(commands))[-1]
         found = dict(zip(map(int, noted[::2]), map(int, noted[1::2]), strict=True))
         return min(found.get(partition, 0) for partition in range(partitions))
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""
-        return int(await self._redis.zcard("parked"))
+        [count] = await self._exchange([("ZCARD", PARKED)])
+        return int(count)
 
     async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
         """Store ready grids as JSON."""
         ttl = self._settings.grid_ttl_s
-        await self.exchange(
+        await self._exchange(
             [
                 ("SET", grid_key(viewer_id), grid, "EX", ttl)
                 for viewer_id, grid in zip(viewer_ids, grids, strict=True)
@@ -245,20 +260,20 @@ class RedisStore:
 
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
-        value: Any = await self._redis.get(grid_key(viewer_id))
+        [value] = await self._exchange([("GET", grid_key(viewer_id))])
         return None if value is None else bytes(value)
 
     async def pages(self, viewer_id: str, series: str) -> list[bytes]:
         """The pages of a series already served to a viewer, in order."""
-        pages: list[Any] = await self._redis.lrange(_pages_key(viewer_id, series), 0, -1)
-        return pages
+        [pages] = await self._exchange([("LRANGE", _pages_key(viewer_id, series), 0, -1)])
+        return [bytes(page) for page in pages]
 
     async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
         """Add page `number` (from 0) unless it stands already; returns the one that stands."""
-        standing: Any = await self._redis.fcall(
-            "freshgrid_2_add_page", 1, _pages_key(viewer_id, series),
-            number, page, self._settings.pages_ttl_s,
-        )  # fmt: skip
+        key, ttl = _pages_key(viewer_id, series), self._settings.pages_ttl_s
+        [standing] = await self._exchange(
+            [("FCALL", "freshgrid_2_add_page", 1, key, number, page, ttl)]
+        )
         return bytes(standing)
 
 

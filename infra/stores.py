@@ -1,15 +1,29 @@
-"""The port to viewer state: what ingest, ranking and replay need from a store.
+"""The ports to what is stored: viewers, when to look at their sessions, the experiment.
 
-Adapters: :class:`infra.redis_store.RedisStore` and :class:`infra.memory_store.MemoryStore`; both
-pass the contract suite in ``tests/contract``. Every call takes a batch.
+Adapters: for Redis and Valkey in ``infra/redis_*.py``, for this process in
+:mod:`infra.memory_store`; all pass the contract suite in ``tests/contract``.
+:mod:`infra.open_stores` opens those that the settings name. What a server does not answer or
+refuses is an :class:`infra.errors.UnreachableError`, whichever it is.
+
+::
+
+    FreshgridError
+    └── ExperimentError    the stored experiment cannot be changed
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
+from infra.errors import FreshgridError
+from models.explore.experiment import Experiment, InvalidExperimentError, parse
 from models.viewers.state import FoldConfig, ViewerState
+
+#: Changes of the experiment remembered, the newest.
+MAX_HISTORY: Final = 1000
 
 
 class Versioned(NamedTuple):
@@ -59,13 +73,17 @@ class Parking(NamedTuple):
 
 
 class Store(Protocol):
-    """Viewer state, authors of media, parked records and ready grids.
+    """Viewer state, authors of media, parked records and ready grids. Every call takes a batch.
 
     Attributes:
         fold: the settings that states are folded with.
     """
 
     fold: FoldConfig
+
+    async def start(self) -> None:
+        """Prepare the server; a process that writes calls it once, before anything else."""
+        ...
 
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
         """States of these viewers, an empty state for a viewer never seen."""
@@ -97,6 +115,14 @@ class Store(Protocol):
 
     def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
         """Every viewer with state, in no particular order."""
+        ...
+
+    async def is_empty(self) -> bool:
+        """Whether no viewer has state."""
+        ...
+
+    async def forget(self) -> None:
+        """Delete all states and parked records; authors, grids and pages stay."""
         ...
 
     async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
@@ -152,3 +178,137 @@ class Store(Protocol):
     async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
         """Add page `number` (from 0) unless it stands already; returns the one that stands."""
         ...
+
+
+class StreamClock(NamedTuple):
+    """The stream's own time.
+
+    Attributes:
+        newest_ts: newest event time seen, in ms.
+        seen_ms: the wall-clock time at which it was seen first.
+    """
+
+    newest_ts: int
+    seen_ms: int
+
+
+class Leased(NamedTuple):
+    """Viewers to look at, and the stream's time, None while nothing was seen."""
+
+    clock: StreamClock | None
+    viewer_ids: list[str]
+
+
+class SessionSchedule(Protocol):
+    """When to look at viewers with open sessions. Times are epoch ms."""
+
+    async def touch(
+        self, viewer_ids: Collection[str], due_ms: int, newest_ts: int, now_ms: int
+    ) -> None:
+        """Look at these viewers at `due_ms`, whatever was planned, and note event time.
+
+        Args:
+            viewer_ids: at least one.
+            newest_ts: newest event time among what they did; an older one than is known already
+                changes nothing.
+        """
+        ...
+
+    async def lease(self, now_ms: int, until_ms: int, limit: int) -> Leased:
+        """Take at most `limit` viewers that are due, those that wait longest first.
+
+        Nobody else gets them before `until_ms`, unless they are touched or released.
+        """
+        ...
+
+    async def release(self, until_ms: int, due_ms: Mapping[str, int | None]) -> None:
+        """Give back what was leased until `until_ms`; one that was touched since stays as it is.
+
+        Args:
+            due_ms: viewer → when to look at her again, None for not again.
+        """
+        ...
+
+    async def forget(self) -> None:
+        """Forget all viewers and the stream's time."""
+        ...
+
+
+class ExperimentError(FreshgridError):
+    """The stored experiment cannot be changed: it or the change is wrong."""
+
+    exit_code = 2
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of the experiment, as it is remembered.
+
+    Attributes:
+        at_ms: when, epoch ms.
+        who: by whom, as they said.
+        old, new: the whole experiment; `old` is null if there was none that could be read.
+    """
+
+    at_ms: int
+    who: str
+    old: Experiment | None
+    new: Experiment
+
+
+def readable(document: bytes | None) -> Experiment | None:
+    """What a change begins with: the default experiment where there is none, None for a bad one."""
+    if document is None:
+        return Experiment()
+    try:
+        return parse(bytes(document))
+    except InvalidExperimentError:
+        return None
+
+
+class ExperimentStore(Protocol):
+    """The experiment: one document, and who changed it.
+
+    What is changed here is valid, but others may write to a server: readers validate again.
+
+    Attributes:
+        where: where the document stands, for messages.
+    """
+
+    where: str
+
+    async def read(self) -> bytes | None:
+        """The document as it stands, None if nobody set one."""
+        ...
+
+    async def change(
+        self, who: str, at_ms: int, edit: Callable[[Experiment | None], Experiment]
+    ) -> Change:
+        """Replace the experiment by what `edit` makes of it, and remember that.
+
+        Args:
+            edit: is given the stored experiment, the default one where there is none, or None
+                where what is stored cannot be read; called again if another change came between.
+
+        Raises:
+            ExperimentError: others change it all the time.
+        """
+        ...
+
+    async def history(self, most: int = MAX_HISTORY) -> list[Change]:
+        """The newest changes, newest first; what cannot be read is left out."""
+        ...
+
+    async def listen(self, told: Callable[[], None]) -> None:
+        """Call `told` at each change that is heard of, until cancelled; some may not be: poll, too.
+
+        A server that is away is waited for.
+        """
+        ...
+
+
+class Stores(NamedTuple):
+    """Every store of an installation."""
+
+    viewers: Store
+    sessions: SessionSchedule
+    experiments: ExperimentStore

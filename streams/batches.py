@@ -15,7 +15,7 @@ from typing import Final
 from infra.kafka import Message
 from infra.metrics import EVENT_AGE, EVENTS
 from streams.clock import now_ms
-from streams.ingest import Batch, Ingest, Part
+from streams.ingest import Ingest, ParsedBatch, Part
 from streams.transport import Chunk
 
 #: Batches whose messages are under way. More would only hide a broker that does not keep up.
@@ -85,7 +85,7 @@ async def fold_together(collector: Collector, ingest: Ingest) -> None:
     """
     sending = asyncio.Semaphore(MAX_SENDING)
 
-    async def store(chunks: Sequence[Chunk], batch: Batch) -> None:
+    async def store(chunks: Sequence[Chunk], batch: ParsedBatch) -> None:
         messages = await ingest.store(batch)
         stored_ms = now_ms()
         for chunk in chunks:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import base64
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
-from infra.kafka import DEAD_LETTERS_TOPIC, Message
+from infra.kafka import Message
 from infra.metrics import DEAD_LETTERS
 from infra.stores import ParkedRecord
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.events import InvalidEventError
+from streams.records import Record
 
 #: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
 MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
 
 _json = msgspec.json.Encoder()
-
-
-class Record(Protocol):
-    """A Kafka record, or a line of a fixture."""
-
-    @property
-    def offset(self) -> int:
-        """Where it stands in its partition."""
-        ...
-
-    @property
-    def key(self) -> bytes | None:
-        """Its key as bytes, None where it has none."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value as bytes, None for a tombstone."""
-        ...
 
 
 class DeadLetter(msgspec.Struct):
@@ -52,10 +35,10 @@ class DeadLetter(msgspec.Struct):
     truncated: bool = False
 
 
-def letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
-    """The letter of a record that waited for its media."""
+def dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
+    """The dead letter of a record that waited for its media."""
     key = record.viewer_id.encode()
-    return letter(
+    return dead_letter(
         record.topic,
         record.partition,
         record.offset,
@@ -66,14 +49,16 @@ def letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
     )
 
 
-def letter_of(
+def dead_letter_of(
     topic: str, partition: int, record: Record, error: InvalidEventError, now_ms: int
 ) -> Message:
-    """The letter of a record as it was read."""
-    return letter(topic, partition, record.offset, record.key, record.value or b"", error, now_ms)
+    """The dead letter of a record as it was read."""
+    return dead_letter(
+        topic, partition, record.offset, record.key, record.value or b"", error, now_ms
+    )
 
 
-def letter(
+def dead_letter(
     topic: str,
     partition: int,
     offset: int,

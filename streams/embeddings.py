@@ -28,11 +28,9 @@ from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
 from models.ig2vec.quality import AccountVectors
 from models.world import World
-from streams.ingest import Sender
 from streams.learning.promotion import Promotion, Saved
-from streams.ranking import Finish
+from streams.records import ClosedSession, Finish, Sender
 from streams.serving.world_feed import embedding_messages, removal_messages
-from streams.sessions import ClosedSession
 from streams.versions import IG2VEC, Version, last_good, version_message
 
 #: Sessions that closed are learned this often: a compromise of freshness and batch efficiency.

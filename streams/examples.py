@@ -17,23 +17,18 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.config import Settings
-from infra.kafka import (
-    EXAMPLES_GROUP,
-    EXAMPLES_TOPIC,
-    FOLLOWER_WAIT_MS,
-    IMPRESSIONS_TOPIC,
-    ClusterInfo,
-    Message,
-)
+from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import LABELS_LATE, PAGES_LABELLED, SCORE_DRIFT
-from models.actions import HEADS, MEDIA_EVENT_TOPICS, action_in
+from infra.topics import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC
+from models.actions import HEADS, action_in
 from models.evaluation.score_drift import ScoreDrift
 from models.events import InvalidEventError, MediaEvent, parse_event
 from models.examples.from_pages import ExampleJoin, JoinConfig, LabelledPage, read_pages
 from models.explore.impressions import Impression
 from streams.clock import now_ms
-from streams.ingest import Sender
+from streams.records import Sender
+from streams.topology import EXAMPLES_GROUP, flow
 
 #: Newest examples of each partition whose request ids are read at the start.
 REMEMBERED: Final = 5_000
@@ -62,11 +57,13 @@ class ExampleStream:
         self._drift = ScoreDrift()
         self._partitions = [
             TopicPartition(topic, number)
-            for topic in (IMPRESSIONS_TOPIC, *MEDIA_EVENT_TOPICS)
+            for topic in flow("examples").reads
             for number in range(cluster.partitions[topic])
         ]
         self._examples = [
-            (EXAMPLES_TOPIC, number) for number in range(cluster.partitions[EXAMPLES_TOPIC])
+            (topic, number)
+            for topic in flow("examples sent").reads
+            for number in range(cluster.partitions[topic])
         ]
         # Partition → Kafka's timestamp of the newest record read.
         self._read_ms: dict[TopicPartition, int] = {}

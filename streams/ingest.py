@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
-from infra.kafka import TOUCHED_TOPIC, Message
+from infra.kafka import Message
 from infra.metrics import SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
+from infra.topics import TOUCHED_TOPIC
 from models.actions import TOPIC_CODES, VIEW_TOPICS
 from models.events import (
     FollowEvent,
@@ -40,20 +41,13 @@ from models.viewers.state import (
     log_key,
     place,
 )
-from streams.dead_letter import Record, letter, letter_of, letter_of_parked
+from streams.dead_letter import dead_letter, dead_letter_of, dead_letter_of_parked
 from streams.packing import Item, pack_slice, packed_event
+from streams.records import Record, Sender
 
 PARKING_REASON: Final = "unknown_media"
 
 _json = msgspec.json.Encoder()
-
-
-class Sender(Protocol):
-    """Where messages go: Kafka, or back into a replay without one."""
-
-    async def send(self, messages: Iterable[Message]) -> None:
-        """Return once every message is safe."""
-        ...
 
 
 class Part(NamedTuple):
@@ -74,7 +68,7 @@ class Located(NamedTuple):
     event: MediaEvent
 
 
-class Batch(NamedTuple):
+class ParsedBatch(NamedTuple):
     """Records that were read and are to be stored.
 
     Attributes:
@@ -116,7 +110,7 @@ class Ingest:
         """
         return await self.store(self.read(parts, now_ms))
 
-    def read(self, parts: Sequence[Part], now_ms: int) -> Batch:
+    def read(self, parts: Sequence[Part], now_ms: int) -> ParsedBatch:
         """Parse and validate records and group them by viewer."""
         messages: list[Message] = []
         lacking: list[Located] = []
@@ -128,7 +122,7 @@ class Ingest:
                 try:
                     event = parse_event(topic, record.value, now_ms)
                 except InvalidEventError as error:
-                    messages.append(letter_of(topic, partition, record, error, now_ms))
+                    messages.append(dead_letter_of(topic, partition, record, error, now_ms))
                     continue
                 item: Item
                 if isinstance(event, FollowEvent):
@@ -144,9 +138,9 @@ class Ingest:
                     items[event.viewer_id] = [item]
                 else:
                     known.append(item)
-        return Batch(items, lacking, messages, now_ms)
+        return ParsedBatch(items, lacking, messages, now_ms)
 
-    async def store(self, batch: Batch) -> list[Message]:
+    async def store(self, batch: ParsedBatch) -> list[Message]:
         """Apply what was read; returns when it is stored, with what is to be sent.
 
         Calls must not overlap: offsets of one partition have to reach the store in order.
@@ -193,7 +187,7 @@ class Ingest:
                         "media; send its record to catalog.media first, or name author_id in the "
                         "event",
                     )
-                    messages.append(_letter_of_located(item, error, now_ms))
+                    messages.append(_dead_letter_of_located(item, error, now_ms))
         found: set[str] = set()
         for item in lacking:
             author_id = authors[item.event.media_id]
@@ -272,7 +266,7 @@ class Ingest:
             try:
                 media = parse_media(record.value)
             except InvalidEventError as error:
-                messages.append(letter_of(topic, partition, record, error, now_ms))
+                messages.append(dead_letter_of(topic, partition, record, error, now_ms))
                 continue
             authors[media.media_id] = media.author_id
         waiting = await self._store.learn_authors(list(authors), list(authors.values()))
@@ -283,7 +277,7 @@ class Ingest:
                     event = parse_event(parked.topic, parked.value, now_ms)
                 except InvalidEventError as error:
                     # Parsed once, but by another release, or nested just below the limit.
-                    messages.append(letter_of_parked(parked, error))
+                    messages.append(dead_letter_of_parked(parked, error))
                     continue
                 complete = msgspec.structs.replace(event, author_id=author_id)
                 messages.append(Message(parked.topic, parked.viewer_id, _json.encode(complete)))
@@ -302,7 +296,7 @@ class Ingest:
             try:
                 parse_account(record.value)
             except InvalidEventError as error:
-                messages.append(letter_of(topic, partition, record, error, now_ms))
+                messages.append(dead_letter_of(topic, partition, record, error, now_ms))
         await self._sender.send(messages)
 
     async def parked_media(self) -> int:
@@ -332,12 +326,12 @@ class Ingest:
                 f"media {media_id!r} did not appear in catalog.media within {ttl_ms // 1000} s; "
                 "send it there, or name author_id in the event",
             )
-            await self._sender.send(letter_of_parked(record, error) for record in records)
+            await self._sender.send(dead_letter_of_parked(record, error) for record in records)
             await self._store.unpark(records)
             expired += len(records)
         return expired
 
 
-def _letter_of_located(item: Located, error: InvalidEventError, now_ms: int) -> Message:
+def _dead_letter_of_located(item: Located, error: InvalidEventError, now_ms: int) -> Message:
     key = item.event.viewer_id.encode()
-    return letter(item.topic, item.partition, item.offset, key, item.value, error, now_ms)
+    return dead_letter(item.topic, item.partition, item.offset, key, item.value, error, now_ms)

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from infra.stores import Slice
 from models.actions import action_in
 from models.events import FollowEvent, MediaEvent
 from models.viewers.action_log import KEY, pack
+from streams.records import Touched
 
 #: An event ready to be folded: its place and offset, a packed action
 #: (:mod:`models.viewers.action_log`) or a follow, and whether it belongs to the action log of
 #: views. A plain tuple: there is one for each event.
 Item = tuple[bytes, int, bytes | FollowEvent, bool]
-
-
-class Touched(msgspec.Struct, omit_defaults=True):
-    """A viewer's state changed, as ``explore.touched`` carries it.
-
-    Attributes:
-        ts: newest event time among what changed it, in ms.
-        viewed: nothing but views changed it.
-    """
-
-    viewer_id: str
-    ts: int
-    viewed: bool = False
 
 
 def packed_event(topic: str, event: MediaEvent, author_id: str) -> bytes:

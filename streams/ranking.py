@@ -16,7 +16,7 @@ import contextlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Protocol
@@ -25,7 +25,7 @@ from infra.metrics import GRIDS, GRIDS_WAITING
 from infra.stores import Store
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
-from streams.packing import Touched
+from streams.records import Finish, Touched
 
 #: A viewer who asked for a page within this time may still be looking at it.
 WATCHING_S = 5 * 60.0
@@ -39,8 +39,6 @@ MAX_ACTIVE = 10_000
 
 #: Viewers ranked at once in the background: a batch takes about the half per grid.
 BATCH = 8
-
-Finish = Callable[[], None]
 
 
 class GridMaker(Protocol):

@@ -8,52 +8,32 @@ Topics and partitions are read unevenly, so a viewer's older events may still be
 the stream's time is far ahead. A viewer is therefore looked at only after nothing of hers arrived
 for `SETTLE_MS`. An event that comes later still is folded, but its session is not sent again.
 
-The schedule stands in Redis and viewers are leased from it, so any number of workers share it and
-one goes on where another stopped. The end of the last session sent stands in the viewer's state.
-A crash between sending and storing that sends a session twice.
+The schedule is stored and viewers are leased from it, so any number of workers share it and one
+goes on where another stopped. The end of the last session sent stands in the viewer's state. A
+crash between sending and storing that sends a session twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from infra.kafka import SESSIONS_TOPIC, Message
+from infra.kafka import Message
 from infra.metrics import SESSIONS_CLOSED
-from infra.redis_bulk import Command
-from infra.redis_store import RedisStore
-from infra.stores import Versioned
+from infra.stores import SessionSchedule, Store, Versioned
+from infra.topics import SESSIONS_TOPIC
 from models.actions import ACTION_NAMES
 from models.viewers.action_log import Entry
 from models.viewers.state import sessions
-from streams.ingest import Sender
-from streams.packing import Touched
+from streams.records import ClosedSession, Sender, Touched
 
-#: Viewers by the wall-clock time at which to look at them next.
-SCHEDULE: Final = "sessions:due"
-#: Newest event time of the stream, and the wall-clock time at which it was seen.
-STREAM_CLOCK: Final = "sessions:clock"
-CLOCK_TTL_S: Final = 7 * 24 * 3600
 SETTLE_MS: Final = 3000
 #: A worker that leased viewers and died is replaced after this.
 LEASE_MS: Final = 30_000
 #: Viewers looked at per sweep; more than a busy worker closes sessions of between two sweeps.
 SWEEP_LIMIT: Final = 1000
-
-
-class ClosedSession(msgspec.Struct):
-    """A closed session, as ``explore.sessions`` carries it.
-
-    Attributes:
-        steps: (author_id, action, ts) in event time order.
-    """
-
-    viewer_id: str
-    started_ts: int
-    ended_ts: int
-    steps: list[tuple[str, str, int]]
 
 
 _json = msgspec.json.Encoder()
@@ -62,8 +42,11 @@ _json = msgspec.json.Encoder()
 class Sessions:
     """Follows open sessions and sends the ones that closed."""
 
-    def __init__(self, store: RedisStore, sender: Sender, gap_ms: int) -> None:
+    def __init__(
+        self, store: Store, schedule: SessionSchedule, sender: Sender, gap_ms: int
+    ) -> None:
         self._store = store
+        self._schedule = schedule
         self._sender = sender
         self._gap_ms = gap_ms
 
@@ -73,30 +56,19 @@ class Sessions:
             return
         # Events a little ahead of time are valid, but must not hurry everybody else's sessions.
         newest_ts = min(max(touch.ts for touch in touches), now_ms)
-        due = now_ms + SETTLE_MS
-        schedule: list[str | int] = ["ZADD", SCHEDULE]
-        for viewer_id in {touch.viewer_id for touch in touches}:
-            schedule += (due, viewer_id)
-        clock = ("FCALL", "freshgrid_2_clock", 1, STREAM_CLOCK, newest_ts, now_ms, CLOCK_TTL_S)
-        await self._store.exchange([tuple(schedule), ("EXPIRE", SCHEDULE, CLOCK_TTL_S), clock])
+        viewer_ids = {touch.viewer_id for touch in touches}
+        await self._schedule.touch(viewer_ids, now_ms + SETTLE_MS, newest_ts, now_ms)
 
     async def sweep(self, now_ms: int) -> int:
         """Send the sessions that have closed; returns how many."""
         lease_end = now_ms + LEASE_MS
-        clock, due = await self._store.exchange(
-            [
-                ("GET", STREAM_CLOCK),
-                ("FCALL", "freshgrid_2_lease", 1, SCHEDULE, now_ms, lease_end, SWEEP_LIMIT),
-            ]
-        )
-        if clock is None or not due:
+        clock, viewer_ids = await self._schedule.lease(now_ms, lease_end, SWEEP_LIMIT)
+        if clock is None or not viewer_ids:
             return 0
-        newest_ts, seen_ms = _times(clock)
-        stream_ms = newest_ts + max(now_ms - seen_ms, 0)
-        viewer_ids = [member.decode() for member in due]
+        stream_ms = clock.newest_ts + max(now_ms - clock.seen_ms, 0)
         messages: list[Message] = []
         changed: list[tuple[str, Versioned]] = []
-        released: list[Command] = []
+        again_ms: dict[str, int | None] = {}
         for viewer_id, versioned in zip(
             viewer_ids, await self._store.load(viewer_ids), strict=True
         ):
@@ -105,14 +77,13 @@ class Sessions:
             if closed:
                 versioned.state.sessions_sent = closed[-1][-1].ts
                 changed.append((viewer_id, versioned))
-            again = now_ms + self._wait_ms(open_ends, stream_ms, now_ms) if open_ends else ""
-            released.append(
-                ("FCALL", "freshgrid_2_release", 1, SCHEDULE, lease_end, viewer_id, again)
+            again_ms[viewer_id] = (
+                now_ms + self._wait_ms(open_ends, stream_ms, now_ms) if open_ends else None
             )
         await self._sender.send(messages)
         # A viewer who was written meanwhile was touched, too, and will be looked at again.
         await self._store.commit([v for v, _ in changed], [s for _, s in changed])
-        await self._store.exchange(released)
+        await self._schedule.release(lease_end, again_ms)
         SESSIONS_CLOSED.inc(len(messages))
         return len(messages)
 
@@ -132,14 +103,6 @@ class Sessions:
             if session[-1].ts > versioned.state.sessions_sent:
                 closed.append(session)
         return closed, 0
-
-
-def _times(clock: Any) -> tuple[int, int]:
-    """Newest event time, and the wall-clock time at which it was seen; 0 for none yet."""
-    if clock is None:
-        return 0, 0
-    newest_ts, seen_ms = clock.decode().split(":")
-    return int(newest_ts), int(seen_ms)
 
 
 def _message(viewer_id: str, entries: list[Entry]) -> Message:

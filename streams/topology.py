@@ -1,126 +1,225 @@
-"""Table of contents: which agent turns which topic into what.
+"""Table of contents: every flow, the topics that it reads and writes, and what it stores.
 
-::
+The code that reads takes its topics from here, so from any topic it can be told who writes it and
+who reads it: ``freshgrid topology explore.touched``. In short::
 
-    events.like, .save, .see_fewer, .view, .follow ─▶ ingest   ─▶ Redis, explore.touched
-    catalog.media, catalog.accounts                ─▶ catalog  ─▶ Redis, waiting events back
+    events.like, .save, .see_fewer, .view, .follow ─▶ ingest   ─▶ store, explore.touched
+    catalog.media, catalog.accounts                ─▶ catalog  ─▶ store, waiting events back
     explore.touched                                ─▶ sessions ─▶ explore.sessions
     explore.sessions                               ─▶ learner  ─▶ explore.embeddings, .versions
     explore.touched                                ─▶ ranking  ─▶ grid:{viewer}
     (whatever none of them can apply)                          ─▶ explore.dead_letters
-
-An agent receives chunks (:mod:`streams.transport`) and finishes each one itself, after everything
-the chunk caused is stored and acknowledged.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
-import faust
-import msgspec
-
-from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC
-from infra.metrics import PARKED
-from models.actions import EVENT_TOPICS
+from infra.topics import (
+    CANDIDATES_TOPIC,
+    DEAD_LETTERS_TOPIC,
+    EMBEDDINGS_TOPIC,
+    EXAMPLES_TOPIC,
+    IMPRESSIONS_TOPIC,
+    SESSIONS_TOPIC,
+    TOPICS,
+    TOUCHED_TOPIC,
+    VERSIONS_TOPIC,
+)
+from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPICS, STRONG_HEADS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
-from streams.batches import Collector, fold_together, handle_together
-from streams.clock import now_ms
-from streams.ingest import Ingest
-from streams.packing import Touched
-from streams.ranking import Ranking
-from streams.sessions import Sessions
-from streams.transport import BatchedConsumer, Chunk, ChunkSchema
 
-#: How often open sessions and parked events are looked through.
-SWEEP_INTERVAL_S = 1.0
+WORKER: Final = "worker"
+LEARNER: Final = "learner"
+RANKER: Final = "ranker"
+#: The processes of an installation.
+ROLES: Final = (WORKER, LEARNER, RANKER)
+#: Who sends events and the catalogue: outside of Freshgrid.
+OUTSIDE: Final = "outside"
+#: A run of ``freshgrid NAME``.
+COMMAND: Final = "command"
 
+WORKER_GROUP: Final = "freshgrid-worker"
+LEARNER_GROUP: Final = "freshgrid-learner"
+#: Named before the role was: its committed offsets stand under this name.
+RANKER_GROUP: Final = "freshgrid-ranking"
+#: Keeps how far impressions are labelled.
+EXAMPLES_GROUP: Final = "freshgrid-examples"
 
-class SessionSink(Protocol):
-    """Takes closed sessions. A port, because the learner's embeddings need gensim."""
-
-    def closed(self, values: Sequence[bytes], finish: Callable[[], None]) -> None:
-        """Take in records of ``explore.sessions``; calls `finish` when they are learned."""
-        ...
-
-
-_touched = msgspec.json.Decoder(Touched)
-
-logger = logging.getLogger(__name__)
-
-Handler = Callable[[Chunk], Awaitable[None]]
-
-
-def add_worker(
-    app: faust.App,
-    ingest: Ingest,
-    sessions: Sessions,
-    events: Collector,
-    touched: Collector,
-    parking_ttl_ms: int,
-    media_partitions: int,
-) -> list[Coroutine[Any, Any, None]]:
-    """The agents of an ingest worker; returns what has to run beside them."""
-
-    async def catalog(chunk: Chunk) -> None:
-        apply = ingest.media if chunk.tp.topic == MEDIA_TOPIC else ingest.accounts
-        await apply(chunk.tp.topic, chunk.tp.partition, chunk.records, now_ms())
-        chunk.finish()
-
-    async def note(chunks: Sequence[Chunk]) -> None:
-        await sessions.touched([touch for chunk in chunks for touch in touches(chunk)], now_ms())
-
-    _agent(app, "ingest", EVENT_TOPICS, events.put)
-    _agent(app, "catalog", (MEDIA_TOPIC, ACCOUNTS_TOPIC), catalog)
-    _agent(app, "sessions", (TOUCHED_TOPIC,), touched.put)
-
-    async def sweep() -> None:
-        await sessions.sweep(now_ms())
-        until_ms = cast(BatchedConsumer, app.consumer).read_until_ms(MEDIA_TOPIC)
-        read_ms = await ingest.catalog_read(until_ms, media_partitions)
-        await ingest.expire_parked(read_ms, parking_ttl_ms)
-        PARKED.set(await ingest.parked_media())
-
-    app.timer(SWEEP_INTERVAL_S)(sweep)
-    return [fold_together(events, ingest), handle_together(touched, note)]
+_EVENTS: Final = EVENT_TOPICS
+_ACTIONS: Final = tuple(MEDIA_EVENT_TOPICS)
+_CATALOG: Final = (MEDIA_TOPIC, ACCOUNTS_TOPIC)
+_VIEWER: Final = "viewer:{VIEWER}"
+_PARKED: Final = ("parked:{MEDIA}", "parked")
+_SCHEDULE: Final = ("sessions:due", "sessions:clock")
+_EXPERIMENT: Final = ("experiment:{explore}", "experiment:{explore}:history")
 
 
-def add_ranking(app: faust.App, ranking: Ranking) -> None:
-    """The agent of a ranking worker; a chunk is finished when its last viewer has a grid."""
+class Flow(NamedTuple):
+    """One way through the system.
 
-    async def touched(chunk: Chunk) -> None:
-        ranking.touch(touches(chunk), chunk.finish)
+    Attributes:
+        name: of the agent, the follower or the command.
+        role: the process that it runs in: one of `ROLES`, `OUTSIDE` or `COMMAND`.
+        code: the file to read.
+        reads: topics.
+        group: the consumer group that its offsets are committed for; without one it reads the
+            topics whole.
+        writes: topics.
+        stores: keys that it writes, as ``docs/contracts.md`` names them.
+    """
 
-    _agent(app, "ranking", (TOUCHED_TOPIC,), touched)
-
-
-def add_embeddings(app: faust.App, embeddings: SessionSink) -> None:
-    """The agent of a learner."""
-
-    async def closed(chunk: Chunk) -> None:
-        embeddings.closed([r.value for r in chunk.records if r.value is not None], chunk.finish)
-
-    _agent(app, "embeddings", (SESSIONS_TOPIC,), closed)
-
-
-def touches(chunk: Chunk) -> list[Touched]:
-    """The records of a chunk of ``explore.touched``; what is none of ours is skipped."""
-    found = []
-    for record in chunk.records:
-        try:
-            found.append(_touched.decode(record.value or b""))
-        except msgspec.DecodeError as error:
-            logger.warning("a record of %s is skipped: %s", chunk.tp.topic, error)
-    return found
+    name: str
+    role: str
+    code: str
+    reads: tuple[str, ...] = ()
+    group: str | None = None
+    writes: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
 
 
-def _agent(app: faust.App, name: str, topics: tuple[str, ...], handle: Handler) -> None:
-    channel = app.topic(*topics, schema=ChunkSchema())
+FLOWS: Final = (
+    Flow("producers", OUTSIDE, "docs/contracts.md", writes=(*_EVENTS, *_CATALOG)),
+    # Worker.
+    Flow(
+        "ingest", WORKER, "streams/ingest.py",
+        reads=_EVENTS, group=WORKER_GROUP,
+        writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
+        stores=(_VIEWER, *_PARKED),
+    ),
+    Flow(
+        "catalog", WORKER, "streams/ingest.py",
+        reads=_CATALOG, group=WORKER_GROUP,
+        # Events that waited for their media come back with its author.
+        writes=(*_ACTIONS, DEAD_LETTERS_TOPIC),
+        stores=("author:{MEDIA}", *_PARKED, "catalog:read"),
+    ),
+    Flow(
+        "sessions", WORKER, "streams/sessions.py",
+        reads=(TOUCHED_TOPIC,), group=WORKER_GROUP,
+        writes=(SESSIONS_TOPIC,),
+        stores=(_VIEWER, *_SCHEDULE),
+    ),
+    # Learner.
+    Flow(
+        "embeddings", LEARNER, "streams/embeddings.py",
+        reads=(SESSIONS_TOPIC,), group=LEARNER_GROUP,
+        writes=(EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+    ),
+    Flow(
+        "examples", LEARNER, "streams/examples.py",
+        reads=(IMPRESSIONS_TOPIC, *_ACTIONS), group=EXAMPLES_GROUP,
+        writes=(EXAMPLES_TOPIC,),
+    ),
+    # What was sent before a crash, so that no page is sent twice.
+    Flow("examples sent", LEARNER, "streams/examples.py", reads=(EXAMPLES_TOPIC,)),
+    Flow(
+        "learner's world", LEARNER, "streams/serving/world_feed.py",
+        reads=(*_CATALOG, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+    ),
+    Flow(
+        "training", LEARNER, "streams/training.py",
+        reads=(*_EVENTS, EXAMPLES_TOPIC, CANDIDATES_TOPIC, VERSIONS_TOPIC),
+        writes=(VERSIONS_TOPIC,),
+    ),
+    # Ranker.
+    Flow(
+        "ranking", RANKER, "streams/ranking.py",
+        reads=(TOUCHED_TOPIC,), group=RANKER_GROUP,
+        stores=("grid:{VIEWER}",),
+    ),
+    Flow(
+        "ranker's world", RANKER, "streams/serving/world_feed.py",
+        reads=(*_CATALOG, *_ACTIONS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+    ),
+    Flow(
+        "lookup", RANKER, "streams/serving/lookup.py",
+        writes=(IMPRESSIONS_TOPIC,),
+        stores=("grid:{VIEWER}", "pages:{VIEWER}:SERIES"),
+    ),
+    Flow(
+        "sampled grids", RANKER, "streams/serving/sampled_grids.py",
+        writes=(CANDIDATES_TOPIC,),
+    ),
+    Flow("weights API", RANKER, "streams/serving/weights.py", stores=_EXPERIMENT),
+    # Commands.
+    Flow(
+        "rebuild", COMMAND, "streams/log/rebuild.py",
+        reads=(*_EVENTS, *_CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
+        writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
+        stores=(_VIEWER, "author:{MEDIA}", *_PARKED, *_SCHEDULE),
+    ),
+    Flow(
+        "replay", COMMAND, "streams/log/replay_files.py",
+        reads=(*_EVENTS, *_CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
+        writes=(*_EVENTS, *_CATALOG, TOUCHED_TOPIC),
+        stores=(_VIEWER, "author:{MEDIA}", *_PARKED),
+    ),
+    Flow(
+        "dead-letters", COMMAND, "streams/log/redrive.py",
+        reads=(DEAD_LETTERS_TOPIC, *_EVENTS, *_CATALOG),
+        writes=(*_EVENTS, *_CATALOG, DEAD_LETTERS_TOPIC),
+    ),
+    Flow(
+        "versions", COMMAND, "streams/learning/version_list.py",
+        reads=(VERSIONS_TOPIC,),
+        writes=(VERSIONS_TOPIC, EMBEDDINGS_TOPIC),
+    ),
+    Flow(
+        "experiments", COMMAND, "streams/recorded/experiment_report.py",
+        reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in STRONG_HEADS)),
+        stores=_EXPERIMENT,
+    ),
+    Flow("weights", COMMAND, "streams/serving/weights.py", stores=_EXPERIMENT),
+    Flow(
+        "inspect index", COMMAND, "streams/cli/inspect.py",
+        reads=(ACCOUNTS_TOPIC, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+    ),
+    Flow(
+        "evaluate embeddings", COMMAND, "streams/recorded/evaluate_embeddings.py",
+        reads=(ACCOUNTS_TOPIC,),
+    ),
+    Flow(
+        "evaluate rankers", COMMAND, "streams/recorded/evaluate_rankers.py",
+        reads=(EXAMPLES_TOPIC,),
+    ),
+    Flow("send", COMMAND, "streams/cli/send.py", writes=_EVENTS),
+    Flow("embed-images", COMMAND, "streams/cli/images.py", writes=(MEDIA_TOPIC,)),
+)  # fmt: skip
 
-    async def consume(stream: Any) -> None:
-        async for chunk in stream:
-            await handle(chunk)
+_FLOWS: Final = {flow.name: flow for flow in FLOWS}
 
-    app.agent(channel, name=f"freshgrid.{name}")(consume)
+
+def flow(name: str) -> Flow:
+    """The flow of this name."""
+    return _FLOWS[name]
+
+
+def followed(role: str) -> tuple[str, ...]:
+    """What a role reads whole, besides its consumer groups."""
+    flows = [flow for flow in FLOWS if flow.role == role and flow.group is None]
+    return tuple(dict.fromkeys(topic for flow in flows for topic in flow.reads))
+
+
+#: What is folded into the state of viewers.
+FOLDED: Final = (*flow("ingest").reads, *flow("catalog").reads)
+
+
+def topics_of(flows: Iterable[Flow]) -> dict[str, dict[str, Any]]:
+    """Topic → how it is kept, and the flows that write and read it, of those given."""
+    given = list(flows)
+    return {
+        topic: {
+            "kept": config["cleanup.policy"],
+            "written_by": [_end(flow) for flow in given if topic in flow.writes],
+            "read_by": [
+                {**_end(flow), "group": flow.group} for flow in given if topic in flow.reads
+            ],
+        }
+        for topic, config in TOPICS.items()
+    }
+
+
+def _end(flow: Flow) -> dict[str, Any]:
+    return {"role": flow.role, "flow": flow.name, "code": flow.code}

@@ -40,11 +40,11 @@ from models.rankers.bundle import RankerBundle
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
-from streams.ingest import Sender
 from streams.learning.ranker_learning import RankerLearning
+from streams.records import Record, Sender
 from streams.serving.live_queries import LiveQueries
 from streams.serving.world_feed import media_events
-from streams.versions import DECISION_NOTE, RANKERS, Record, Version, announce
+from streams.versions import DECISION_NOTE, RANKERS, Version, announce
 
 #: Viewers whose candidates the earlier passes are distilled on, and of how many the candidates must
 #: have been logged before those are taken and none are found anew.

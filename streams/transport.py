@@ -26,19 +26,19 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
+from streams.records import Record
+
 #: How often to look which partitions are read to their end.
 READ_LOOK_S: Final = 0.5
 
 
-class Record(Protocol):
-    """One Kafka record, as the client library delivers it."""
+class KafkaRecord(Record, Protocol):
+    """A record of Kafka, as the client library delivers it."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
+    @property
+    def timestamp(self) -> int:
+        """When it was sent, epoch ms."""
+        ...
 
 
 class Chunk:
@@ -46,7 +46,7 @@ class Chunk:
 
     __slots__ = ("finished", "first_offset", "next_offset", "records", "tp")
 
-    def __init__(self, tp: TP, records: Sequence[Record]) -> None:
+    def __init__(self, tp: TP, records: Sequence[KafkaRecord]) -> None:
         self.tp = tp
         self.records = records
         self.first_offset = records[0].offset

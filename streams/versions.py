@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from infra.artifacts import Artifact, ArtifactError, ArtifactMissingError, ArtifactStore
 from infra.config import Settings
-from infra.kafka import VERSIONS_TOPIC, ClusterInfo, Message
+from infra.kafka import ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import VERSIONS
+from infra.topics import VERSIONS_TOPIC
 from models.evaluation.ranker_gate import RankerDecision
 from models.ig2vec.gate import Decision
-from streams.ingest import Sender
+from streams.records import Record, Sender
 
 IG2VEC: Final = "ig2vec"
 RANKERS: Final = "rankers"
@@ -29,20 +30,6 @@ KINDS: Final = (IG2VEC, RANKERS)
 
 Loaded = TypeVar("Loaded")
 logger = logging.getLogger(__name__)
-
-
-class Record(Protocol):
-    """What is read of a Kafka record."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Its key as bytes, None where it has none."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value as bytes, None for a tombstone."""
-        ...
 
 
 class Version(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import WORKER_GROUP, committed_offsets, group_lag
+from infra.kafka import committed_offsets, group_lag
 from streams.bench.background import Sent
 from streams.bench.population import TOPICS
 from streams.local.scenario import (
@@ -28,6 +28,7 @@ from streams.local.scenario import (
     wait_trained,
 )
 from streams.local.stack import Stack, starting_stack
+from streams.topology import WORKER_GROUP
 
 LIKES: Final = 200
 #: Grids nobody looks at are made in the background after a training; the stack is idle after it.

@@ -12,7 +12,7 @@ from msgspec import Meta
 from infra.batch_sender import send_in_batches
 from infra.config import Settings
 from infra.memory_store import MemoryStore
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from models.viewers.state import ViewerState
 from streams.bench.population import FIRST_NUMBER, Population
 from streams.bench.progress import say
@@ -143,12 +143,8 @@ class _Growth:
         return Run(self._stored, len(names), worker)
 
     async def _write(self, viewers: int) -> None:
-        settings = self._servers.settings
-        store = RedisStore(connect(settings), settings)
-        try:
-            await write_states(store, self._states, range(viewers))
-        finally:
-            await store.close()
+        async with open_stores(self._servers.settings) as stores:
+            await write_states(stores.viewers, self._states, range(viewers))
 
     async def _expect(self, names: Iterable[str]) -> None:
         """Put the viewers who act into memory, too."""

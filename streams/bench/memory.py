@@ -11,8 +11,9 @@ from msgspec import Meta
 from redis import Redis
 
 from infra.config import Settings
-from infra.kafka import EMBEDDINGS_TOPIC
-from infra.redis_store import RedisStore, connect, grid_key, viewer_key
+from infra.open_stores import open_stores
+from infra.redis_store import grid_key, viewer_key
+from infra.topics import EMBEDDINGS_TOPIC
 from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.explore.grid import from_json
@@ -26,7 +27,7 @@ from streams.clock import now_ms
 from streams.ingest import Ingest
 from streams.local.scenario import FIXTURE
 from streams.log.replay import Line, Loopback, read_fixture
-from streams.packing import Touched
+from streams.records import Touched
 from streams.serving.explorer import Explorer
 from streams.serving.world_feed import WorldFeed, embedding_messages
 from streams.sessions import Sessions
@@ -93,12 +94,9 @@ def _memory(redis: Redis) -> tuple[int, int]:
 
 
 async def _write(settings: Settings, states: list[ViewerState], viewers: int) -> None:
-    store = RedisStore(connect(settings), settings)
-    try:
-        await write_states(store, states, range(viewers))
-    finally:
-        # Its buffers on the server's side go with the connection.
-        await store.close()
+    # Its buffers on the server's side go with the connection.
+    async with open_stores(settings) as stores:
+        await write_states(stores.viewers, states, range(viewers))
 
 
 def _viewers(
@@ -123,12 +121,11 @@ def _viewers(
 async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, Any]:
     """Real grids of the fixture's viewers and catalogue, and one of every other key."""
     settings = servers.settings
-    redis = connect(settings)
-    store = RedisStore(redis, settings)
     topics: dict[str, list[Line]] = {}
     for line in read_fixture(FIXTURE):
         topics.setdefault(line.topic, []).append(line)
-    try:
+    async with open_stores(settings) as stores:
+        store = stores.viewers
         world = _world(topics)
         explorer = Explorer(settings, world, store)
         numbers = range(min(GRIDS, len(states)))
@@ -147,10 +144,8 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
         ingest = Ingest(store, Loopback(), settings.fold_config(), LOG_ID)
         await ingest.media(MEDIA_TOPIC, 0, topics[MEDIA_TOPIC], now_ms())
         await ingest.events("events.like", 0, [_unknown_media(topics["events.like"][0])], now_ms())
-        sessions = Sessions(store, Loopback(), settings.session_gap_ms)
+        sessions = Sessions(store, stores.sessions, Loopback(), settings.session_gap_ms)
         await sessions.touched([Touched(name, now_ms()) for name in names], now_ms())
-    finally:
-        await store.close()
     usage = [servers.redis.memory_usage(grid_key(name), samples=0) or 0 for name, _ in full]
     return {
         "grid_bytes": round(float(np.mean(usage))),

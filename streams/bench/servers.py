@@ -17,7 +17,7 @@ from redis import Redis
 from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import ClusterInfo, Ends, prepare_cluster
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from infra.supervisor import ChildSpec, Supervisor
 from infra.threads import ONE_THREAD
 from models.actions import EVENT_TOPICS
@@ -124,16 +124,14 @@ def bench_servers(settings: Settings) -> Iterator[BenchServers]:
 
 
 async def _prepare(settings: Settings) -> ClusterInfo:
-    redis = connect(settings)
-    try:
-        if keys := await redis.dbsize():
+    with Redis.from_url(settings.redis_url) as redis:
+        if keys := redis.dbsize():
             raise NotEmptyError(
                 f"Redis holds {keys} keys, and a benchmark empties it; name a server for the "
                 "benchmark alone in REDIS_URL, or unset it for an embedded one"
             )
-        await RedisStore(redis, settings).start()
-    finally:
-        await redis.aclose()
+    async with open_stores(settings) as stores:
+        await stores.viewers.start()
     cluster = await prepare_cluster(settings)
     ends = await _ends(settings, cluster, EVENT_TOPICS)
     if events := sum(ends.values()):

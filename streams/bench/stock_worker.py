@@ -26,7 +26,7 @@ import msgspec
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.kafka import prepare_cluster
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from streams.bench.population import TOPICS
 from streams.clock import now_ms
 from streams.ingest import Ingest
@@ -64,36 +64,35 @@ def stock_app(settings: Settings) -> faust.App:
 async def fold(settings: Settings, events: int) -> StockReport:
     """Fold that many events of :data:`TOPICS`, each on its own."""
     cluster = await prepare_cluster(settings)
-    store = RedisStore(connect(settings), settings)
-    await store.start()
-    outbox = Outbox(settings)
-    await outbox.start()
-    ingest = Ingest(store, outbox, settings.fold_config(), cluster.log_id)
-    app = stock_app(settings)
-    report: asyncio.Future[StockReport] = asyncio.get_running_loop().create_future()
+    async with open_stores(settings) as stores:
+        await stores.viewers.start()
+        outbox = Outbox(settings)
+        await outbox.start()
+        ingest = Ingest(stores.viewers, outbox, settings.fold_config(), cluster.log_id)
+        app = stock_app(settings)
+        report: asyncio.Future[StockReport] = asyncio.get_running_loop().create_future()
 
-    async def consume(stream: Any) -> None:
-        done, started = 0, 0.0
-        async for event in stream.events():
-            started = started or time.perf_counter()
-            message = event.message
-            await ingest.events(message.topic, message.partition, [message], now_ms())
-            done += 1
-            if done == events:
-                report.set_result(StockReport(done, time.perf_counter() - started))
+        async def consume(stream: Any) -> None:
+            done, started = 0, 0.0
+            async for event in stream.events():
+                started = started or time.perf_counter()
+                message = event.message
+                await ingest.events(message.topic, message.partition, [message], now_ms())
+                done += 1
+                if done == events:
+                    report.set_result(StockReport(done, time.perf_counter() - started))
 
-    app.agent(app.topic(*TOPICS), name=f"{GROUP}.ingest")(consume)
-    await app.start()
-    print("ready", flush=True)
-    try:
-        stopped = asyncio.ensure_future(app.wait_until_stopped())
-        await asyncio.wait((report, stopped), return_when=asyncio.FIRST_COMPLETED)
-        return report.result()
-    finally:
-        stopped.cancel()
-        await app.stop()
-        await outbox.stop()
-        await store.close()
+        app.agent(app.topic(*TOPICS), name=f"{GROUP}.ingest")(consume)
+        await app.start()
+        print("ready", flush=True)
+        try:
+            stopped = asyncio.ensure_future(app.wait_until_stopped())
+            await asyncio.wait((report, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return report.result()
+        finally:
+            stopped.cancel()
+            await app.stop()
+            await outbox.stop()
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import Message
 from infra.memory_store import MemoryStore
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from infra.stores import Store
 from models.viewers.state import combine, digest
 from streams.clock import now_ms
@@ -66,11 +66,9 @@ async def verify(settings: Settings, expected: MemoryStore, viewer_ids: Iterable
         WrongFoldError: their states differ.
     """
     names = list(viewer_ids)
-    store = RedisStore(connect(settings), settings)
-    try:
-        stored, right = await viewers_hash(store, names), await viewers_hash(expected, names)
-    finally:
-        await store.close()
+    async with open_stores(settings) as stores:
+        stored = await viewers_hash(stores.viewers, names)
+    right = await viewers_hash(expected, names)
     if stored != right:
         raise WrongFoldError(
             f"the state of {len(names)} viewers in Redis has the hash {stored}, and the fold of "

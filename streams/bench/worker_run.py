@@ -10,9 +10,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.errors import FreshgridError
-from infra.kafka import TOUCHED_TOPIC, WORKER_GROUP, Ends
+from infra.kafka import Ends
+from infra.topics import TOUCHED_TOPIC
 from streams.bench.processes import cpu_seconds, peak_rss_mb
 from streams.bench.servers import BenchServers
+from streams.topology import WORKER_GROUP
 
 #: One small request each: what the measuring costs stays below one percent of a core.
 POLL_S: Final = 0.05

@@ -26,6 +26,7 @@ from streams.cli import (
     replay,
     roles,
     send,
+    topology,
     versions,
     weights,
 )
@@ -40,11 +41,13 @@ app = typer.Typer(
 app.command()(query.query)
 app.command()(explain.explain)
 app.command()(explain.features)
+app.command()(topology.topology)
 app.command()(roles.up)
 app.command()(roles.demo)
 app.command()(roles.worker)
 app.command()(roles.learner)
-app.command()(roles.serve)
+app.command()(roles.ranker)
+app.command("serve", hidden=True)(roles.ranker)
 app.command()(replay.replay)
 app.command()(replay.rebuild)
 app.command()(send.send)

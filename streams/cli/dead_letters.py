@@ -35,10 +35,10 @@ def list_dead_letters(
     """The newest dead letters, and how many there are of each error."""
     import asyncio
 
-    from streams.log.dead_letters import list_letters
+    from streams.log.dead_letters import list_dead_letters
 
     settings = load_settings()
-    report = asyncio.run(list_letters(settings, _wanted(topic, error, since), limit))
+    report = asyncio.run(list_dead_letters(settings, _wanted(topic, error, since), limit))
     if json:
         show(report, as_json=True)
     else:
@@ -47,15 +47,20 @@ def list_dead_letters(
 
 @dead_letters.command("show")
 def show_dead_letter(
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="PARTITION:OFFSET, from list.")],
+    dead_letter_id: Annotated[
+        str, typer.Argument(metavar="ID", help="PARTITION:OFFSET, from list.")
+    ],
     json: Json = False,
 ) -> None:
     """One dead letter with the original record."""
     import asyncio
 
-    from streams.log.dead_letters import LetterId, show_letter
+    from streams.log.dead_letters import DeadLetterId, show_dead_letter
 
-    show(asyncio.run(show_letter(load_settings(), LetterId.parse(letter_id))), as_json=json)
+    show(
+        asyncio.run(show_dead_letter(load_settings(), DeadLetterId.parse(dead_letter_id))),
+        as_json=json,
+    )
 
 
 @dead_letters.command("redrive")
@@ -83,14 +88,14 @@ def redrive_dead_letters(
     """
     import asyncio
 
-    from streams.log.dead_letters import LetterId
+    from streams.log.dead_letters import DeadLetterId
     from streams.log.redrive import redrive
 
     filtered = everything or any(given is not None for given in (topic, error, since))
     report = asyncio.run(
         redrive(
             load_settings(),
-            [LetterId.parse(text) for text in ids or ()],
+            [DeadLetterId.parse(text) for text in ids or ()],
             _wanted(topic, error, since) if filtered else None,
             edit_command=edit_command,
             dry_run=dry_run,
@@ -128,16 +133,16 @@ def _print_table(report: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("id", "first seen (UTC)", "error", "record", "key", "redriven", "message"):
         table.add_column(name, overflow="fold")
-    for letter in report["dead_letters"]:
-        redriven_ms = letter["redriven_ms"]
+    for dead_letter in report["dead_letters"]:
+        redriven_ms = dead_letter["redriven_ms"]
         table.add_row(
-            letter["id"],
-            time_text(letter["first_seen"]),
-            letter["error"],
-            f"{letter['topic']} {letter['partition']}:{letter['offset']}",
-            letter["key"] or "",
+            dead_letter["id"],
+            time_text(dead_letter["first_seen"]),
+            dead_letter["error"],
+            f"{dead_letter['topic']} {dead_letter['partition']}:{dead_letter['offset']}",
+            dead_letter["key"] or "",
             "" if redriven_ms is None else time_text(redriven_ms),
-            letter["message"],
+            dead_letter["message"],
         )
     out = console()
     if report["dead_letters"]:

@@ -18,7 +18,7 @@ def explain(
 ) -> None:
     """Why a viewer sees a media, or does not: sources, ranks, terms of the value, what cut it.
 
-    The ranking worker makes the grid anew and tells what it did.
+    The ranker makes the grid anew and tells what it did.
     """
     from streams.cli.worker_api import get
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.errors import UnreachableError
 from streams.cli.common import Json, load_settings, show
 
 if TYPE_CHECKING:
@@ -37,43 +36,34 @@ def show_index(json: Json = False) -> None:
 
 
 async def inspect_stored_viewer(settings: Settings, viewer_id: str) -> dict[str, Any]:
-    """:func:`inspect_viewer` on the Redis of the settings.
+    """:func:`inspect_viewer` on the store of the settings.
 
     Raises:
-        UnreachableError: Redis does not answer.
+        UnreachableError: the store does not answer.
     """
-    from redis.exceptions import RedisError
+    from infra.open_stores import open_stores
 
-    from infra.redis_store import RedisStore, connect
-
-    store = RedisStore(connect(settings), settings)
-    try:
-        return await inspect_viewer(store, viewer_id, settings)
-    except RedisError as error:
-        raise UnreachableError(
-            f"Redis does not answer at {settings.redis_url} ({error}); check REDIS_URL"
-        ) from error
-    finally:
-        await store.close()
+    async with open_stores(settings) as stores:
+        return await inspect_viewer(stores.viewers, viewer_id, settings)
 
 
 async def inspect_index(settings: Settings) -> dict[str, Any]:
-    """The account index that the topics give: what every ranking worker should hold.
+    """The account index that the topics give: what every ranker should hold.
 
     Raises:
         UnreachableError: Kafka does not answer.
         LogReadError: the topics cannot be read to their ends.
     """
-    from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, prepare_cluster
+    from infra.kafka import prepare_cluster
     from infra.log_reader import LogReader
-    from models.events import ACCOUNTS_TOPIC
     from models.world import World
     from streams.serving.world_feed import WorldFeed
+    from streams.topology import flow
 
     cluster = await prepare_cluster(settings)
     feed = WorldFeed(World())
     async with LogReader(settings) as reader:
-        for topic in (ACCOUNTS_TOPIC, EMBEDDINGS_TOPIC, VERSIONS_TOPIC):
+        for topic in flow("inspect index").reads:
             places = [(topic, number) for number in range(cluster.partitions[topic])]
             async for batch in reader.read(await reader.spans(places)):
                 feed.apply(batch.topic, batch.records)

@@ -39,7 +39,7 @@ def query(
 ) -> None:
     """Check a query, or show which candidates it gives a viewer and why.
 
-    It runs in the ranking worker, on the world as it is there now.
+    It runs in the ranker, on the world as it is there now.
     """
     if check:
         if not files or text is not None or viewer is not None:

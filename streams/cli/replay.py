@@ -51,15 +51,22 @@ def replay(
     The log is folded into Redis, up to where the workers were: for a Redis that came back from an
     older copy. Workers must be stopped. With --offline it is folded in memory.
     """
+    from streams.cli.progress import showing_progress
     from streams.log.replay_files import replay_files
 
     settings = load_settings()
     if from_offset is None and from_ts is None:
         if not files:
             raise SettingsError("nothing to replay: name FILES, or --from-offset or --from-ts")
-        report = replay_files(
-            settings, files, offline=offline, hashed=state_hash, shift_to_now=shift_to_now
-        )
+        with showing_progress("replay") as progress:
+            report = replay_files(
+                settings,
+                files,
+                offline=offline,
+                hashed=state_hash,
+                shift_to_now=shift_to_now,
+                on_progress=progress,
+            )
         _tell_state(report, "records", hashed=state_hash, as_json=json)
         return
     if files or shift_to_now or (from_offset is not None and from_ts is not None):

@@ -61,7 +61,7 @@ def learner() -> None:
     _run("learner")
 
 
-def serve() -> None:
+def ranker() -> None:
     """Keep the grids fresh and serve them over HTTP."""
     _run("ranker")
 

@@ -26,11 +26,12 @@ def get_weights(json: Json = False) -> None:
     """The weights of each arm."""
     import asyncio
 
-    from streams.serving.weights import experiment_store, stored, weights_by_arm
+    from infra.open_stores import open_stores
+    from streams.serving.weights import stored, weights_by_arm
 
     async def read() -> dict[str, Any]:
-        async with experiment_store(load_settings()) as store:
-            return {"arms": weights_by_arm(await stored(store))}
+        async with open_stores(load_settings()) as stores:
+            return {"arms": weights_by_arm(await stored(stores.experiments))}
 
     show(asyncio.run(read()), as_json=json)
 
@@ -45,7 +46,8 @@ def set_weights(
     """Change weights; those not named stay. Running workers follow within a second."""
     import asyncio
 
-    from streams.serving.weights import change_weights, experiment_store
+    from infra.open_stores import open_stores
+    from streams.serving.weights import change_weights
 
     parsed: dict[str, Any] = {}
     for change in changes:
@@ -55,8 +57,8 @@ def set_weights(
         parsed[name] = value if name == "form" else _number(name, value)
 
     async def write() -> dict[str, Any]:
-        async with experiment_store(load_settings()) as store:
-            return await change_weights(store, who or _user(), arm, parsed)
+        async with open_stores(load_settings()) as stores:
+            return await change_weights(stores.experiments, who or _user(), arm, parsed)
 
     show(asyncio.run(write()), as_json=json)
 
@@ -66,11 +68,12 @@ def show_history(most: Most = 50, json: Json = False) -> None:
     """Who changed weights, when, from what to what; the newest first."""
     import asyncio
 
-    from streams.serving.weights import experiment_store, weights_history
+    from infra.open_stores import open_stores
+    from streams.serving.weights import weights_history
 
     async def read() -> dict[str, Any]:
-        async with experiment_store(load_settings()) as store:
-            return {"changes": await weights_history(store, most)}
+        async with open_stores(load_settings()) as stores:
+            return {"changes": await weights_history(stores.experiments, most)}
 
     show(asyncio.run(read()), as_json=json)
 
@@ -107,12 +110,15 @@ def set_experiments(
     """Replace the arms. Running workers follow within a second."""
     import asyncio
 
-    from streams.serving.weights import experiment_store, set_experiment
+    from infra.open_stores import open_stores
+    from streams.serving.weights import set_experiment
 
     async def write() -> dict[str, Any]:
         settings = load_settings()
-        async with experiment_store(settings) as store:
-            return await set_experiment(store, settings, who or _user(), file.read_bytes())
+        async with open_stores(settings) as stores:
+            return await set_experiment(
+                stores.experiments, settings, who or _user(), file.read_bytes()
+            )
 
     show(asyncio.run(write()), as_json=json)
 
@@ -124,11 +130,11 @@ def show_experiments_history(most: Most = 20, json: Json = False) -> None:
 
     import msgspec
 
-    from streams.serving.weights import experiment_store
+    from infra.open_stores import open_stores
 
     async def read() -> dict[str, Any]:
-        async with experiment_store(load_settings()) as store:
-            return {"changes": msgspec.to_builtins(await store.history(most))}
+        async with open_stores(load_settings()) as stores:
+            return {"changes": msgspec.to_builtins(await stores.experiments.history(most))}
 
     show(asyncio.run(read()), as_json=json)
 

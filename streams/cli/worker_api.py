@@ -1,4 +1,4 @@
-"""Asking the ranking worker of the settings over HTTP.
+"""Asking the ranker of the settings over HTTP.
 
 Errors::
 
@@ -37,7 +37,7 @@ def post(settings: Settings, path: str, body: Mapping[str, Any]) -> dict[str, An
 
     Raises:
         RequestRefusedError: the request is wrong.
-        UnreachableError: no ranking worker answers.
+        UnreachableError: no ranker answers.
     """
     return _answer(_url(settings, path), msgspec.json.encode(body))
 
@@ -61,7 +61,7 @@ def _answer(url: str, body: bytes | None) -> dict[str, Any]:
         raise UnreachableError(f"{url} answered {error.code}: {detail}") from error
     except (URLError, OSError) as error:
         raise UnreachableError(
-            f"no ranking worker answers at {url} ({error}); start `freshgrid serve` or "
+            f"no ranker answers at {url} ({error}); start `freshgrid ranker` or "
             "`freshgrid up`, or set HTTP_HOST and HTTP_PORT to where one runs"
         ) from error
 

@@ -24,7 +24,7 @@ from models.ig2vec.saved_vectors import saved_account_vectors
 from models.ig2vec.topic_probe import ProbeError
 from models.world import World
 from streams.clock import now_ms
-from streams.ingest import Sender
+from streams.records import Sender
 from streams.serving.world_feed import embedding_messages
 from streams.versions import DECISION_NOTE, IG2VEC, Version, announce, earlier
 

@@ -40,7 +40,7 @@ class VersionError(FreshgridError):
     """A version that cannot be made live; the live one stays."""
 
 
-class _Place(NamedTuple):
+class _Opened(NamedTuple):
     artifacts: ArtifactStore
     outbox: Outbox
     live: dict[str, Version]
@@ -69,12 +69,12 @@ async def promote(settings: Settings, kind: str, version: str) -> dict[str, Any]
         VersionError: it is live already, missing, damaged or of no use to this release.
         UnreachableError: Kafka does not answer.
     """
-    async with _opened(settings, kind) as place:
-        live = place.live.get(kind)
+    async with _opened(settings, kind) as opened:
+        live = opened.live.get(kind)
         if live is not None and live.version == version:
             raise VersionError(f"{kind} {version} is live already")
         previous = "" if live is None else live.version
-        return await _make_live(settings, place, kind, version, previous, "promoted by command")
+        return await _make_live(settings, opened, kind, version, previous, "promoted by command")
 
 
 async def rollback(settings: Settings, kind: str, to: str | None) -> dict[str, Any]:
@@ -84,11 +84,11 @@ async def rollback(settings: Settings, kind: str, to: str | None) -> dict[str, A
         VersionError: there is none before, `to` was not live before, or it cannot be loaded.
         UnreachableError: Kafka does not answer.
     """
-    async with _opened(settings, kind) as place:
-        live = place.live.get(kind)
+    async with _opened(settings, kind) as opened:
+        live = opened.live.get(kind)
         if live is None:
             raise VersionError(f"no version of {kind} is live: there is nothing to roll back")
-        back = await asyncio.to_thread(lambda: list(earlier(place.artifacts, live)))
+        back = await asyncio.to_thread(lambda: list(earlier(opened.artifacts, live)))
         target = to or next(iter(back), None)
         if target is None:
             raise VersionError(
@@ -101,16 +101,16 @@ async def rollback(settings: Settings, kind: str, to: str | None) -> dict[str, A
                 f"{', '.join(back) or 'none'} were; `versions promote` takes any version"
             )
         # The way further back stays what it was when that version was live.
-        note = place.artifacts.read_note(kind, target, LIVE_NOTE, Live)
+        note = opened.artifacts.read_note(kind, target, LIVE_NOTE, Live)
         previous = "" if note is None else note.previous
         reason = f"rolled back from {live.version}"
-        return await _make_live(settings, place, kind, target, previous, reason)
+        return await _make_live(settings, opened, kind, target, previous, reason)
 
 
 async def _make_live(
-    settings: Settings, place: _Place, kind: str, version: str, previous: str, reason: str
+    settings: Settings, opened: _Opened, kind: str, version: str, previous: str, reason: str
 ) -> dict[str, Any]:
-    artifacts = place.artifacts
+    artifacts = opened.artifacts
     try:
         artifact = await asyncio.to_thread(artifacts.get, kind, version)
         usable = await asyncio.to_thread(_USABLE[kind], artifact)
@@ -126,10 +126,10 @@ async def _make_live(
     )
     if kind == IG2VEC:
         told = msgspec.structs.replace(told, space=new_space(version))
-        told = await go_live(artifacts, place.outbox, told, usable, settings.keep_versions)
+        told = await go_live(artifacts, opened.outbox, told, usable, settings.keep_versions)
     else:
-        await announce(artifacts, place.outbox, told, settings.keep_versions)
-    before = place.live.get(kind)
+        await announce(artifacts, opened.outbox, told, settings.keep_versions)
+    before = opened.live.get(kind)
     return {
         "kind": kind,
         "version": version,
@@ -152,13 +152,13 @@ _USABLE: dict[str, Callable[[Artifact], Any]] = {
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, kind: str) -> AsyncIterator[_Place]:
+async def _opened(settings: Settings, kind: str) -> AsyncIterator[_Opened]:
     _known(kind)
     live = await live_versions(settings, await prepare_cluster(settings))
     outbox = Outbox(settings)
     await outbox.start()
     try:
-        yield _Place(ArtifactStore(settings.artifacts_url), outbox, live)
+        yield _Opened(ArtifactStore(settings.artifacts_url), outbox, live)
     finally:
         await outbox.stop()
 

@@ -82,7 +82,8 @@ def replay_fixture(
 
 def wait_trained(stack: Stack, sent: ReplayReport) -> dict[str, Any]:
     """Wait until what was sent is folded and trained models are live; returns the status."""
-    from infra.kafka import WORKER_GROUP, group_lag
+    from infra.kafka import group_lag
+    from streams.topology import WORKER_GROUP
 
     deadline = time.monotonic() + TRAINED_TIMEOUT_S
     while True:

@@ -11,12 +11,13 @@ from typing import Final
 import msgspec
 
 from infra.config import Settings
-from infra.doctor import kafka_hello, redis_hello
+from infra.doctor import HELLO_TIMEOUT_S, kafka_hello
 from infra.embedded import start_kafka, start_redis
+from infra.open_stores import store_hello
 from infra.supervisor import ChildSpec, Supervisor, check_port, free_port
 from infra.threads import ONE_THREAD
+from streams.topology import ROLES
 
-ROLES: Final = ("worker", "learner", "ranker")
 #: The learner imports torch and gensim, which takes a while on a cold disk.
 START_TIMEOUT_S: Final = 180.0
 
@@ -163,7 +164,7 @@ def start_servers(
         ours["kafka_bootstrap_servers"] = start_kafka(supervisor)
         ours |= {name: value for name, value in profile.items() if name not in named}
     if "redis_url" in named:
-        redis_hello(settings.redis_url)
+        store_hello(settings, HELLO_TIMEOUT_S)
     else:
         ours["redis_url"] = start_redis(supervisor)
     return ours

@@ -1,14 +1,14 @@
-"""What ``explore.dead_letters`` holds: letters, and the marks of those that were redriven.
+"""What ``explore.dead_letters`` holds: dead letters, and the marks of those that were redriven.
 
 ::
 
     FreshgridError
-    └── NoSuchLetterError   no dead letter stands at the place that was named
+    └── NoSuchDeadLetterError   no dead letter stands at the place that was named
 
-A letter's id is where it stands: ``PARTITION:OFFSET``. A mark names the record that died, as its
-letter does, so that letters that a crash sent twice are marked together; it is a record of the
-same topic and partition because it then lives as long as what it marks, and needs no store of its
-own.
+The id of a dead letter is where it stands: ``PARTITION:OFFSET``. A mark names the record that died,
+as the dead letter does, so that those that a crash sent twice are marked together; it is a record
+of the same topic and partition because it then lives as long as what it marks, and needs no store
+of its own.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import FreshgridError, SettingsError
-from infra.kafka import DEAD_LETTERS_TOPIC, prepare_cluster
+from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader, Start
+from infra.topics import DEAD_LETTERS_TOPIC
 from streams.dead_letter import DeadLetter
 
 #: The record that died: topic, partition, offset.
 Died = tuple[str, int, int]
 
 
-class NoSuchLetterError(FreshgridError):
+class NoSuchDeadLetterError(FreshgridError):
     """No dead letter stands at the place that was named."""
 
 
@@ -53,8 +54,8 @@ class Redriven(msgspec.Struct):
     sent_offset: int
 
 
-class LetterId(NamedTuple):
-    """Where a letter stands in ``explore.dead_letters``."""
+class DeadLetterId(NamedTuple):
+    """Where a dead letter stands in ``explore.dead_letters``."""
 
     partition: int
     offset: int
@@ -63,7 +64,7 @@ class LetterId(NamedTuple):
         return f"{self.partition}:{self.offset}"
 
     @classmethod
-    def parse(cls, text: str) -> LetterId:
+    def parse(cls, text: str) -> DeadLetterId:
         """Read ``PARTITION:OFFSET``.
 
         Raises:
@@ -78,10 +79,10 @@ class LetterId(NamedTuple):
         return cls(int(partition), int(offset))
 
 
-class Letter(NamedTuple):
-    """A dead letter, and the key of its record."""
+class StoredDeadLetter(NamedTuple):
+    """A dead letter as it stands in its topic: where, under which key, and what it says."""
 
-    id: LetterId
+    id: DeadLetterId
     key: bytes | None
     about: DeadLetter
 
@@ -92,14 +93,14 @@ class Letter(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which letters: those about a topic, with an error, first seen since a time (ms)."""
+    """Which dead letters: those about a topic, with an error, first seen since a time (ms)."""
 
     topic: str | None = None
     error: str | None = None
     since_ms: int = 0
 
     def takes(self, about: DeadLetter) -> bool:
-        """Whether the letter is one of them."""
+        """Whether the dead letter is one of them."""
         return (
             self.topic in (None, about.topic)
             and self.error in (None, about.error)
@@ -107,24 +108,24 @@ class Wanted(NamedTuple):
         )
 
 
-_letter = msgspec.json.Decoder(DeadLetter)
+_dead_letter = msgspec.json.Decoder(DeadLetter)
 _mark = msgspec.json.Decoder(Redriven)
 
 
-def decode_record(record: ConsumerRecord[bytes, bytes]) -> Letter | Redriven | None:
-    """A letter, a mark, or None for somebody else's record."""
+def decode_record(record: ConsumerRecord[bytes, bytes]) -> StoredDeadLetter | Redriven | None:
+    """A dead letter, a mark, or None for somebody else's record."""
     value = record.value or b""
     try:
-        about = _letter.decode(value)
+        about = _dead_letter.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         try:
             return _mark.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-    return Letter(LetterId(record.partition, record.offset), record.key, about)
+    return StoredDeadLetter(DeadLetterId(record.partition, record.offset), record.key, about)
 
 
-async def letter_partitions(settings: Settings) -> int:
+async def dead_letter_partitions(settings: Settings) -> int:
     """How many partitions the topic has.
 
     Raises:
@@ -133,7 +134,9 @@ async def letter_partitions(settings: Settings) -> int:
     return (await prepare_cluster(settings)).partitions[DEAD_LETTERS_TOPIC]
 
 
-async def read_letters(reader: LogReader, partitions: int) -> AsyncIterator[Letter | Redriven]:
+async def read_dead_letters(
+    reader: LogReader, partitions: int
+) -> AsyncIterator[StoredDeadLetter | Redriven]:
     """Everything in the topic now, in order within a partition."""
     places = [(DEAD_LETTERS_TOPIC, number) for number in range(partitions)]
     async for batch in reader.read(await reader.spans(places)):
@@ -143,35 +146,37 @@ async def read_letters(reader: LogReader, partitions: int) -> AsyncIterator[Lett
                 yield found
 
 
-async def read_letter(reader: LogReader, partitions: int, letter_id: LetterId) -> Letter:
-    """One letter.
+async def read_dead_letter(
+    reader: LogReader, partitions: int, dead_letter_id: DeadLetterId
+) -> StoredDeadLetter:
+    """One dead letter.
 
     Raises:
-        NoSuchLetterError: there is none.
+        NoSuchDeadLetterError: there is none.
     """
-    partition, offset = letter_id
-    found: Letter | Redriven | None = None
+    partition, offset = dead_letter_id
+    found: StoredDeadLetter | Redriven | None = None
     if partition < partitions:
         record = await reader.record((DEAD_LETTERS_TOPIC, partition), offset)
         found = None if record is None else decode_record(record)
-    if not isinstance(found, Letter):
-        raise NoSuchLetterError(
-            f"there is no dead letter {letter_id} in {DEAD_LETTERS_TOPIC}; "
+    if not isinstance(found, StoredDeadLetter):
+        raise NoSuchDeadLetterError(
+            f"there is no dead letter {dead_letter_id} in {DEAD_LETTERS_TOPIC}; "
             "`freshgrid dead-letters list` shows those there are"
         )
     return found
 
 
-async def list_letters(settings: Settings, wanted: Wanted, limit: int) -> dict[str, Any]:
-    """What there is: counts by error, and the newest `limit` letters, newest first.
+async def list_dead_letters(settings: Settings, wanted: Wanted, limit: int) -> dict[str, Any]:
+    """What there is: counts by error, and the newest `limit` dead letters, newest first.
 
     A record that was dead-lettered twice is listed once.
     """
     listed: dict[Died, dict[str, Any]] = {}
     redriven: dict[Died, int] = {}
-    partitions = await letter_partitions(settings)
+    partitions = await dead_letter_partitions(settings)
     async with LogReader(settings) as reader:
-        async for found in read_letters(reader, partitions):
+        async for found in read_dead_letters(reader, partitions):
             if isinstance(found, Redriven):
                 redriven[found.topic, found.partition, found.offset] = found.redriven_ms
             elif wanted.takes(found.about):
@@ -187,32 +192,32 @@ async def list_letters(settings: Settings, wanted: Wanted, limit: int) -> dict[s
     }
 
 
-async def show_letter(settings: Settings, letter_id: LetterId) -> dict[str, Any]:
-    """One letter with the value of the record that died, as text where it is text.
+async def show_dead_letter(settings: Settings, dead_letter_id: DeadLetterId) -> dict[str, Any]:
+    """One dead letter with the value of the record that died, as text where it is text.
 
     Raises:
-        NoSuchLetterError: there is none.
+        NoSuchDeadLetterError: there is none.
     """
-    partitions = await letter_partitions(settings)
+    partitions = await dead_letter_partitions(settings)
     async with LogReader(settings) as reader:
-        letter = await read_letter(reader, partitions, letter_id)
-        place = (DEAD_LETTERS_TOPIC, letter_id.partition)
-        behind = await reader.spans([place], Start(letter_id.offset + 1))
+        dead_letter = await read_dead_letter(reader, partitions, dead_letter_id)
+        place = (DEAD_LETTERS_TOPIC, dead_letter_id.partition)
+        behind = await reader.spans([place], Start(dead_letter_id.offset + 1))
         marks = [
             mark
             async for batch in reader.read(behind)
             for mark in _marks(batch.records)
-            if (mark.topic, mark.partition, mark.offset) == letter.died
+            if (mark.topic, mark.partition, mark.offset) == dead_letter.died
         ]
-    value = base64.b64decode(letter.about.value_base64)
+    value = base64.b64decode(dead_letter.about.value_base64)
     try:
         text: dict[str, Any] = {"value": value.decode()}
     except UnicodeDecodeError:
-        text = {"value": None, "value_base64": letter.about.value_base64}
+        text = {"value": None, "value_base64": dead_letter.about.value_base64}
     return {
-        **_summary(letter),
-        "size": letter.about.size,
-        "truncated": letter.about.truncated,
+        **_summary(dead_letter),
+        "size": dead_letter.about.size,
+        "truncated": dead_letter.about.truncated,
         **text,
         "redriven": [msgspec.to_builtins(mark) for mark in marks],
     }
@@ -223,10 +228,10 @@ def time_text(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _summary(letter: Letter) -> dict[str, Any]:
-    about = letter.about
+def _summary(dead_letter: StoredDeadLetter) -> dict[str, Any]:
+    about = dead_letter.about
     return {
-        "id": str(letter.id),
+        "id": str(dead_letter.id),
         "error": about.error,
         "topic": about.topic,
         "partition": about.partition,

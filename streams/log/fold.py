@@ -26,13 +26,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from infra.config import Settings
-from infra.kafka import DEAD_LETTERS_TOPIC, ClusterInfo, Ends, Message, prepare_cluster
-from infra.log_reader import BEGINNING, Batch, LogReader, Place, Span, Start
+from infra.kafka import ClusterInfo, Ends, Message, Partition, prepare_cluster
+from infra.log_reader import BEGINNING, LogReader, PartitionBatch, Span, Start
 from infra.stores import Store
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from streams.clock import now_ms
-from streams.ingest import Ingest, Sender
+from streams.ingest import Ingest
+from streams.records import Sender
 
 #: Records folded at once: many of one viewer fold together, and memory stays bounded.
 CHUNK: Final = 5000
@@ -65,10 +67,10 @@ class Report(NamedTuple):
     catalogue: int
     dead: int
     ends: Ends
-    missing: Mapping[Place, int]
+    missing: Mapping[Partition, int]
 
 
-class _Place(msgspec.Struct):
+class _Died(msgspec.Struct):
     """The part of a dead letter that says which record died; other records there lack `error`."""
 
     topic: str
@@ -77,7 +79,7 @@ class _Place(msgspec.Struct):
     error: str
 
 
-_place = msgspec.json.Decoder(_Place)
+_died = msgspec.json.Decoder(_Died)
 
 
 async def fold_log(
@@ -104,13 +106,13 @@ async def fold_log(
     cluster = await prepare_cluster(settings)
     ingest = Ingest(store, sender or Nowhere(), settings.fold_config(), cluster.log_id)
     async with LogReader(settings) as reader:
-        letters = await reader.spans(_places(cluster, DEAD_LETTERS_TOPIC))
-        catalogue = await reader.spans(_places(cluster, MEDIA_TOPIC, ACCOUNTS_TOPIC), ends=ends)
-        events = await reader.spans(_places(cluster, *EVENT_TOPICS), start, ends)
-        tell = _Counter(on_progress, (letters, catalogue, events))
-        dead: defaultdict[Place, set[int]] = defaultdict(set)
-        async for batch in reader.read(letters):
-            for topic, partition, offset in _dead_places(batch):
+        dead_letters = await reader.spans(_partitions(cluster, DEAD_LETTERS_TOPIC))
+        catalogue = await reader.spans(_partitions(cluster, MEDIA_TOPIC, ACCOUNTS_TOPIC), ends=ends)
+        events = await reader.spans(_partitions(cluster, *EVENT_TOPICS), start, ends)
+        tell = _Counter(on_progress, (dead_letters, catalogue, events))
+        dead: defaultdict[Partition, set[int]] = defaultdict(set)
+        async for batch in reader.read(dead_letters):
+            for topic, partition, offset in _dead_records(batch):
                 dead[topic, partition].add(offset)
             tell.read(len(batch.records))
         counts = {
@@ -123,13 +125,13 @@ async def fold_log(
         events=sum(done for done, _ in counts["events"]),
         catalogue=sum(done for done, _ in counts["catalogue"]),
         dead=sum(left_out for parts in counts.values() for _, left_out in parts),
-        ends={place: span.end for place, span in folded.items()},
-        missing={place: span.oldest for place, span in events.items() if span.oldest},
+        ends={partition: span.end for partition, span in folded.items()},
+        missing={partition: span.oldest for partition, span in events.items() if span.oldest},
     )
 
 
 async def _fold(
-    ingest: Ingest, batch: Batch, dead: Mapping[Place, set[int]], tell: _Counter
+    ingest: Ingest, batch: PartitionBatch, dead: Mapping[Partition, set[int]], tell: _Counter
 ) -> tuple[int, int]:
     """Fold one batch; returns how many records were folded and how many left out."""
     topic, partition, records = batch
@@ -144,23 +146,25 @@ async def _fold(
     return len(alive), len(records) - len(alive)
 
 
-def _places(cluster: ClusterInfo, *topics: str) -> list[Place]:
+def _partitions(cluster: ClusterInfo, *topics: str) -> list[Partition]:
     return [(topic, number) for topic in topics for number in range(cluster.partitions[topic])]
 
 
-def _dead_places(batch: Batch) -> Iterable[tuple[str, int, int]]:
+def _dead_records(batch: PartitionBatch) -> Iterable[tuple[str, int, int]]:
     for record in batch.records:
         try:
-            letter = _place.decode(record.value or b"")
+            dead_letter = _died.decode(record.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # somebody else's record, or a mark that a letter was redriven
-        yield letter.topic, letter.partition, letter.offset
+            continue  # somebody else's record, or a mark that a dead letter was redriven
+        yield dead_letter.topic, dead_letter.partition, dead_letter.offset
 
 
 class _Counter:
     """Counts records for a progress callback. Offsets are an upper bound: logs have gaps."""
 
-    def __init__(self, on_progress: Progress | None, parts: Iterable[Mapping[Place, Span]]) -> None:
+    def __init__(
+        self, on_progress: Progress | None, parts: Iterable[Mapping[Partition, Span]]
+    ) -> None:
         self._on_progress = on_progress
         self._total = sum(max(s.end - s.start, 0) for spans in parts for s in spans.values())
         self._done = 0

@@ -20,39 +20,27 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka.errors import KafkaError
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.errors import FreshgridError, UnreachableError
 from infra.group_hold import GroupHold
-from infra.kafka import (
-    DEAD_LETTERS_TOPIC,
-    SESSIONS_TOPIC,
-    TOUCHED_TOPIC,
-    WORKER_GROUP,
-    Message,
-    prepare_cluster,
-)
-from infra.log_reader import BEGINNING, LogReader, Place, Start
+from infra.kafka import Message, Partition, prepare_cluster
+from infra.log_reader import BEGINNING, LogReader, Start
 from infra.memory_store import MemoryStore
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
 from infra.stores import Store, Versioned
-from models.actions import EVENT_TOPICS
-from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
+from infra.topics import DEAD_LETTERS_TOPIC, SESSIONS_TOPIC, TOUCHED_TOPIC
 from streams.dead_letter import DeadLetter
-from streams.ingest import Sender
 from streams.log.fold import Progress, Report, fold_log
 from streams.log.replay import state_hash
-from streams.packing import Touched
-from streams.sessions import SCHEDULE, STREAM_CLOCK, ClosedSession
+from streams.records import ClosedSession, Sender, Touched
+from streams.topology import FOLDED, WORKER_GROUP
 
-FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
-#: Viewers or keys handled by one call.
+#: Viewers handled by one call.
 PAGE: Final = 1000
 
-_letter = msgspec.json.Decoder(DeadLetter)
+_dead_letter = msgspec.json.Decoder(DeadLetter)
 _session = msgspec.json.Decoder(ClosedSession)
 _json = msgspec.json.Encoder()
 
@@ -85,9 +73,11 @@ async def rebuild(
         LogReadError: the log cannot be read to its end.
     """
     started = time.monotonic()
-    places = await _folded_places(settings)
-    async with _open_store(settings) as (redis, store):
-        if not force and await _has_viewers(redis):
+    partitions = await _folded_partitions(settings)
+    async with open_stores(settings) as stores:
+        store = stores.viewers
+        await store.start()
+        if not force and not await store.is_empty():
             raise StateExistsError(
                 f"Redis at {settings.redis_url} holds viewer state: to rebuild it from nothing, "
                 "run `freshgrid rebuild --force`, which deletes it first; to apply what a restored "
@@ -95,10 +85,11 @@ async def rebuild(
             )
         async with (
             _open_outbox(settings) as outbox,
-            GroupHold(settings, WORKER_GROUP, FOLDED_TOPICS) as hold,
+            GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
         ):
-            await _forget(redis, "viewer:{*}", "parked:{*}", "parked", SCHEDULE, STREAM_CLOCK)
-            sender = Unhandled(outbox, await hold.committed(places))
+            await store.forget()
+            await stores.sessions.forget()
+            sender = Unhandled(outbox, await hold.committed(partitions))
             progress = _checking(hold, on_progress)
             folded = await fold_log(settings, store, sender=sender, on_progress=progress)
             viewers = await _resume(settings, store, outbox)
@@ -124,23 +115,24 @@ async def replay_log(
         GroupBusyError, UnreachableError, LogReadError: as :func:`rebuild`.
     """
     started = time.monotonic()
-    places = await _folded_places(settings)
-    async with (
-        _open_store(settings) as (_, store),
-        _open_outbox(settings) as outbox,
-        GroupHold(settings, WORKER_GROUP, FOLDED_TOPICS) as hold,
-    ):
-        ends = await hold.committed(places)
-        if not ends:
-            raise NothingAppliedError(
-                f"the consumer group {WORKER_GROUP} has committed no offsets, so there is nothing "
-                "to replay up to: start a worker, or run `freshgrid rebuild`"
-            )
-        progress = _checking(hold, on_progress)
-        folded = await fold_log(settings, store, start, ends, on_progress=progress)
-        viewers = await _resume(settings, store, outbox)
-        hold.check()
-        report = await _report(folded, store, viewers, hashed)
+    partitions = await _folded_partitions(settings)
+    async with open_stores(settings) as (store, *_):
+        await store.start()
+        async with (
+            _open_outbox(settings) as outbox,
+            GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
+        ):
+            ends = await hold.committed(partitions)
+            if not ends:
+                raise NothingAppliedError(
+                    f"the consumer group {WORKER_GROUP} has committed no offsets, so there is "
+                    "nothing to replay up to: start a worker, or run `freshgrid rebuild`"
+                )
+            progress = _checking(hold, on_progress)
+            folded = await fold_log(settings, store, start, ends, on_progress=progress)
+            viewers = await _resume(settings, store, outbox)
+            hold.check()
+            report = await _report(folded, store, viewers, hashed)
     return {**report, "seconds": round(time.monotonic() - started, 3)}
 
 
@@ -173,18 +165,20 @@ class Unhandled:
     that waited for their media stand in the log with it.
     """
 
-    def __init__(self, sender: Sender, committed: Mapping[Place, int]) -> None:
+    def __init__(self, sender: Sender, committed: Mapping[Partition, int]) -> None:
         self._sender = sender
         self._committed = committed
 
     async def send(self, messages: Iterable[Message]) -> None:
-        """Send on only dead letters of records that no worker has handled."""
-        letters = [m for m in messages if m.topic == DEAD_LETTERS_TOPIC]
-        await self._sender.send([m for m in letters if self._is_new(m)])
+        """Send what is new."""
+        dead_letters = [m for m in messages if m.topic == DEAD_LETTERS_TOPIC]
+        await self._sender.send([m for m in dead_letters if self._is_new(m)])
 
     def _is_new(self, message: Message) -> bool:
-        letter = _letter.decode(message.value or b"")
-        return letter.offset >= self._committed.get((letter.topic, letter.partition), 0)
+        dead_letter = _dead_letter.decode(message.value or b"")
+        return dead_letter.offset >= self._committed.get(
+            (dead_letter.topic, dead_letter.partition), 0
+        )
 
 
 def _checking(hold: GroupHold, on_progress: Progress | None) -> Progress:
@@ -198,7 +192,7 @@ def _checking(hold: GroupHold, on_progress: Progress | None) -> Progress:
     return progress
 
 
-async def _resume(settings: Settings, store: RedisStore, outbox: Outbox) -> int:
+async def _resume(settings: Settings, store: Store, outbox: Outbox) -> int:
     """Let sessions and grids go on where they were; returns how many viewers there are.
 
     The newest session that was sent is remembered, so that none is sent again; every viewer is
@@ -262,25 +256,9 @@ async def _report(folded: Report, store: Store, viewers: int, hashed: bool) -> d
     return report
 
 
-async def _folded_places(settings: Settings) -> list[Place]:
+async def _folded_partitions(settings: Settings) -> list[Partition]:
     cluster = await prepare_cluster(settings)
-    return [(topic, n) for topic in FOLDED_TOPICS for n in range(cluster.partitions[topic])]
-
-
-@asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncIterator[tuple[Redis, RedisStore]]:
-    redis = connect(settings)
-    store = RedisStore(redis, settings)
-    try:
-        await store.start()
-        yield redis, store
-    except RedisError as error:
-        raise UnreachableError(
-            f"Redis at {settings.redis_url} does not do what it should ({error}); check REDIS_URL "
-            "and the server, then run this again"
-        ) from error
-    finally:
-        await store.close()
+    return [(topic, n) for topic in FOLDED for n in range(cluster.partitions[topic])]
 
 
 @asynccontextmanager
@@ -296,28 +274,6 @@ async def _open_outbox(settings: Settings) -> AsyncIterator[Outbox]:
         ) from error
     finally:
         await outbox.stop()
-
-
-async def _has_viewers(redis: Redis) -> bool:
-    async for _ in redis.scan_iter(match="viewer:{*}", count=PAGE):
-        return True
-    return False
-
-
-async def _forget(redis: Redis, *patterns: str) -> None:
-    """Delete keys; a pattern without ``*`` is the key itself."""
-    await redis.unlink(*(pattern for pattern in patterns if "*" not in pattern))
-    for pattern in patterns:
-        if "*" not in pattern:
-            continue
-        keys: list[bytes] = []
-        async for key in redis.scan_iter(match=pattern, count=PAGE):
-            keys.append(key)
-            if len(keys) == PAGE:
-                await redis.unlink(*keys)
-                keys = []
-        if keys:
-            await redis.unlink(*keys)
 
 
 def lacking(missing: Mapping[str, int]) -> str:

@@ -3,7 +3,7 @@
 A redriven record is a new one in the stream: it has the original's key and, unless it was edited,
 its ``event_id``, by which a second copy is recognised. It is checked by the parsers that refused
 the original, so what would die again is not sent. The mark is sent once the broker has the record:
-a crash between the two leaves a letter that looks as if it had not been redriven.
+a crash between the two leaves a dead letter that looks as if it had not been redriven.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaProducer
 
 from infra.config import Settings
 from infra.errors import SettingsError
-from infra.kafka import DEAD_LETTERS_TOPIC
 from infra.log_reader import LogReader
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import (
     ACCOUNTS_TOPIC,
@@ -31,14 +31,14 @@ from models.events import (
 )
 from streams.clock import now_ms
 from streams.log.dead_letters import (
+    DeadLetterId,
     Died,
-    Letter,
-    LetterId,
     Redriven,
+    StoredDeadLetter,
     Wanted,
-    letter_partitions,
-    read_letter,
-    read_letters,
+    dead_letter_partitions,
+    read_dead_letter,
+    read_dead_letters,
 )
 
 #: Editing one record is a moment's work; a command that takes longer waits for something.
@@ -50,7 +50,7 @@ _json = msgspec.json.Encoder()
 
 
 class RefusedError(Exception):
-    """A letter cannot be redriven; `reason` is a stable word."""
+    """A dead letter cannot be redriven; `reason` is a stable word."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -58,25 +58,25 @@ class RefusedError(Exception):
 
 
 class Revived(NamedTuple):
-    """A record to send: what a letter's record becomes."""
+    """A record to send: what a dead letter's record becomes."""
 
-    letter: Letter
+    dead_letter: StoredDeadLetter
     key: bytes | None
     value: bytes
 
 
 async def redrive(
     settings: Settings,
-    ids: Sequence[LetterId],
+    ids: Sequence[DeadLetterId],
     wanted: Wanted | None = None,
     *,
     edit_command: str | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Send letters to their topics again; reports what was sent and what was refused.
+    """Send dead letters to their topics again; reports what was sent and what was refused.
 
     Args:
-        ids: which letters, redriven before or not.
+        ids: which dead letters, redriven before or not.
         wanted: instead of ids: all of these that were not redriven yet.
         edit_command: a shell command that reads the original value on stdin and writes the new
             one to stdout.
@@ -84,7 +84,7 @@ async def redrive(
 
     Raises:
         SettingsError: neither or both of `ids` and `wanted` are given.
-        NoSuchLetterError: an id names none.
+        NoSuchDeadLetterError: an id names none.
     """
     if bool(ids) == (wanted is not None):
         raise SettingsError(
@@ -92,7 +92,7 @@ async def redrive(
         )
     sent: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
-    partitions = await letter_partitions(settings)
+    partitions = await dead_letter_partitions(settings)
     async with LogReader(settings) as reader, LogReader(settings) as originals:
         producer = AIOKafkaProducer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -101,12 +101,16 @@ async def redrive(
         await producer.start()
         try:
             batch: list[Revived] = []
-            async for letter in _chosen(reader, partitions, ids, wanted):
+            async for dead_letter in _chosen(reader, partitions, ids, wanted):
                 try:
-                    batch.append(await _revive(originals, letter, edit_command))
+                    batch.append(await _revive(originals, dead_letter, edit_command))
                 except RefusedError as refusal:
                     refused.append(
-                        {"id": str(letter.id), "error": refusal.reason, "message": str(refusal)}
+                        {
+                            "id": str(dead_letter.id),
+                            "error": refusal.reason,
+                            "message": str(refusal),
+                        }
                     )
                 if len(batch) == BATCH:
                     sent.extend(await _send(producer, batch, dry_run))
@@ -118,34 +122,42 @@ async def redrive(
 
 
 async def _chosen(
-    reader: LogReader, partitions: int, ids: Sequence[LetterId], wanted: Wanted | None
-) -> AsyncIterator[Letter]:
+    reader: LogReader, partitions: int, ids: Sequence[DeadLetterId], wanted: Wanted | None
+) -> AsyncIterator[StoredDeadLetter]:
     if wanted is None:
-        letters = [await read_letter(reader, partitions, letter_id) for letter_id in ids]
-        for letter in letters:
-            yield letter
+        dead_letters = [
+            await read_dead_letter(reader, partitions, dead_letter_id) for dead_letter_id in ids
+        ]
+        for dead_letter in dead_letters:
+            yield dead_letter
         return
-    # Twice through the topic: a mark comes after its letter, and values are not kept in memory.
+    # Twice through the topic: a mark comes after what it marks, and values are not kept in memory.
     done: set[Died] = set()
-    async for found in read_letters(reader, partitions):
+    async for found in read_dead_letters(reader, partitions):
         if isinstance(found, Redriven):
             done.add((found.topic, found.partition, found.offset))
-    async for found in read_letters(reader, partitions):
-        if isinstance(found, Letter) and wanted.takes(found.about) and found.died not in done:
+    async for found in read_dead_letters(reader, partitions):
+        if (
+            isinstance(found, StoredDeadLetter)
+            and wanted.takes(found.about)
+            and found.died not in done
+        ):
             done.add(found.died)
             yield found
 
 
-async def _revive(originals: LogReader, letter: Letter, edit_command: str | None) -> Revived:
-    """The record to send for a letter.
+async def _revive(
+    originals: LogReader, dead_letter: StoredDeadLetter, edit_command: str | None
+) -> Revived:
+    """The record to send for a dead letter.
 
     Raises:
         RefusedError: it is not there any more, cannot be edited or would die again.
     """
-    about = letter.about
+    about = dead_letter.about
     key = None if about.key is None else about.key.encode()
     value = base64.b64decode(about.value_base64)
-    # The letter has the key as text, in which bytes that are no UTF-8 are written as \xNN.
+    # The dead letter has the key as text, in which bytes that are no UTF-8 are written as \xNN.
     if about.truncated or (about.key is not None and "\\x" in about.key):
         original = await originals.record((about.topic, about.partition), about.offset)
         whole = None if original is None else original.value or b""
@@ -161,7 +173,7 @@ async def _revive(originals: LogReader, letter: Letter, edit_command: str | None
     if edit_command is not None:
         value = await _edit(edit_command, value)
     _check(about.topic, value)
-    return Revived(letter, key, value)
+    return Revived(dead_letter, key, value)
 
 
 async def _edit(command: str, value: bytes) -> bytes:
@@ -207,40 +219,41 @@ def _check(topic: str, value: bytes) -> None:
 async def _send(
     producer: AIOKafkaProducer, batch: Sequence[Revived], dry_run: bool
 ) -> list[dict[str, Any]]:
-    """Send records, then their marks; returns what was done with each letter."""
+    """Send records, then their marks; returns what was done with each dead letter."""
     if dry_run:
         return [
             {
-                "id": str(letter.id),
-                "topic": letter.about.topic,
-                "key": letter.about.key,
+                "id": str(dead_letter.id),
+                "topic": dead_letter.about.topic,
+                "key": dead_letter.about.key,
                 "value": value.decode(),
             }
-            for letter, _, value in batch
+            for dead_letter, _, value in batch
         ]
     sending = [
-        await producer.send(letter.about.topic, value, key=key) for letter, key, value in batch
+        await producer.send(dead_letter.about.topic, value, key=key)
+        for dead_letter, key, value in batch
     ]
     places = [await future for future in sending]
     marks = []
-    for (letter, _, _), place in zip(batch, places, strict=True):
-        mark = Redriven(*letter.died, now_ms(), place.partition, place.offset)
+    for (dead_letter, _, _), place in zip(batch, places, strict=True):
+        mark = Redriven(*dead_letter.died, now_ms(), place.partition, place.offset)
         marks.append(
             await producer.send(
                 DEAD_LETTERS_TOPIC,
                 _json.encode(mark),
-                key=letter.key,
-                partition=letter.id.partition,
+                key=dead_letter.key,
+                partition=dead_letter.id.partition,
             )
         )
     for future in marks:
         await future
     return [
         {
-            "id": str(letter.id),
-            "topic": letter.about.topic,
+            "id": str(dead_letter.id),
+            "topic": dead_letter.about.topic,
             "partition": place.partition,
             "offset": place.offset,
         }
-        for (letter, _, _), place in zip(batch, places, strict=True)
+        for (dead_letter, _, _), place in zip(batch, places, strict=True)
     ]

@@ -19,16 +19,18 @@ import msgspec
 from infra.batch_sender import send_in_batches
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import DEAD_LETTERS_TOPIC, Ends, Message
+from infra.kafka import Ends, Message
 from infra.memory_store import MemoryStore
 from infra.stores import Store
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.viewers.state import combine, digest
 from streams.clock import now_ms
 from streams.ingest import Ingest
+from streams.topology import flow
 
-REPLAYABLE: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
+REPLAYABLE: Final = flow("producers").writes
 KEY_FIELD: Final = {
     **dict.fromkeys(EVENT_TOPICS, "viewer_id"),
     MEDIA_TOPIC: "media_id",

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from infra.config import Settings
 from infra.errors import FreshgridError
-from infra.kafka import WORKER_GROUP, Ends, committed_offsets, group_lag, prepare_cluster
+from infra.kafka import Ends, committed_offsets, group_lag, prepare_cluster
 from infra.log_reader import LogReader
-from infra.redis_store import RedisStore, connect
-from streams.cli.progress import showing_progress
-from streams.log.replay import REPLAYABLE, replay_offline, replay_to_kafka, state_hash
+from infra.open_stores import open_stores
+from streams.log.replay import REPLAYABLE, Progress, replay_offline, replay_to_kafka, state_hash
+from streams.topology import WORKER_GROUP
 
 #: Folding is slower than sending, by far less than this.
 FOLDED_TIMEOUT_S: Final = 600.0
@@ -26,18 +26,27 @@ class NotFoldedError(FreshgridError):
 
 
 def replay_files(
-    settings: Settings, files: Sequence[Path], *, offline: bool, hashed: bool, shift_to_now: bool
+    settings: Settings,
+    files: Sequence[Path],
+    *,
+    offline: bool,
+    hashed: bool,
+    shift_to_now: bool,
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Replay fixtures; the report names what was sent and, if asked, the hash of all state.
 
     The hash of a replay through Kafka is taken from Redis once the workers have committed
     everything that was sent, and what they sent back themselves.
+
+    Args:
+        on_progress: called with (records sent, records in all) while they go to Kafka.
     """
     started = time.monotonic()
     if offline:
         report = asyncio.run(_offline(settings, files, hashed))
     else:
-        report = _through_kafka(settings, files, hashed, shift_to_now)
+        report = _through_kafka(settings, files, hashed, shift_to_now, on_progress)
     return {**report, "seconds": round(time.monotonic() - started, 3)}
 
 
@@ -54,11 +63,14 @@ async def _offline(settings: Settings, files: Sequence[Path], hashed: bool) -> d
 
 
 def _through_kafka(
-    settings: Settings, files: Sequence[Path], hashed: bool, shift_to_now: bool
+    settings: Settings,
+    files: Sequence[Path],
+    hashed: bool,
+    shift_to_now: bool,
+    on_progress: Progress | None,
 ) -> dict[str, Any]:
     asyncio.run(prepare_cluster(settings))
-    with showing_progress("replay") as progress:
-        sent = replay_to_kafka(files, settings, shift_to_now=shift_to_now, on_progress=progress)
+    sent = replay_to_kafka(files, settings, shift_to_now=shift_to_now, on_progress=on_progress)
     report: dict[str, Any] = {"records": sum(sent.records.values()), "topics": sent.records}
     if hashed:
         report["state_hash"], report["viewers"] = asyncio.run(stored_hash(settings, sent.ends))
@@ -75,11 +87,8 @@ async def stored_hash(settings: Settings, ends: Ends) -> tuple[str, int]:
     # Events that waited for their media were sent back behind these ends, before the media were
     # committed. They name their authors now, so they do not wait again.
     await wait_folded(settings, await unfolded(settings))
-    store = RedisStore(connect(settings), settings)
-    try:
-        return await state_hash(store)
-    finally:
-        await store.close()
+    async with open_stores(settings) as stores:
+        return await state_hash(stores.viewers)
 
 
 async def unfolded(settings: Settings) -> Ends:

@@ -14,8 +14,9 @@ import numpy as np
 
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
-from infra.kafka import EXAMPLES_TOPIC, prepare_cluster
+from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader
+from infra.topics import EXAMPLES_TOPIC
 from models.evaluation.ranker_gate import measurable
 from models.evaluation.ranker_quality import ranker_quality
 from models.examples.examples import Examples

@@ -15,13 +15,15 @@ import msgspec
 import numpy as np
 
 from infra.config import Settings
-from infra.experiment_store import ExperimentError
-from infra.kafka import IMPRESSIONS_TOPIC, prepare_cluster
+from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader, Start
+from infra.open_stores import open_stores
+from infra.stores import ExperimentError
+from infra.topics import IMPRESSIONS_TOPIC
 from models.actions import STRONG_HEADS, Action
 from models.evaluation.experiment_metrics import difference, rate
 from models.events import InvalidEventError, MediaEvent, parse_event
-from streams.serving.weights import experiment_store, stored
+from streams.serving.weights import stored
 
 DEFAULT_DAYS: Final = 7
 #: An action so long after its impression is not of it.
@@ -136,15 +138,15 @@ class ArmOutcomes:
 
 
 async def experiment_report(settings: Settings, since_ms: int) -> dict[str, Any]:
-    """The arms as they are in Redis, and what came of the impressions since a time.
+    """The arms as they are stored, and what came of the impressions since a time.
 
     Raises:
-        UnreachableError: Redis or Kafka does not answer.
+        UnreachableError: the store or Kafka does not answer.
         LogReadError: the log cannot be read to its end.
     """
-    async with experiment_store(settings) as store:
+    async with open_stores(settings) as stores:
         try:
-            experiment, refused = await stored(store), None
+            experiment, refused = await stored(stores.experiments), None
         except ExperimentError as error:
             experiment, refused = None, str(error)
     cluster = await prepare_cluster(settings)

@@ -15,24 +15,20 @@ from typing import Final
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.kafka import (
-    CANDIDATES_TOPIC,
-    EMBEDDINGS_TOPIC,
-    EXAMPLES_TOPIC,
-    VERSIONS_TOPIC,
-    ClusterInfo,
-    Follower,
-)
+from infra.kafka import ClusterInfo, Follower
+from infra.topics import CANDIDATES_TOPIC, EXAMPLES_TOPIC, VERSIONS_TOPIC
 from models.actions import EVENT_TOPICS
-from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
+from models.events import ACCOUNTS_TOPIC
 from models.world import World, WorldConfig
-from streams.app import background, faust_app, running
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
+from streams.records import Record
+from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.world_feed import WorldFeed, deleted_accounts
-from streams.topology import add_embeddings
+from streams.topology import LEARNER, LEARNER_GROUP, flow, followed
 from streams.training import Training
-from streams.versions import IG2VEC, RANKERS, Record, Version, live_versions, versions
+from streams.transport import Chunk
+from streams.versions import IG2VEC, RANKERS, Version, live_versions, versions
 
 #: Of 19, by which the learner lets other processes go first.
 NICENESS: Final = 10
@@ -57,14 +53,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
         training = Training(config, world, artifacts, outbox, live=live.get(RANKERS))
         examples = ExampleStream(config, cluster, outbox)
-        follower = Follower(
-            config,
-            cluster.partitions,
-            (
-                *(MEDIA_TOPIC, ACCOUNTS_TOPIC, *EVENT_TOPICS),
-                *(EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, CANDIDATES_TOPIC, VERSIONS_TOPIC),
-            ),
-        )
+        follower = Follower(config, cluster.partitions, followed(LEARNER))
         # Of what was told before this process began only the newest counts.
         backlog: dict[str, Version] = {}
 
@@ -99,8 +88,12 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
                 backlog.clear()
             await training.polled(follower.lag)
 
-        app = faust_app("learner", config, prompt=False)
-        add_embeddings(app, embeddings)
+        async def closed(chunk: Chunk) -> None:
+            values = [record.value for record in chunk.records if record.value is not None]
+            embeddings.closed(values, chunk.finish)
+
+        app = faust_app(LEARNER_GROUP, config, prompt=False)
+        agent(app, flow("embeddings"), closed)
         failed = await stack.enter_async_context(running(app))
         yield await stack.enter_async_context(
             background(failed, follower.run(handle, polled), embeddings.run(), examples.run())

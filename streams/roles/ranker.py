@@ -1,4 +1,4 @@
-"""The ranking worker: the world in memory, fresh grids for touched viewers, and the HTTP API."""
+"""The ranker: the world in memory, fresh grids for touched viewers, and the HTTP API."""
 
 from __future__ import annotations
 
@@ -15,32 +15,27 @@ from infra.api import create_api, serving
 from infra.artifacts import Artifact, ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.experiment_store import ExperimentStore
 from infra.index_files import IndexFolder
-from infra.kafka import (
-    CANDIDATES_TOPIC,
-    IMPRESSIONS_TOPIC,
-    VERSIONS_TOPIC,
-    ClusterInfo,
-    Follower,
-    Message,
-)
-from infra.redis_store import RedisStore, connect
+from infra.kafka import ClusterInfo, Follower, Message
+from infra.open_stores import open_stores
+from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import MEDIA_TOPIC
 from models.rankers.bundle import RankerBundle
 from models.rankers.prior import PriorRankers
 from models.world import World, WorldConfig
-from streams.app import background, faust_app, running
 from streams.ranking import Ranking
+from streams.records import Record, touches
+from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.explorer import Explorer
 from streams.serving.index_refresh import refresh_index
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_queries import LiveQueries
 from streams.serving.lookup import Lookup
 from streams.serving.weights import WeightsDesk
-from streams.serving.world_feed import FEED_TOPICS, WorldFeed
-from streams.topology import add_ranking
-from streams.versions import RANKERS, Record, last_good, versions
+from streams.serving.world_feed import WorldFeed
+from streams.topology import RANKER, RANKER_GROUP, flow, followed
+from streams.transport import Chunk
+from streams.versions import RANKERS, last_good, versions
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 LOG_WAIT_S: Final = 0.02
@@ -84,9 +79,8 @@ def _bundle(artifact: Artifact) -> RankerBundle:
 async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Rank and serve until left; the future ends when a part of it fails."""
     async with AsyncExitStack() as stack:
-        redis = connect(config)
-        store = RedisStore(redis, config)
-        stack.push_async_callback(store.close)
+        stores = await stack.enter_async_context(open_stores(config))
+        store = stores.viewers
         await store.start()
         outbox = Outbox(config)
         await outbox.start()
@@ -96,13 +90,12 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         feed = WorldFeed(world)
         queries = LiveQueries(config)
         artifacts = ArtifactStore(config.artifacts_url)
-        experiments = ExperimentStore(redis)
-        experiment = LiveExperiment(experiments, queries, artifacts)
+        experiment = LiveExperiment(stores.experiments, queries, artifacts)
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
         live = LiveRankers(world, artifacts, ranking)
-        follower = Follower(config, cluster.partitions, FEED_TOPICS)
+        follower = Follower(config, cluster.partitions, followed(RANKER))
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
@@ -123,9 +116,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         impression = partial(log, IMPRESSIONS_TOPIC)
         lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
-        api = create_api(lookup, WeightsDesk(experiments, experiment))
-        app = faust_app("ranking", config)
-        add_ranking(app, ranking)
+        api = create_api(lookup, WeightsDesk(stores.experiments, experiment))
+
+        async def touched(chunk: Chunk) -> None:
+            # Finished when the last viewer in it has a grid.
+            ranking.touch(touches(chunk.records), chunk.finish)
+
+        app = faust_app(RANKER_GROUP, config)
+        agent(app, flow("ranking"), touched)
         following = asyncio.ensure_future(follower.run(handle, polled))
         stack.push_async_callback(_cancelled, following)
         # Grids made before the catalogue has been read would be poor ones.

@@ -1,8 +1,133 @@
-"""How often Python looks for cycles in a worker."""
+"""What every role runs on: its Faust application, and what goes on beside it."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+
+import faust
+from mode import CrashingSupervisor
+
+from infra.config import Settings
+from infra.kafka import FOLLOWER_WAIT_MS
+from infra.metrics import lag_exported
+from streams.topology import Flow
+from streams.transport import BatchedConsumer, BatchedTransport, Chunk, ChunkSchema
+
+#: Chunks waiting per agent. Each holds up to one fetch of a partition, so a few are plenty, and
+#: back-pressure reaches the broker early.
+BUFFERED_CHUNKS: Final = 8
+#: Offsets are committed this often; a crash repeats at most this much, and repeats are harmless.
+COMMIT_INTERVAL_S: Final = 1.0
+
+Handler = Callable[[Chunk], Awaitable[None]]
+
+
+def faust_app(group: str, config: Settings, *, prompt: bool = True) -> faust.App:
+    """A Faust application on the batched transport; its consumer group is `group`.
+
+    Args:
+        prompt: it stands between a like and a grid, so that a wait counts.
+    """
+    wait_ms = config.fetch_max_wait_ms
+    BatchedTransport.fetch_max_wait_ms = wait_ms if prompt else max(wait_ms, FOLLOWER_WAIT_MS)
+    servers = config.kafka_bootstrap_servers.split(",")
+    return faust.App(
+        group,
+        broker=";".join(f"batched://{server.strip()}" for server in servers),
+        web_enabled=False,
+        # Faust makes this folder, though nothing is kept in it: no tables are used.
+        datadir=str(Path(tempfile.gettempdir()) / "freshgrid-faust"),
+        autodiscover=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        stream_buffer_maxsize=BUFFERED_CHUNKS,
+        stream_wait_empty=False,
+        # An agent that failed must not go on as if nothing had happened: its chunk is not
+        # finished, so nothing behind it would ever be committed. The process ends instead, and
+        # whoever restarts it gets the chunk again.
+        agent_supervisor=CrashingSupervisor,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_session_timeout=config.session_timeout_s,
+        broker_heartbeat_interval=config.session_timeout_s / 4,
+        broker_rebalance_timeout=config.rebalance_timeout_s,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=config.fetch_max_bytes,
+        broker_max_poll_records=config.chunk_max_records,
+        producer_max_request_size=config.max_message_bytes,
+    )
+
+
+def agent(app: faust.App, flow: Flow, handle: Handler) -> None:
+    """Give the chunks of a flow's topics to `handle`.
+
+    It finishes each chunk itself, after everything the chunk caused is stored and acknowledged.
+    """
+    channel = app.topic(*flow.reads, schema=ChunkSchema())
+
+    async def consume(stream: Any) -> None:
+        async for chunk in stream:
+            await handle(chunk)
+
+    app.agent(channel, name=f"freshgrid.{flow.name}")(consume)
+
+
+@asynccontextmanager
+async def running(app: faust.App) -> AsyncIterator[asyncio.Future[None]]:
+    """The app started and holding its partitions; the future ends when the app crashes."""
+    assigned = asyncio.Event()
+
+    @app.on_partitions_assigned.connect
+    async def on_assigned(*_: object, **__: object) -> None:
+        assigned.set()
+
+    await app.start()
+    stopped = asyncio.ensure_future(app.wait_until_stopped())
+    try:
+        waiting = asyncio.ensure_future(assigned.wait())
+        await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        with lag_exported(cast(BatchedConsumer, app.consumer).lag):
+            yield stopped
+    finally:
+        stopped.cancel()
+        await app.stop()
+
+
+@asynccontextmanager
+async def background(
+    *parts: asyncio.Future[None] | Coroutine[Any, Any, None],
+) -> AsyncIterator[asyncio.Future[None]]:
+    """Run parts that should never end side by side; the future ends when any of them does."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    any_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(done: asyncio.Future[None]) -> None:
+        if any_failed.done() or done.cancelled():
+            return
+        error = done.exception()
+        if error is None:
+            any_failed.set_result(None)
+        else:
+            any_failed.set_exception(error)
+
+    for future in tasks:
+        future.add_done_callback(end)
+    try:
+        yield any_failed
+    finally:
+        # A future that was handed over belongs to whoever made it.
+        own = [task for task, part in zip(tasks, parts, strict=True) if task is not part]
+        for task in own:
+            task.cancel()
+        await asyncio.gather(*own, return_exceptions=True)
+        any_failed.cancel()
 
 
 def tune_garbage_collection() -> None:

@@ -1,4 +1,4 @@
-"""The experiment as it is served: followed in Redis, arms made ready, bad ones refused."""
+"""The experiment as it is served: followed in the store, arms made ready, bad ones refused."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from redis.exceptions import RedisError
 
 from infra.artifacts import ArtifactError, ArtifactStore
-from infra.experiment_store import EXPERIMENT_KEY, ExperimentStore
+from infra.errors import UnreachableError
 from infra.metrics import EXPERIMENTS_REFUSED
+from infra.stores import ExperimentStore
 from models.explore.experiment import Experiment, InvalidExperimentError, Treatment, parse
 from models.rankers.bundle import RankerBundle
 from models.rankers.protocol import Rankers
 from streams.serving.live_queries import LiveQueries
 from streams.versions import RANKERS
 
-#: How often Redis is asked, besides being told: a message may be lost.
+#: How often the store is asked, besides being told: a message may be lost.
 POLL_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ Treatments = dict[str, Treatment]
 
 
 class LiveExperiment:
-    """What each viewer's arm gives her, as Redis says now.
+    """What each viewer's arm gives her, as the store says now.
 
     An experiment that cannot be served is refused as a whole, logged and counted once, and the
     last good one stays.
@@ -46,7 +46,7 @@ class LiveExperiment:
         }
         self._text: bytes | None = None
         self._told = asyncio.Event()
-        #: Why what stands in Redis is not served, None if it is.
+        #: Why what is stored is not served, None if it is.
         self.refused: str | None = None
 
     def of(self, viewer_id: str) -> Treatment:
@@ -61,11 +61,11 @@ class LiveExperiment:
         for change in await self._store.history():
             for experiment in (change.new, change.old):
                 if experiment is not None and await self._take(experiment) is None:
-                    logger.error("%s: one of before is served instead", EXPERIMENT_KEY)
+                    logger.error("%s: one of before is served instead", self._store.where)
                     return
 
     async def reload(self) -> bool:
-        """Look at Redis; returns whether something else is served now."""
+        """Look at the store; returns whether something else is served now."""
         text = await self._store.read()
         # What was refused is tried again: a query or a version may have come meanwhile.
         if text == self._text and self.refused is None:
@@ -78,11 +78,13 @@ class LiveExperiment:
             self.refused = str(error)
         if self.refused is not None and (text, self.refused) != told:
             EXPERIMENTS_REFUSED.inc()
-            logger.error("%s is refused, the last good one stays: %s", EXPERIMENT_KEY, self.refused)
+            logger.error(
+                "%s is refused, the last good one stays: %s", self._store.where, self.refused
+            )
         return self.experiment != before
 
     async def follow(self, changed: Callable[[], None]) -> None:
-        """Follow Redis until cancelled; calls `changed` when something else is served."""
+        """Follow the store until cancelled; calls `changed` when something else is served."""
         listening = asyncio.ensure_future(self._store.listen(self._told.set))
         try:
             while True:
@@ -93,8 +95,8 @@ class LiveExperiment:
                     if await self.reload():
                         logger.info("experiment: %s", msgspec.json.encode(self.experiment).decode())
                         changed()
-                except (RedisError, OSError) as error:
-                    logger.warning("%s cannot be read: %r; trying again", EXPERIMENT_KEY, error)
+                except UnreachableError as error:
+                    logger.warning("%s cannot be read: %s; trying again", self._store.where, error)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from redis.exceptions import RedisError
 
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
-from infra.errors import UnreachableError
-from infra.experiment_store import EXPERIMENT_KEY, Change, ExperimentError, ExperimentStore
-from infra.redis_bulk import connect
+from infra.stores import Change, ExperimentError, ExperimentStore
 from models.explore.experiment import Experiment, InvalidExperimentError, parse
 from models.rankers.value import InvalidWeightsError, Weights
 from streams.clock import now_ms
@@ -24,26 +20,8 @@ from streams.serving.live_queries import LiveQueries
 MAX_WHO: Final = 200
 
 
-@asynccontextmanager
-async def experiment_store(settings: Settings) -> AsyncIterator[ExperimentStore]:
-    """The store on the Redis of the settings.
-
-    Raises:
-        UnreachableError: Redis does not answer.
-    """
-    redis = connect(settings)
-    try:
-        yield ExperimentStore(redis)
-    except RedisError as error:
-        raise UnreachableError(
-            f"Redis does not answer at {settings.redis_url} ({error}); check REDIS_URL"
-        ) from error
-    finally:
-        await redis.aclose()
-
-
 async def stored(store: ExperimentStore) -> Experiment:
-    """The experiment in Redis, the default one if there is none.
+    """The experiment as it is stored, the default one if there is none.
 
     Raises:
         ExperimentError: what stands there is none.
@@ -52,7 +30,7 @@ async def stored(store: ExperimentStore) -> Experiment:
     try:
         return Experiment() if text is None else parse(text)
     except InvalidExperimentError as error:
-        raise _unreadable(str(error)) from error
+        raise _unreadable(store, str(error)) from error
 
 
 def weights_by_arm(experiment: Experiment) -> dict[str, Any]:
@@ -71,7 +49,7 @@ async def change_weights(
 
     def edit(old: Experiment | None) -> Experiment:
         if old is None:
-            raise _unreadable("what stands there cannot be read")
+            raise _unreadable(store, "what stands there cannot be read")
         if not changes:
             raise ExperimentError("nothing to change; give weights, as in like=1 save=2.5")
         try:
@@ -160,9 +138,9 @@ def _row(change: Change, arm: str) -> dict[str, Any]:
     }
 
 
-def _unreadable(why: str) -> ExperimentError:
+def _unreadable(store: ExperimentStore, why: str) -> ExperimentError:
     return ExperimentError(
-        f"{EXPERIMENT_KEY} in Redis is no experiment ({why}), the workers serve the last good one; "
+        f"{store.where} is no experiment ({why}), the workers serve the last good one; "
         "replace it with freshgrid experiments set FILE (freshgrid experiments history has those "
         "of before)"
     )

@@ -9,16 +9,16 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Message
+from infra.kafka import Message
 from infra.metrics import IMAGES_REFUSED
+from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.account_index.index import AccountIndexError
-from models.actions import MEDIA_EVENT_TOPICS, Action, action_in
+from models.actions import Action, action_in
 from models.events import (
     ACCOUNTS_TOPIC,
     MEDIA_TOPIC,
@@ -32,13 +32,10 @@ from models.events import (
 )
 from models.world import World
 from streams.clock import now_ms
-from streams.versions import IG2VEC, Record, versions
+from streams.records import Record
+from streams.versions import IG2VEC, versions
 
 logger = logging.getLogger(__name__)
-
-FEED_TOPICS: Final = (
-    MEDIA_TOPIC, ACCOUNTS_TOPIC, *MEDIA_EVENT_TOPICS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC,
-)  # fmt: skip
 
 
 class Embedding(msgspec.Struct):
@@ -90,7 +87,7 @@ class WorldFeed:
         self.world = world
 
     def apply(self, topic: str, records: Sequence[Record]) -> None:
-        """Apply records of one of :data:`FEED_TOPICS`."""
+        """Apply records of one topic: the catalogue, events on media, vectors or versions."""
         if topic == MEDIA_TOPIC:
             # The newest record of a media within the batch is the only one that counts.
             newest: dict[str, Media | None] = {}

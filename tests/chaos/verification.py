@@ -13,23 +13,18 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from infra.config import Settings
-from infra.kafka import (
-    DEAD_LETTERS_TOPIC,
-    TOPICS,
-    WORKER_GROUP,
-    Ends,
-    committed_offsets,
-    prepare_cluster,
-)
+from infra.kafka import Ends, committed_offsets, prepare_cluster
 from infra.log_reader import LogReader
 from infra.memory_store import MemoryStore
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
+from infra.topics import DEAD_LETTERS_TOPIC, TOPICS
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, Relation
 from models.viewers.state import ViewerState, counters, related_authors
 from streams.clock import now_ms
 from streams.log.fold import fold_log
 from streams.log.replay import state_hash
+from streams.topology import WORKER_GROUP
 from tests.chaos.workload import Expected, Workload
 
 FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
@@ -114,10 +109,9 @@ async def log_ends(settings: Settings, *topics: str) -> Ends:
 async def verify(settings: Settings, workload: Workload) -> Findings:
     """Compare the state in Redis with the log and with what the workload expects."""
     differences = _Differences()
-    stored = RedisStore(connect(settings), settings)
     folded = MemoryStore(settings)
-    try:
-        await fold_log(settings, folded)
+    await fold_log(settings, folded)
+    async with open_stores(settings) as (stored, *_):
         hash_stored, viewers = await state_hash(stored)
         hash_log, _ = await state_hash(folded)
         states = {viewer: state async for viewer, state in stored.scan()}
@@ -125,8 +119,6 @@ async def verify(settings: Settings, workload: Workload) -> Findings:
         # Asking for them drops those of which only the note is left.
         parked = sum(map(len, await stored.parked_since(now_ms(), noted)))
         stale = noted - await stored.parked_media()
-    finally:
-        await stored.close()
     counted = _compare_states(settings, workload.expected, states, differences)
     events, dead, dead_expected, again = await _compare_log(settings, workload, differences)
     return Findings(

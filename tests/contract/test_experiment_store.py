@@ -1,27 +1,22 @@
-"""The experiment in Redis: changed, remembered, followed; bad ones are refused while it serves."""
+"""The experiment: changed, remembered, followed; bad ones are refused while it serves."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
+from redis import Redis
 
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
-from infra.embedded import embedded_redis
-from infra.experiment_store import (
-    EXPERIMENT_KEY,
-    HISTORY_KEY,
-    MAX_HISTORY,
-    ExperimentError,
-    ExperimentStore,
-)
+from infra.memory_store import MemoryExperiments
 from infra.metrics import EXPERIMENTS_REFUSED
-from infra.redis_bulk import connect
+from infra.redis_experiments import EXPERIMENT_KEY, HISTORY_KEY
+from infra.stores import MAX_HISTORY, ExperimentError, ExperimentStore, Stores
 from models.explore.experiment import Arm, Experiment
 from models.rankers.value import Weights
 from streams.serving import live_experiment
@@ -35,33 +30,37 @@ from streams.serving.weights import (
     weights_history,
 )
 from streams.versions import RANKERS
+from tests.stores import empty_stores
 from tests.unit.models.rankers.test_passes import bundle
 
 TWO = Experiment(arms={"control": Arm(weights=Weights(like=3.0)), "other": Arm(feed=True)})
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with embedded_redis() as found:
-        yield found
+Overwrite = Callable[[bytes], None]
 
 
 @pytest.fixture
-async def redis(url: str) -> AsyncIterator[Redis]:
-    client = connect(Settings(redis_url=url))
-    await client.flushall()
-    yield client
-    await client.aclose()
+def store(stores: Stores) -> ExperimentStore:
+    return stores.experiments
 
 
 @pytest.fixture
-def store(redis: Redis) -> ExperimentStore:
-    return ExperimentStore(redis)
+def overwrite(store: ExperimentStore, request: pytest.FixtureRequest) -> Overwrite:
+    """Writes the document as somebody else would, past everything that checks."""
+    if isinstance(store, MemoryExperiments):
+        return partial(setattr, store, "document")
+    url = request.getfixturevalue("redis_url")
+
+    def write(document: bytes) -> None:
+        with Redis.from_url(url) as redis:
+            redis.set(EXPERIMENT_KEY, document)
+
+    return write
 
 
 @pytest.fixture
-def settings(url: str, tmp_path: Path) -> Settings:
-    return Settings(redis_url=url, artifacts_url=str(tmp_path / "artifacts"))
+def settings(tmp_path: Path) -> Settings:
+    return Settings(artifacts_url=str(tmp_path / "artifacts"))
 
 
 def live(store: ExperimentStore, settings: Settings) -> LiveExperiment:
@@ -123,24 +122,34 @@ async def test_changes_at_once_are_all_made(store: ExperimentStore) -> None:
     assert len(await store.history()) == 3
 
 
-async def test_the_history_is_bounded_and_skips_what_it_cannot_read(
-    redis: Redis, store: ExperimentStore
-) -> None:
-    await redis.lpush(HISTORY_KEY, *[b"{}"] * (MAX_HISTORY + 50))
-    await change_weights(store, "ann", "", {"like": 2.0})
-    assert await redis.llen(HISTORY_KEY) == MAX_HISTORY
-    assert [change.who for change in await store.history()] == ["ann"]
+async def test_the_history_is_bounded(store: ExperimentStore) -> None:
+    for number in range(MAX_HISTORY + 5):
+        await store.change(f"{number}", number, lambda _: TWO)
+    history = await store.history()
+    assert [change.at_ms for change in history] == list(range(MAX_HISTORY + 4, 4, -1))
+    assert await store.history(2) == history[:2]
+
+
+async def test_entries_of_the_history_that_cannot_be_read_are_left_out(redis_url: str) -> None:
+    async with empty_stores("redis", lambda: redis_url) as stores:
+        with Redis.from_url(redis_url) as redis:
+            redis.lpush(HISTORY_KEY, b"{}", b"garbage")
+        await change_weights(stores.experiments, "ann", "", {"like": 2.0})
+        assert [change.who for change in await stores.experiments.history()] == ["ann"]
 
 
 async def test_what_nobody_could_have_set_is_refused_counted_once_and_overwritten_on_purpose(
-    redis: Redis, store: ExperimentStore, settings: Settings, caplog: pytest.LogCaptureFixture
+    overwrite: Overwrite,
+    store: ExperimentStore,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     served = live(store, settings)
     await change_weights(store, "ann", "", {"like": 2.0})
     await served.start()
     before = EXPERIMENTS_REFUSED._value.get()
     for bad in (b"garbage", b'{"arms": {"control": {"weights": {"like": -1}}}}'):
-        await redis.set(EXPERIMENT_KEY, bad)
+        overwrite(bad)
         assert not await served.reload() and not await served.reload()
         assert served.of("v").weights == Weights(like=2.0)
         assert served.refused is not None
@@ -156,10 +165,10 @@ async def test_what_nobody_could_have_set_is_refused_counted_once_and_overwritte
 
 
 async def test_a_process_that_starts_on_a_bad_one_serves_the_one_before(
-    redis: Redis, store: ExperimentStore, settings: Settings
+    overwrite: Overwrite, store: ExperimentStore, settings: Settings
 ) -> None:
     await set_experiment(store, settings, "ann", everybody(TWO))
-    await redis.set(EXPERIMENT_KEY, b'{"arms": {"control": {"query": "none"}}}')
+    overwrite(b'{"arms": {"control": {"query": "none"}}}')
     served = live(store, settings)
     await served.start()
     assert served.experiment == TWO
@@ -213,7 +222,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "polled"])
 async def test_a_running_process_follows(
-    redis: Redis,
+    overwrite: Overwrite,
     store: ExperimentStore,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -225,12 +234,13 @@ async def test_a_running_process_follows(
     await served.start()
     following = asyncio.ensure_future(served.follow(lambda: changes.append(1)))
     if told:
+        # What is said before it listens is lost.
         async with asyncio.timeout(20):
-            while not await redis.pubsub_channels():
-                await asyncio.sleep(0.01)
-        await change_weights(store, "ann", "", {"like": 2.0})
+            while not changes:
+                await change_weights(store, "ann", "", {"like": 2.0})
+                await asyncio.sleep(0.05)
     else:
-        await redis.set(EXPERIMENT_KEY, everybody(TWO))
+        overwrite(everybody(TWO))
     await until(lambda: bool(changes))
     assert served.of("v").weights == (Weights(like=2.0) if told else Weights(like=3.0))
     following.cancel()

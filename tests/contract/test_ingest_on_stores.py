@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -12,27 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.config import Settings
-from infra.embedded import embedded_redis
 from infra.memory_store import MemoryStore
-from infra.redis_store import RedisStore, connect
-from infra.stores import Slice
+from infra.stores import Slice, Store
 from models.actions import EVENT_TOPICS, FOLLOW_TOPIC, VIEW_TOPICS, Action
 from models.viewers.action_log import pack
 from models.viewers.state import SLACK, log_key, place
 from streams.ingest import Ingest, Part
 from streams.log.replay import Line, Loopback, state_hash
+from tests.stores import empty_stores
 
 TS = 1_700_000_000_000
 NOW = TS + 10**9
 PARTITIONS = 3
 # Small caps, so that action logs fill up, are cut, and events fall out.
 CAPS = Settings(max_strong=4, max_views=3)
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with embedded_redis() as url:
-        yield url
 
 
 def history(rng: random.Random, size: int) -> list[tuple[str, int, bytes]]:
@@ -98,12 +90,9 @@ def test_redis_ends_where_the_pure_fold_does(redis_url: str, seed: int, size: in
         for (topic, partition), lines in log.items():
             ingest = Ingest(memory, Loopback(), CAPS.fold_config(), "log")
             await ingest.events(topic, partition, lines, NOW)
-        config = CAPS.model_copy(update={"redis_url": redis_url})
-        store = RedisStore(connect(config), config)
-        try:
-            await store.exchange([("FLUSHALL",)])
-            await store.start()
-            ingest = Ingest(store, Loopback(), config.fold_config(), "log")
+        caps = {"max_strong": CAPS.max_strong, "max_views": CAPS.max_views}
+        async with empty_stores("redis", lambda: redis_url, **caps) as (store, *_):
+            ingest = Ingest(store, Loopback(), CAPS.fold_config(), "log")
             await deliver(ingest, log, rng)
             assert await state_hash(store) == await state_hash(memory)
             # Every record stands below the offset that its viewer's state has reached.
@@ -112,18 +101,18 @@ def test_redis_ends_where_the_pure_fold_does(redis_url: str, seed: int, size: in
             ):
                 [other] = await memory.load([viewer])
                 assert versioned.state.applied == other.state.applied
-        finally:
-            await store.close()
 
     asyncio.run(run())
 
 
 async def test_new_records_on_top_need_no_fold(redis_url: str) -> None:
     """The Function takes what it should: else everything above would prove little."""
-    config = Settings(redis_url=redis_url)
-    store = RedisStore(connect(config), config)
-    await store.exchange([("FLUSHALL",)])
-    await store.start()
+    config = Settings()
+    async with empty_stores("redis", lambda: redis_url) as (store, *_):
+        await _only_a_full_log_is_folded(store, config)
+
+
+async def _only_a_full_log_is_folded(store: Store, config: Settings) -> None:
     declined = 0
     append = store.append
 
@@ -149,7 +138,6 @@ async def test_new_records_on_top_need_no_fold(redis_url: str) -> None:
     assert state.views.size == config.max_views
     await ingest.events("events.view", 0, [line(config.max_views + SLACK)], NOW)
     assert declined == 2  # Delivered again.
-    await store.close()
 
 
 LOG = log_key("log")
@@ -187,10 +175,11 @@ def view(ts: int, event_id: str, undo: bool = False) -> bytes:
 async def test_a_slice_is_stored_without_a_fold_only_if_all_of_it_is_new(
     redis_url: str, log: bytes, slice_: Slice, stored: bool
 ) -> None:
-    config = Settings(redis_url=redis_url)
-    store = RedisStore(connect(config), config)
-    await store.exchange([("FLUSHALL",)])
-    await store.start()
+    async with empty_stores("redis", lambda: redis_url) as (store, *_):
+        await _slice_after_one(store, log, slice_, stored)
+
+
+async def _slice_after_one(store: Store, log: bytes, slice_: Slice, stored: bool) -> None:
     assert await store.append(LOG, [slice_of(5, view(10, "known"))]) == [None]
     [(before, _)] = await store.load(["v"])
     [answer] = await store.append(log, [slice_])
@@ -203,4 +192,3 @@ async def test_a_slice_is_stored_without_a_fold_only_if_all_of_it_is_new(
         records = [data for data in (slice_.views, view(10, "known")) if data]
         assert state.views.data == b"".join(records)
         assert state.applied[slice_.places[:3]] == int.from_bytes(slice_.places[9:15], "big")
-    await store.close()

@@ -1,44 +1,25 @@
-"""What every store must do, run on every store there is."""
+"""What every store of viewers must do, run on every store there is."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
-from infra.config import Settings
-from infra.embedded import embedded_redis
-from infra.memory_store import MemoryStore
-from infra.redis_store import RedisStore, connect
-from infra.stores import ParkedRecord, Store, Versioned
+from infra.errors import UnreachableError
+from infra.stores import ParkedRecord, Store, Stores, Versioned
 from models.actions import Action
 from models.events import MediaEvent
 from models.viewers.state import FoldConfig, counters, digest, fold_media_event
+from tests.stores import empty_stores
 
 TS = 1_700_000_000_000
 
 
-@pytest.fixture(scope="module")
-def redis_url():
-    with embedded_redis() as url:
-        yield url
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore(Settings(parking_max_events_per_media=3))
-        return
-    settings = Settings(
-        redis_url=request.getfixturevalue("redis_url"), parking_max_events_per_media=3
-    )
-    redis = connect(settings)
-    await redis.flushall()
-    redis_store = RedisStore(redis, settings)
-    await redis_store.start()
-    yield redis_store
-    await redis_store.close()
+@pytest.fixture
+def store(stores: Stores) -> Store:
+    return stores.viewers
 
 
 def liked(versioned: Versioned, event_id: str) -> Versioned:
@@ -165,18 +146,43 @@ async def test_a_page_stands_once_it_was_given(store: Store) -> None:
     assert await store.pages("v", "another") == []
 
 
-async def test_every_key_of_redis_has_a_time_to_live(redis_url: str) -> None:
-    settings = Settings(redis_url=redis_url)
-    redis = connect(settings)
-    await redis.flushall()
-    store = RedisStore(redis, settings)
-    await store.start()
+async def test_forgetting_leaves_authors_grids_and_pages(store: Store) -> None:
+    assert await store.is_empty()
     await store.commit(["v"], [liked((await store.load(["v"]))[0], "e1")])
     await store.learn_authors(["m1"], ["a1"])
     await store.park([parked("m2", 1)])
     await store.save_grids(["v"], [b"{}"])
-    await store.add_page("v", "s", 0, b"{}")
-    keys = await redis.keys("*")
-    assert len(keys) == 6
-    assert [key for key in keys if await redis.ttl(key) < 0] == []
-    await store.close()
+    await store.add_page("v", "s", 0, b"page")
+    assert not await store.is_empty()
+    await store.forget()
+    assert await store.is_empty()
+    assert (await store.load(["v"]))[0].revision == b""
+    assert await store.parked_media() == 0
+    assert await store.parked_since(TS, 10) == []
+    assert await store.learn_authors(["m2"], ["a2"]) == [[]]
+    assert await store.authors_of(["m1"]) == ["a1"]
+    assert await store.grid("v") == b"{}"
+    assert await store.pages("v", "s") == [b"page"]
+
+
+async def test_every_key_of_redis_has_a_time_to_live(redis_url: str) -> None:
+    async with empty_stores("redis", lambda: redis_url) as (store, sessions, _):
+        await store.commit(["v"], [liked((await store.load(["v"]))[0], "e1")])
+        await store.learn_authors(["m1"], ["a1"])
+        await store.park([parked("m2", 1)])
+        await store.note_catalog_read({0: TS}, 1)
+        await store.save_grids(["v"], [b"{}"])
+        await store.add_page("v", "s", 0, b"{}")
+        await sessions.touch(["v"], TS + 3000, TS, TS)
+        async with Redis.from_url(redis_url) as redis:
+            keys = await redis.keys("*")
+            assert len(keys) == 9
+            assert [key for key in keys if await redis.ttl(key) < 0] == []
+
+
+async def test_what_a_server_refuses_is_an_error_of_ours(redis_url: str) -> None:
+    async with empty_stores("redis", lambda: redis_url) as (store, *_):
+        async with Redis.from_url(redis_url) as redis:
+            await redis.lpush("grid:{v}", "no string")
+        with pytest.raises(UnreachableError, match=r"does not do what it should .*WRONGTYPE"):
+            await store.grid("v")

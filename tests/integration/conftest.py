@@ -23,14 +23,14 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis, kafka_cluster_id
-from infra.kafka import DEAD_LETTERS_TOPIC
-from infra.redis_store import RedisStore, connect
+from infra.open_stores import open_stores
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.viewers.decayed_counter import DecayedCounter
 from models.viewers.state import ViewerState, counters
 from streams.cli.inspect import inspect_stored_viewer
 from streams.clock import now_ms
 from streams.local import scenario
-from streams.local.stack import Stack, starting_stack
+from streams.local.stack import Stack, role_argv, starting_stack
 from streams.log.replay_files import unfolded, wait_folded
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
 from tests.paths import FIXTURES
@@ -190,9 +190,8 @@ class Pipeline:
 
     def state(self, viewer: str) -> ViewerState:
         async def read() -> ViewerState:
-            store = RedisStore(connect(self.settings), self.settings)
-            [(_, state)] = await store.load([viewer])
-            await store.close()
+            async with open_stores(self.settings) as stores:
+                [(_, state)] = await stores.viewers.load([viewer])
             return state
 
         return asyncio.run(read())
@@ -340,7 +339,13 @@ class Explore(Pipeline):
 
 
 @pytest.fixture(scope="module")
-def explore() -> Iterator[Explore]:
+def argv_of() -> Callable[[str], tuple[str, ...]]:
+    """The command line of each role of a stack."""
+    return role_argv
+
+
+@pytest.fixture(scope="module")
+def explore(argv_of: Callable[[str], tuple[str, ...]]) -> Iterator[Explore]:
     """A stack of its own for the tests of a module, trained on the tiny fixture, up to now."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "ARTIFACTS_URL", "HTTP_PORT"):
@@ -349,7 +354,7 @@ def explore() -> Iterator[Explore]:
         patch.setenv("BOOTSTRAP_SESSIONS", "150")
         patch.setenv("BOOTSTRAP_POSITIVES", "5")
         patch.setattr(scenario, "FIXTURE", TINY)
-        with starting_stack(Settings(), http_port=0) as stack:
+        with starting_stack(Settings(), http_port=0, argv_of=argv_of) as stack:
             sent = scenario.replay_fixture(stack)
             stack.wait_ready()
             scenario.wait_trained(stack, sent)

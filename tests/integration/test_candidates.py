@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from infra.artifacts import ArtifactStore
-from infra.kafka import CANDIDATES_TOPIC, Follower
+from infra.kafka import Follower
 from infra.metrics import CANDIDATE_SETS
+from infra.topics import CANDIDATES_TOPIC
 from models.examples.candidate_log import LoggedCandidates
 from models.explore.impressions import unpack_features
 from models.world import World

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.kafka import DEAD_LETTERS_TOPIC
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import Action
 from tests.integration.commands import freshgrid, refusal, report_of
 from tests.integration.conftest import Pipeline
@@ -34,7 +34,7 @@ def sent_to(pipeline: Pipeline, viewer: str, topic: str = "events.like") -> int:
     return sum(record.key == viewer.encode() for record in pipeline.records(topic))
 
 
-def letter_of(pipeline: Pipeline, viewer: str) -> dict[str, Any]:
+def dead_letter_of(pipeline: Pipeline, viewer: str) -> dict[str, Any]:
     pipeline.wait(lambda: [d for d in pipeline.dead_letters() if d.get("key") == viewer])
     [letter] = died(pipeline, viewer)
     return letter
@@ -43,7 +43,7 @@ def letter_of(pipeline: Pipeline, viewer: str) -> dict[str, Any]:
 def test_an_edited_letter_is_applied_exactly_once_however_often_it_is_sent(pipeline):
     settings, viewer = pipeline.settings, pipeline.new_viewer()
     pipeline.send("events.like", in_seconds(pipeline, viewer, "m1"), viewer)
-    letter = letter_of(pipeline, viewer)
+    letter = dead_letter_of(pipeline, viewer)
     assert (letter["error"], letter["topic"], letter["redriven_ms"]) == (
         "bad_ts", "events.like", None,
     )  # fmt: skip
@@ -113,7 +113,7 @@ def test_a_letter_that_holds_a_part_is_completed_from_the_log(pipeline):
     viewer = pipeline.new_viewer()
     event = {**pipeline.event(viewer, "m1", author_id="a"), "padding": "x" * 1_000_000}
     pipeline.send("events.like", event, viewer)
-    letter = letter_of(pipeline, viewer)
+    letter = dead_letter_of(pipeline, viewer)
     assert report_of(pipeline.settings, "dead-letters", "show", letter["id"])["truncated"]
     script = "import json,sys; e=json.load(sys.stdin); del e['padding']; json.dump(e, sys.stdout)"
     edit = f'{sys.executable} -c "{script}"'
@@ -162,7 +162,7 @@ def test_a_key_that_is_no_text_is_sent_as_it_was(pipeline):
 def test_what_an_edit_breaks_is_refused_and_nothing_is_sent(pipeline, edit, message):
     viewer = pipeline.new_viewer()
     pipeline.send("events.like", in_seconds(pipeline, viewer, "m1"), viewer)
-    letter_id = letter_of(pipeline, viewer)["id"]
+    letter_id = dead_letter_of(pipeline, viewer)["id"]
     done = freshgrid(
         pipeline.settings, "dead-letters", "redrive", letter_id, "--edit-command", edit
     )

@@ -14,16 +14,10 @@ from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox, send_in_batches
 from infra.config import Settings
 from infra.embedded import embedded_kafka
-from infra.kafka import (
-    EXAMPLES_GROUP,
-    EXAMPLES_TOPIC,
-    IMPRESSIONS_TOPIC,
-    Message,
-    committed_offsets,
-    prepare_cluster,
-)
+from infra.kafka import Message, committed_offsets, prepare_cluster
 from infra.log_reader import LogReader
 from infra.metrics import LABELS_LATE
+from infra.topics import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC
 from models.actions import Action
 from models.events import MediaEvent
 from models.examples.from_pages import read_pages
@@ -31,6 +25,7 @@ from models.explore.impressions import Impression, unpack_features
 from streams.clock import now_ms
 from streams.examples import ExampleStream
 from streams.learning.version_list import promote, rollback
+from streams.topology import EXAMPLES_GROUP
 from streams.versions import RANKERS
 from tests.unit.models.examples.test_from_pages import page
 from tests.unit.models.rankers.test_passes import bundle

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from infra.kafka import EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, SESSIONS_TOPIC
 from infra.supervisor import free_port
+from infra.topics import EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, SESSIONS_TOPIC
 from models.explore.experiment import parse
 from models.ig2vec.model import Ig2VecConfig
 from models.rankers.value import Weights, value
@@ -568,7 +568,7 @@ def test_a_session_that_closes_is_learned(explore):
 
     spaces = {told["space"] for told in explore.wait(vectors).values()}
     assert spaces == {explore.status()["versions"]["ig2vec"]}
-    # The ranking worker knows them: a like of one leads to the others.
+    # The ranker knows them: a like of one leads to the others.
     post = explore.post(authors[1])
     grid = explore.act(
         "events.like", explore.event(explore.new_viewer(), "m", author_id=authors[0])
@@ -614,7 +614,7 @@ def test_ingest_and_serving_import_no_training_library():
     # What the roles import before and after they start.
     code = """
 import sys
-import streams.app, streams.ingest, streams.sessions, streams.topology, streams.roles.ranker
+import streams.app, streams.roles.worker, streams.roles.ranker
 print(sorted({name.split(".")[0] for name in sys.modules} & {"torch", "gensim", "scipy"}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

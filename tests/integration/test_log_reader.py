@@ -9,14 +9,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from infra.batch_sender import send_in_batches
-from infra.kafka import Message, prepare_cluster
-from infra.log_reader import LogReader, Place, Span, Start
+from infra.kafka import Message, Partition, prepare_cluster
+from infra.log_reader import LogReader, Span, Start
 from tests.integration.conftest import Broker
 
 TOPIC = "events.like"
 
 
-async def offsets(reader: LogReader, spans: dict[Place, Span]) -> list[tuple[int, int]]:
+async def offsets(reader: LogReader, spans: dict[Partition, Span]) -> list[tuple[int, int]]:
     return [
         (record.partition, record.offset)
         async for batch in reader.read(spans)

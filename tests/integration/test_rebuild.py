@@ -19,13 +19,15 @@ from aiokafka.errors import KafkaError
 from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.group_hold import GroupBusyError, GroupHold
-from infra.kafka import SESSIONS_TOPIC, TOUCHED_TOPIC, WORKER_GROUP, prepare_cluster
-from infra.redis_store import RedisStore, connect
+from infra.kafka import prepare_cluster
+from infra.open_stores import open_stores
 from infra.supervisor import free_port
+from infra.topics import SESSIONS_TOPIC, TOUCHED_TOPIC
 from models.actions import EVENT_TOPICS, Action
 from models.viewers.state import ViewerState
 from streams.log.replay import replay_to_kafka, state_hash
 from streams.log.replay_files import stored_hash
+from streams.topology import WORKER_GROUP
 from tests.integration.commands import freshgrid, refusal, report_of
 from tests.integration.conftest import Pipeline
 from tests.paths import FIXTURES
@@ -52,19 +54,16 @@ def worker_stopped(pipeline: Pipeline) -> Iterator[None]:
 
 def states(settings: Settings) -> dict[str, ViewerState]:
     async def read() -> dict[str, ViewerState]:
-        store = RedisStore(connect(settings), settings)
-        found = {viewer: state async for viewer, state in store.scan()}
-        await store.close()
-        return found
+        async with open_stores(settings) as stores:
+            return {viewer: state async for viewer, state in stores.viewers.scan()}
 
     return asyncio.run(read())
 
 
 def hash_of(settings: Settings) -> str:
     async def read() -> str:
-        store = RedisStore(connect(settings), settings)
-        found, _ = await state_hash(store)
-        await store.close()
+        async with open_stores(settings) as stores:
+            found, _ = await state_hash(stores.viewers)
         return found
 
     return asyncio.run(read())

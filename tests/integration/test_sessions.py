@@ -1,4 +1,4 @@
-"""Closing of sessions on a real Redis: by a gap, by time, with late events, across a restart."""
+"""Closing of sessions on every store: by a gap, by time, with late events, across a restart."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from infra.config import Settings
 from infra.embedded import embedded_redis
-from infra.redis_store import RedisStore, connect
 from streams.ingest import Ingest
 from streams.log.replay import Line
-from streams.sessions import LEASE_MS, SETTLE_MS, SWEEP_LIMIT, Sessions, Touched
+from streams.records import Touched
+from streams.sessions import LEASE_MS, SETTLE_MS, SWEEP_LIMIT, Sessions
+from tests.stores import KINDS, empty_stores
 
 MINUTE = 60_000
 GAP = 30 * MINUTE
@@ -39,16 +39,16 @@ class Outbox:
 class Stream:
     """Events folded into a real store, and the sessions that come out; the test owns the clock."""
 
-    def __init__(self, settings, redis, store):
-        self.settings, self.redis, self.store = settings, redis, store
+    def __init__(self, stores):
+        self.store, self.schedule = stores.viewers, stores.sessions
         self.now = LATER
         self._ids = 0
         self.restart()
 
     def restart(self):
         self.outbox = Outbox()
-        self.ingest = Ingest(self.store, Outbox(), self.settings.fold_config(), "log")
-        self.sessions = Sessions(self.store, self.outbox, GAP)
+        self.ingest = Ingest(self.store, Outbox(), self.store.fold, "log")
+        self.sessions = Sessions(self.store, self.schedule, self.outbox, GAP)
 
     async def like(self, viewer, *minutes, **fields):
         """Likes of one viewer at these minutes of event time, as one chunk."""
@@ -78,15 +78,10 @@ class Stream:
         return [(s["viewer_id"], [(ts - START) // MINUTE for _, _, ts in s["steps"]]) for s in sent]
 
 
-@pytest.fixture
-async def stream(redis_url: str) -> AsyncIterator[Stream]:
-    settings = Settings(redis_url=redis_url)
-    redis = connect(settings)
-    await redis.flushall()
-    store = RedisStore(redis, settings)
-    await store.start()
-    yield Stream(settings, redis, store)
-    await store.close()
+@pytest.fixture(params=KINDS)
+async def stream(request: pytest.FixtureRequest) -> AsyncIterator[Stream]:
+    async with empty_stores(request.param, lambda: request.getfixturevalue("redis_url")) as stores:
+        yield Stream(stores)
 
 
 async def test_a_gap_closes_a_session(stream):
@@ -179,7 +174,7 @@ async def test_an_old_event_after_a_restart_does_not_turn_time_back(stream):
 async def test_of_two_workers_one_sends(stream):
     await stream.like("v", 0)
     await stream.like("w", 100)
-    other = Sessions(stream.store, stream.outbox, GAP)
+    other = Sessions(stream.store, stream.schedule, stream.outbox, GAP)
     stream.now += SETTLE_MS
     assert await other.sweep(stream.now) == 1
     assert await stream.sweep(0) == []

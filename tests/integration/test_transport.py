@@ -15,9 +15,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faust import App
 from faust.types import TP
 
-from streams.app import faust_app, running
 from streams.clock import now_ms
-from streams.topology import _agent
+from streams.roles.runtime import agent, faust_app, running
+from streams.topology import Flow
 from streams.transport import Chunk
 from tests.integration.conftest import DEADLINE_S
 
@@ -96,9 +96,9 @@ class Log:
     @asynccontextmanager
     async def reading(self, *topics, handle=None) -> AsyncIterator[Reader]:
         """A member of the group; unless told otherwise, it finishes every chunk."""
-        app = faust_app(f"transport-{self.number}", self.settings)
+        app = faust_app(f"freshgrid-transport-{self.number}", self.settings)
         reader = Reader(app, handle)
-        _agent(app, "reader", topics, reader.take)
+        agent(app, Flow("reader", "worker", __file__, reads=topics), reader.take)
         async with running(app) as reader.stopped:
             yield reader
 

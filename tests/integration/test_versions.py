@@ -16,7 +16,8 @@ from infra.artifacts import ArtifactStore
 from infra.batch_sender import send_in_batches
 from infra.config import Settings
 from infra.embedded import embedded_kafka
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC, Follower, Message, prepare_cluster
+from infra.kafka import Follower, Message, prepare_cluster
+from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.events import ACCOUNTS_TOPIC
 from models.world import World
 from streams.clock import now_ms
@@ -33,7 +34,7 @@ FOLLOW_S = 10.0
 
 
 class Reader:
-    """A world that follows the topics, as a ranking worker does."""
+    """A world that follows the topics, as a ranker does."""
 
     def __init__(self, settings, partitions):
         self.feed = WorldFeed(World())
@@ -149,7 +150,7 @@ def artifacts(explore):
 
 
 def follows(explore, kind, version):
-    """Wait until the ranking worker says that it uses a version."""
+    """Wait until the ranker says that it uses a version."""
     started = time.monotonic()
     explore.wait(lambda: explore.status()["versions"][kind] == version)
     assert time.monotonic() - started < FOLLOW_S

@@ -9,7 +9,7 @@ from tests.paths import ROOT
 
 yaml = pytest.importorskip("yaml", reason="needs PyYAML")
 
-OURS = {"worker": "worker", "learner": "learner", "ranker": "serve"}
+OURS = {"worker": "worker", "learner": "learner", "ranker": "ranker"}
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from infra import metrics, redis_store
 from infra.config import Settings
-from infra.experiment_store import EXPERIMENT_KEY, HISTORY_KEY
-from infra.kafka import TOPICS
+from infra.redis_experiments import EXPERIMENT_KEY, HISTORY_KEY
+from infra.redis_schedule import SCHEDULE, STREAM_CLOCK
+from infra.topics import TOPICS
 from models.actions import TOPIC_CODES, Action, action_in
 from models.events import FollowEvent, MediaEvent, Relation
 from models.explore.grid import GridDocument, GridItem, Stages
@@ -36,7 +37,6 @@ from streams import cli
 from streams.dead_letter import DeadLetter
 from streams.local.stack import EMBEDDED_KAFKA
 from streams.log.dead_letters import Redriven
-from streams.sessions import SCHEDULE, STREAM_CLOCK
 from tests.paths import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -109,7 +109,7 @@ def test_every_key_of_redis_is_documented() -> None:
         redis_store._parked_key("1"),
         EXPERIMENT_KEY,
         HISTORY_KEY,
-        "parked",
+        redis_store.PARKED,
         redis_store.CATALOG_READ,
         SCHEDULE,
         STREAM_CLOCK,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.kafka import TOPICS
+from infra.topics import TOPICS
 from models.actions import EVENT_TOPICS
 from streams.log.replay import KEY_FIELD
 from tests.paths import FIXTURES, ROOT

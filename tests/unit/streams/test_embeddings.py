@@ -12,14 +12,14 @@ import pytest
 
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
+from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.ig2vec.gate import Decision
 from models.world import World
 from streams import embeddings as module
 from streams.embeddings import Embeddings
 from streams.learning import promotion
+from streams.records import ClosedSession
 from streams.serving.world_feed import WorldFeed
-from streams.sessions import ClosedSession
 from streams.versions import DECISION_NOTE, IG2VEC, Version, earlier
 
 ENOUGH = 40

@@ -12,8 +12,8 @@ from infra.config import Settings
 from infra.memory_store import MemoryStore
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
-from streams.packing import Touched
 from streams.ranking import Ranking
+from streams.records import Touched
 
 
 class Maker:

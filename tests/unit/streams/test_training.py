@@ -10,7 +10,7 @@ import pytest
 
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
-from infra.kafka import EMBEDDINGS_TOPIC
+from infra.topics import EMBEDDINGS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.world import World
 from streams import training as module

@@ -161,7 +161,7 @@ def bundles(store):
 
 
 class Process:
-    """What follows ``explore.versions`` in a ranking worker."""
+    """What follows ``explore.versions`` in a ranker."""
 
     def __init__(self, store):
         self.world, self.ranking = World(), Ranking()

@@ -11,8 +11,9 @@ import pytest
 from aiokafka import TopicPartition
 
 from infra.config import Settings
-from infra.kafka import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC, ClusterInfo
+from infra.kafka import ClusterInfo
 from infra.metrics import SCORE_DRIFT
+from infra.topics import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC
 from models.actions import MEDIA_EVENT_TOPICS
 from models.evaluation.score_drift import REFERENCE
 from models.explore.grid import Probabilities

@@ -1,6 +1,7 @@
 """The command line as a person meets it: exit codes and one sentence for what goes wrong."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -28,7 +29,11 @@ def freshgrid(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]"
 def test_help_names_the_commands() -> None:
     done = freshgrid("--help")
     assert done.returncode == 0
-    assert {"up", "demo", "worker", "learner", "serve", "doctor"} <= set(done.stdout.split())
+    named = set(done.stdout.split())
+    assert {"up", "demo", "worker", "learner", "ranker", "topology", "doctor"} <= named
+    # Still answers, but has one name.
+    assert "serve" not in re.findall(r"^. (\w+)", done.stdout, flags=re.MULTILINE)
+    assert freshgrid("serve", "--help").returncode == 0
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -121,9 +121,7 @@ def test_without_a_ranker_the_way_out_is_said() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(
-        UnreachableError, match=r"no ranking worker answers at .* `freshgrid serve`"
-    ):
+    with pytest.raises(UnreachableError, match=r"no ranker answers at .* `freshgrid ranker`"):
         ask(Settings(http_port=port), "user.popular()", "v")
 
 

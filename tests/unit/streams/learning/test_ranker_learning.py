@@ -10,8 +10,8 @@ import pytest
 
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
-from infra.kafka import VERSIONS_TOPIC
 from infra.metrics import VERSIONS
+from infra.topics import VERSIONS_TOPIC
 from models.evaluation.ranker_gate import RankerDecision
 from models.examples.examples import Examples
 from models.training.final import train_final

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from infra.kafka import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
+from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.world import World
 from streams.serving.world_feed import WorldFeed, embedding_messages, removal_messages

@@ -1,0 +1,47 @@
+"""The stores that the settings name: the only place that knows what is behind the ports.
+
+Another store is another branch here, and adapters that pass ``tests/contract``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from infra.config import Settings
+from infra.redis_experiments import RedisExperiments
+from infra.redis_schedule import RedisSchedule
+from infra.redis_server import RedisServer, redis_hello
+from infra.redis_store import RedisStore
+from infra.stores import Stores
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings, *, patient: bool = False) -> AsyncIterator[Stores]:
+    """Every store of an installation, until left.
+
+    Args:
+        patient: wait for a server that is away as long as it takes instead of failing after some
+            seconds. For processes that have nothing else to do and lose nothing by waiting.
+
+    Raises:
+        UnreachableError: by every call, where the server does not answer or refuses.
+    """
+    server = RedisServer(settings, patient=patient)
+    try:
+        yield Stores(
+            RedisStore(server, settings),
+            RedisSchedule(server),
+            RedisExperiments(server),
+        )
+    finally:
+        await server.close()
+
+
+def store_hello(settings: Settings, timeout_s: float) -> str:
+    """What the server behind the stores says about itself.
+
+    Raises:
+        UnreachableError: it does not answer in time, or is too old.
+    """
+    return redis_hello(settings.redis_url, timeout_s)

@@ -1,0 +1,75 @@
+"""The ingest worker: events, catalogue and sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, cast
+
+from infra.batch_sender import Outbox
+from infra.config import Settings
+from infra.kafka import ClusterInfo
+from infra.metrics import PARKED
+from infra.open_stores import open_stores
+from models.events import MEDIA_TOPIC
+from streams.batches import Collector, fold_together, handle_together
+from streams.clock import now_ms
+from streams.ingest import Ingest
+from streams.records import touches
+from streams.roles.runtime import agent, background, faust_app, running
+from streams.sessions import Sessions
+from streams.topology import WORKER_GROUP, flow
+from streams.transport import BatchedConsumer, Chunk
+
+#: How often open sessions and parked events are looked through.
+SWEEP_INTERVAL_S: Final = 1.0
+#: A worker that is asked to stop finishes what it has taken, unless Redis or Kafka keep it waiting.
+DRAIN_TIMEOUT_S: Final = 5.0
+
+
+@asynccontextmanager
+async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
+    """Fold until left; the future ends when a part of it fails."""
+    async with AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(open_stores(config, patient=True))
+        await stores.viewers.start()
+        outbox = Outbox(config)
+        await outbox.start()
+        stack.push_async_callback(outbox.stop)
+        ingest = Ingest(stores.viewers, outbox, config.fold_config(), cluster.log_id)
+        sessions = Sessions(stores.viewers, stores.sessions, outbox, config.session_gap_ms)
+        events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
+        app = faust_app(WORKER_GROUP, config)
+
+        async def catalog(chunk: Chunk) -> None:
+            apply = ingest.media if chunk.tp.topic == MEDIA_TOPIC else ingest.accounts
+            await apply(chunk.tp.topic, chunk.tp.partition, chunk.records, now_ms())
+            chunk.finish()
+
+        async def note(chunks: Sequence[Chunk]) -> None:
+            records = [record for chunk in chunks for record in chunk.records]
+            await sessions.touched(touches(records), now_ms())
+
+        async def sweep() -> None:
+            await sessions.sweep(now_ms())
+            until_ms = cast(BatchedConsumer, app.consumer).read_until_ms(MEDIA_TOPIC)
+            read_ms = await ingest.catalog_read(until_ms, cluster.partitions[MEDIA_TOPIC])
+            await ingest.expire_parked(read_ms, int(config.parking_ttl_s * 1000))
+            PARKED.set(await ingest.parked_media())
+
+        agent(app, flow("ingest"), events.put)
+        agent(app, flow("catalog"), catalog)
+        agent(app, flow("sessions"), touched.put)
+        app.timer(SWEEP_INTERVAL_S)(sweep)
+        stopped = await stack.enter_async_context(running(app))
+        failed = await stack.enter_async_context(
+            background(stopped, fold_together(events, ingest), handle_together(touched, note))
+        )
+        yield failed
+        # What is under way is finished and committed, so that nobody has to do it again.
+        if failed.cancelled() or not failed.done():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                    await asyncio.gather(events.drain(), touched.drain())

@@ -1,0 +1,83 @@
+"""What running roles read, write and store is what the table of contents says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from infra.topics import EXAMPLES_TOPIC
+from streams.topology import FLOWS, ROLES
+from tests.integration.commands import freshgrid
+from tests.integration.recording import noted
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory):
+    """Role → the file in which it notes what it does."""
+    folder = tmp_path_factory.mktemp("notes")
+    return {role: folder / role for role in ROLES}
+
+
+@pytest.fixture(scope="module")
+def argv_of(notes) -> Callable[[str], tuple[str, ...]]:
+    def recording(role: str) -> tuple[str, ...]:
+        module = "tests.integration.recording"
+        return (sys.executable, "-m", module, str(notes[role]), "role", role)
+
+    return recording
+
+
+@pytest.fixture(scope="module", autouse=True)
+def everything_soon() -> Iterator[None]:
+    """Pages are labelled at once, every grid is sampled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABEL_WINDOW_MS", "500")
+        patch.setenv("LABEL_LATE_MS", "100")
+        patch.setenv("SAMPLED_GRIDS_PER_MINUTE", "1e9")
+        yield
+
+
+def table(role: str) -> set[tuple[str, ...]]:
+    """What the table says of a role, as it is noted."""
+    flows = [flow for flow in FLOWS if flow.role == role]
+    return {
+        *(("reads", topic, flow.group) for flow in flows for topic in flow.reads),
+        *(("writes", topic) for flow in flows for topic in flow.writes),
+        *(("stores", key) for flow in flows for key in flow.stores),
+    }
+
+
+def test_roles_do_what_the_table_says(explore, notes) -> None:
+    viewer, media, author = explore.new_viewer(), "unheard-of", "somebody"
+    explore.act("events.like", explore.event(viewer, media, author_id=author))
+    explore.page(viewer).raise_for_status()
+    explore.http.put("/v1/weights", json={"who": "test", "weights": {"like": 1.0}})
+    # Each event waits for its media, and comes back.
+    for name in ("like", "save", "see_fewer", "view"):
+        waiting = f"late-{name}"
+        explore.send(f"events.{name}", explore.event(viewer, waiting), viewer)
+        explore.wait(lambda waiting=waiting: explore.redis.exists(f"parked:{{{waiting}}}"))
+        explore.post(author, media_id=waiting)
+    explore.send("events.like", b"garbage")
+    explore.wait(lambda: explore.records(EXAMPLES_TOPIC))
+
+    explore.wait(lambda: all(table(role) <= noted(notes[role]) for role in ROLES))
+    assert {role: noted(notes[role]) for role in ROLES} == {role: table(role) for role in ROLES}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("experiments",),
+        ("weights", "set", "like=2"),
+        ("inspect", "index"),
+        ("versions", "rollback", "rankers"),
+        ("send", "like", "--viewer", "v", "--media", "m", "--author", "a"),
+        ("evaluate", "rankers"),
+    ],
+    ids=" ".join,
+)
+def test_commands_do_what_the_table_says(explore, arguments: tuple[str, ...]) -> None:
+    freshgrid(explore.settings, *arguments)

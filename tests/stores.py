@@ -1,0 +1,32 @@
+"""Empty stores of each kind there is, for tests that must hold on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import redis
+
+from infra.config import Settings
+from infra.memory_store import memory_stores
+from infra.open_stores import open_stores
+from infra.stores import Stores
+
+KINDS = ("memory", "redis")
+
+
+@asynccontextmanager
+async def empty_stores(
+    kind: str, redis_url: Callable[[], str], **fields: Any
+) -> AsyncIterator[Stores]:
+    """Stores of a kind with these settings; a server is asked for only where one is needed."""
+    if kind == "memory":
+        yield memory_stores(Settings(**fields))
+        return
+    settings = Settings(redis_url=redis_url(), **fields)
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.flushall()
+    async with open_stores(settings) as stores:
+        await stores.viewers.start()
+        yield stores
