@@ -34,8 +34,10 @@ from models.examples.candidate_sets import candidate_sets
 from models.examples.examples import LABELS, CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.examples.from_pages import page_examples, read_pages
+from models.explore.experiment import Treatment
 from models.explore.impressions import ServedFeaturesError
 from models.rankers.bundle import RankerBundle
+from models.rankers.protocol import PriorRankers
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
@@ -192,10 +194,11 @@ class Training:
             "candidates to distil on: %d sets as they were logged, of %d viewers found anew",
             len(logged), len(viewers),
         )  # fmt: skip
-        fold = self._settings.fold_config()
-        return candidate_sets(
-            viewers, self._world, now_ms(), lambda _: self._queries.of(), fold, logged
+        treatment = Treatment(
+            rankers=self._learning.live or PriorRankers(), query=self._queries.of()
         )
+        fold = self._settings.fold_config()
+        return candidate_sets(viewers, self._world, treatment, now_ms(), fold, logged)
 
     async def _train(self, examples: Examples, sets: CandidateSets) -> None:
         """Train from the beginning, judge, publish."""

@@ -23,7 +23,6 @@ from models.explore.valuation import score_final
 from models.feature_schema import FEATURE_VERSION
 from models.features.assembly import Assembly
 from models.igql.executor import Executed
-from models.queries import CandidateQuery
 from models.viewers.context import ViewerContext
 from models.world import World
 
@@ -68,20 +67,18 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
 def explore(
     viewer: ViewerContext,
     world: World,
+    treatment: Treatment,
     config: ExploreConfig,
     now_ms: int,
     exclude_media_rows: Rows = _NO_ROWS,
-    query: CandidateQuery | None = None,
-    treatment: Treatment | None = None,
 ) -> Grid:
     """Compute a grid. Fewer items than asked when there is little to show, never an error.
 
     Args:
+        treatment: what the viewer's arm gets.
         exclude_media_rows: media already served, e.g. on earlier pages; unknown rows are ignored.
-        query: what finds the candidates; by default the one that comes with the package.
-        treatment: what the viewer's arm gets; by default what is live in `world`.
     """
-    found = find([viewer], world, now_ms, [exclude_media_rows], query, treatment)
+    found = find([viewer], world, treatment, now_ms, [exclude_media_rows])
     return funnel(found, world, config)[0].grid
 
 
@@ -90,7 +87,6 @@ class Found:
     """Candidates of viewers of one arm, one viewer's after the other's."""
 
     viewers: Sequence[ViewerContext]
-    query: CandidateQuery
     treatment: Treatment
     executed: Executed
     now_ms: int
@@ -99,23 +95,25 @@ class Found:
 def find(
     viewers: Sequence[ViewerContext],
     world: World,
+    treatment: Treatment,
     now_ms: int,
     served: Sequence[Rows] | None = None,
-    query: CandidateQuery | None = None,
-    treatment: Treatment | None = None,
 ) -> Found:
-    """Find the candidates of viewers of one arm; see :func:`explore`."""
-    query, treatment = query or CandidateQuery(), treatment or Treatment()
+    """Find the candidates of viewers of one arm; see :func:`explore`.
+
+    Args:
+        served: for each viewer the media already served; unknown rows are ignored.
+    """
     if served is not None:
         served = [rows[rows >= 0] for rows in served]
-    executed = query.find(viewers, world, now_ms, served)
-    return Found(viewers, query, treatment, executed, now_ms)
+    executed = treatment.query.find(viewers, world, treatment.rankers, now_ms, served)
+    return Found(viewers, treatment, executed, now_ms)
 
 
 def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     """Rank the candidates of each viewer; whatever is scored is scored for all of them at once."""
     treatment, share, strength = found.treatment, config.personal_share, config.see_fewer_strength
-    rankers, weights = treatment.rankers or world.rankers, treatment.weights or world.weights
+    rankers, weights = treatment.rankers, treatment.weights
     most = max(config.second, config.size)
 
     everything, bounds = found.executed.all_candidates()
@@ -169,7 +167,6 @@ def _grids(
         **found.treatment.versions(world),
         "index": world.index_version(),
         "features": FEATURE_VERSION,
-        "query": found.query.plan.version,
     }
     dropped = found.executed.report.dropped()
     media = rows.candidates.take(shown.rows_n)

@@ -13,6 +13,7 @@ from infra.config import Settings
 from infra.kafka import EMBEDDINGS_TOPIC
 from infra.redis_store import RedisStore, connect, grid_key, viewer_key
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_EVENT_TOPICS, MEDIA_TOPIC
+from models.explore.experiment import Treatment
 from models.explore.grid import from_json
 from models.viewers.state import ViewerState
 from models.world import World
@@ -26,6 +27,7 @@ from streams.local.scenario import FIXTURE
 from streams.log.replay import Line, Loopback, read_fixture
 from streams.packing import Touched
 from streams.serving.explorer import Explorer
+from streams.serving.live_queries import LiveQueries
 from streams.serving.world_feed import WorldFeed, embedding_messages
 from streams.sessions import Sessions
 
@@ -124,7 +126,9 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
         topics.setdefault(line.topic, []).append(line)
     try:
         world = _world(topics)
-        explorer = Explorer(settings, world, store)
+        queries = LiveQueries(settings)
+        treatment = Treatment(query=queries.of())
+        explorer = Explorer(settings, world, store, queries, lambda _: treatment)
         numbers = range(min(GRIDS, len(states)))
         names = [viewer_name(number) for number in numbers]
         grids = [

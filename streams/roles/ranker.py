@@ -12,7 +12,7 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from infra.api import create_api, serving
-from infra.artifacts import Artifact, ArtifactStore
+from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.experiment_store import ExperimentStore
@@ -27,8 +27,6 @@ from infra.kafka import (
 )
 from infra.redis_store import RedisStore, connect
 from models.events import MEDIA_TOPIC
-from models.rankers.bundle import RankerBundle
-from models.rankers.protocol import PriorRankers
 from models.world import World, WorldConfig
 from streams.app import background, faust_app, running
 from streams.ranking import Ranking
@@ -36,48 +34,17 @@ from streams.serving.explorer import Explorer
 from streams.serving.index_refresh import refresh_index
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_queries import LiveQueries
+from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import FEED_TOPICS, WorldFeed
 from streams.topology import add_ranking
-from streams.versions import RANKERS, Record, last_good, versions
+from streams.versions import Record
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 LOG_WAIT_S: Final = 0.02
 
 logger = logging.getLogger(__name__)
-
-
-class LiveRankers:
-    """Follows ``explore.versions`` and swaps the rankers of the world."""
-
-    def __init__(self, world: World, artifacts: ArtifactStore, ranking: Ranking) -> None:
-        self._world = world
-        self._artifacts = artifacts
-        self._ranking = ranking
-
-    async def apply(self, records: Sequence[Record]) -> None:
-        """Load the newest version told of.
-
-        A damaged one is refused and the live one stays; a process that has none yet takes the
-        newest whole one of those that were live before.
-        """
-        told = [v for v in versions(records) if v.kind == RANKERS]
-        if not told:
-            return
-        found = await asyncio.to_thread(last_good, self._artifacts, told[-1], _bundle)
-        if found is None:
-            logger.error("no rankers can be loaded, the live ones stay")
-            return
-        version, bundle = found
-        if version != told[-1].version and not isinstance(self._world.rankers, PriorRankers):
-            return
-        self._world.rankers = bundle
-        self._ranking.refresh()
-
-
-def _bundle(artifact: Artifact) -> RankerBundle:
-    return RankerBundle.from_arrays(artifact.arrays, artifact.meta)
 
 
 @asynccontextmanager
@@ -97,17 +64,18 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         queries = LiveQueries(config)
         artifacts = ArtifactStore(config.artifacts_url)
         experiments = ExperimentStore(redis)
-        experiment = LiveExperiment(experiments, queries, artifacts)
+        rankers = LiveRankers(artifacts)
+        experiment = LiveExperiment(experiments, queries, rankers, artifacts)
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
-        live = LiveRankers(world, artifacts, ranking)
         follower = Follower(config, cluster.partitions, FEED_TOPICS)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
             if topic == VERSIONS_TOPIC:
-                await live.apply(records)
+                if await rankers.apply(records):
+                    ranking.refresh()
             elif topic == MEDIA_TOPIC:
                 ranking.inventory_changed()
 
@@ -122,7 +90,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 logger.warning("%s: nothing logged of %s: %r", topic, viewer_id, error)
 
         impression = partial(log, IMPRESSIONS_TOPIC)
-        lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
+        lookup = Lookup(config, world, rankers, store, explorer, ranking, follower, impression)
         api = create_api(lookup, WeightsDesk(experiments, experiment))
         app = faust_app("ranking", config)
         add_ranking(app, ranking)

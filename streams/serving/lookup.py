@@ -19,6 +19,7 @@ from models.world import World
 from streams.clock import now_ms
 from streams.ranking import Ranking
 from streams.serving.explorer import MAX_PAGES, Cursor, Explorer
+from streams.serving.live_rankers import LiveRankers
 
 LogImpression = Callable[[str, bytes], Awaitable[None]]
 
@@ -51,6 +52,7 @@ class Lookup:
         self,
         settings: Settings,
         world: World,
+        rankers: LiveRankers,
         store: Store,
         explorer: Explorer,
         ranking: Ranking,
@@ -59,6 +61,7 @@ class Lookup:
     ) -> None:
         self._settings = settings
         self._world = world
+        self._rankers = rankers
         self._store = store
         self._explorer = explorer
         self._ranking = ranking
@@ -124,8 +127,7 @@ class Lookup:
 
     def status(self) -> dict[str, Any]:
         """How the ranking worker is doing."""
-        world = self._world
-        versions = world.versions()
+        world, rankers = self._world, self._rankers.live.version
         space = world.space
         return {
             "caught_up": self._follower.caught_up and self._follower.lag == 0,
@@ -135,8 +137,8 @@ class Lookup:
             "accounts": 0 if space is None else len(space),
             "index_version": 0 if space is None else space.index.version,
             "versions": {
-                "ig2vec": versions["ig2vec"] or None,
-                "rankers": None if versions["rankers"] == "prior" else versions["rankers"],
+                "ig2vec": world.space_name or None,
+                "rankers": None if rankers == "prior" else rankers,
             },
         }
 

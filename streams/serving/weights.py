@@ -17,7 +17,7 @@ from infra.redis_bulk import connect
 from models.explore.experiment import Experiment, InvalidExperimentError, parse
 from models.rankers.value import InvalidWeightsError, Weights
 from streams.clock import now_ms
-from streams.serving.live_experiment import LiveExperiment, treatments_of
+from streams.serving.live_experiment import LiveExperiment, stored_rankers
 from streams.serving.live_queries import LiveQueries
 
 #: Characters of `who` that are kept.
@@ -94,7 +94,7 @@ async def set_experiment(
     """
     try:
         experiment = parse(data)
-        treatments_of(experiment, LiveQueries(settings), ArtifactStore(settings.artifacts_url))
+        stored_rankers(experiment, LiveQueries(settings), ArtifactStore(settings.artifacts_url))
     except InvalidExperimentError as error:
         raise ExperimentError(str(error)) from error
     await store.change(who[:MAX_WHO], now_ms(), lambda _: experiment)

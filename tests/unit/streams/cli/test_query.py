@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 from infra.api import create_api
 from infra.config import Settings
 from infra.errors import SettingsError, UnreachableError
-from infra.memory_store import MemoryStore
 from streams.cli import app
 from streams.cli.query_command import QueryError, ask, check_files, table
-from streams.serving.explorer import Explorer
+from tests.explorers import explorer_of
 from tests.igql_worlds import random_world
 
 
@@ -64,8 +63,7 @@ class Reader:
     """The part of the lookup that answers queries."""
 
     def __init__(self) -> None:
-        settings = Settings()
-        self.explorer = Explorer(settings, random_world(1, 80, 20, 5), MemoryStore(settings))
+        self.explorer = explorer_of(random_world(1, 80, 20, 5), Settings())
 
     async def query(self, viewer_id: str, text: str) -> bytes:
         return msgspec.json.encode(await self.explorer.query(viewer_id, text))
@@ -131,7 +129,7 @@ def test_a_grid_is_outdated_by_another_query(tmp_path: Path) -> None:
     file = tmp_path / "mine.igql"
     file.write_text("user.popular()")
     settings = Settings(explore_query=str(file))
-    explorer = Explorer(settings, random_world(1, 80, 20, 5), MemoryStore(settings))
+    explorer = explorer_of(random_world(1, 80, 20, 5), settings)
     [(_, state)] = asyncio.run(explorer._store.load(["v"]))
     [grid] = explorer.make(["v"], [state], 1_700_000_000_000)
     versions = msgspec.json.decode(grid)["versions"]
