@@ -14,7 +14,6 @@ from infra.kafka import EMBEDDINGS_TOPIC
 from infra.redis_store import RedisStore, connect, grid_key, viewer_key
 from models.events import ACCOUNTS_TOPIC, EVENT_TOPICS, MEDIA_EVENT_TOPICS, MEDIA_TOPIC
 from models.explore.experiment import Treatment
-from models.explore.grid import from_json
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.bench.population import Population, viewer_name
@@ -138,10 +137,10 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
         full = [
             (name, grid)
             for name, grid in zip(names, grids, strict=True)
-            if len(from_json(grid).items) == settings.grid_size
+            if explorer.is_full(grid.document)
         ]
-        await store.save_grids([name for name, _ in full], [grid for _, grid in full])
-        await store.add_page(names[0], "1", 0, grids[0])
+        await store.save_grids([name for name, _ in full], [grid.json for _, grid in full])
+        await store.add_page(names[0], "1", 0, grids[0].json)
         ingest = Ingest(store, Loopback(), settings.fold_config(), LOG_ID)
         await ingest.media(MEDIA_TOPIC, 0, topics[MEDIA_TOPIC], now_ms())
         await ingest.events("events.like", 0, [_unknown_media(topics["events.like"][0])], now_ms())
@@ -152,7 +151,7 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
     usage = [servers.redis.memory_usage(grid_key(name), samples=0) or 0 for name, _ in full]
     return {
         "grid_bytes": round(float(np.mean(usage))),
-        "grid_json_bytes": round(float(np.mean([len(grid) for _, grid in full]))),
+        "grid_json_bytes": round(float(np.mean([len(grid.json) for _, grid in full]))),
         "grids": len(full),
     }
 

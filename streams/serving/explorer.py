@@ -21,8 +21,8 @@ from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid
 from models.explore.exploration import ExplorationConfig
-from models.explore.grid import from_json, to_json
-from models.explore.impressions import stored_grid
+from models.explore.grid import GridDocument
+from models.explore.impressions import EncodedGrid, StoredGrid
 from models.explore.pipeline import ExploreConfig, Found, explore, find, funnel
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
@@ -118,32 +118,28 @@ class Explorer:
 
     def make(
         self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
-    ) -> list[bytes]:
-        """The first pages as JSON; viewers of one arm are ranked in one batch."""
+    ) -> list[EncodedGrid]:
+        """The first pages; viewers of one arm are ranked in one batch."""
         by_arm: dict[str, tuple[Treatment, list[int]]] = {}
         for at, viewer_id in enumerate(viewer_ids):
             treatment = self._treatment_of(viewer_id)
             by_arm.setdefault(treatment.arm, (treatment, []))[1].append(at)
-        grids = [b""] * len(viewer_ids)
+        grids: dict[int, EncodedGrid] = {}
         for treatment, places in by_arm.values():
             viewers = [(viewer_ids[at], states[at]) for at in places]
             found = self._find(viewers, treatment, now)
             for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
-                grids[at] = to_json(stored_grid(trace.grid, self._world))
+                grids[at] = EncodedGrid.of(trace.grid, self._world)
         for viewer_id, state in zip(viewer_ids, states, strict=True):
             self.sampled.sample(viewer_id, state)
-        return grids
+        return [grids[at] for at in range(len(viewer_ids))]
 
-    def is_full(self, grid: bytes) -> bool:
+    def is_full(self, document: GridDocument) -> bool:
         """Whether a grid has as many items as asked for."""
-        return len(from_json(grid).items) >= self._config.size
+        return len(document.items) >= self._config.size
 
-    def is_current(self, grid: bytes, state: ViewerState) -> bool:
-        """Whether a stored grid reflects this state and was made of and by what is live now."""
-        try:
-            document = from_json(grid)
-        except msgspec.DecodeError:
-            return False  # written by an older release
+    def is_current(self, document: GridDocument, state: ViewerState) -> bool:
+        """Whether a grid reflects this state and was made of and by what is live now."""
         if document.reflects_ts < state.reflects_ts():
             return False
         catalog = self._world.catalog
@@ -153,7 +149,7 @@ class Explorer:
         live = self._treatment_of(document.viewer_id).versions(self._world)
         return all(document.versions.get(name) == version for name, version in live.items())
 
-    async def next_page(self, cursor: Cursor) -> bytes:
+    async def next_page(self, cursor: Cursor) -> StoredGrid:
         """The page that a cursor stands for, the same one every time.
 
         Raises:
@@ -161,24 +157,32 @@ class Explorer:
         """
         pages = await self._store.pages(cursor.viewer_id, cursor.series)
         if len(pages) > cursor.number:
-            return pages[cursor.number]
+            return EncodedGrid.decode(pages[cursor.number]).document
         if len(pages) < cursor.number:
             raise CursorError(
                 f"the pages before this one expired after {self._settings.pages_ttl_s} s; "
                 "start without a cursor"
             )
-        shown = [item.media_id for page in pages for item in from_json(page).items]
+        before = [EncodedGrid.decode(page).document for page in pages]
+        shown = [item.media_id for document in before for item in document.items]
         [(_, state)] = await self._store.load([cursor.viewer_id])
         page = self._next(cursor.viewer_id, state, shown)
-        return await self._store.add_page(cursor.viewer_id, cursor.series, cursor.number, page)
+        return await self.keep(cursor, page)
 
-    def _next(self, viewer_id: str, state: ViewerState, shown: list[str]) -> bytes:
+    async def keep(self, cursor: Cursor, page: EncodedGrid) -> StoredGrid:
+        """Store the page that a cursor stands for, unless one stands there; returns that one."""
+        stands = await self._store.add_page(
+            cursor.viewer_id, cursor.series, cursor.number, page.json
+        )
+        return page.document_of(stands)
+
+    def _next(self, viewer_id: str, state: ViewerState, shown: list[str]) -> EncodedGrid:
         world, now = self._world, now_ms()
         viewer = self._context(viewer_id, state, now)
         rows = world.catalog.media_rows(shown)
         treatment = self._treatment_of(viewer_id)
         grid = explore(viewer, world, treatment, self._config, now, rows)
-        return to_json(stored_grid(grid, world))
+        return EncodedGrid.of(grid, world)
 
     def _find(
         self, viewers: Sequence[tuple[str, ViewerState]], treatment: Treatment, now: int

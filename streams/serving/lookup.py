@@ -13,8 +13,8 @@ import msgspec
 from infra.config import Settings
 from infra.kafka import Follower
 from infra.stores import Store
-from models.explore.grid import GridDocument, from_json
-from models.explore.impressions import Impression, StoredGrid
+from models.explore.grid import GridDocument
+from models.explore.impressions import EncodedGrid, Impression, StoredGrid
 from models.world import World
 from streams.clock import now_ms
 from streams.ranking import Ranking
@@ -42,7 +42,6 @@ class Page(GridDocument, frozen=True, kw_only=True):
 
 
 _json = msgspec.json.Encoder()
-_stored = msgspec.json.Decoder(StoredGrid)
 
 
 class Lookup:
@@ -76,11 +75,10 @@ class Lookup:
         """
         self._ranking.asked(viewer_id)
         if cursor is None:
-            grid, at = await self._first(viewer_id)
+            document, at = await self._first(viewer_id)
         else:
             at = Cursor.parse(cursor, viewer_id)
-            grid = await self._explorer.next_page(at)
-        document = _stored.decode(grid)
+            document = await self._explorer.next_page(at)
         following = None
         if document.items and at.number < MAX_PAGES:
             following = Cursor(viewer_id, at.series, at.number + 1).text()
@@ -102,19 +100,28 @@ class Lookup:
         """Why a grid made now holds what it holds, or what became of one media, as JSON."""
         return _json.encode(await self._explorer.explain(viewer_id, media_id))
 
-    async def _first(self, viewer_id: str) -> tuple[bytes, Cursor]:
+    async def _first(self, viewer_id: str) -> tuple[StoredGrid, Cursor]:
         """The ready grid, kept as page 0 of its series; made anew where it is out of date."""
-        grid = None if self._ranking.waits(viewer_id) else await self._store.grid(viewer_id)
-        if grid is not None:
-            # The state itself tells: the touch may not have come yet, or been dropped.
-            [(_, state)] = await self._store.load([viewer_id])
-            if not self._explorer.is_current(grid, state):
-                grid = None
+        grid = await self._ready(viewer_id)
         if grid is None:
             [grid] = await self._ranking.make_now([viewer_id])
-        series = str(from_json(grid).generated_at_ms)
-        grid = await self._store.add_page(viewer_id, series, 0, grid)
-        return grid, Cursor(viewer_id, series, 0)
+        at = Cursor(viewer_id, str(grid.document.generated_at_ms), 0)
+        return await self._explorer.keep(at, grid), at
+
+    async def _ready(self, viewer_id: str) -> EncodedGrid | None:
+        """The ready grid, None where there is none or it is out of date."""
+        if self._ranking.waits(viewer_id):
+            return None
+        json = await self._store.grid(viewer_id)
+        if json is None:
+            return None
+        try:
+            grid = EncodedGrid.decode(json)
+        except msgspec.DecodeError:
+            return None  # written by an older release
+        # The state itself tells: the touch may not have come yet, or been dropped.
+        [(_, state)] = await self._store.load([viewer_id])
+        return grid if self._explorer.is_current(grid.document, state) else None
 
     async def index(self) -> dict[str, Any]:
         """The account index; equal hashes mean equal accounts and vectors."""

@@ -132,9 +132,10 @@ def test_a_grid_is_outdated_by_another_query(tmp_path: Path) -> None:
     explorer = explorer_of(random_world(1, 80, 20, 5), settings)
     [(_, state)] = asyncio.run(explorer._store.load(["v"]))
     [grid] = explorer.make(["v"], [state], 1_700_000_000_000)
-    versions = msgspec.json.decode(grid)["versions"]
+    document = grid.document
+    versions = document.versions
     assert versions["arm"] == "control" and len(versions["query"]) == 12
-    assert explorer.is_current(grid, state)
+    assert explorer.is_current(document, state)
     file.write_text("user.fresh()")
     assert explorer._queries.reload()
-    assert not explorer.is_current(grid, state)
+    assert not explorer.is_current(document, state)
