@@ -44,6 +44,7 @@ from streams.clock import now_ms
 from streams.ingest import Sender
 from streams.learning.ranker_learning import RankerLearning
 from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 from streams.serving.world_feed import media_events
 from streams.versions import DECISION_NOTE, RANKERS, Record, Version, announce
 
@@ -88,7 +89,7 @@ class Training:
         self._builder = ExampleBuilder(world, config)
         self._negative_rate = config.negative_rate
         self._world = world
-        self._queries = LiveQueries(settings)
+        self._queries = LiveQueries(settings, load_operators(settings))
         self._unsorted: list[Observed] = []
         self._pages: OrderedDict[str, None] = OrderedDict()
         self._logged = CandidateLog(DISTILLATION_VIEWERS)

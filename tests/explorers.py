@@ -8,11 +8,12 @@ from models.explore.experiment import Treatment
 from models.world import World
 from streams.serving.explorer import Explorer
 from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 
 
 def explorer_of(world: World, settings: Settings, queries: LiveQueries | None = None) -> Explorer:
     """What serves this world by the prior rankers and the queries of the settings."""
-    live = queries or LiveQueries(settings)
+    live = queries or LiveQueries(settings, load_operators(settings))
     return Explorer(
         settings, world, MemoryStore(settings), live, lambda _: Treatment(query=live.of())
     )

@@ -239,6 +239,8 @@ class _Run:
 
         def run(rows: ColumnSet, arguments: Arguments) -> ColumnSet:
             found: ColumnSet = operator.kernel(execution, rows, arguments)
+            if found.type is not operator.given(rows.type):
+                raise TypeError(f"{operator.name} gave {found.type.value}, which it does not say")
             if code is not None:
                 found = found.from_source(code)
             return found

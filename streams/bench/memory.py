@@ -27,6 +27,7 @@ from streams.log.replay import Line, Loopback, read_fixture
 from streams.packing import Touched
 from streams.serving.explorer import Explorer
 from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 from streams.serving.world_feed import WorldFeed, embedding_messages
 from streams.sessions import Sessions
 
@@ -125,7 +126,7 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
         topics.setdefault(line.topic, []).append(line)
     try:
         world = _world(topics)
-        queries = LiveQueries(settings)
+        queries = LiveQueries(settings, load_operators(settings))
         treatment = Treatment(query=queries.of())
         explorer = Explorer(settings, world, store, queries, lambda _: treatment)
         numbers = range(min(GRIDS, len(states)))

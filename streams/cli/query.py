@@ -36,7 +36,7 @@ def query(
     if check:
         if not files or text is not None or viewer is not None:
             raise SettingsError("--check takes FILES, and neither -e nor --viewer")
-        wrong = check_files(files)
+        wrong = check_files(load_settings(), files)
         if wrong:
             raise QueryError("\n".join(wrong))
         show({"checked": len(files)}, as_json=json)

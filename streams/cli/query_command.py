@@ -11,6 +11,7 @@ from infra.errors import FreshgridError, SettingsError
 from models.igql.errors import IgqlError
 from models.queries import planned
 from streams.cli.worker_api import RequestRefusedError, post
+from streams.serving.own_operators import load_operators
 
 COLUMNS: Final = ("media_id", "author_id", "source", "seed", "score", "source_rank")
 
@@ -19,16 +20,16 @@ class QueryError(FreshgridError):
     """The query is wrong."""
 
 
-def check_files(files: Sequence[Path]) -> list[str]:
+def check_files(settings: Settings, files: Sequence[Path]) -> list[str]:
     """What is wrong with each of the files; an empty list if nothing is.
 
     Raises:
-        SettingsError: a file cannot be read.
+        SettingsError: a file cannot be read, or a module of operators cannot be used.
     """
-    wrong = []
+    wrong, operators = [], load_operators(settings)
     for file in files:
         try:
-            planned(read(file))
+            planned(read(file), operators)
         except IgqlError as error:
             wrong.append(f"{file}:{error.line}:{error.column}\n{error}")
     return wrong
@@ -50,9 +51,14 @@ def ask(settings: Settings, text: str, viewer_id: str) -> dict[str, Any]:
     """What the query gives the viewer, by the ranking worker of the settings.
 
     Raises:
-        QueryError: the query is wrong.
+        SettingsError: a module of operators cannot be used.
+        QueryError: the query is wrong, here or to the worker.
         UnreachableError: no ranking worker answers.
     """
+    try:
+        planned(text, load_operators(settings))
+    except IgqlError as error:
+        raise QueryError(str(error)) from error
     try:
         return post(settings, "/v1/query", {"query": text, "viewer_id": viewer_id})
     except RequestRefusedError as error:

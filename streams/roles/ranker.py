@@ -36,6 +36,7 @@ from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup
+from streams.serving.own_operators import load_operators
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import FEED_TOPICS, WorldFeed
 from streams.topology import add_ranking
@@ -61,7 +62,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
-        queries = LiveQueries(config)
+        queries = LiveQueries(config, load_operators(config))
         artifacts = ArtifactStore(config.artifacts_url)
         experiments = ExperimentStore(redis)
         rankers = LiveRankers(artifacts)

@@ -19,6 +19,7 @@ from models.rankers.value import InvalidWeightsError, Weights
 from streams.clock import now_ms
 from streams.serving.live_experiment import LiveExperiment, stored_rankers
 from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 
 #: Characters of `who` that are kept.
 MAX_WHO: Final = 200
@@ -94,7 +95,8 @@ async def set_experiment(
     """
     try:
         experiment = parse(data)
-        stored_rankers(experiment, LiveQueries(settings), ArtifactStore(settings.artifacts_url))
+        queries = LiveQueries(settings, load_operators(settings))
+        stored_rankers(experiment, queries, ArtifactStore(settings.artifacts_url))
     except InvalidExperimentError as error:
         raise ExperimentError(str(error)) from error
     await store.change(who[:MAX_WHO], now_ms(), lambda _: experiment)

@@ -24,6 +24,7 @@ from infra.experiment_store import (
 from infra.metrics import EXPERIMENTS_REFUSED
 from infra.redis_bulk import connect
 from models.explore.experiment import Arm, Experiment
+from models.igql.library import operators
 from models.rankers.value import Weights
 from streams.serving import live_experiment
 from streams.serving.live_experiment import LiveExperiment
@@ -74,7 +75,9 @@ def settings(url: str, tmp_path: Path) -> Settings:
 
 def live(store: ExperimentStore, settings: Settings) -> LiveExperiment:
     artifacts = ArtifactStore(settings.artifacts_url)
-    return LiveExperiment(store, LiveQueries(settings), LiveRankers(artifacts), artifacts)
+    return LiveExperiment(
+        store, LiveQueries(settings, operators), LiveRankers(artifacts), artifacts
+    )
 
 
 def everybody(experiment: Experiment) -> bytes:
@@ -209,7 +212,7 @@ async def test_new_rankers_serve_in_every_arm_that_names_none(
     arms = {"control": Arm(), "old": Arm(rankers=named)}
     await set_experiment(store, settings, "ann", everybody(Experiment(arms=arms)))
     rankers = LiveRankers(artifacts)
-    served = LiveExperiment(store, LiveQueries(settings), rankers, artifacts)
+    served = LiveExperiment(store, LiveQueries(settings, operators), rankers, artifacts)
     await served.start()
     message = version_message(Version(RANKERS, newer, 1))
     assert await rankers.apply([Record(RANKERS.encode(), message.value)])

@@ -19,6 +19,8 @@ from models.igql.library import (
 )
 from models.igql.library.registered import operators
 
+operators.complete()
+
 __all__ = [
     "accounts",
     "actions",

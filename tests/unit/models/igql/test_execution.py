@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 
 from models.events import Account, Media
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
+from models.igql.errors import IgqlLimitError
 from models.igql.execution import Execution
 from models.igql.executor import Executor, ExecutorConfig
 from models.igql.library import operators
 from models.igql.plan_report import describe
-from models.igql.planner import Mix, Node, Plan, Step, inputs
-from models.igql.registry import Arguments, Cost, Kind, Parameter, SetType, count
+from models.igql.planner import Mix, Node, Step, inputs
+from models.igql.registry import Arguments, Cost, SetType, count
 from models.igql.sets import ColumnSet
 from models.queries import CandidateQuery, explore_plan, planned
 from models.rankers.protocol import Pass, PriorRankers
@@ -82,6 +84,27 @@ def broken_filter(execution: Execution, media: ColumnSet, arguments: Arguments) 
 def broken_order(execution: Execution, media: ColumnSet, arguments: Arguments) -> ColumnSet:
     """An order of tests that raises."""
     raise RuntimeError("no model")
+
+
+@REGISTRY.register(
+    takes=SetType.VIEWER, gives=SetType.MEDIA, cost=lambda rows, _: Cost(9.0, 1.0), source=True
+)
+def accounts_for_media(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
+    """A source of tests that gives accounts."""
+    return viewers.to_each(SetType.ACCOUNTS, np.arange(9, dtype=np.int32))
+
+
+def _no_cost(rows: float, arguments: Arguments) -> Cost:
+    raise KeyError("radius")
+
+
+for name, cost in (("raising", _no_cost), ("lacking", lambda rows, arguments: None)):
+    REGISTRY.register(
+        name=f"cost_{name}",
+        takes=SetType.VIEWER,
+        gives=SetType.MEDIA,
+        cost=cost,  # type: ignore[arg-type]
+    )(accounts_for_media)
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +244,24 @@ def test_a_broken_filter_lets_nothing_through_and_a_broken_order_changes_nothing
     assert found.report.failures() == ["broken_order failed: RuntimeError('no model')"]
 
 
+def test_a_source_that_gives_another_type_than_it_says_fails(world: World) -> None:
+    made = planned("blend(9: user.accounts_for_media(), 1: user.well())", REGISTRY)
+    found = Executor().run(made, [nobody(world)], world, PRIOR, NOW)
+    assert len(found.rows) == 5
+    [said] = found.report.failures()
+    assert "accounts_for_media gave accounts, which it does not say" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("raising", "raised KeyError('radius')"), ("lacking", "gave None")]
+)
+def test_an_operator_whose_cost_cannot_be_told_is_refused(name: str, said: str) -> None:
+    with pytest.raises(IgqlLimitError) as caught:
+        planned(f"user.cost_{name}()", REGISTRY)
+    message = f"the cost of cost_{name} cannot be told: it {said}; let it give a Cost"
+    assert message in str(caught.value)
+
+
 def test_without_likes_the_other_branches_give_everything(world: World) -> None:
     found = CandidateQuery().find([nobody(world)], world, PRIOR, NOW)
     names = {found.candidates().sources[code] for code in found.candidates().source_n.tolist()}
@@ -333,13 +374,9 @@ def test_the_example_of_ones_own_operator_in_the_guide_runs(world: World) -> Non
     page = (ROOT / "docs" / "igql.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     [example] = [block for block in blocks if "@mine" in block]
-    names = {
-        "operators": operators, "SetType": SetType, "count": count, "Parameter": Parameter,
-        "Kind": Kind, "Cost": Cost, "planned": planned,
-    }  # fmt: skip
+    names: dict[str, Any] = {}
     exec(example, names)
-    made = names["plan"]
-    assert isinstance(made, Plan)
+    made = planned('user.popular_in(language="de").exclude_seen()', names["mine"])
     found = Executor().run(made, [nobody(world)], world, PRIOR, NOW)
     language_n = world.catalog.language_n[found.rows.row_n]
     assert len(found.rows) and (language_n == world.catalog.language_code("de")).all()

@@ -26,12 +26,12 @@ def test_wrong_files_are_told_with_their_places(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.igql", tmp_path / "bad.igql"
     good.write_text("user.popular()")
     bad.write_text("user\n.populr().take(0)")
-    assert check_files([good]) == []
-    [wrong] = check_files([good, bad])
+    assert check_files(Settings(), [good]) == []
+    [wrong] = check_files(Settings(), [good, bad])
     assert wrong.startswith(f"{bad}:2:2\n")
     assert "did you mean popular?" in wrong and "take" in wrong
     with pytest.raises(SettingsError, match="cannot be read"):
-        check_files([tmp_path / "none.igql"])
+        check_files(Settings(), [tmp_path / "none.igql"])
 
 
 @pytest.mark.parametrize(

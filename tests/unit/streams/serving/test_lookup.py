@@ -17,6 +17,7 @@ from models.explore import grid as grids
 from models.explore import impressions
 from models.explore.experiment import Treatment
 from models.explore.impressions import Impression, StoredGrid
+from models.igql.library import operators
 from models.world import World
 from streams.ranking import Ranking
 from streams.serving.explorer import Explorer
@@ -53,7 +54,7 @@ class Service:
 
     def __init__(self, world: World, folder: Path) -> None:
         self.store, self.logged = MemoryStore(SETTINGS), list[Impression]()
-        queries = LiveQueries(SETTINGS)
+        queries = LiveQueries(SETTINGS, operators)
         explorer = Explorer(
             SETTINGS, world, self.store, queries, lambda _: Treatment(query=queries.of())
         )
