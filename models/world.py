@@ -1,4 +1,4 @@
-"""Everything a ranking process holds in memory, and how updates reach it.
+"""What a process that ranks or learns knows of media and accounts, and how updates reach it.
 
 One event-loop thread owns a world: an update is complete before the next grid is computed, so
 there are no locks and no half-applied batches.
