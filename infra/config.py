@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     # Candidates.
     #: File, or folder of *.igql, of the queries that find candidates; empty for the bundled one.
     explore_query: str = ""
+    #: Modules with operators of one's own, separated by commas; installed packages may name more.
+    igql_operators: str = ""
 
     # Grid.
     grid_size: PositiveInt = 25

@@ -1,4 +1,4 @@
-"""Everything a ranking process holds in memory, and how updates reach it.
+"""What a process that ranks or learns knows of media and accounts, and how updates reach it.
 
 One event-loop thread owns a world: an update is complete before the next grid is computed, so
 there are no locks and no half-applied batches.
@@ -23,9 +23,6 @@ from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
-from models.rankers.prior import PriorRankers
-from models.rankers.protocol import Rankers
-from models.rankers.value import Weights
 
 #: By code, whether media that a viewer does it to belong together.
 _CO_ENGAGES_X: Final = np.array([action.row.co_engages for action in Action])
@@ -46,22 +43,18 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class World:
-    """Catalogue, popularity, account vectors, live rankers and value weights.
+    """Catalogue, popularity, account vectors and vectors of pictures.
 
     Attributes:
-        rankers: the live passes; assign to swap.
-        weights: the live value weights; assign to change.
         space: the live embedding space, None where it has no vectors.
         images: vectors of media's pictures.
     """
 
-    def __init__(self, config: WorldConfig | None = None, rankers: Rankers | None = None) -> None:
+    def __init__(self, config: WorldConfig | None = None) -> None:
         self.config = config or WorldConfig()
         self.catalog = Catalog()
         self.popularity = Popularity(self.config.popularity)
         self.co_engagement = CoEngagement(self.config.co_engagement)
-        self.rankers: Rankers = rankers or PriorRankers()
-        self.weights = Weights()
         self.space: AccountSpace | None = None
         self.images = ImageSpace(self.config.image_dimension)
         # All spaces that were told of; vectors of different ones cannot be compared.
@@ -223,12 +216,10 @@ class World:
             )
         return self.space.vectors_of(account_rows)
 
-    def versions(self) -> dict[str, str]:
-        """Names of everything live that a grid is outdated without."""
-        return {
-            "ig2vec": self.space.name if self.space is not None else "",
-            "rankers": self.rankers.version,
-        }
+    @property
+    def space_name(self) -> str:
+        """Name of the live embedding space, empty where there is none."""
+        return self.space.name if self.space is not None else ""
 
     def index_version(self) -> str:
         """Number of the account index within its space; every change of a vector counts it up."""

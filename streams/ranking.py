@@ -23,6 +23,8 @@ from typing import Protocol
 
 from infra.metrics import GRIDS, GRIDS_WAITING
 from infra.stores import Store
+from models.explore.grid import GridDocument
+from models.explore.impressions import EncodedGrid
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
 from streams.records import Finish, Touched
@@ -46,11 +48,11 @@ class GridMaker(Protocol):
 
     def make(
         self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now_ms: int
-    ) -> list[bytes]:
-        """The grids as JSON, one for each viewer in order."""
+    ) -> list[EncodedGrid]:
+        """The grids, one for each viewer in order."""
         ...
 
-    def is_full(self, grid: bytes) -> bool:
+    def is_full(self, document: GridDocument) -> bool:
         """Whether there were as many items as asked for."""
         ...
 
@@ -195,7 +197,7 @@ class Ranking:
         """Whether the viewer was touched and her grid is not made yet."""
         return any(viewer_id in queue for queue in self._waiting.values())
 
-    async def make_now(self, viewer_ids: Iterable[str]) -> list[bytes]:
+    async def make_now(self, viewer_ids: Iterable[str]) -> list[EncodedGrid]:
         """Make and store the grids of these viewers; they need not wait any more."""
         names = list(viewer_ids)
         # One at a time: a request must not store a grid made from an older state over a newer one.
@@ -212,7 +214,7 @@ class Ranking:
                 grids = self._maker.make(names, [one.state for one in states], now_ms())
                 # Noted before anything else can run: media may arrive while grids are stored.
                 self._note_short(names, grids)
-                await self._store.save_grids(names, grids)
+                await self._store.save_grids(names, [grid.json for grid in grids])
             except BaseException:
                 for queue, name, chunk in taken:
                     if self.waits(name):
@@ -227,10 +229,10 @@ class Ranking:
         GRIDS_WAITING.set(self.waiting)
         return grids
 
-    def _note_short(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
+    def _note_short(self, viewer_ids: Sequence[str], grids: Sequence[EncodedGrid]) -> None:
         for viewer_id, grid in zip(viewer_ids, grids, strict=True):
             self._short.pop(viewer_id, None)
-            if not self._maker.is_full(grid):
+            if not self._maker.is_full(grid.document):
                 self._short[viewer_id] = None
         while len(self._short) > MAX_ACTIVE:
             self._short.popitem(last=False)

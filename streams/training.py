@@ -35,14 +35,17 @@ from models.examples.candidate_sets import candidate_sets
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.examples.from_pages import page_examples, read_pages
+from models.explore.experiment import Treatment
 from models.explore.impressions import ServedFeaturesError
 from models.rankers.bundle import RankerBundle
+from models.rankers.prior import PriorRankers
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
 from streams.learning.ranker_learning import RankerLearning
 from streams.records import Record, Sender
 from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 from streams.serving.world_feed import media_events
 from streams.versions import DECISION_NOTE, RANKERS, Version, announce
 
@@ -87,7 +90,7 @@ class Training:
         self._builder = ExampleBuilder(world, config)
         self._negative_rate = config.negative_rate
         self._world = world
-        self._queries = LiveQueries(settings)
+        self._queries = LiveQueries(settings, load_operators(settings))
         self._unsorted: list[Observed] = []
         self._pages: OrderedDict[str, None] = OrderedDict()
         self._logged = CandidateLog(DISTILLATION_VIEWERS)
@@ -193,10 +196,11 @@ class Training:
             "candidates to distil on: %d sets as they were logged, of %d viewers found anew",
             len(logged), len(viewers),
         )  # fmt: skip
-        fold = self._settings.fold_config()
-        return candidate_sets(
-            viewers, self._world, now_ms(), lambda _: self._queries.of(), fold, logged
+        treatment = Treatment(
+            rankers=self._learning.live or PriorRankers(), query=self._queries.of()
         )
+        fold = self._settings.fold_config()
+        return candidate_sets(viewers, self._world, treatment, now_ms(), fold, logged)
 
     async def _train(self, examples: Examples, sets: CandidateSets) -> None:
         """Train from the beginning, judge, publish."""

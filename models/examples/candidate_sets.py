@@ -7,14 +7,15 @@ its training rows come from the query and not from exposures. Some were logged a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from models.examples.examples import CandidateSets
+from models.explore.experiment import Treatment
+from models.explore.pipeline import find
 from models.feature_schema import FeatureMatrix
 from models.features.assembly import assemble
-from models.queries import CandidateQuery
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState
 from models.world import World
@@ -23,8 +24,8 @@ from models.world import World
 def candidate_sets(
     viewers: Iterable[tuple[str, ViewerState]],
     world: World,
+    treatment: Treatment,
     now_ms: int,
-    query_of: Callable[[str], CandidateQuery] | None = None,
     fold: FoldConfig | None = None,
     logged: Sequence[FeatureMatrix] = (),
 ) -> CandidateSets:
@@ -33,9 +34,8 @@ def candidate_sets(
     Args:
         viewers: ids and states; an empty state stands for a viewer without history.
         world: as it is at `now_ms`.
+        treatment: whose query finds the candidates, and whose rankers sort within it.
         now_ms: event time of the request.
-        query_of: what finds the candidates of a viewer; by default the query that comes with the
-            package.
         fold: settings the states were folded with.
         logged: candidate sets of other viewers, as they were ranked.
 
@@ -43,12 +43,10 @@ def candidate_sets(
         One group for each of `logged`, then one per viewer for whom anything was found, in the
         order of `viewers`.
     """
-    bundled = CandidateQuery()
     parts = list(logged)
     for viewer_id, state in viewers:
         viewer = ViewerContext.from_state(viewer_id, state, world, now_ms, fold)
-        query = query_of(viewer_id) if query_of is not None else bundled
-        found = query.find([viewer], world, now_ms).candidates()
+        found = find([viewer], world, treatment, now_ms).executed.candidates()
         if len(found):
             parts.append(assemble(viewer, found, world, now_ms))
     sizes_g = np.array([len(part) for part in parts], np.int64)

@@ -49,8 +49,9 @@ def rank_uncut(found: Found, world: World, config: ExploreConfig) -> Uncut:
     trace, treatment = funnel(found, world, config)[0], found.treatment
     size = len(trace.candidates)
     assembly = Assembly.of(found.viewers[:1], trace.candidates, [size], world, found.now_ms)
-    rankers, weights = treatment.rankers or world.rankers, treatment.weights or world.weights
-    scored_n = score_final(assembly, rankers, weights, config.see_fewer_strength)
+    scored_n = score_final(
+        assembly, treatment.rankers, treatment.weights, config.see_fewer_strength
+    )
     return Uncut(trace, scored_n, config.size)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
+from models.queries import CandidateQuery
+from models.rankers.prior import PriorRankers
 from models.rankers.protocol import Rankers
 from models.rankers.value import WEIGHTS_ARE, Weights
 from models.world import World
@@ -130,29 +132,33 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """An arm, ready to serve.
+    """What the viewers of one arm are served by, all of it resolved.
+
+    The defaults serve where nothing was trained and nobody set anything.
 
     Attributes:
         arm: its name.
-        weights, rankers: None for those of the world.
-        query: name of the query, empty for the default one.
+        rankers: the three passes; IGQL's ``rank`` sorts by the first of them.
+        weights: of the value.
+        query: what finds the candidates.
         feed: see :class:`Arm`.
     """
 
     arm: str = CONTROL
-    weights: Weights | None = None
-    rankers: Rankers | None = None
-    query: str = ""
+    rankers: Rankers = field(default_factory=PriorRankers)
+    weights: Weights = field(default_factory=Weights)
+    query: CandidateQuery = field(default_factory=CandidateQuery)
     feed: bool = False
 
     def versions(self, world: World) -> dict[str, str]:
         """What a grid of this arm is made of and by now, by name; outdated if any has changed."""
         return {
-            **world.versions(),
-            "rankers": (self.rankers or world.rankers).version,
-            "weights": (self.weights or world.weights).version,
+            "ig2vec": world.space_name,
+            "rankers": self.rankers.version,
+            "weights": self.weights.version,
             "arm": self.arm,
             "mode": "feed" if self.feed else "diverse",
+            "query": self.query.plan.version,
         }
 
 

@@ -129,7 +129,6 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 def explain(media_id: str, trace: Trace, found: Found, world: World) -> Explanation:
     """Explain one media of any kind, known or not, by the trace of the first viewer of `found`."""
-    weights = found.treatment.weights or world.weights
     catalog = world.catalog
     row = int(catalog.media_rows([media_id])[0])
     at = np.flatnonzero(trace.candidates.media_n == row) if row != UNKNOWN else NO_POSITIONS
@@ -140,12 +139,12 @@ def explain(media_id: str, trace: Trace, found: Found, world: World) -> Explanat
             author_id=catalog.author_of(media_id),
             drop=_missing(row, found, world),
         )
-    return _candidate(int(at[0]), trace, world, weights)
+    return _candidate(int(at[0]), trace, world, found.treatment.weights)
 
 
 def explain_grid(trace: Trace, found: Found, world: World) -> list[Explanation]:
     """Explain every item of the grid, in its order."""
-    weights = found.treatment.weights or world.weights
+    weights = found.treatment.weights
     return [_candidate(row, trace, world, weights) for row in trace.shown.tolist()]
 
 

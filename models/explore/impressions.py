@@ -11,13 +11,13 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
 from isal import isal_zlib
 
-from models.explore.grid import Grid, GridDocument
+from models.explore.grid import Grid, GridDocument, to_json
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
@@ -57,6 +57,35 @@ class Impression(StoredGrid, frozen=True, kw_only=True):
     request_id: str
     page: int
     served_ms: int
+
+
+class EncodedGrid(NamedTuple):
+    """A stored grid and its JSON side by side: who has one of them need not make it again."""
+
+    document: StoredGrid
+    json: bytes
+
+    @classmethod
+    def of(cls, grid: Grid, world: World) -> Self:
+        """A computed grid; `world` is the one it was computed in."""
+        document = stored_grid(grid, world)
+        return cls(document, to_json(document))
+
+    @classmethod
+    def decode(cls, json: bytes) -> Self:
+        """A grid that was read from the store.
+
+        Raises:
+            msgspec.DecodeError: the bytes are no grid.
+        """
+        return cls(_decoder.decode(json), json)
+
+    def document_of(self, json: bytes) -> StoredGrid:
+        """The document of what stands in the store: this one, unless it is another."""
+        return self.document if json == self.json else self.decode(json).document
+
+
+_decoder = msgspec.json.Decoder(StoredGrid)
 
 
 def stored_grid(grid: Grid, world: World) -> StoredGrid:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from models.arrays.types import NO_POSITIONS, Rows
+from models.arrays.types import NO_POSITIONS, NO_ROWS, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
@@ -22,7 +22,6 @@ from models.explore.valuation import score_final
 from models.feature_schema import FEATURE_VERSION
 from models.features.assembly import Assembly
 from models.igql.executor import Executed
-from models.queries import CandidateQuery
 from models.viewers.context import ViewerContext
 from models.world import World
 
@@ -66,39 +65,53 @@ class Found:
     """Candidates of viewers of one arm, one viewer's after the other's."""
 
     viewers: Sequence[ViewerContext]
-    query: CandidateQuery
     treatment: Treatment
     executed: Executed
     now_ms: int
 
 
+def explore(
+    viewer: ViewerContext,
+    world: World,
+    treatment: Treatment,
+    config: ExploreConfig,
+    now_ms: int,
+    served: Rows = NO_ROWS,
+) -> Grid:
+    """The grid of one viewer. Fewer items than asked when there is little to show, never an error.
+
+    Args:
+        treatment: what the viewer's arm gets.
+        served: media served already, e.g. on earlier pages; unknown rows are ignored.
+    """
+    found = find([viewer], world, treatment, now_ms, [served])
+    return funnel(found, world, config)[0].grid
+
+
 def find(
     viewers: Sequence[ViewerContext],
     world: World,
+    treatment: Treatment,
     now_ms: int,
     served: Sequence[Rows] | None = None,
-    query: CandidateQuery | None = None,
-    treatment: Treatment | None = None,
 ) -> Found:
     """Find the candidates of viewers of one arm. Few where there is little to show, never an error.
 
     Args:
+        treatment: what the viewers' arm gets.
         served: for each viewer media served already, e.g. on earlier pages; unknown rows are
             ignored.
-        query: what finds the candidates; by default the one that comes with the package.
-        treatment: what the viewers' arm gets; by default what is live in `world`.
     """
-    query, treatment = query or CandidateQuery(), treatment or Treatment()
     if served is not None:
         served = [rows[rows >= 0] for rows in served]
-    executed = query.find(viewers, world, now_ms, served)
-    return Found(viewers, query, treatment, executed, now_ms)
+    executed = treatment.query.find(viewers, world, treatment.rankers, now_ms, served)
+    return Found(viewers, treatment, executed, now_ms)
 
 
 def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     """Rank the candidates of each viewer; whatever is scored is scored for all of them at once."""
     treatment, share, strength = found.treatment, config.personal_share, config.see_fewer_strength
-    rankers, weights = treatment.rankers or world.rankers, treatment.weights or world.weights
+    rankers, weights = treatment.rankers, treatment.weights
     most = max(config.second, config.size)
 
     everything, bounds = found.executed.all_candidates()
@@ -152,7 +165,6 @@ def _grids(
         **found.treatment.versions(world),
         "index": world.index_version(),
         "features": FEATURE_VERSION,
-        "query": found.query.plan.version,
     }
     dropped = found.executed.report.dropped()
     media = rows.candidates.take(shown.rows_n)

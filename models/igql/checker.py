@@ -32,7 +32,7 @@ from models.igql.errors import (
 )
 from models.igql.formatter import format_query
 from models.igql.parser import parse
-from models.igql.registry import ArgumentValue, Cost, Kind, Operator, SetType
+from models.igql.registry import Arguments, ArgumentValue, Cost, Kind, Operator, SetType
 from models.igql.scope import CALLED, Scope
 from models.igql.tree import Blend, Call, Chain, Number, Span, User
 
@@ -208,9 +208,24 @@ class _Checker:
                 if found is not None:
                     self._report(IgqlBranchError, found.reason, found.span or span)
         # A tree with mistakes does not run: what it would cost is not asked.
-        cost = _NOTHING if self.errors else operator.cost(rows, arguments)
+        cost = _NOTHING if self.errors else self._cost(operator, rows, arguments, span)
         checked = CheckedCall(operator, arguments, takes, gives, cost, span, inserted)
         return checked, _bound(operator, arguments, scope).to(gives, self._environment)
+
+    def _cost(
+        self, operator: Operator, rows: float, arguments: Arguments, span: Span | None
+    ) -> Cost:
+        try:
+            cost: object = operator.cost(rows, arguments)
+        except Exception as error:  # Whatever user code raises.
+            said = f"raised {error!r}"
+        else:
+            if isinstance(cost, Cost):
+                return cost
+            said = f"gave {cost!r}"
+        message = f"the cost of {operator.name} cannot be told: it {said}; let it give a Cost"
+        self._report(IgqlLimitError, message, span)
+        return _NOTHING
 
     def _unknown(self, call: Call, scope: Scope) -> Scope:
         """Report an operator nobody knows, and go on as behind the one that was meant."""

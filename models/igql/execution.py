@@ -1,4 +1,4 @@
-"""What a kernel is given beside its set: the world, the viewers and room to work in."""
+"""What a kernel is given beside its set: the world, the viewers, their rankers, room to work in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from models.arrays.types import Mask, Rows
 from models.arrays.viewer_pairs import ViewerRows
 from models.igql.registry import SetType
 from models.igql.sets import ColumnSet
+from models.rankers.protocol import Rankers
 from models.viewers.context import ViewerContext
 from models.world import World
 
@@ -35,6 +36,7 @@ class Execution:
 
     Attributes:
         viewers: of the batch; `viewer_n` of every set are positions in it.
+        rankers: of the arm that all of them are in.
         served: for each viewer the media rows served already.
         notes: what a kernel has to tell about this run.
         failed: whether one has raised.
@@ -46,6 +48,7 @@ class Execution:
         self,
         world: World,
         viewers: Sequence[ViewerContext],
+        rankers: Rankers,
         now_ms: int,
         served: Sequence[Rows],
         sources: Sequence[str],
@@ -53,6 +56,7 @@ class Execution:
     ) -> None:
         self.world = world
         self.viewers = viewers
+        self.rankers = rankers
         self.now_ms = now_ms
         self.served = served
         self.sources = sources

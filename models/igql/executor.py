@@ -26,6 +26,7 @@ from models.igql.planner import Mix, Node, Plan, Sieve, Step, Viewers
 from models.igql.predicates import candidates
 from models.igql.registry import Arguments
 from models.igql.sets import ColumnSet
+from models.rankers.protocol import Rankers
 from models.viewers.context import ViewerContext
 from models.world import World
 
@@ -98,12 +99,14 @@ class Executor:
         plan: Plan,
         viewers: Sequence[ViewerContext],
         world: World,
+        rankers: Rankers,
         now_ms: int,
         served: Sequence[Rows] | None = None,
     ) -> Executed:
-        """Run a plan for viewers.
+        """Run a plan for viewers of one arm.
 
         Args:
+            rankers: of their arm, which ``rank`` sorts by.
             served: for each viewer the media rows not to be given again.
 
         Raises:
@@ -115,7 +118,7 @@ class Executor:
             served = [NO_ROWS] * len(viewers)
         elif len(served) != len(viewers):
             raise ValueError(f"{len(served)} lists of served media for {len(viewers)} viewers")
-        execution = Execution(world, viewers, now_ms, served, plan.sources, self._scratch)
+        execution = Execution(world, viewers, rankers, now_ms, served, plan.sources, self._scratch)
         started = self._clock()
         run = _Run(self, plan, execution)
         rows = run.node(plan.root)
@@ -235,6 +238,8 @@ class _Run:
 
         def run(rows: ColumnSet, arguments: Arguments) -> ColumnSet:
             found: ColumnSet = operator.kernel(execution, rows, arguments)
+            if found.type is not operator.given(rows.type):
+                raise TypeError(f"{operator.name} gave {found.type.value}, which it does not say")
             if code is not None:
                 found = found.from_source(code)
             return found

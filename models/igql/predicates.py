@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from models.arrays.id_table import hash_id
 from models.arrays.types import Mask
-from models.feature_schema import DENSE_INDEX
-from models.features.assembly import assemble
+from models.features.assembly import Assembly
 from models.features.candidates import Candidates
 from models.igql.execution import Execution
 from models.igql.registry import SetType
@@ -65,22 +64,19 @@ def column(execution: Execution, rows: ColumnSet, name: str) -> NDArray[Any]:
         case "misinformation", _:
             return catalog.misinformation_n[row_n]
         case _:
-            return features(execution, rows)[:, DENSE_INDEX[name]]
+            return assembly(execution, rows).column(name)
 
 
-def features(execution: Execution, media: ColumnSet) -> NDArray[np.float32]:
-    """Dense features_nf of media, of each for its viewer."""
-    parts = [
-        assemble(viewer, candidates(execution, media, span), execution.world, execution.now_ms)
-        for viewer, span in execution.each(media)
-    ]
-    if not parts:
-        return np.zeros((0, len(DENSE_INDEX)), np.float32)
-    return np.concatenate([part.dense_nf for part in parts])
+def assembly(execution: Execution, media: ColumnSet) -> Assembly:
+    """Features of media, of each for its viewer."""
+    viewers = execution.viewers
+    sizes_v = np.diff(media.bounds(len(viewers)))
+    found = candidates(execution, media, slice(None))
+    return Assembly.of(viewers, found, sizes_v, execution.world, execution.now_ms)
 
 
 def candidates(execution: Execution, media: ColumnSet, span: slice) -> Candidates:
-    """One viewer's rows as candidates."""
+    """These rows as candidates."""
     return Candidates(
         media.row_n[span],
         media.source_n[span],

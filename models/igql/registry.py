@@ -16,7 +16,8 @@ decorator in user code as in :mod:`models.igql.library`::
 Errors::
 
     ValueError
-    └── RegistryError     a declaration that cannot be: the name is taken, a default out of range
+    └── RegistryError     a declaration that cannot be: the name is taken, a default out of range,
+                          a kernel that cannot be called, an addition to the built-in operators
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from inspect import signature
 from typing import Any, Final
 
 ArgumentValue = Any
@@ -150,6 +152,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._operators: dict[str, Operator] = {}
+        self._complete = False
 
     def register(
         self,
@@ -172,8 +175,9 @@ class Registry:
 
         Raises:
             RegistryError: the name is taken or no identifier, two parameters share a name, a
-                default is outside its bounds, or the function has no docstring (its first sentence
-                is the operator's summary).
+                default is outside its bounds, the function has no docstring (its first sentence
+                is the operator's summary) or cannot be called as a kernel, `limit` or `depth`
+                names no count, or the types do not fit what it is said to be.
         """
 
         def decorate(kernel: Kernel) -> Kernel:
@@ -191,10 +195,19 @@ class Registry:
 
     def add(self, operator: Operator) -> None:
         """Add a declared operator; errors as :meth:`register`."""
+        if self._complete:
+            raise RegistryError(
+                f"operator {operator.name!r} is added to the built-in ones: add it to a copy, "
+                "operators.copy()"
+            )
         _check(operator)
         if operator.name in self._operators:
             raise RegistryError(f"operator {operator.name!r} exists already: choose another name")
         self._operators[operator.name] = operator
+
+    def complete(self) -> None:
+        """Take no more operators: from now on one adds to copies."""
+        self._complete = True
 
     def copy(self) -> Registry:
         """A registry to add to without changing this one."""
@@ -205,6 +218,9 @@ class Registry:
     def get(self, name: str) -> Operator | None:
         """The operator of this name, ``None`` if there is none."""
         return self._operators.get(name)
+
+    def __contains__(self, operator: Operator) -> bool:
+        return self._operators.get(operator.name) is operator
 
     def __iter__(self) -> Iterator[Operator]:
         return iter(self._operators.values())
@@ -234,6 +250,13 @@ def _check(operator: Operator) -> None:
     names = [parameter.name for parameter in operator.parameters]
     if len(names) != len(set(names)):
         raise RegistryError(f"operator {name!r} has two parameters of one name: {names}")
+    _check_types(operator)
+    for what, called, count in (
+        ("the kernel (execution, set, arguments)", operator.kernel, 3),
+        ("the cost (rows, arguments)", operator.cost, 2),
+    ):
+        if not _takes(called, count):
+            raise RegistryError(f"operator {name!r}: {what} cannot be called so: it is {called!r}")
     for parameter in operator.parameters:
         default = parameter.default
         wrong = (
@@ -246,6 +269,43 @@ def _check(operator: Operator) -> None:
                 f"parameter {parameter.name!r} of operator {name!r} has default {default!r}, "
                 "which it does not accept itself"
             )
+
+
+def _check_types(operator: Operator) -> None:
+    name = operator.name
+    given: tuple[object, ...] = (operator.takes, operator.gives, *operator.keeps)
+    for of in given:
+        if not isinstance(of, SetType):
+            raise RegistryError(f"operator {name!r} takes or gives {of!r}: give a SetType")
+    if operator.removes_only and operator.gives is not operator.takes:
+        raise RegistryError(
+            f"operator {name!r} only removes rows, yet turns {operator.takes.value} into "
+            f"{operator.gives.value}: leave removes_only out, or give what it takes"
+        )
+    if operator.source and (operator.removes_only or operator.gives is SetType.VIEWER):
+        raise RegistryError(
+            f"operator {name!r} is a source, yet brings nothing in: leave source=True out"
+        )
+    for said, counted in (("limit", operator.limit), ("depth", operator.depth)):
+        parameter = operator.parameter(counted)
+        if counted and (parameter is None or parameter.kind is not Kind.COUNT):
+            raise RegistryError(
+                f"{said} of operator {name!r} is {counted!r}, which is no count among its "
+                f"parameters: declare count({counted!r}, …)"
+            )
+
+
+def _takes(called: object, count: int) -> bool:
+    """Whether so many arguments can be given; what has no signature is believed to take them."""
+    if not callable(called):
+        return False
+    try:
+        signature(called).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def count(name: str, *, default: int | None = None, most: int = 10_000) -> Parameter:

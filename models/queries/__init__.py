@@ -21,6 +21,7 @@ from models.igql.library import operators
 from models.igql.library.ordering import MODELS
 from models.igql.planner import Plan, plan
 from models.igql.registry import Registry
+from models.rankers.protocol import Rankers
 from models.viewers.context import ViewerContext
 from models.world import World
 
@@ -66,8 +67,9 @@ class CandidateQuery:
         self,
         viewers: Sequence[ViewerContext],
         world: World,
+        rankers: Rankers,
         now_ms: int,
         served: Sequence[Rows] | None = None,
     ) -> Executed:
         """Candidates of viewers; see :meth:`models.igql.executor.Executor.run`."""
-        return self.executor.run(self.plan, viewers, world, now_ms, served)
+        return self.executor.run(self.plan, viewers, world, rankers, now_ms, served)

@@ -31,6 +31,7 @@ from models.events import (
 from models.examples.candidate_sets import candidate_sets
 from models.examples.examples import CandidateSets
 from models.examples.from_events import ExampleBuilder, Observed
+from models.explore.experiment import Treatment
 from models.explore.impressions import pack_features
 from models.ig2vec.model import Ig2Vec
 from models.training.rankers import TrainingConfig, split_sets, train_rankers, value_of
@@ -69,7 +70,7 @@ def run(
     known = list(builder.viewers())[-round(viewers * (1 - NEW_SHARE)) :]
     new = [(f"new-{number}", ViewerState()) for number in range(viewers - len(known))]
     end_ms = observed[-1][1].ts
-    sets = candidate_sets([*known, *new], world, end_ms)
+    sets = candidate_sets([*known, *new], world, Treatment(), end_ms)
     say(f"{len(examples)} examples, {len(sets)} candidates of {viewers} viewers")
 
     config = TrainingConfig(threads=settings.training_threads)

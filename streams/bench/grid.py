@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from infra.config import Settings
 from models.actions import HEADS
+from models.explore.experiment import Treatment
 from models.explore.grid import to_json
 from models.explore.impressions import stored_grid
 from models.explore.pipeline import ExploreConfig, find, funnel
 from models.feature_schema import DENSE_NAMES, ID_BUCKETS, MINIMAL, FeatureMatrix
-from models.queries import CandidateQuery
 from models.rankers.bundle import RankerBundle
 from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.ensemble import Ensemble
@@ -65,9 +65,8 @@ def run(
     """Make grids of stored states one by one and in batches, and time each stage."""
     made = ClusteredWorld(ACCOUNTS, media, EVENTS)
     timed = TimedRankers(random_rankers())
-    made.world.rankers = timed
     states = made.states(max(viewers, BATCH), LIKES)
-    bench = _Grids(made.world, ExploreConfig(size=settings.grid_size))
+    bench = _Grids(made.world, Treatment(rankers=timed), ExploreConfig(size=settings.grid_size))
     tune_garbage_collection()
     for name, before, _ in states:
         bench.make([(name, before)])
@@ -102,17 +101,17 @@ def run(
 
 
 class _Grids:
-    def __init__(self, world: World, config: ExploreConfig) -> None:
+    def __init__(self, world: World, treatment: Treatment, config: ExploreConfig) -> None:
         self._world = world
+        self._treatment = treatment
         self._config = config
-        self._query = CandidateQuery()
 
     def make(self, viewers: Sequence[Viewer], clock: list[float] | None = None) -> list[bytes]:
         """The documents; `clock` takes the time at the end of each stage."""
         marks = [] if clock is None else clock
         contexts = ViewerContext.from_states(viewers, self._world, NOW_MS)
         marks.append(time.thread_time())
-        found = find(contexts, self._world, NOW_MS, query=self._query)
+        found = find(contexts, self._world, self._treatment, NOW_MS)
         marks.append(time.thread_time())
         traces = funnel(found, self._world, self._config)
         marks.append(time.thread_time())

@@ -20,6 +20,7 @@ from msgspec import Meta
 from infra.config import Settings
 from models.igql.checker import load
 from models.queries import CandidateQuery, environment, explore_text
+from models.rankers.prior import PriorRankers
 from models.viewers.context import ViewerContext
 from streams.bench.igql_reference import ReferenceWorld
 from streams.bench.igql_reference import run as run_reference
@@ -82,11 +83,12 @@ class _Measured:
         self.viewers = [before for before, _ in pairs]
         self.viewers_with_one_more_like = [after for _, after in pairs]
         self.query = CandidateQuery()
+        self.rankers = PriorRankers()
         # What is prepared once per process and world is not what is measured.
         self._find([made.viewers(1, LIKES)[0][0]])
 
     def _find(self, viewers: Sequence[ViewerContext]) -> int:
-        return len(self.query.find(viewers, self.world, NOW_MS).rows)
+        return len(self.query.find(viewers, self.world, self.rankers, NOW_MS).rows)
 
     def singles(self, viewers: Sequence[ViewerContext]) -> list[float]:
         """Milliseconds of each viewer."""
@@ -131,7 +133,7 @@ class _Measured:
             found = run_reference(query, viewer, reference)
             times.append((time.thread_time() - started) * 1e3)
             sizes.append(len(found))
-            same = self.query.find([viewer], self.world, NOW_MS).candidates()
+            same = self.query.find([viewer], self.world, self.rankers, NOW_MS).candidates()
             assert same.media_n.tolist() == [one.row for one in found], viewer.viewer_id
         # The first run makes the lists that are made once.
         return float(np.median(times[1:])), int(np.median(sizes))

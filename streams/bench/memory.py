@@ -16,7 +16,7 @@ from infra.redis_store import grid_key, viewer_key
 from infra.topics import EMBEDDINGS_TOPIC
 from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
-from models.explore.grid import from_json
+from models.explore.experiment import Treatment
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.bench.population import Population, viewer_name
@@ -29,6 +29,8 @@ from streams.local.scenario import FIXTURE
 from streams.log.replay import Line, Loopback, read_fixture
 from streams.records import Touched
 from streams.serving.explorer import Explorer
+from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 from streams.serving.world_feed import WorldFeed, embedding_messages
 from streams.sessions import Sessions
 
@@ -127,7 +129,9 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
     async with open_stores(settings) as stores:
         store = stores.viewers
         world = _world(topics)
-        explorer = Explorer(settings, world, store)
+        queries = LiveQueries(settings, load_operators(settings))
+        treatment = Treatment(query=queries.of())
+        explorer = Explorer(settings, world, store, queries, lambda _: treatment)
         numbers = range(min(GRIDS, len(states)))
         names = [viewer_name(number) for number in numbers]
         grids = [
@@ -137,10 +141,10 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
         full = [
             (name, grid)
             for name, grid in zip(names, grids, strict=True)
-            if len(from_json(grid).items) == settings.grid_size
+            if explorer.is_full(grid.document)
         ]
-        await store.save_grids([name for name, _ in full], [grid for _, grid in full])
-        await store.add_page(names[0], "1", 0, grids[0])
+        await store.save_grids([name for name, _ in full], [grid.json for _, grid in full])
+        await store.add_page(names[0], "1", 0, grids[0].json)
         ingest = Ingest(store, Loopback(), settings.fold_config(), LOG_ID)
         await ingest.media(MEDIA_TOPIC, 0, topics[MEDIA_TOPIC], now_ms())
         await ingest.events("events.like", 0, [_unknown_media(topics["events.like"][0])], now_ms())
@@ -149,7 +153,7 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
     usage = [servers.redis.memory_usage(grid_key(name), samples=0) or 0 for name, _ in full]
     return {
         "grid_bytes": round(float(np.mean(usage))),
-        "grid_json_bytes": round(float(np.mean([len(grid) for _, grid in full]))),
+        "grid_json_bytes": round(float(np.mean([len(grid.json) for _, grid in full]))),
         "grids": len(full),
     }
 

@@ -44,7 +44,7 @@ def query(
     if check:
         if not files or text is not None or viewer is not None:
             raise SettingsError("--check takes FILES, and neither -e nor --viewer")
-        wrong = check_files(files)
+        wrong = check_files(load_settings(), files)
         if wrong:
             raise QueryError("\n".join(wrong))
         show({"checked": len(files)}, as_json=json)
@@ -66,19 +66,20 @@ def query(
         print("\n" + "\n".join(found["plan_lines"]))
 
 
-def check_files(files: Sequence[Path]) -> list[str]:
+def check_files(settings: Settings, files: Sequence[Path]) -> list[str]:
     """What is wrong with each of the files; an empty list if nothing is.
 
     Raises:
-        SettingsError: a file cannot be read.
+        SettingsError: a file cannot be read, or a module of operators cannot be used.
     """
     from models.igql.errors import IgqlError
     from models.queries import planned
+    from streams.serving.own_operators import load_operators
 
-    wrong = []
+    wrong, operators = [], load_operators(settings)
     for file in files:
         try:
-            planned(read(file))
+            planned(read(file), operators)
         except IgqlError as error:
             wrong.append(f"{file}:{error.line}:{error.column}\n{error}")
     return wrong
@@ -97,14 +98,22 @@ def read(file: Path) -> str:
 
 
 def ask(settings: Settings, text: str, viewer_id: str) -> dict[str, Any]:
-    """What the query gives the viewer, by the ranking worker of the settings.
+    """What the query gives the viewer, by the ranker of the settings.
 
     Raises:
-        QueryError: the query is wrong.
-        UnreachableError: no ranking worker answers.
+        SettingsError: a module of operators cannot be used.
+        QueryError: the query is wrong, here or to the ranker.
+        UnreachableError: no ranker answers.
     """
+    from models.igql.errors import IgqlError
+    from models.queries import planned
     from streams.cli.worker_api import RequestRefusedError, post
+    from streams.serving.own_operators import load_operators
 
+    try:
+        planned(text, load_operators(settings))
+    except IgqlError as error:
+        raise QueryError(str(error)) from error
     try:
         return post(settings, "/v1/query", {"query": text, "viewer_id": viewer_id})
     except RequestRefusedError as error:

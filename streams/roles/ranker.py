@@ -12,7 +12,7 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from infra.api import create_api, serving
-from infra.artifacts import Artifact, ArtifactStore
+from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.index_files import IndexFolder
@@ -20,8 +20,6 @@ from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import MEDIA_TOPIC
-from models.rankers.bundle import RankerBundle
-from models.rankers.prior import PriorRankers
 from models.world import World, WorldConfig
 from streams.ranking import Ranking
 from streams.records import Record, touches
@@ -30,49 +28,18 @@ from streams.serving.explorer import Explorer
 from streams.serving.index_refresh import refresh_index
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_queries import LiveQueries
+from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup
+from streams.serving.own_operators import load_operators
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed
 from streams.topology import RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
-from streams.versions import RANKERS, last_good, versions
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 LOG_WAIT_S: Final = 0.02
 
 logger = logging.getLogger(__name__)
-
-
-class LiveRankers:
-    """Follows ``explore.versions`` and swaps the rankers of the world."""
-
-    def __init__(self, world: World, artifacts: ArtifactStore, ranking: Ranking) -> None:
-        self._world = world
-        self._artifacts = artifacts
-        self._ranking = ranking
-
-    async def apply(self, records: Sequence[Record]) -> None:
-        """Load the newest version told of.
-
-        A damaged one is refused and the live one stays; a process that has none yet takes the
-        newest whole one of those that were live before.
-        """
-        told = [v for v in versions(records) if v.kind == RANKERS]
-        if not told:
-            return
-        found = await asyncio.to_thread(last_good, self._artifacts, told[-1], _bundle)
-        if found is None:
-            logger.error("no rankers can be loaded, the live ones stay")
-            return
-        version, bundle = found
-        if version != told[-1].version and not isinstance(self._world.rankers, PriorRankers):
-            return
-        self._world.rankers = bundle
-        self._ranking.refresh()
-
-
-def _bundle(artifact: Artifact) -> RankerBundle:
-    return RankerBundle.from_arrays(artifact.arrays, artifact.meta)
 
 
 @asynccontextmanager
@@ -88,19 +55,20 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
-        queries = LiveQueries(config)
+        queries = LiveQueries(config, load_operators(config))
         artifacts = ArtifactStore(config.artifacts_url)
-        experiment = LiveExperiment(stores.experiments, queries, artifacts)
+        rankers = LiveRankers(artifacts)
+        experiment = LiveExperiment(stores.experiments, queries, rankers, artifacts)
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
-        live = LiveRankers(world, artifacts, ranking)
         follower = Follower(config, cluster.partitions, followed(RANKER))
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
             if topic == VERSIONS_TOPIC:
-                await live.apply(records)
+                if await rankers.apply(records):
+                    ranking.refresh()
             elif topic == MEDIA_TOPIC:
                 ranking.inventory_changed()
 
@@ -115,7 +83,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 logger.warning("%s: nothing logged of %s: %r", topic, viewer_id, error)
 
         impression = partial(log, IMPRESSIONS_TOPIC)
-        lookup = Lookup(config, world, store, explorer, ranking, follower, impression)
+        lookup = Lookup(config, world, rankers, store, explorer, ranking, follower, impression)
         api = create_api(lookup, WeightsDesk(stores.experiments, experiment))
 
         async def touched(chunk: Chunk) -> None:

@@ -13,19 +13,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from infra.config import Settings
 from infra.stores import Store
-from models.arrays.types import Rows
 from models.explore.audit import Uncut, rank_uncut
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid
 from models.explore.exploration import ExplorationConfig
-from models.explore.grid import from_json, to_json
-from models.explore.impressions import StoredGrid, stored_grid
-from models.explore.pipeline import ExploreConfig, Found, find, funnel
+from models.explore.grid import GridDocument
+from models.explore.impressions import EncodedGrid, StoredGrid
+from models.explore.pipeline import ExploreConfig, Found, explore, find, funnel
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
@@ -94,18 +92,23 @@ def explore_config(settings: Settings) -> ExploreConfig:
 
 
 class Explorer:
-    """Makes grids from the world in memory."""
+    """Makes grids from the world in memory.
+
+    Args:
+        queries: on whose tables queries run that somebody asks for.
+        treatment_of: what a viewer's arm gives her, by what is live now.
+    """
 
     def __init__(
         self,
         settings: Settings,
         world: World,
         store: Store,
-        queries: LiveQueries | None = None,
-        treatment_of: Callable[[str], Treatment] = lambda viewer_id: Treatment(),
+        queries: LiveQueries,
+        treatment_of: Callable[[str], Treatment],
     ) -> None:
         self._settings = settings
-        self._queries = queries or LiveQueries(settings)
+        self._queries = queries
         self._treatment_of = treatment_of
         self._world = world
         self._store = store
@@ -115,46 +118,38 @@ class Explorer:
 
     def make(
         self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
-    ) -> list[bytes]:
-        """The first pages as JSON; viewers of one arm are ranked in one batch."""
-        by_arm: dict[str, list[int]] = {}
+    ) -> list[EncodedGrid]:
+        """The first pages; viewers of one arm are ranked in one batch."""
+        by_arm: dict[str, tuple[Treatment, list[int]]] = {}
         for at, viewer_id in enumerate(viewer_ids):
-            by_arm.setdefault(self._treatment_of(viewer_id).arm, []).append(at)
-        grids = [b""] * len(viewer_ids)
-        for places in by_arm.values():
-            found = self._find(
-                [viewer_ids[at] for at in places], [states[at] for at in places], now
-            )
+            treatment = self._treatment_of(viewer_id)
+            by_arm.setdefault(treatment.arm, (treatment, []))[1].append(at)
+        grids: dict[int, EncodedGrid] = {}
+        for treatment, places in by_arm.values():
+            viewers = [(viewer_ids[at], states[at]) for at in places]
+            found = self._find(viewers, treatment, now)
             for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
-                grids[at] = to_json(stored_grid(trace.grid, self._world))
+                grids[at] = EncodedGrid.of(trace.grid, self._world)
         for viewer_id, state in zip(viewer_ids, states, strict=True):
             self.sampled.sample(viewer_id, state)
-        return grids
+        return [grids[at] for at in range(len(viewer_ids))]
 
-    def is_full(self, grid: bytes) -> bool:
+    def is_full(self, document: GridDocument) -> bool:
         """Whether a grid has as many items as asked for."""
-        return len(from_json(grid).items) >= self._config.size
+        return len(document.items) >= self._config.size
 
-    def is_current(self, grid: bytes, state: ViewerState) -> bool:
-        """Whether a stored grid reflects this state and was made of and by what is live now."""
-        try:
-            document = from_json(grid)
-        except msgspec.DecodeError:
-            return False  # written by an older release
+    def is_current(self, document: GridDocument, state: ViewerState) -> bool:
+        """Whether a grid reflects this state and was made of and by what is live now."""
         if document.reflects_ts < state.reflects_ts():
             return False
         catalog = self._world.catalog
         rows = catalog.media_rows([item.media_id for item in document.items])
         if (rows < 0).any() or catalog.deleted_n[rows].any():
             return False
-        treatment = self._treatment_of(document.viewer_id)
-        live = {
-            **treatment.versions(self._world),
-            "query": self._queries.of(treatment.query).plan.version,
-        }
+        live = self._treatment_of(document.viewer_id).versions(self._world)
         return all(document.versions.get(name) == version for name, version in live.items())
 
-    async def next_page(self, cursor: Cursor) -> bytes:
+    async def next_page(self, cursor: Cursor) -> StoredGrid:
         """The page that a cursor stands for, the same one every time.
 
         Raises:
@@ -162,55 +157,62 @@ class Explorer:
         """
         pages = await self._store.pages(cursor.viewer_id, cursor.series)
         if len(pages) > cursor.number:
-            return pages[cursor.number]
+            return EncodedGrid.decode(pages[cursor.number]).document
         if len(pages) < cursor.number:
             raise CursorError(
                 f"the pages before this one expired after {self._settings.pages_ttl_s} s; "
                 "start without a cursor"
             )
-        shown = [item.media_id for page in pages for item in from_json(page).items]
+        before = [EncodedGrid.decode(page).document for page in pages]
+        shown = [item.media_id for document in before for item in document.items]
         [(_, state)] = await self._store.load([cursor.viewer_id])
-        page = to_json(self._grid(cursor.viewer_id, state, now_ms(), shown))
-        return await self._store.add_page(cursor.viewer_id, cursor.series, cursor.number, page)
+        page = self._next(cursor.viewer_id, state, shown)
+        return await self.keep(cursor, page)
 
-    def _grid(self, viewer_id: str, state: ViewerState, now: int, shown: list[str]) -> StoredGrid:
-        world = self._world
-        rows = world.catalog.media_rows(shown) if shown else np.empty(0, np.int32)
-        [trace] = funnel(self._find([viewer_id], [state], now, rows), world, self._config)
-        return stored_grid(trace.grid, world)
+    async def keep(self, cursor: Cursor, page: EncodedGrid) -> StoredGrid:
+        """Store the page that a cursor stands for, unless one stands there; returns that one."""
+        stands = await self._store.add_page(
+            cursor.viewer_id, cursor.series, cursor.number, page.json
+        )
+        return page.document_of(stands)
+
+    def _next(self, viewer_id: str, state: ViewerState, shown: list[str]) -> EncodedGrid:
+        world, now = self._world, now_ms()
+        viewer = self._context(viewer_id, state, now)
+        rows = world.catalog.media_rows(shown)
+        treatment = self._treatment_of(viewer_id)
+        grid = explore(viewer, world, treatment, self._config, now, rows)
+        return EncodedGrid.of(grid, world)
 
     def _find(
-        self,
-        viewer_ids: Sequence[str],
-        states: Sequence[ViewerState],
-        now: int,
-        served: Rows | None = None,
+        self, viewers: Sequence[tuple[str, ViewerState]], treatment: Treatment, now: int
     ) -> Found:
-        """Candidates of viewers of one arm; `served` is of the only one."""
+        """Candidates of viewers of one arm."""
         fold = self._settings.fold_config()
-        viewers = ViewerContext.from_states(
-            list(zip(viewer_ids, states, strict=True)), self._world, now, fold
-        )
-        treatment = self._treatment_of(viewer_ids[0])
-        query = self._queries.of(treatment.query)
-        already = None if served is None else [served]
-        return find(viewers, self._world, now, already, query, treatment)
+        contexts = ViewerContext.from_states(viewers, self._world, now, fold)
+        return find(contexts, self._world, treatment, now)
+
+    def _find_one(self, viewer_id: str, state: ViewerState) -> Found:
+        return self._find([(viewer_id, state)], self._treatment_of(viewer_id), now_ms())
+
+    def _context(self, viewer_id: str, state: ViewerState, now: int) -> ViewerContext:
+        fold = self._settings.fold_config()
+        return ViewerContext.from_state(viewer_id, state, self._world, now, fold)
 
     def _rank_uncut(self, viewer_id: str, state: ViewerState) -> Uncut:
-        found = self._find([viewer_id], [state], now_ms())
-        return rank_uncut(found, self._world, self._config)
+        return rank_uncut(self._find_one(viewer_id, state), self._world, self._config)
 
     async def explain(self, viewer_id: str, media_id: str | None) -> dict[str, Any]:
         """What became of one media in a grid made now, or of all that it shows."""
         [(_, state)] = await self._store.load([viewer_id])
         world = self._world
-        found = self._find([viewer_id], [state], now_ms())
+        found = self._find_one(viewer_id, state)
         [trace] = funnel(found, world, self._config)
         told = {
             "viewer_id": viewer_id,
             "generated_at_ms": trace.grid.generated_at_ms,
             "reflects_ts": trace.grid.reflects_ts,
-            "weights": found.treatment.weights or world.weights,
+            "weights": found.treatment.weights,
             "versions": trace.grid.versions,
             "candidates": len(trace.candidates),
             "kept": [len(trace.first_k), len(trace.second_m), len(trace.shown)],
@@ -229,10 +231,9 @@ class Explorer:
         asked = self._queries.asked(text)
         [(_, state)] = await self._store.load([viewer_id])
         world, now = self._world, now_ms()
-        viewer = ViewerContext.from_state(
-            viewer_id, state, world, now, self._settings.fold_config()
-        )
-        executed = asked.find([viewer], world, now)
+        viewer = self._context(viewer_id, state, now)
+        rankers = self._treatment_of(viewer_id).rankers
+        executed = asked.find([viewer], world, rankers, now)
         found, catalog = executed.candidates(), world.catalog
         seeds = [None if row < 0 else catalog.account_id(row) for row in found.seed_n.tolist()]
         columns = zip(

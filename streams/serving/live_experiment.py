@@ -1,4 +1,4 @@
-"""The experiment as it is served: followed in the store, arms made ready, bad ones refused."""
+"""The experiment as it is served: followed in the store, arms resolved, bad ones refused."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from infra.artifacts import ArtifactError, ArtifactStore
 from infra.errors import UnreachableError
 from infra.metrics import EXPERIMENTS_REFUSED
 from infra.stores import ExperimentStore
-from models.explore.experiment import Experiment, InvalidExperimentError, Treatment, parse
+from models.explore.experiment import Arm, Experiment, InvalidExperimentError, Treatment, parse
 from models.rankers.bundle import RankerBundle
 from models.rankers.protocol import Rankers
 from streams.serving.live_queries import LiveQueries
+from streams.serving.live_rankers import LiveRankers
 from streams.versions import RANKERS
 
 #: How often the store is asked, besides being told: a message may be lost.
 POLL_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
-
-Treatments = dict[str, Treatment]
 
 
 class LiveExperiment:
@@ -36,22 +35,32 @@ class LiveExperiment:
     """
 
     def __init__(
-        self, store: ExperimentStore, queries: LiveQueries, artifacts: ArtifactStore
+        self,
+        store: ExperimentStore,
+        queries: LiveQueries,
+        rankers: LiveRankers,
+        artifacts: ArtifactStore,
     ) -> None:
-        self._store, self._queries, self._artifacts = store, queries, artifacts
-        self.experiment = Experiment()
-        self._treatments: Treatments = {
-            name: Treatment(arm=name, weights=self.experiment.arm(name).weights)
-            for name in self.experiment.arms
-        }
+        self._store, self._artifacts = store, artifacts
+        self._queries, self._rankers = queries, rankers
+        self._serve(Experiment(), {})
         self._text: bytes | None = None
         self._told = asyncio.Event()
         #: Why what is stored is not served, None if it is.
         self.refused: str | None = None
 
     def of(self, viewer_id: str) -> Treatment:
-        """The treatment of a viewer."""
-        return self._treatments[self.experiment.arm_of(viewer_id)]
+        """The treatment of a viewer, by what is live now: nobody else decides who gets what."""
+        name = self.experiment.arm_of(viewer_id)
+        arm = self._arms[name]
+        assert arm.weights is not None
+        return Treatment(
+            arm=name,
+            rankers=self._stored[arm.rankers] if arm.rankers else self._rankers.live,
+            weights=arm.weights,
+            query=self._queries.of(arm.query),
+            feed=arm.feed,
+        )
 
     async def start(self) -> None:
         """Read what is stored; if it cannot be served, take the newest of before that can."""
@@ -104,25 +113,28 @@ class LiveExperiment:
     async def _take(self, experiment: Experiment) -> str | None:
         """Serve an experiment; returns why not, if it cannot be served."""
         try:
-            treatments = await asyncio.to_thread(
-                treatments_of, experiment, self._queries, self._artifacts
+            stored = await asyncio.to_thread(
+                stored_rankers, experiment, self._queries, self._artifacts
             )
         except InvalidExperimentError as error:
             return str(error)
-        self.experiment, self._treatments = experiment, treatments
+        self._serve(experiment, stored)
         return None
 
+    def _serve(self, experiment: Experiment, stored: dict[str, Rankers]) -> None:
+        self.experiment, self._stored = experiment, stored
+        self._arms: dict[str, Arm] = {name: experiment.arm(name) for name in experiment.arms}
 
-def treatments_of(
+
+def stored_rankers(
     experiment: Experiment, queries: LiveQueries, artifacts: ArtifactStore
-) -> Treatments:
-    """Each arm, ready to serve.
+) -> dict[str, Rankers]:
+    """The rankers that arms name, by the version they name.
 
     Raises:
         InvalidExperimentError: an arm names a query or rankers that there are not.
     """
     loaded: dict[str, Rankers] = {}
-    treatments = {}
     for name in experiment.arms:
         arm = experiment.arm(name)
         if arm.query and arm.query not in queries.names():
@@ -139,11 +151,4 @@ def treatments_of(
                     f"arm {name} names the rankers {arm.rankers!r}, which cannot be used: {error}; "
                     "freshgrid versions list rankers names those that are stored"
                 ) from error
-        treatments[name] = Treatment(
-            arm=name,
-            weights=arm.weights,
-            rankers=loaded.get(arm.rankers),
-            feed=arm.feed,
-            query=arm.query,
-        )
-    return treatments
+    return loaded

@@ -19,6 +19,7 @@ from infra.metrics import QUERIES_REFUSED, SOURCES_OUT
 from models.igql.errors import IgqlError
 from models.igql.executor import Executor
 from models.igql.planner import Plan
+from models.igql.registry import Registry
 from models.queries import EXPLORE, CandidateQuery, explore_text, planned
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,16 @@ def count_source(source: str, outcome: str) -> None:
 class LiveQueries:
     """The queries of the settings, as they are in their files now.
 
+    Args:
+        operators: that queries may name.
+
     Raises:
         SettingsError: a file is not there or a query is wrong at the start, or it does not say
             which of several queries is the default one.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, operators: Registry) -> None:
+        self._operators = operators
         self._path = Path(settings.explore_query) if settings.explore_query else None
         self._executor = Executor(clock=time.perf_counter, tell=count_source)
         self._texts: dict[str, str] = {}
@@ -49,7 +54,7 @@ class LiveQueries:
         try:
             texts = self._read()
             for name, text in texts.items():
-                self._plans[name] = planned(text)
+                self._plans[name] = planned(text, operators)
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
                 f"EXPLORE_QUERY={settings.explore_query!r} cannot be read: {error}"
@@ -84,7 +89,7 @@ class LiveQueries:
         Raises:
             IgqlError: it is wrong.
         """
-        return CandidateQuery(planned(text), self._executor, "asked")
+        return CandidateQuery(planned(text, self._operators), self._executor, "asked")
 
     def versions(self) -> dict[str, str]:
         """Version of each live query by name."""
@@ -106,7 +111,7 @@ class LiveQueries:
             if text in (self._texts.get(name), self._refused.get(name)):
                 continue
             try:
-                plan = planned(text)
+                plan = planned(text, self._operators)
             except IgqlError as error:
                 self._refuse(name, text, f"query {name} is wrong:\n{error}")
                 continue

@@ -13,12 +13,13 @@ import msgspec
 from infra.config import Settings
 from infra.kafka import Follower
 from infra.stores import Store
-from models.explore.grid import GridDocument, from_json
-from models.explore.impressions import Impression, StoredGrid
+from models.explore.grid import GridDocument
+from models.explore.impressions import EncodedGrid, Impression, StoredGrid
 from models.world import World
 from streams.clock import now_ms
 from streams.ranking import Ranking
 from streams.serving.explorer import MAX_PAGES, Cursor, Explorer
+from streams.serving.live_rankers import LiveRankers
 
 LogImpression = Callable[[str, bytes], Awaitable[None]]
 
@@ -41,7 +42,6 @@ class Page(GridDocument, frozen=True, kw_only=True):
 
 
 _json = msgspec.json.Encoder()
-_stored = msgspec.json.Decoder(StoredGrid)
 
 
 class Lookup:
@@ -51,6 +51,7 @@ class Lookup:
         self,
         settings: Settings,
         world: World,
+        rankers: LiveRankers,
         store: Store,
         explorer: Explorer,
         ranking: Ranking,
@@ -59,6 +60,7 @@ class Lookup:
     ) -> None:
         self._settings = settings
         self._world = world
+        self._rankers = rankers
         self._store = store
         self._explorer = explorer
         self._ranking = ranking
@@ -73,11 +75,10 @@ class Lookup:
         """
         self._ranking.asked(viewer_id)
         if cursor is None:
-            grid, at = await self._first(viewer_id)
+            document, at = await self._first(viewer_id)
         else:
             at = Cursor.parse(cursor, viewer_id)
-            grid = await self._explorer.next_page(at)
-        document = _stored.decode(grid)
+            document = await self._explorer.next_page(at)
         following = None
         if document.items and at.number < MAX_PAGES:
             following = Cursor(viewer_id, at.series, at.number + 1).text()
@@ -99,19 +100,28 @@ class Lookup:
         """Why a grid made now holds what it holds, or what became of one media, as JSON."""
         return _json.encode(await self._explorer.explain(viewer_id, media_id))
 
-    async def _first(self, viewer_id: str) -> tuple[bytes, Cursor]:
+    async def _first(self, viewer_id: str) -> tuple[StoredGrid, Cursor]:
         """The ready grid, kept as page 0 of its series; made anew where it is out of date."""
-        grid = None if self._ranking.waits(viewer_id) else await self._store.grid(viewer_id)
-        if grid is not None:
-            # The state itself tells: the touch may not have come yet, or been dropped.
-            [(_, state)] = await self._store.load([viewer_id])
-            if not self._explorer.is_current(grid, state):
-                grid = None
+        grid = await self._ready(viewer_id)
         if grid is None:
             [grid] = await self._ranking.make_now([viewer_id])
-        series = str(from_json(grid).generated_at_ms)
-        grid = await self._store.add_page(viewer_id, series, 0, grid)
-        return grid, Cursor(viewer_id, series, 0)
+        at = Cursor(viewer_id, str(grid.document.generated_at_ms), 0)
+        return await self._explorer.keep(at, grid), at
+
+    async def _ready(self, viewer_id: str) -> EncodedGrid | None:
+        """The ready grid, None where there is none or it is out of date."""
+        if self._ranking.waits(viewer_id):
+            return None
+        json = await self._store.grid(viewer_id)
+        if json is None:
+            return None
+        try:
+            grid = EncodedGrid.decode(json)
+        except msgspec.DecodeError:
+            return None  # written by an older release
+        # The state itself tells: the touch may not have come yet, or been dropped.
+        [(_, state)] = await self._store.load([viewer_id])
+        return grid if self._explorer.is_current(grid.document, state) else None
 
     async def index(self) -> dict[str, Any]:
         """The account index; equal hashes mean equal accounts and vectors."""
@@ -124,8 +134,7 @@ class Lookup:
 
     def status(self) -> dict[str, Any]:
         """How the ranking worker is doing."""
-        world = self._world
-        versions = world.versions()
+        world, rankers = self._world, self._rankers.live.version
         space = world.space
         return {
             "caught_up": self._follower.caught_up and self._follower.lag == 0,
@@ -135,8 +144,8 @@ class Lookup:
             "accounts": 0 if space is None else len(space),
             "index_version": 0 if space is None else space.index.version,
             "versions": {
-                "ig2vec": versions["ig2vec"] or None,
-                "rankers": None if versions["rankers"] == "prior" else versions["rankers"],
+                "ig2vec": world.space_name or None,
+                "rankers": None if rankers == "prior" else rankers,
             },
         }
 

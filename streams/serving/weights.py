@@ -13,8 +13,9 @@ from infra.stores import Change, ExperimentError, ExperimentStore
 from models.explore.experiment import Experiment, InvalidExperimentError, parse
 from models.rankers.value import InvalidWeightsError, Weights
 from streams.clock import now_ms
-from streams.serving.live_experiment import LiveExperiment, treatments_of
+from streams.serving.live_experiment import LiveExperiment, stored_rankers
 from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 
 #: Characters of `who` that are kept.
 MAX_WHO: Final = 200
@@ -72,7 +73,8 @@ async def set_experiment(
     """
     try:
         experiment = parse(data)
-        treatments_of(experiment, LiveQueries(settings), ArtifactStore(settings.artifacts_url))
+        queries = LiveQueries(settings, load_operators(settings))
+        stored_rankers(experiment, queries, ArtifactStore(settings.artifacts_url))
     except InvalidExperimentError as error:
         raise ExperimentError(str(error)) from error
     await store.change(who[:MAX_WHO], now_ms(), lambda _: experiment)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -18,10 +19,12 @@ from infra.metrics import EXPERIMENTS_REFUSED
 from infra.redis_experiments import EXPERIMENT_KEY, HISTORY_KEY
 from infra.stores import MAX_HISTORY, ExperimentError, ExperimentStore, Stores
 from models.explore.experiment import Arm, Experiment
+from models.igql.library import operators
 from models.rankers.value import Weights
 from streams.serving import live_experiment
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_queries import LiveQueries
+from streams.serving.live_rankers import LiveRankers
 from streams.serving.weights import (
     WeightsDesk,
     change_weights,
@@ -29,9 +32,15 @@ from streams.serving.weights import (
     stored,
     weights_history,
 )
-from streams.versions import RANKERS
+from streams.versions import RANKERS, Version, version_message
 from tests.stores import empty_stores
 from tests.unit.models.rankers.test_passes import bundle
+
+
+class Record(NamedTuple):
+    key: bytes
+    value: bytes | None
+
 
 TWO = Experiment(arms={"control": Arm(weights=Weights(like=3.0)), "other": Arm(feed=True)})
 
@@ -64,7 +73,10 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def live(store: ExperimentStore, settings: Settings) -> LiveExperiment:
-    return LiveExperiment(store, LiveQueries(settings), ArtifactStore(settings.artifacts_url))
+    artifacts = ArtifactStore(settings.artifacts_url)
+    return LiveExperiment(
+        store, LiveQueries(settings, operators), LiveRankers(artifacts), artifacts
+    )
 
 
 def everybody(experiment: Experiment) -> bytes:
@@ -191,10 +203,30 @@ async def test_arms_get_their_queries_rankers_and_mode(
     await served.start()
     found = {t.arm: t for t in (served.of(f"v{i}") for i in range(100))}
     assert found.keys() == arms.keys()
-    assert (found["new"].query, found["control"].query) == ("new", "")
-    assert found["old"].rankers is not None and found["old"].feed
-    assert found["old"].rankers.version == trained.version
-    assert found["control"].rankers is None
+    assert {arm: of.query.name for arm, of in found.items()} == {
+        "control": "explore", "new": "new", "old": "explore"
+    }  # fmt: skip
+    assert {arm: of.rankers.version for arm, of in found.items()} == {
+        "control": "prior", "new": "prior", "old": trained.version
+    }  # fmt: skip
+    assert [arm for arm, of in found.items() if of.feed] == ["old"]
+
+
+async def test_new_rankers_serve_in_every_arm_that_names_none(
+    store: ExperimentStore, settings: Settings
+) -> None:
+    artifacts = ArtifactStore(settings.artifacts_url)
+    named = artifacts.put(RANKERS, *bundle(1).to_arrays())
+    newer = artifacts.put(RANKERS, *bundle(2).to_arrays())
+    arms = {"control": Arm(), "old": Arm(rankers=named)}
+    await set_experiment(store, settings, "ann", everybody(Experiment(arms=arms)))
+    rankers = LiveRankers(artifacts)
+    served = LiveExperiment(store, LiveQueries(settings, operators), rankers, artifacts)
+    await served.start()
+    message = version_message(Version(RANKERS, newer, 1))
+    assert await rankers.apply([Record(RANKERS.encode(), message.value)])
+    found = {t.arm: t.rankers.version for t in (served.of(f"v{i}") for i in range(100))}
+    assert found == {"control": bundle(2).version, "old": bundle(1).version}
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from models.igql.registry import (
 )
 from models.igql.sets import ColumnSet, concatenate
 from models.igql.tree import Comparison, Name, Number
+from models.rankers.prior import PriorRankers
 from tests.igql_worlds import NOW, random_viewers, random_world
 
 WORLD = random_world(5, 120, 25, 10)
@@ -69,7 +70,7 @@ def _value(parameter: Parameter) -> Any:
 
 def execution(viewers: list[Any]) -> Execution:
     served: list[Rows] = [np.empty(0, np.int32)] * len(viewers)
-    return Execution(WORLD, viewers, NOW, served, SOURCES)
+    return Execution(WORLD, viewers, PriorRankers(), NOW, served, SOURCES)
 
 
 def input_of(of: SetType, viewers: int, seed: int = 3) -> ColumnSet:

@@ -607,6 +607,58 @@ def test_a_ranker_that_starts_later_knows_the_same_world(explore):
         explore.act("events.like", explore.event(viewer, next(iter(CATALOGUE)), author_id="a"))
 
 
+# Operators of user code.
+
+OWN = """
+from models.igql.library import operators
+from models.igql.registry import Cost, SetType, count
+
+mine = operators.copy()
+
+@mine.register(
+    takes=SetType.VIEWER,
+    gives=SetType.MEDIA,
+    parameters=(count("most", default=60),),
+    cost=lambda rows, arguments: Cost(arguments["most"], 50.0),
+    source=True,
+    limit="most",
+)
+def our_newest(execution, viewers, arguments):
+    \"\"\"The newest media.\"\"\"
+    return viewers.to_each(SetType.MEDIA, execution.world.catalog.newest(arguments["most"]))
+"""
+
+
+def test_an_operator_of_user_code_serves_and_a_broken_one_is_refused(explore, tmp_path):
+    module, query = tmp_path / "our_operators.py", tmp_path / "ours.igql"
+    module.write_text(OWN)
+    query.write_text("user.our_newest().exclude_seen()")
+    port = free_port()
+    line = [sys.executable, "-m", "streams.app", "ranker"]
+    env = explore.env(
+        HTTP_PORT=str(port), EXPLORE_QUERY=str(query), IGQL_OPERATORS="our_operators",
+        PYTHONPATH=str(tmp_path),
+    )  # fmt: skip
+    with subprocess.Popen(line, env=env, stdout=subprocess.PIPE, text=True) as ranker:
+        try:
+            assert ranker.stdout is not None
+            assert ranker.stdout.readline() == "ready\n"
+            viewer = explore.new_viewer()
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+                grid = http.get(f"/v1/explore/{viewer}").raise_for_status().json()
+            assert len(grid["items"]) == 25
+            assert {item["source"] for item in grid["items"]} == {"our_newest"}
+        finally:
+            ranker.terminate()
+        assert ranker.wait(30) == 0
+    module.write_text(OWN.replace("our_newest", "popular"))
+    for role in ("ranker", "learner"):
+        done = subprocess.run([*line[:-1], role], env=env, capture_output=True, text=True)
+        said = done.stderr.splitlines()[-1]
+        assert (done.returncode, said.partition(":")[0]) == (2, f"freshgrid {role}")
+        assert "operator 'popular' exists already: choose another name" in said
+
+
 # What is loaded where.
 
 

@@ -18,3 +18,5 @@ __all__ = ["operators"]
 
 for _module in iter_modules(__path__, f"{__name__}."):
     import_module(_module.name)
+
+operators.complete()

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.packed_sort import Sorted
-from models.features.assembly import assemble
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
-from models.igql.predicates import candidates, column
+from models.igql.predicates import assembly, column
 from models.igql.registry import (
     Arguments,
     ColumnType,
@@ -27,7 +26,7 @@ from models.igql.registry import (
 )
 from models.igql.sets import Bound, ColumnSet, best_first, places
 
-#: Rankers by the name that a query gives: the first pass of the live rankers, or no model at all.
+#: Rankers by the name that a query gives: the first pass of the viewer's arm, or no model at all.
 MODELS: Final = ("default", "source_score")
 #: What rows may be grouped by; nearly every score is a group of its own.
 _GROUPS: Final = (ColumnType.ID, ColumnType.TEXT)
@@ -72,12 +71,9 @@ def take(execution: Execution, rows: ColumnSet, arguments: Arguments) -> ColumnS
 def rank(execution: Execution, media: ColumnSet, arguments: Arguments) -> ColumnSet:
     """Media by score, highest first: of the first ranking pass, or their sources' own."""
     if arguments["ranking_model"] == "default" and len(media):
-        world = execution.world
-        score_n = np.empty(len(media), np.float32)
-        for viewer, span in execution.each(media):
-            found = candidates(execution, media, span)
-            features = assemble(viewer, found, world, execution.now_ms)
-            score_n[span] = world.rankers.first.score(features)
+        first = execution.rankers.first
+        features = assembly(execution, media).matrix(first.columns, sparse=False)
+        score_n = first.score(features).astype(np.float32)
         np.nan_to_num(score_n, copy=False, nan=-1e30, posinf=1e30, neginf=-1e30)
         media = media.scored(score_n)
     return media.take(best_first(media.viewer_n, media.score_n)) if len(media) else media

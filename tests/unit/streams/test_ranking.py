@@ -10,6 +10,8 @@ import pytest
 
 from infra.config import Settings
 from infra.memory_store import MemoryStore
+from models.explore.grid import GridDocument
+from models.explore.impressions import EncodedGrid, StoredGrid
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
 from streams.ranking import Ranking
@@ -23,12 +25,19 @@ class Maker:
 
     def make(
         self, viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
-    ) -> list[bytes]:
+    ) -> list[EncodedGrid]:
         self.made += viewer_ids
-        return [viewer_id.encode() for viewer_id in viewer_ids]
+        return [EncodedGrid(grid_of(name), name.encode()) for name in viewer_ids]
 
-    def is_full(self, grid: bytes) -> bool:
+    def is_full(self, document: GridDocument) -> bool:
         return self.inventory
+
+
+def grid_of(viewer_id: str) -> StoredGrid:
+    return StoredGrid(
+        viewer_id=viewer_id, items=[], generated_at_ms=1, reflects_ts=0, candidates=0,
+        dropped={}, versions={},
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from infra.artifacts import ArtifactMissingError, ArtifactStore
 from infra.metrics import VERSIONS
 from models.ig2vec.gate import Decision
 from models.rankers.prior import PriorRankers
-from models.world import World
-from streams.roles.ranker import LiveRankers
+from streams.serving.live_rankers import LiveRankers
 from streams.versions import (
     DECISION_NOTE,
     IG2VEC,
@@ -145,13 +144,6 @@ async def test_the_list_tells_size_figures_decision_and_what_is_live(store):
 # The rankers of a process that serves.
 
 
-class Ranking:
-    refreshed = 0
-
-    def refresh(self):
-        self.refreshed += 1
-
-
 @pytest.fixture
 def bundles(store):
     """The names of three whole versions of rankers, and what they are called when live."""
@@ -164,13 +156,13 @@ class Process:
     """What follows ``explore.versions`` in a ranker."""
 
     def __init__(self, store):
-        self.world, self.ranking = World(), Ranking()
-        self._live = LiveRankers(self.world, store, self.ranking)
+        self.rankers, self.swapped = LiveRankers(store), 0
 
     async def told(self, *told):
         messages = [version_message(version) for version in told]
-        await self._live.apply([Record(m.key.encode(), m.value) for m in messages])
-        return self.world.rankers.version
+        records = [Record(m.key.encode(), m.value) for m in messages]
+        self.swapped += await self.rankers.apply(records)
+        return self.rankers.live.version
 
 
 async def test_running_rankers_follow_and_refuse_what_is_damaged(store, tmp_path, bundles, caplog):
@@ -181,15 +173,15 @@ async def test_running_rankers_follow_and_refuse_what_is_damaged(store, tmp_path
     newer = await go_live(store, second, first, kind=RANKERS)
     file = next((tmp_path / RANKERS / second).glob("*.npy"))
     file.write_bytes(file.read_bytes()[:-1])
-    before, counter = process.ranking.refreshed, VERSIONS.labels(RANKERS, "damaged")._value
+    before, counter = process.swapped, VERSIONS.labels(RANKERS, "damaged")._value
     damaged = counter.get()
     assert await process.told(newer) == bundles[first]
-    assert (before, process.ranking.refreshed) == (1, 1)
+    assert (before, process.swapped) == (1, 1)
     assert counter.get() == damaged + 1
     assert f"{file.name} has" in caplog.text
     assert await process.told(Version(RANKERS, "0" * 24, 3)) == bundles[first]
     assert await process.told(Version(RANKERS, third, 4, previous=second)) == bundles[third]
-    assert process.ranking.refreshed == 2
+    assert process.swapped == 2
 
 
 async def test_rankers_for_other_features_are_refused_told_and_counted(store, bundles, caplog):
@@ -205,7 +197,7 @@ async def test_rankers_for_other_features_are_refused_told_and_counted(store, bu
     assert counter.get() == before + 1
     assert f"rankers {other} refused: " in caplog.text
     assert "trained on feature version 'older', this build has" in caplog.text
-    assert process.ranking.refreshed == 1
+    assert process.swapped == 1
 
 
 async def test_a_starting_process_takes_the_last_whole_rankers(store, tmp_path, bundles):

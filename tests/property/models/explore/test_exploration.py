@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from models.actions import Action
 from models.events import Media, MediaEvent
+from models.explore.experiment import Treatment
 from models.explore.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
-from models.explore.pipeline import ExploreConfig
+from models.explore.pipeline import ExploreConfig, explore
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
-from tests.one_grid import explore
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
@@ -155,7 +155,7 @@ def test_grids_log_the_probability_with_which_an_item_was_shown() -> None:
     shown, logged, runs = Counter[str](), dict[str, set[float]](), 1500
     for run in range(runs):
         viewer = ViewerContext.from_state("v", ViewerState(), world, NOW)
-        document = explore(viewer, world, config, NOW + run).document(world)
+        document = explore(viewer, world, Treatment(), config, NOW + run).document(world)
         assert len(document.items) == config.size
         assert [item.position for item in document.items] == list(range(config.size))
         drawn = [item for item in document.items if item.propensity < 1.0]

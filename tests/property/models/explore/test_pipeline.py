@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import from_json, to_json
-from models.explore.pipeline import ExploreConfig, find, funnel
+from models.explore.pipeline import ExploreConfig, explore, find, funnel
 from models.explore.stage import cut, finite, top
 from models.feature_schema import (
     DENSE_NAMES,
@@ -40,7 +40,6 @@ from models.viewers.state import (
     suppressed_media,
 )
 from models.world import World
-from tests.one_grid import explore
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
@@ -118,18 +117,20 @@ def context(case: Case) -> ViewerContext:
 
 
 SMALL = ExploreConfig(first=20, second=12, size=8)
-SMALL_QUERY = CandidateQuery(planned(explore_text().replace("take(500)", "take(30)")))
+SMALL_ARM = Treatment(
+    query=CandidateQuery(planned(explore_text().replace("take(500)", "take(30)")))
+)
 EXPLORING = ExploreConfig(
     first=20, second=12, size=8, exploration=ExplorationConfig(share=0.25, max_age_ms=30 * DAY)
 )
-EVERYTHING = CandidateQuery(planned(explore_text().replace("500", "10000")))
+EVERYTHING = Treatment(query=CandidateQuery(planned(explore_text().replace("500", "10000"))))
 
 
 @settings(max_examples=150)
 @given(case=cases())
 def test_a_grid_holds_only_what_may_be_shown_and_nothing_twice(case: Case) -> None:
     viewer = context(case)
-    grid = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY)
+    grid = explore(viewer, case.world, SMALL_ARM, SMALL, NOW)
     document = grid.document(case.world)
     shown = [item.media_id for item in document.items]
     assert len(shown) == len(set(shown)) <= SMALL.size
@@ -161,11 +162,11 @@ def test_a_grid_holds_only_what_may_be_shown_and_nothing_twice(case: Case) -> No
 def test_a_grid_is_full_when_enough_may_be_shown(case: Case) -> None:
     # What the query finds when it asks for everything, against what it finds for one grid.
     viewer = context(case)
-    everything = EVERYTHING.find([viewer], case.world, NOW).candidates()
-    found = SMALL_QUERY.find([viewer], case.world, NOW)
+    everything = find([viewer], case.world, EVERYTHING, NOW).executed.candidates()
+    found = find([viewer], case.world, SMALL_ARM, NOW).executed
     assert len(found.candidates()) == min(len(everything), 30)
     assert all(count > 0 for count in found.report.dropped().values())
-    grid = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY)
+    grid = explore(viewer, case.world, SMALL_ARM, SMALL, NOW)
     assert len(grid) == min(len(everything), SMALL.size)
 
 
@@ -178,7 +179,7 @@ def test_a_see_fewer_taken_back_leaves_the_grid_as_it_was(
     fold = FoldConfig()
 
     def shown() -> list[tuple[str, float]]:
-        document = explore(context(case), case.world, EXPLORING, NOW, query=SMALL_QUERY).document(
+        document = explore(context(case), case.world, SMALL_ARM, EXPLORING, NOW).document(
             case.world
         )
         return [(item.media_id, item.value) for item in document.items]
@@ -202,9 +203,8 @@ def test_a_see_fewer_taken_back_leaves_the_grid_as_it_was(
 @settings(max_examples=60)
 @given(case=cases())
 def test_in_feed_mode_items_stand_in_order_of_value_alone(case: Case) -> None:
-    grid = explore(
-        context(case), case.world, EXPLORING, NOW, query=SMALL_QUERY, treatment=Treatment(feed=True)
-    )
+    feed = replace(SMALL_ARM, feed=True)
+    grid = explore(context(case), case.world, feed, EXPLORING, NOW)
     assert (np.diff(grid.value_n) <= 0).all()
     assert (grid.propensity_n == 1.0).all()
     assert grid.versions["mode"] == "feed"
@@ -214,8 +214,8 @@ def test_in_feed_mode_items_stand_in_order_of_value_alone(case: Case) -> None:
 @given(case=cases())
 def test_pages_never_repeat_until_nothing_is_left(case: Case) -> None:
     viewer, served = context(case), np.empty(0, np.int32)
-    everything = EVERYTHING.find([viewer], case.world, NOW).candidates()
-    while len(page := explore(viewer, case.world, SMALL, NOW, served, SMALL_QUERY).media_n):
+    everything = find([viewer], case.world, EVERYTHING, NOW).executed.candidates()
+    while len(page := explore(viewer, case.world, SMALL_ARM, SMALL, NOW, served).media_n):
         assert not set(page.tolist()) & set(served.tolist())
         served = np.append(served, page)
     assert set(everything.media_n.tolist()) == set(served.tolist())
@@ -287,9 +287,9 @@ def test_an_account_is_like_itself_with_or_without_a_vector(case: Case) -> None:
 @given(case=cases())
 def test_a_batch_gives_what_its_viewers_would_get_alone(case: Case) -> None:
     viewers = [context(case), ViewerContext.from_state("new", ViewerState(), case.world, NOW)] * 2
-    together = funnel(find(viewers, case.world, NOW, query=SMALL_QUERY), case.world, SMALL)
+    together = funnel(find(viewers, case.world, SMALL_ARM, NOW), case.world, SMALL)
     for viewer, trace in zip(viewers, together, strict=True):
-        alone = explore(viewer, case.world, SMALL, NOW, query=SMALL_QUERY).document(case.world)
+        alone = explore(viewer, case.world, SMALL_ARM, SMALL, NOW).document(case.world)
         document = trace.grid.document(case.world)
         # What filters dropped is counted over the batch.
         assert document.items == alone.items
@@ -298,7 +298,7 @@ def test_a_batch_gives_what_its_viewers_would_get_alone(case: Case) -> None:
 @settings(max_examples=60)
 @given(case=cases())
 def test_every_media_is_shown_or_was_dropped_at_one_stage(case: Case) -> None:
-    found = find([context(case)], case.world, NOW, query=SMALL_QUERY)
+    found = find([context(case)], case.world, SMALL_ARM, NOW)
     [trace] = funnel(found, case.world, SMALL)
     document = trace.grid.document(case.world)
     positions = {item.media_id: item.position for item in document.items}
@@ -377,7 +377,7 @@ def test_viewers_of_any_length_get_a_full_grid(events: int) -> None:
         event = MediaEvent(f"e{i}", "v", f"m{row}", NOW - (events - i) * 1000)
         fold_media_event(state, Action(i % 5), event, f"a{row % 700}", fold)
     viewer = ViewerContext.from_state("v", state, world, NOW)
-    grid = explore(viewer, world, ExploreConfig(), NOW)
+    grid = explore(viewer, world, Treatment(), ExploreConfig(), NOW)
     assert len(grid) == 25
     assert grid.candidate_count == 500
     assert "account_nn" in {item.source for item in grid.document(world).items}

@@ -13,6 +13,7 @@ from models.igql.formatter import format_query
 from models.igql.library import operators
 from models.igql.planner import plan
 from models.queries import environment, explore_text
+from models.rankers.prior import PriorRankers
 from models.world import World
 from streams.bench.igql_reference import Candidate, ReferenceWorld, run
 from tests.igql_worlds import NOW, random_viewers, random_world
@@ -79,6 +80,7 @@ def plain(candidates: list[Candidate]) -> list[Candidate]:
     return [Candidate(c.row, c.source, c.seed, c.score, c.rank) for c in candidates]
 
 
+PRIOR = PriorRankers()
 SIZES = [(0, 1, 1), (12, 3, 2), (90, 20, 8)]
 WORLDS = [random_world(seed, *sizes) for seed, sizes in enumerate(SIZES)]
 REFERENCES = [ReferenceWorld(world, NOW) for world in WORLDS]
@@ -93,10 +95,10 @@ def agree(text: str, at: int, seed: int) -> None:
     viewers = random_viewers(world, seed, 5)
     made = plan(query, operators, format_query(query.tree))
     executor = Executor()
-    batch = executor.run(made, viewers, world, NOW)
+    batch = executor.run(made, viewers, world, PRIOR, NOW)
     assert not batch.report.failures()
     for number, viewer in enumerate(viewers):
-        alone = found(executor.run(made, [viewer], world, NOW), 0)
+        alone = found(executor.run(made, [viewer], world, PRIOR, NOW), 0)
         assert alone == plain(run(query, viewer, REFERENCES[at]))
         assert alone == found(batch, number)
 
@@ -123,10 +125,10 @@ def test_nothing_served_comes_again_and_the_number_asked_for_still_does(
     [viewer] = random_viewers(world, seed, 1)
     everything = load(explore_text(), environment())
     there = Executor().run(
-        plan(everything, operators, format_query(everything.tree)), [viewer], world, NOW
+        plan(everything, operators, format_query(everything.tree)), [viewer], world, PRIOR, NOW
     )
     served = np.random.default_rng(seed).permutation(world.catalog.media_count)[:count]
     left = set(there.candidates().media_n.tolist()) - set(served.tolist())
-    got = Executor().run(made, [viewer], world, NOW, [served.astype(np.int32)]).candidates()
+    got = Executor().run(made, [viewer], world, PRIOR, NOW, [served.astype(np.int32)]).candidates()
     assert not set(got.media_n.tolist()) & set(served.tolist())
     assert len(got) >= min(10, len(left))

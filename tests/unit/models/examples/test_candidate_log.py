@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from models.examples.candidate_log import CandidateLog, LoggedCandidates, logged_candidates
 from models.explore.audit import Uncut, rank_uncut
+from models.explore.experiment import Treatment
 from models.explore.impressions import pack_features, unpack_features
 from models.explore.pipeline import ExploreConfig, find
 from models.feature_schema import FEATURE_VERSION, FeatureMatrix
 from models.features.assembly import assemble
 from models.queries import explore_plan
 from models.rankers.prior import PriorRankers
-from models.rankers.protocol import Pass
+from models.rankers.protocol import Pass, Rankers
 from models.viewers.context import ViewerContext
 from models.world import World
 from tests.unit.models.explore.test_impressions import MINUTE, T0, broken, matrix, replayed
@@ -27,8 +28,11 @@ NOW = T0 + 45 * MINUTE
 CONFIG = ExploreConfig(first=60, second=40)
 
 
-def ranked(world: World, viewer: ViewerContext, now: int = NOW) -> Uncut:
-    return rank_uncut(find([viewer], world, now), world, CONFIG)
+def ranked(
+    world: World, viewer: ViewerContext, now: int = NOW, rankers: Rankers | None = None
+) -> Uncut:
+    treatment = Treatment(rankers=rankers or PriorRankers())
+    return rank_uncut(find([viewer], world, treatment, now), world, CONFIG)
 
 
 class Recorded:
@@ -64,8 +68,8 @@ def same(left: FeatureMatrix, right: FeatureMatrix) -> bool:
 
 def test_what_is_logged_is_what_the_passes_read() -> None:
     world, viewer = replayed(NOW)
-    world.rankers = rankers = Recorded()
-    ranking = ranked(world, viewer)
+    rankers = Recorded()
+    ranking = ranked(world, viewer, rankers=rankers)
     record, trace = logged_candidates(ranking), ranking.trace
     assert record.candidates == len(trace.candidates) > 200
     logged = unpack_features(record.features, record.candidates, record.versions["features"])
@@ -83,7 +87,7 @@ def test_what_is_logged_equals_what_the_log_of_events_gives_at_that_time() -> No
     assert record.versions["query"] == explore_plan().version
 
     later, viewer = replayed(NOW)
-    found = find([viewer], later, NOW).executed.candidates()
+    found = find([viewer], later, Treatment(), NOW).executed.candidates()
     recomputed = assemble(viewer, found, later, NOW)
     assert record.features == pack_features(recomputed)
     logged = unpack_features(record.features, record.candidates, record.versions["features"])

@@ -16,6 +16,7 @@ from models.events import FollowEvent, Media, MediaEvent, Relation, parse_event,
 from models.examples.candidate_sets import candidate_sets
 from models.examples.examples import Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
+from models.explore.experiment import Treatment
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
@@ -244,9 +245,9 @@ def test_candidate_sets_hold_what_the_query_finds() -> None:
     builder.flush()
     viewers = [*builder.viewers(), ("nobody", ViewerState())]
     query = CandidateQuery(planned(explore_text().replace("take(500)", "take(20)")))
-    sets = candidate_sets(viewers, made, T0 + MINUTE, lambda _: query)
+    sets = candidate_sets(viewers, made, Treatment(query=query), T0 + MINUTE)
     assert np.bincount(sets.groups_n).max() <= 20
     assert set(sets.groups_n.tolist()) == {0, 1}
     assert len(sets.features) == len(sets)
-    assert len(candidate_sets([], made, T0)) == 0
+    assert len(candidate_sets([], made, Treatment(), T0)) == 0
     assert isinstance(sets.features, FeatureMatrix)

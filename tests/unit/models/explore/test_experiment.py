@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from models.explore.experiment import Arm, Experiment, InvalidExperimentError, Treatment, parse
+from models.queries import CandidateQuery, planned
 from models.rankers.value import InvalidWeightsError, Weights
 from models.world import World
+from tests.unit.models.rankers.test_passes import bundle
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_another_salt_deals_independently() -> None:
     assert all(count == pytest.approx(1000, abs=110) for count in both.values())
 
 
-def test_a_grid_is_outdated_by_weights_arm_and_mode() -> None:
+def test_a_grid_is_outdated_by_weights_arm_mode_rankers_and_query() -> None:
     world = World()
     found = {
         tuple(sorted(treatment.versions(world).items()))
@@ -124,7 +126,9 @@ def test_a_grid_is_outdated_by_weights_arm_and_mode() -> None:
             Treatment(weights=Weights(like=2.0)),
             Treatment(arm="b"),
             Treatment(feed=True),
+            Treatment(rankers=bundle(seed=1)),
+            Treatment(query=CandidateQuery(planned("user.popular()"))),
         )
     }
-    assert len(found) == 4
-    assert Treatment().versions(world) == Treatment(weights=world.weights).versions(world)
+    assert len(found) == 6
+    assert Treatment().versions(world) == Treatment(weights=Weights()).versions(world)

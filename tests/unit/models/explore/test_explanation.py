@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,10 +14,10 @@ from typer.testing import CliRunner
 
 from infra.api import create_api
 from infra.config import Settings
-from infra.memory_store import MemoryStore
 from models.actions import HEAD_NAMES, Action
 from models.events import Media, MediaEvent
 from models.explore.audit import rank_uncut, survival
+from models.explore.experiment import Treatment
 from models.explore.explanation import Explanation, explain, explain_grid
 from models.explore.exploration import ExplorationConfig
 from models.explore.pipeline import ExploreConfig, Found, find, funnel
@@ -28,7 +29,7 @@ from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
 from streams.cli import app, worker_api
-from streams.serving.explorer import Explorer
+from tests.explorers import explorer_of
 
 NOW = 1_700_000_000_000
 NARROW = ExploreConfig(first=30, second=15, size=8, exploration=ExplorationConfig(share=0.0))
@@ -64,7 +65,8 @@ def traced(
     world: World, state: ViewerState, config: ExploreConfig = NARROW, query: str = explore_text()
 ) -> tuple[Trace, Found]:
     viewer = ViewerContext.from_state("v", state, world, NOW)
-    found = find([viewer], world, NOW, query=CandidateQuery(planned(query)))
+    arm = Treatment(query=CandidateQuery(planned(query)))
+    found = find([viewer], world, arm, NOW)
     return funnel(found, world, config)[0], found
 
 
@@ -202,7 +204,7 @@ def test_the_audit_counts_what_the_passes_lose(world: World, state: ViewerState)
     _, found = traced(world, state)
     whole = survival(rank_uncut(found, world, NARROW))
     assert whole.best == 8 and whole.lost_first + whole.lost_second <= 2
-    world.rankers = Broken()
+    found = replace(found, treatment=replace(found.treatment, rankers=Broken()))
     assert survival(rank_uncut(found, world, NARROW)).lost_first > 4
 
 
@@ -210,8 +212,7 @@ class Reader:
     """The part of the lookup that explains."""
 
     def __init__(self, world: World) -> None:
-        settings = Settings()
-        self.explorer = Explorer(settings, world, MemoryStore(settings))
+        self.explorer = explorer_of(world, Settings())
 
     async def explain(self, viewer_id: str, media_id: str | None) -> bytes:
         return msgspec.json.encode(await self.explorer.explain(viewer_id, media_id))

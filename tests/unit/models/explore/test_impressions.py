@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from models.actions import Action
 from models.events import Media, MediaEvent
 from models.examples.from_events import ExampleBuilder, ExampleConfig
+from models.explore.experiment import Treatment
 from models.explore.grid import to_json
 from models.explore.impressions import (
     ServedFeaturesError,
@@ -21,14 +22,13 @@ from models.explore.impressions import (
     stored_grid,
     unpack_features,
 )
-from models.explore.pipeline import ExploreConfig, find, funnel
+from models.explore.pipeline import ExploreConfig, explore, find, funnel
 from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
-from tests.one_grid import explore
 
 T0 = 1_700_000_040_000
 MINUTE = 60_000
@@ -109,13 +109,13 @@ def test_served_features_equal_those_recomputed_from_the_log() -> None:
     now, config = T0 + 45 * MINUTE, ExploreConfig()
     world, viewer = replayed(now)
     others = [ViewerContext.from_state(name, ViewerState(), world, now) for name in ("x", "y")]
-    traces = funnel(find([others[0], viewer, others[1]], world, now), world, config)
+    traces = funnel(find([others[0], viewer, others[1]], world, Treatment(), now), world, config)
     grid, stored = traces[1].grid, stored_grid(traces[1].grid, world)
     assert len(stored.items) == 25
     assert min(item.propensity for item in stored.items) < 1.0  # one is new, and drawn
 
     later, same_viewer = replayed(now)
-    again = stored_grid(explore(same_viewer, later, config, now), later)
+    again = stored_grid(explore(same_viewer, later, Treatment(), config, now), later)
     assert again.features == stored.features
 
     # The shown items alone, as training assembles exposures.
@@ -142,14 +142,14 @@ def test_served_features_equal_those_recomputed_from_the_log() -> None:
 
     # One event less in the log, and they differ.
     before, less_known = replayed(now, 119)
-    without = stored_grid(explore(less_known, before, config, now), before)
+    without = stored_grid(explore(less_known, before, Treatment(), config, now), before)
     assert without.features != stored.features
 
 
 def test_a_stored_grid_is_a_grid_with_features() -> None:
     now = T0 + 45 * MINUTE
     world, viewer = replayed(now)
-    grid = explore(viewer, world, ExploreConfig(size=5), now)
+    grid = explore(viewer, world, Treatment(), ExploreConfig(size=5), now)
     stored = stored_grid(grid, world)
     assert isinstance(stored, StoredGrid)
     assert b'"features":"' in to_json(stored)

@@ -13,11 +13,12 @@ from models.events import FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.grid import GridDocument, from_json, to_json
-from models.explore.pipeline import ExploreConfig
+from models.explore.pipeline import ExploreConfig, explore
 from models.explore.valuation import expect_see_fewer
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_NAMES,
+    FEATURE_VERSION,
     FEATURES,
     MINIMAL,
     SPARSE_NAMES,
@@ -25,13 +26,13 @@ from models.feature_schema import (
 )
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
-from models.queries import CandidateQuery, explore_text, planned
+from models.queries import CandidateQuery, explore_plan, explore_text, planned
 from models.rankers.prior import PriorRankers
+from models.rankers.protocol import Rankers
 from models.rankers.value import Weights
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World
-from tests.one_grid import explore
 
 NOW = 1_700_000_000_000
 SEE_FEWER = HEADS.index(Action.SEE_FEWER)
@@ -81,13 +82,19 @@ def grid_of(
     state: ViewerState,
     now: int = NOW,
     changed: tuple[str, str] = ("", ""),
+    rankers: Rankers | None = None,
+    weights: Weights | None = None,
     **config: object,
 ) -> GridDocument:
     """A grid; `changed` replaces a part of the query's text."""
     viewer = ViewerContext.from_state("v", state, world, now, FOLD)
-    query = CandidateQuery(planned(explore_text().replace(*changed)))
+    treatment = Treatment(
+        rankers=rankers or PriorRankers(),
+        weights=weights or Weights(),
+        query=CandidateQuery(planned(explore_text().replace(*changed))),
+    )
     settings = ExploreConfig(**config)  # type: ignore[arg-type]
-    return explore(viewer, world, settings, now, query=query).document(world)
+    return explore(viewer, world, treatment, settings, now).document(world)
 
 
 def share_of(document: GridDocument, authors: range) -> float:
@@ -113,15 +120,22 @@ def test_a_world_of_which_nothing_may_be_shown_gives_an_empty_grid(world: World)
     assert grid_of(world, blocking).items == []
 
 
-def test_weights_rankers_and_mode_of_an_arm_are_used_instead_of_the_worlds(world: World) -> None:
+def test_weights_and_rankers_of_an_arm_make_its_grids_and_stand_in_them(world: World) -> None:
     viewer = ViewerContext.from_state("v", ViewerState(), world, NOW, FOLD)
     weights = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"save": 7.0})
     arm = Treatment(arm="x", weights=weights, rankers=Constant(0.25))
-    document = explore(viewer, world, ExploreConfig(), NOW, treatment=arm).document(world)
+    document = explore(viewer, world, arm, ExploreConfig(), NOW).document(world)
     assert {item.value for item in document.items} == {7.0 * 0.25}
-    assert document.versions["rankers"] == "constant"
-    assert (document.versions["arm"], document.versions["weights"]) == ("x", weights.version)
-    assert world.rankers.version == "prior"
+    assert document.versions == {
+        "ig2vec": "one",
+        "rankers": "constant",
+        "weights": weights.version,
+        "arm": "x",
+        "mode": "diverse",
+        "index": world.index_version(),
+        "features": FEATURE_VERSION,
+        "query": explore_plan().version,
+    }
 
 
 def test_a_cold_start_is_popular_fresh_and_spread(world: World) -> None:
@@ -170,10 +184,11 @@ class ByLikes:
 
 
 def test_the_first_like_shows_even_where_rankers_see_only_popularity(world: World) -> None:
-    world.rankers, state = ByLikes(), ViewerState()
-    world.weights = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"like": 1.0})
+    state = ViewerState()
     act(state, Action.LIKE, "m3-0")
     funnel = {
+        "rankers": ByLikes(),
+        "weights": Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"like": 1.0}),
         "changed": ("max_num_to_retrieve=400", "max_num_to_retrieve=10"),
         "diversity": DiversityConfig(enabled=False),
         "size": 20,
@@ -234,10 +249,10 @@ class Constant:
 
 @pytest.mark.parametrize(("days", "likelihood"), [(0, 0.8), (30, 0.4), (90, 0.1)])
 def test_the_penalty_of_a_see_fewer_decays(world: World, days: int, likelihood: float) -> None:
-    world.rankers, state = Constant(0.1), ViewerState()
+    state = ViewerState()
     act(state, Action.SEE_FEWER, "m25-0", NOW)
     config = {"demote_from": 2.0, "size": 200, "first": 200, "second": 200}
-    document = grid_of(world, state, NOW + days * DAY, **config)
+    document = grid_of(world, state, NOW + days * DAY, rankers=Constant(0.1), **config)
     of_author = [item.stages.penalty for item in document.items if item.author_id == "a25"]
     assert of_author == pytest.approx([5.0 * 0.9 * likelihood] * 4, rel=1e-5)
     assert min(document.items, key=lambda item: item.value).author_id == "a25"
@@ -279,14 +294,13 @@ def test_weights_decide_what_value_means(world: World) -> None:
     assert document.items[0].value == pytest.approx(
         np.dot(list(p.by_head().values()), Weights().worth_h() * SIGNS)
     )
-    world.weights = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"save": 1.0})
-    other = grid_of(world, ViewerState()).items[0]
+    by_saves = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"save": 1.0})
+    other = grid_of(world, ViewerState(), weights=by_saves).items[0]
     assert other.value == pytest.approx(other.probabilities.save)
 
 
 def test_a_diverged_ranker_still_gives_a_grid_of_finite_values(world: World) -> None:
-    world.rankers = Constant(float("nan"))
-    document = grid_of(world, ViewerState())
+    document = grid_of(world, ViewerState(), rankers=Constant(float("nan")))
     assert len(document.items) == 25
     assert all(np.isfinite(item.value) for item in document.items)
     assert document.versions["rankers"] == "constant"
@@ -471,10 +485,10 @@ def test_the_named_space_is_live() -> None:
     world, ids = World(), [f"a{i}" for i in range(10)]
     world.apply_embeddings("old", ids, np.eye(10, dtype=np.float32))
     world.apply_embeddings("new", ids[:7], np.ones((7, 3), np.float32))
-    assert world.versions()["ig2vec"] == "old"
+    assert world.space_name == "old"
     world.name_space("new")
     world.apply_embeddings("old", ids[:1], np.ones((1, 10), np.float32))
-    assert world.versions()["ig2vec"] == "new"
+    assert world.space_name == "new"
     vectors, known = world.vectors_of(world.catalog.author_rows(ids))
     assert known.tolist() == [True] * 7 + [False] * 3
     assert vectors.shape == (10, 3)

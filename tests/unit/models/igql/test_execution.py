@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.events import Account, Media
+from models.feature_schema import DENSE_INDEX, FeatureMatrix
+from models.igql.errors import IgqlLimitError
 from models.igql.execution import Execution
 from models.igql.executor import Executor, ExecutorConfig
 from models.igql.library import operators
 from models.igql.plan_report import describe
-from models.igql.planner import Mix, Node, Plan, Step, inputs
-from models.igql.registry import Arguments, Cost, Kind, Parameter, SetType, count
+from models.igql.planner import Mix, Node, Step, inputs
+from models.igql.registry import Arguments, Cost, SetType, count
 from models.igql.sets import ColumnSet
 from models.queries import CandidateQuery, explore_plan, planned
+from models.rankers.protocol import Pass, PriorRankers
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
@@ -34,6 +39,7 @@ class Clock:
 
 
 CLOCK = Clock()
+PRIOR = PriorRankers()
 REGISTRY = operators.copy()
 
 
@@ -78,6 +84,27 @@ def broken_filter(execution: Execution, media: ColumnSet, arguments: Arguments) 
 def broken_order(execution: Execution, media: ColumnSet, arguments: Arguments) -> ColumnSet:
     """An order of tests that raises."""
     raise RuntimeError("no model")
+
+
+@REGISTRY.register(
+    takes=SetType.VIEWER, gives=SetType.MEDIA, cost=lambda rows, _: Cost(9.0, 1.0), source=True
+)
+def accounts_for_media(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
+    """A source of tests that gives accounts."""
+    return viewers.to_each(SetType.ACCOUNTS, np.arange(9, dtype=np.int32))
+
+
+def _no_cost(rows: float, arguments: Arguments) -> Cost:
+    raise KeyError("radius")
+
+
+for name, cost in (("raising", _no_cost), ("lacking", lambda rows, arguments: None)):
+    REGISTRY.register(
+        name=f"cost_{name}",
+        takes=SetType.VIEWER,
+        gives=SetType.MEDIA,
+        cost=cost,  # type: ignore[arg-type]
+    )(accounts_for_media)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +185,7 @@ def test_numbers_asked_for_reach_the_sources_and_equal_parts_are_one() -> None:
 
 def test_a_source_fetches_further_where_filters_take_much(world: World) -> None:
     made = planned("user.fresh(max_num_to_retrieve=4).filter(nsfw=0.01)")
-    found = Executor().run(made, [nobody(world)], world, NOW)
+    found = Executor().run(made, [nobody(world)], world, PRIOR, NOW)
     allowed = (world.catalog.nsfw_n <= 0.01) & ~world.catalog.deleted_n
     allowed &= ~world.catalog.hidden_account_a[world.catalog.author_n]
     newest = [row for row in world.catalog.newest(1000).tolist() if allowed[row]]
@@ -169,7 +196,7 @@ def test_a_source_fetches_further_where_filters_take_much(world: World) -> None:
 def test_a_failing_source_costs_its_share_and_is_said(world: World) -> None:
     made = planned("blend(0.9: user.failing(), 0.1: user.well()).take(5)", REGISTRY)
     ran = executor()
-    found = ran.run(made, [nobody(world)], world, NOW)
+    found = ran.run(made, [nobody(world)], world, PRIOR, NOW)
     assert {found.candidates().sources[code] for code in found.candidates().source_n} == {"well"}
     assert found.report.failures() == ["failing failed: RuntimeError('no index')"]
     assert ran.breaker("failing").failed == 1
@@ -180,12 +207,12 @@ def test_what_fails_often_rests_and_is_tried_again(world: World) -> None:
     ran, viewer = executor(strikes=2, rest_s=10.0), nobody(world)
     breaker = ran.breaker("failing")
     for _ in range(4):
-        found = ran.run(made, [viewer], world, NOW)
+        found = ran.run(made, [viewer], world, PRIOR, NOW)
     assert (breaker.failed, breaker.skipped) == (2, 2)
     assert "failing rests after being slow or failing" in "\n".join(found.report.lines())
     CLOCK.now += 11.0
     for _ in range(3):
-        assert len(ran.run(made, [viewer], world, NOW).rows) == 5
+        assert len(ran.run(made, [viewer], world, PRIOR, NOW).rows) == 5
     # Half open: one try, and it rests again.
     assert (breaker.failed, breaker.skipped) == (3, 4)
 
@@ -193,14 +220,14 @@ def test_what_fails_often_rests_and_is_tried_again(world: World) -> None:
 def test_a_slow_source_is_counted_gives_what_it_has_and_comes_back(world: World) -> None:
     made = planned("user.slow()", REGISTRY)
     ran, viewer = executor(source_ms=100.0, strikes=1, rest_s=10.0), nobody(world)
-    assert len(ran.run(made, [viewer], world, NOW).rows) == 5
-    assert len(ran.run(made, [viewer], world, NOW).rows) == 0
+    assert len(ran.run(made, [viewer], world, PRIOR, NOW).rows) == 5
+    assert len(ran.run(made, [viewer], world, PRIOR, NOW).rows) == 0
     assert (ran.breaker("slow").slow, ran.breaker("slow").skipped) == (1, 1)
     CLOCK.now += 11.0
     # Three viewers have three times the time.
-    assert len(ran.run(made, [viewer] * 3, world, NOW).rows) == 15
+    assert len(ran.run(made, [viewer] * 3, world, PRIOR, NOW).rows) == 15
     assert ran.breaker("slow").slow == 1
-    assert len(ran.run(made, [viewer] * 3, world, NOW).rows) == 15
+    assert len(ran.run(made, [viewer] * 3, world, PRIOR, NOW).rows) == 15
 
 
 def test_a_broken_filter_lets_nothing_through_and_a_broken_order_changes_nothing(
@@ -208,17 +235,35 @@ def test_a_broken_filter_lets_nothing_through_and_a_broken_order_changes_nothing
 ) -> None:
     viewer = nobody(world)
     made = planned("blend(1: user.popular().broken_filter(), 1: user.well())", REGISTRY)
-    found = executor().run(made, [viewer], world, NOW)
+    found = executor().run(made, [viewer], world, PRIOR, NOW)
     assert media_of(world, found.candidates().media_n.tolist()) == [f"m{i}" for i in range(5)]
     assert "broken_filter failed: RuntimeError('no model')" in found.report.failures()
     made = planned("user.well().broken_order()", REGISTRY)
-    found = executor().run(made, [viewer], world, NOW)
+    found = executor().run(made, [viewer], world, PRIOR, NOW)
     assert len(found.rows) == 5
     assert found.report.failures() == ["broken_order failed: RuntimeError('no model')"]
 
 
+def test_a_source_that_gives_another_type_than_it_says_fails(world: World) -> None:
+    made = planned("blend(9: user.accounts_for_media(), 1: user.well())", REGISTRY)
+    found = Executor().run(made, [nobody(world)], world, PRIOR, NOW)
+    assert len(found.rows) == 5
+    [said] = found.report.failures()
+    assert "accounts_for_media gave accounts, which it does not say" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("raising", "raised KeyError('radius')"), ("lacking", "gave None")]
+)
+def test_an_operator_whose_cost_cannot_be_told_is_refused(name: str, said: str) -> None:
+    with pytest.raises(IgqlLimitError) as caught:
+        planned(f"user.cost_{name}()", REGISTRY)
+    message = f"the cost of cost_{name} cannot be told: it {said}; let it give a Cost"
+    assert message in str(caught.value)
+
+
 def test_without_likes_the_other_branches_give_everything(world: World) -> None:
-    found = CandidateQuery().find([nobody(world)], world, NOW)
+    found = CandidateQuery().find([nobody(world)], world, PRIOR, NOW)
     names = {found.candidates().sources[code] for code in found.candidates().source_n.tolist()}
     assert names == {"popular", "fresh"}
 
@@ -227,14 +272,14 @@ def test_without_vectors_the_plan_says_so(world: World) -> None:
     bare = World()
     bare.apply_media([Media(f"m{i}", f"a{i}", NOW - i) for i in range(200)])
     viewers = random_viewers(bare, 4, 8)
-    found = CandidateQuery().find(viewers, bare, NOW)
+    found = CandidateQuery().find(viewers, bare, PRIOR, NOW)
     assert "no account has a vector yet" in "\n".join(found.report.lines())
     assert set(found.rows.viewer_n.tolist()) == set(range(8))
 
 
 def test_a_filter_that_drops_everything_gives_an_empty_answer_that_says_why(world: World) -> None:
     made = planned("user.fresh().filter(nsfw < 0.9 and media_age_hours > 1000000)")
-    found = Executor().run(made, [nobody(world)], world, NOW)
+    found = Executor().run(made, [nobody(world)], world, PRIOR, NOW)
     assert len(found.rows) == 0
     text = "\n".join(found.report.lines())
     assert "by filter" in text and "filters let nothing through" in text
@@ -244,13 +289,15 @@ def test_a_filter_that_drops_everything_gives_an_empty_answer_that_says_why(worl
 
 def test_an_empty_world_and_no_viewers() -> None:
     empty = World()
-    assert len(CandidateQuery().find([nobody(empty)], empty, NOW).rows) == 0
-    assert len(CandidateQuery().find([], empty, NOW).rows) == 0
+    assert len(CandidateQuery().find([nobody(empty)], empty, PRIOR, NOW).rows) == 0
+    assert len(CandidateQuery().find([], empty, PRIOR, NOW).rows) == 0
 
 
 def test_served_media_are_told_for_every_viewer(world: World) -> None:
     with pytest.raises(ValueError, match="1 lists of served media for 2 viewers"):
-        Executor().run(explore_plan(), [nobody(world)] * 2, world, NOW, [np.empty(0, np.int32)])
+        Executor().run(
+            explore_plan(), [nobody(world)] * 2, world, PRIOR, NOW, [np.empty(0, np.int32)]
+        )
 
 
 def test_a_version_names_the_meaning_and_not_the_spelling() -> None:
@@ -271,16 +318,50 @@ def test_the_query_of_the_design_runs_verbatim(world: World) -> None:
 """
     )
     viewers = random_viewers(world, 8, 6)
-    found = Executor().run(made, viewers, world, NOW)
+    found = Executor().run(made, viewers, world, PRIOR, NOW)
     assert len(found.rows) and not found.report.failures()
     assert (world.catalog.risk_n[found.rows.row_n] <= np.float32(0.2)).all()
+
+
+class ByAge:
+    """Rankers whose first pass prefers the oldest or the newest; keeps how many rows came."""
+
+    def __init__(self, sign: float) -> None:
+        self.version, self.sign = f"by age {sign}", sign
+        self.calls: list[int] = []
+        self.second, self.final = PRIOR.second, PRIOR.final
+
+    @property
+    def first(self) -> Pass:
+        return self
+
+    columns = (DENSE_INDEX["media_age"],)
+
+    def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
+        self.calls.append(len(features))
+        return np.float32(self.sign) * features.column("media_age")
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_rank_sorts_by_the_rankers_it_is_given_for_all_viewers_at_once(
+    world: World, sign: float
+) -> None:
+    viewers, rankers = random_viewers(world, 8, 6), ByAge(sign)
+    made = planned("user.popular(max_num_to_retrieve=20).exclude_seen().rank()")
+    found = Executor().run(made, viewers, world, rankers, NOW)
+    assert not found.report.failures()
+    assert rankers.calls == [len(found.rows)]
+    for viewer in range(len(viewers)):
+        days_n = world.catalog.created_ts_n[found.candidates(viewer).media_n] // 86_400_000
+        assert len(np.unique(days_n)) > 5
+        assert (np.diff(sign * days_n) >= 0).all()
 
 
 def test_marginal_relevance_spreads_authors(world: World) -> None:
     plain = planned("user.popular(max_num_to_retrieve=30)")
     spread = planned("user.popular(max_num_to_retrieve=30).diversify_by(user_id, method=mmr)")
     before, after = (
-        Executor().run(made, [nobody(world)], world, NOW).candidates().media_n
+        Executor().run(made, [nobody(world)], world, PRIOR, NOW).candidates().media_n
         for made in (plain, spread)
     )
     author_n = world.catalog.author_n
@@ -293,14 +374,10 @@ def test_the_example_of_ones_own_operator_in_the_guide_runs(world: World) -> Non
     page = (ROOT / "docs" / "igql.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     [example] = [block for block in blocks if "@mine" in block]
-    names = {
-        "operators": operators, "SetType": SetType, "count": count, "Parameter": Parameter,
-        "Kind": Kind, "Cost": Cost, "planned": planned,
-    }  # fmt: skip
+    names: dict[str, Any] = {}
     exec(example, names)
-    made = names["plan"]
-    assert isinstance(made, Plan)
-    found = Executor().run(made, [nobody(world)], world, NOW)
+    made = planned('user.popular_in(language="de").exclude_seen()', names["mine"])
+    found = Executor().run(made, [nobody(world)], world, PRIOR, NOW)
     language_n = world.catalog.language_n[found.rows.row_n]
     assert len(found.rows) and (language_n == world.catalog.language_code("de")).all()
     assert not found.report.failures()

@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 from infra.api import create_api
 from infra.config import Settings
 from infra.errors import SettingsError, UnreachableError
-from infra.memory_store import MemoryStore
 from streams.cli import app
 from streams.cli.query import QueryError, ask, check_files, table
-from streams.serving.explorer import Explorer
+from tests.explorers import explorer_of
 from tests.igql_worlds import random_world
 
 
@@ -27,12 +26,12 @@ def test_wrong_files_are_told_with_their_places(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.igql", tmp_path / "bad.igql"
     good.write_text("user.popular()")
     bad.write_text("user\n.populr().take(0)")
-    assert check_files([good]) == []
-    [wrong] = check_files([good, bad])
+    assert check_files(Settings(), [good]) == []
+    [wrong] = check_files(Settings(), [good, bad])
     assert wrong.startswith(f"{bad}:2:2\n")
     assert "did you mean popular?" in wrong and "take" in wrong
     with pytest.raises(SettingsError, match="cannot be read"):
-        check_files([tmp_path / "none.igql"])
+        check_files(Settings(), [tmp_path / "none.igql"])
 
 
 @pytest.mark.parametrize(
@@ -64,8 +63,7 @@ class Reader:
     """The part of the lookup that answers queries."""
 
     def __init__(self) -> None:
-        settings = Settings()
-        self.explorer = Explorer(settings, random_world(1, 80, 20, 5), MemoryStore(settings))
+        self.explorer = explorer_of(random_world(1, 80, 20, 5), Settings())
 
     async def query(self, viewer_id: str, text: str) -> bytes:
         return msgspec.json.encode(await self.explorer.query(viewer_id, text))
@@ -129,12 +127,13 @@ def test_a_grid_is_outdated_by_another_query(tmp_path: Path) -> None:
     file = tmp_path / "mine.igql"
     file.write_text("user.popular()")
     settings = Settings(explore_query=str(file))
-    explorer = Explorer(settings, random_world(1, 80, 20, 5), MemoryStore(settings))
+    explorer = explorer_of(random_world(1, 80, 20, 5), settings)
     [(_, state)] = asyncio.run(explorer._store.load(["v"]))
     [grid] = explorer.make(["v"], [state], 1_700_000_000_000)
-    versions = msgspec.json.decode(grid)["versions"]
+    document = grid.document
+    versions = document.versions
     assert versions["arm"] == "control" and len(versions["query"]) == 12
-    assert explorer.is_current(grid, state)
+    assert explorer.is_current(document, state)
     file.write_text("user.fresh()")
     assert explorer._queries.reload()
-    assert not explorer.is_current(grid, state)
+    assert not explorer.is_current(document, state)

@@ -10,12 +10,13 @@ import pytest
 from infra.config import Settings
 from infra.errors import SettingsError
 from infra.metrics import QUERIES_REFUSED
+from models.igql.library import operators
 from models.queries import explore_plan
 from streams.serving.live_queries import LiveQueries
 
 
 def live(path: Path | str = "") -> LiveQueries:
-    return LiveQueries(Settings(explore_query=str(path)))
+    return LiveQueries(Settings(explore_query=str(path)), operators)
 
 
 def test_without_a_setting_the_bundled_query_is_live() -> None:

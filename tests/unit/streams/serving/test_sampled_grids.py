@@ -16,12 +16,12 @@ import pytest
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from infra.kafka import Message
-from infra.memory_store import MemoryStore
 from infra.metrics import CANDIDATE_SETS, FUNNEL_BEST
 from models.actions import Action
 from models.events import MediaEvent
 from models.examples.candidate_log import LoggedCandidates
 from models.explore.audit import rank_uncut
+from models.explore.experiment import Treatment
 from models.explore.pipeline import ExploreConfig, find
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
@@ -30,9 +30,9 @@ from streams import training as training_module
 from streams.clock import now_ms
 from streams.learning.ranker_learning import RankerLearning
 from streams.serving import sampled_grids
-from streams.serving.explorer import Explorer
 from streams.serving.sampled_grids import SampledGrids
 from streams.training import ENOUGH_LOGGED, Training
+from tests.explorers import explorer_of
 from tests.unit.models.explore.test_impressions import T0, catalogue
 from tests.unit.models.training.test_rankers import exposures
 
@@ -76,7 +76,7 @@ async def settled() -> None:
 
 async def logged(world: World, viewers: list[tuple[str, ViewerState]]) -> list[LoggedCandidates]:
     """What a ranker logs that makes the grids of these viewers, and samples every one."""
-    explorer = Explorer(EVERY_GRID, world, MemoryStore(EVERY_GRID))
+    explorer = explorer_of(world, EVERY_GRID)
     async with logging_to(explorer.sampled) as records:
         for name, state in viewers:
             explorer.make([name], [state], now_ms())
@@ -122,7 +122,9 @@ async def test_a_sampled_grid_is_audited_and_its_candidates_are_logged() -> None
     assert record.candidates > 100
     name, state = viewer(1)
     context = ViewerContext.from_state(name, state, world, record.ranked_ms)
-    again = rank_uncut(find([context], world, record.ranked_ms), world, ExploreConfig())
+    again = rank_uncut(
+        find([context], world, Treatment(), record.ranked_ms), world, ExploreConfig()
+    )
     assert record.versions == again.trace.grid.versions
 
 

@@ -62,7 +62,7 @@ def test_vectors_arrive_as_they_were_sent(vectors_nd):
     assert known_n.all()
     unit_nd = vectors_nd / np.linalg.norm(vectors_nd, axis=1, keepdims=True)
     assert arrived_nd == pytest.approx(unit_nd, abs=1e-5)
-    assert feed.world.versions()["ig2vec"] == "s"
+    assert feed.world.space_name == "s"
 
 
 def test_the_newest_vector_of_an_account_counts(feed):
@@ -119,19 +119,19 @@ def test_a_named_space_takes_over_when_it_is_complete(feed):
     feed.apply(VERSIONS_TOPIC, named("old", 10))
     # Other spaces wait, however large they are and whatever their dimension is.
     feed.apply(EMBEDDINGS_TOPIC, told("new", [*ids, "b"], np.ones((11, 3))))
-    assert feed.world.versions()["ig2vec"] == "old"
+    assert feed.world.space_name == "old"
     feed.apply(VERSIONS_TOPIC, named("new", 12))
     feed.polled(lag=1)
-    assert feed.world.versions()["ig2vec"] == "old"
+    assert feed.world.space_name == "old"
     feed.apply(EMBEDDINGS_TOPIC, told("new", ["c"], [[1, 2, 3]]))
-    assert feed.world.versions()["ig2vec"] == "new"
+    assert feed.world.space_name == "new"
     assert vectors_of(feed, "a0", "b", "c")[1].all()
     # It stays live when accounts leave it, until none is left: then the largest serves.
     feed.apply(EMBEDDINGS_TOPIC, removed("new", *ids))
-    assert feed.world.versions()["ig2vec"] == "new"
+    assert feed.world.space_name == "new"
     feed.apply(EMBEDDINGS_TOPIC, removed("new", "b", "c"))
     feed.polled(lag=0)
-    assert feed.world.versions()["ig2vec"] == "old"
+    assert feed.world.space_name == "old"
     feed.apply(EMBEDDINGS_TOPIC, removed("old", *ids))
     assert feed.world.space is None
 
@@ -141,9 +141,9 @@ def test_a_named_space_takes_over_when_nothing_more_is_on_its_way(feed):
     feed.apply(VERSIONS_TOPIC, named("old", 2))
     feed.apply(EMBEDDINGS_TOPIC, told("new", ["a"], [[1, 0]]))
     feed.apply(VERSIONS_TOPIC, named("new", 2))
-    assert feed.world.versions()["ig2vec"] == "old"
+    assert feed.world.space_name == "old"
     feed.polled(lag=0)
-    assert feed.world.versions()["ig2vec"] == "new"
+    assert feed.world.space_name == "new"
 
 
 SPACES = ("s", "t")
