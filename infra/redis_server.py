@@ -38,7 +38,7 @@ class RedisServer:
             await self.client.function_load(FUNCTIONS.read_text(), replace=True)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections to the server."""
         await self.client.aclose()
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:

@@ -67,7 +67,7 @@ class RedisStore:
         self._most = (self.fold.max_strong + SLACK, self.fold.max_views + SLACK)
 
     async def start(self) -> None:
-        """Load the functions."""
+        """Load the functions; another process loading the same ones at once is fine."""
         await self._server.start()
 
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:

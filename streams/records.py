@@ -30,7 +30,7 @@ class Record(Protocol):
 
     @property
     def key(self) -> bytes | None:
-        """Its key."""
+        """Its key as bytes, None where it has none."""
         ...
 
     @property

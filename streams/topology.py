@@ -3,7 +3,7 @@
 The code that reads takes its topics from here, so from any topic it can be told who writes it and
 who reads it: ``freshgrid topology explore.touched``. In short::
 
-    events.like, .save, .see_fewer, .view, .follow ─▶ ingest   ─▶ store, explore.touched
+    events.* of the actions, events.follow         ─▶ ingest   ─▶ store, explore.touched
     catalog.media, catalog.accounts                ─▶ catalog  ─▶ store, waiting events back
     explore.touched                                ─▶ sessions ─▶ explore.sessions
     explore.sessions                               ─▶ learner  ─▶ explore.embeddings, .versions

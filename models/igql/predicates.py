@@ -76,7 +76,7 @@ def assembly(execution: Execution, media: ColumnSet) -> Assembly:
 
 
 def candidates(execution: Execution, media: ColumnSet, span: slice) -> Candidates:
-    """These rows as candidates."""
+    """The rows of `span` as candidates, with how each was found."""
     return Candidates(
         media.row_n[span],
         media.source_n[span],

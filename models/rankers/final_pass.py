@@ -87,7 +87,7 @@ class FinalPass:
         self.ensemble = ensemble
 
     def logits(self, features: FeatureMatrix) -> Float:
-        """Calibrated log-odds_nh, columns :data:`models.actions.HEADS`."""
+        """Calibrated log-odds_nh of all rows, columns :data:`models.actions.HEADS`."""
         dense_nf = self.standardizer(features.dense_nf)
         vectors_nsd = self.embeddings(features.sparse_ns)
         ids_nid, liked_nld = vectors_nsd[:, :IDS], vectors_nsd[:, IDS:]
@@ -102,7 +102,7 @@ class FinalPass:
         return self.ensemble(np.concatenate(parts, axis=1))
 
     def score(self, features: FeatureMatrix) -> Float:
-        """Probabilities_nh, columns :data:`models.actions.HEADS`."""
+        """Calibrated probabilities_nh in [0, 1], columns :data:`models.actions.HEADS`."""
         return sigmoid(self.logits(features))
 
     def calibrated(self, calibrations_h: Iterable[tuple[float, float, Float]]) -> Self:

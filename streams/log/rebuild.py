@@ -170,7 +170,7 @@ class Unhandled:
         self._committed = committed
 
     async def send(self, messages: Iterable[Message]) -> None:
-        """Send what is new."""
+        """Send on only dead letters of records that no worker has handled."""
         dead_letters = [m for m in messages if m.topic == DEAD_LETTERS_TOPIC]
         await self._sender.send([m for m in dead_letters if self._is_new(m)])
 
