@@ -22,8 +22,8 @@ from models.events import ACCOUNTS_TOPIC
 from models.world import World
 from streams.clock import now_ms
 from streams.learning.version_list import VersionError, list_versions, promote, rollback
-from streams.serving.world_feed import WorldFeed
-from streams.topology import RANKER, embedding_messages, followed, removal_messages
+from streams.serving.world_feed import WorldFeed, embedding_messages, removal_messages
+from streams.topology import RANKER, followed
 from streams.versions import IG2VEC, RANKERS, Version, version_message
 from tests.unit.models.rankers.test_passes import bundle
 
