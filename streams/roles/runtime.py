@@ -24,6 +24,8 @@ from streams.transport import BatchedConsumer, BatchedTransport, Chunk, ChunkSch
 BUFFERED_CHUNKS: Final = 8
 #: Offsets are committed this often; a crash repeats at most this much, and repeats are harmless.
 COMMIT_INTERVAL_S: Final = 1.0
+#: A part that was cancelled and goes on is cancelled again after this.
+CANCEL_AGAIN_S: Final = 2.0
 
 Handler = Callable[[Chunk], Awaitable[None]]
 
@@ -124,8 +126,11 @@ async def background(
     finally:
         # A future that was handed over belongs to whoever made it.
         own = [task for task, part in zip(tasks, parts, strict=True) if task is not part]
-        for task in own:
-            task.cancel()
+        # redis-py swallows a cancellation that comes while it takes a connection: ask again.
+        while running_still := [task for task in own if not task.done()]:
+            for task in running_still:
+                task.cancel()
+            await asyncio.wait(running_still, timeout=CANCEL_AGAIN_S)
         await asyncio.gather(*own, return_exceptions=True)
         any_failed.cancel()
 

@@ -22,7 +22,8 @@ from models.events import ACCOUNTS_TOPIC
 from models.world import World
 from streams.clock import now_ms
 from streams.learning.version_list import VersionError, list_versions, promote, rollback
-from streams.serving.world_feed import FEED_TOPICS, WorldFeed, embedding_messages, removal_messages
+from streams.serving.world_feed import WorldFeed, embedding_messages, removal_messages
+from streams.topology import RANKER, followed
 from streams.versions import IG2VEC, RANKERS, Version, version_message
 from tests.unit.models.rankers.test_passes import bundle
 
@@ -38,7 +39,7 @@ class Reader:
 
     def __init__(self, settings, partitions):
         self.feed = WorldFeed(World())
-        self._follower = Follower(settings, partitions, FEED_TOPICS)
+        self._follower = Follower(settings, partitions, followed(RANKER))
         self._task = asyncio.create_task(self._follower.run(self._handle, self._polled))
 
     async def _handle(self, topic, records):
