@@ -302,7 +302,8 @@ def bench(
         Path | None,
         typer.Option(
             exists=True,
-            help="Recorded events, the bundled ones if none. [embeddings, funnel, quality, training]",
+            help="Recorded events, the bundled ones if none. "
+            "[embeddings, funnel, quality, training]",
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs. [embeddings]")] = None,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from models.arrays.packed_sort import falling
 from models.evaluation.event_log import POSITIVE, EventLog, Indices, Pairs, Times
 from models.evaluation.grid_metrics import Lists
 from models.events import Action
@@ -111,9 +112,11 @@ def best(
         scores_gm[excluded_gm.nonzero()] = NEVER
     scores_gm[log.created_m[None, :] >= ts_g[:, None]] = NEVER
     k = min(k, log.media)
-    at_gk = np.argpartition(-scores_gm, k - 1, axis=1)[:, :k]
-    at_gk.sort(axis=1)
-    order_gk = np.argsort(-np.take_along_axis(scores_gm, at_gk, 1), axis=1, kind="stable")
+    # One whole number a media, all different: by score from its highest, then by number.
+    key_gm = falling(scores_gm.ravel()).reshape(scores_gm.shape).astype(np.uint64) << np.uint64(32)
+    key_gm |= np.arange(log.media, dtype=np.uint64)
+    at_gk = np.argpartition(key_gm, k - 1, axis=1)[:, :k]
+    order_gk = np.argsort(np.take_along_axis(key_gm, at_gk, 1), axis=1)
     lists_gk = np.take_along_axis(at_gk, order_gk, 1).astype(np.int32)
     lists_gk[np.take_along_axis(scores_gm, lists_gk, 1) == NEVER] = -1
     return lists_gk

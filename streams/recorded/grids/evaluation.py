@@ -39,7 +39,10 @@ from streams.recorded.grids.production import (
     Made,
     Ranker,
     Vectors,
+    recent_viewers,
+    served,
     set_vectors,
+    train,
 )
 from streams.recorded.grids.report_figures import Judge, told, unwanted_targets
 from streams.recorded.grids.stages import BASELINES, EVERYTHING, EXAMPLES, RANKERS, Arrays, Stages
@@ -152,8 +155,10 @@ class _Run:
     def static(self) -> dict[str, Any]:
         """One fit at the split, one grid a viewer."""
         targets = self._targets(static_targets)
-        ranker = Ranker(self._data, self._settings, self._task, targets.viewer_g)
-        vectors, bundle = self._learned()
+        recent = np.array(recent_viewers(self._data, self._split_ms), np.int32)
+        viewers = np.union1d(targets.viewer_g, recent)
+        ranker = Ranker(self._data, self._settings, self._task, viewers)
+        vectors, bundle = self._learned(ranker)
         made_arrays = self._stage(
             "grids",
             EVERYTHING,
@@ -200,33 +205,22 @@ class _Run:
 
     # Static.
 
-    def _learned(self) -> tuple[Vectors | None, RankerBundle | None]:
+    def _learned(self, ranker: Ranker) -> tuple[Vectors | None, RankerBundle | None]:
         """Vectors and rankers from what is older than the split."""
         seed = self._options.seed
-        kept: dict[str, Learner] = {}
-
-        def learner() -> Learner:
-            if "learner" not in kept:
-                kept["learner"] = self._learner_at_split()
-            return kept["learner"]
 
         def examples() -> Arrays:
-            one = learner()
-            one.finish()
-            one.fit(self._split_ms)
-            return {**_examples_arrays(one.examples), **_vectors_arrays(one.vectors)}
+            learner = self._learner_at_split()
+            learner.finish()
+            learner.fit(self._split_ms)
+            return {**_examples_arrays(learner.examples), **_vectors_arrays(learner.vectors)}
 
         learned = self._stage("examples", EXAMPLES, [seed], examples)
         vectors = _vectors_of(learned)
 
         def rankers() -> Arrays:
-            one = learner()
-            if not len(one.examples):
-                # Examples come from the folder; the world and its viewers are observed again.
-                one.finish()
-                set_vectors(one.world, vectors)
-            one.examples = _examples_of(learned)
-            return self._trained(one)
+            self._bring_to_split(ranker, vectors)
+            return self._trained(ranker, _examples_of(learned))
 
         trained = self._stage("rankers", RANKERS, [seed, self._options.task], rankers)
         meta = msgspec.json.decode(str(trained.pop("meta")))
@@ -235,8 +229,14 @@ class _Run:
             return vectors, None
         return vectors, RankerBundle.from_arrays(trained, meta["bundle"])
 
+    def _bring_to_split(self, ranker: Ranker, vectors: Vectors | None) -> None:
+        if ranker.world.space is None:
+            self._tell("folding", 0, 1)
+            ranker.advance(self._split_ms)
+            set_vectors(ranker.world, vectors)
+
     def _learner_at_split(self) -> Learner:
-        one = Learner(self._data, self._settings, self._task, self._options.seed)
+        one = Learner(self._data, self._settings, self._options.seed)
         end = self._log.before(self._split_ms)
         for at in range(20_000, end + 20_000, 20_000):
             one.advance(min(int(self._log.ts_n[min(at, end) - 1]) + 1, self._split_ms))
@@ -244,10 +244,12 @@ class _Run:
         one.advance(self._split_ms)
         return one
 
-    def _trained(self, learner: Learner) -> Arrays:
+    def _trained(self, ranker: Ranker, examples: Examples) -> Arrays:
         self._tell("training", 0, 1)
+        sets, seed = ranker.candidate_sets(self._split_ms), self._options.seed
         try:
-            bundle = learner.served(learner.train(self._split_ms), self._split_ms)
+            bundle = train(examples, sets, self._settings, seed)
+            bundle = served(bundle, self._task, sets, self._settings, seed)
         except (ValueError, ArithmeticError) as error:
             note = {"note": f"prior: {error}"}
             return {"meta": np.array(msgspec.json.encode(note).decode())}
@@ -258,9 +260,7 @@ class _Run:
     def _grids(
         self, ranker: Ranker, vectors: Vectors | None, bundle: RankerBundle | None, targets: Targets
     ) -> Arrays:
-        self._tell("folding", 0, 1)
-        ranker.advance(self._split_ms)
-        set_vectors(ranker.world, vectors)
+        self._bring_to_split(ranker, vectors)
         if bundle is not None:
             ranker.rankers = bundle
         parts = []
@@ -347,7 +347,8 @@ class _Run:
                 learner.collect()
                 bundle = learner.train(now_ms)
             if bundle is not None:
-                ranker.rankers = learner.served(bundle, now_ms)
+                sets, seed = learner.candidate_sets(now_ms), self._options.seed
+                ranker.rankers = served(bundle, self._task, sets, self._settings, seed)
         except (ValueError, ArithmeticError) as error:
             refused.append(str(error))
             if not learner.trained:

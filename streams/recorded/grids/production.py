@@ -37,7 +37,7 @@ from models.queries import CandidateQuery
 from models.rankers.bundle import RankerBundle
 from models.rankers.protocol import PriorRankers, Rankers
 from models.viewers.context import ViewerContext
-from models.viewers.state import ViewerState, fold_media_event
+from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
 from streams.learning.ranker_learning import RankerLearning
 from streams.recorded.dataset import Dataset
@@ -160,6 +160,12 @@ class Ranker:
             self.world.apply_events(events)
         self._applied = max(self._applied, end)
 
+    def candidate_sets(self, now_ms: int) -> CandidateSets:
+        """Candidates of the viewers who came last, of those that are kept, and of some new ones."""
+        kept = recent_viewers(self._data, now_ms)
+        named = [(self._data.viewer_ids[v], self._states[v]) for v in kept if v in self._states]
+        return _candidate_sets(named, self.world, now_ms, self._fold)
+
     def make(self, viewers: Indices, now_ms: int) -> Made:
         """The grids of these viewers."""
         return Made.joined(
@@ -234,6 +240,56 @@ class Ranker:
         return _padded([order_m[~np.isin(order_m, context.seen)][:k] for context in contexts], k)
 
 
+def recent_viewers(data: Dataset, until_ms: int) -> list[int]:
+    """The viewers who came last before a time, the newest last: what passes are distilled on."""
+    viewer_n = data.log.viewer_n[: data.log.before(until_ms)][::-1]
+    viewers, newest = np.unique(viewer_n, return_index=True)
+    found: list[int] = viewers[np.argsort(-newest)][-DISTILLATION_VIEWERS:].tolist()
+    return found
+
+
+def _candidate_sets(
+    viewers: list[tuple[str, ViewerState]], world: World, now_ms: int, fold: FoldConfig
+) -> CandidateSets:
+    new = len(viewers) // VIEWERS_PER_NEW + 1
+    unknown = [(f"new-{number}", ViewerState()) for number in range(new)]
+    return candidate_sets([*viewers, *unknown], world, now_ms, None, fold)
+
+
+def train(examples: Examples, sets: CandidateSets, settings: Settings, seed: int) -> RankerBundle:
+    """Train all passes.
+
+    Raises:
+        ValueError: there is too little to learn from.
+        ArithmeticError: the training diverged.
+    """
+    # Imported here: what only serves needs no torch.
+    from models.training.rankers import TrainingConfig, train_rankers
+
+    config = TrainingConfig(
+        seed=seed, threads=settings.training_threads, device=settings.training_device
+    )
+    return train_rankers(examples, sets, config)
+
+
+def served(
+    bundle: RankerBundle, task: Task, sets: CandidateSets, settings: Settings, seed: int
+) -> RankerBundle:
+    """What is served of a bundle for a task: other weights need other earlier passes.
+
+    Raises:
+        ValueError: there are no candidate sets.
+        ArithmeticError: the training diverged.
+    """
+    final = task.final(bundle.final)
+    if final is bundle.final:
+        return bundle
+    from models.training.rankers import TrainingConfig, bundled
+
+    config = TrainingConfig(seed=seed, threads=settings.training_threads, value=task.weights)
+    return bundled(final, sets, config, bundle.metrics, bundle.trained_ts)
+
+
 def _padded(rows: Sequence[NDArray[np.integer]], width: int) -> Lists:
     width = max(width, max((len(row) for row in rows), default=0))
     lists_gk = np.full((len(rows), width), -1, np.int32)
@@ -245,11 +301,11 @@ def _padded(rows: Sequence[NDArray[np.integer]], width: int) -> Lists:
 class Learner:
     """Learns: builds examples in a world of its own, fits ig2vec, trains the passes."""
 
-    def __init__(self, data: Dataset, settings: Settings, task: Task, seed: int) -> None:
+    def __init__(self, data: Dataset, settings: Settings, seed: int) -> None:
         self.world = empty_world(data)
         self.examples = Examples.empty()
         self.vectors: Vectors | None = None
-        self._data, self._settings, self._task, self._seed = data, settings, task, seed
+        self._data, self._settings, self._seed = data, settings, seed
         config = ExampleConfig(window_ms=settings.label_window_ms, fold=settings.fold_config())
         self._builder = ExampleBuilder(self.world, config)
         self._histories = Histories()
@@ -318,21 +374,9 @@ class Learner:
         set_vectors(self.world, self.vectors)
 
     def train(self, now_ms: int) -> RankerBundle:
-        """Train all passes on the examples so far.
-
-        Raises:
-            ValueError: there is too little to learn from.
-            ArithmeticError: the training diverged.
-        """
-        # Imported here: what only serves needs no torch.
-        from models.training.rankers import TrainingConfig, train_rankers
-
-        config = TrainingConfig(
-            seed=self._seed,
-            threads=self._settings.training_threads,
-            device=self._settings.training_device,
-        )
-        bundle = train_rankers(self.examples, self.candidate_sets(now_ms), config)
+        """Train all passes on the examples so far; see :func:`train`."""
+        sets = self.candidate_sets(now_ms)
+        bundle = train(self.examples, sets, self._settings, self._seed)
         self._learning.learn([self.examples])
         self._learning.promoted(bundle, learned_on=False)
         return bundle
@@ -356,26 +400,10 @@ class Learner:
         self._learning.promoted(candidate, learned_on=True)
         return candidate, decision.reason
 
-    def served(self, bundle: RankerBundle, now_ms: int) -> RankerBundle:
-        """What is served of a bundle for the task: other weights need other earlier passes."""
-        final = self._task.final(bundle.final)
-        if final is bundle.final:
-            return bundle
-        from models.training.rankers import TrainingConfig, bundled
-
-        config = TrainingConfig(
-            seed=self._seed, threads=self._settings.training_threads, value=self._task.weights
-        )
-        sets = self.candidate_sets(now_ms)
-        return bundled(final, sets, config, bundle.metrics, bundle.trained_ts)
-
     def candidate_sets(self, now_ms: int) -> CandidateSets:
         """Candidates of the viewers who came last, and of some without history."""
-        fold = self._settings.fold_config()
         viewers = list(self._builder.viewers())[-DISTILLATION_VIEWERS:]
-        new = len(viewers) // VIEWERS_PER_NEW + 1
-        viewers += [(f"new-{number}", ViewerState()) for number in range(new)]
-        return candidate_sets(viewers, self.world, now_ms, None, fold)
+        return _candidate_sets(viewers, self.world, now_ms, self._settings.fold_config())
 
     def _observe(self, stop: int) -> None:
         log = self._data.log

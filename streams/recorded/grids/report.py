@@ -88,8 +88,8 @@ def _title(one: Found) -> str:
 def _summary(one: Found) -> str:
     figures = one["figures"]
     return (
-        f"{figures['grids']} grids of {figures['viewers']} viewers, {figures['positives']} positives "
-        f"on media they had not seen. The grid has NDCG@25 {_number(figures['ndcg'])} "
+        f"{figures['grids']} grids of {figures['viewers']} viewers, {figures['positives']} "
+        f"positives on media they had not seen. The grid has NDCG@25 {_number(figures['ndcg'])} "
         f"({_number(figures['ndcg_low'])} to {_number(figures['ndcg_high'])}), "
         f"{_number(figures['ratio'])} times the best baseline, "
         f"{figures['best_baseline_name']} ({_number(figures['best_baseline'])})."

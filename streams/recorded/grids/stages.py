@@ -75,7 +75,7 @@ class Stages:
         made = make()
         part = path.with_suffix(".part.npz")
         with part.open("wb") as file:
-            np.savez(file, **made)
+            np.savez(file, allow_pickle=False, **made)
         part.replace(path)
         return made
 
