@@ -50,25 +50,34 @@ def shown_in(log: EventLog, viewers: Indices, since_ms: int) -> Shown:
 
 
 def head_figures(
-    shown: Shown, action: Action, probability_n: NDArray[np.floating]
+    label_n: NDArray[np.bool_],
+    probability_n: NDArray[np.floating],
+    viewer_n: NDArray[np.integer],
+    weight_n: NDArray[np.floating] | None = None,
 ) -> dict[str, float | None]:
-    """AUC, AUC within viewers, normalised entropy and calibration of one head."""
-    label_n = shown.done_n[action]
-    p_n = np.asarray(probability_n, np.float64)
+    """AUC, AUC within viewers, normalised entropy and calibration of one head.
+
+    Args:
+        label_n: whether it was done.
+        viewer_n: whose rows they are; those of one viewer stand together.
+        weight_n: 1 over the probability that a row was kept; of AUC within viewers rows count one.
+    """
+    p_n, y_n = np.asarray(probability_n, np.float64), label_n.astype(np.float64)
+    weight_n = None if weight_n is None else np.asarray(weight_n, np.float64)
     figures = {
-        "auc": auc(label_n, p_n),
-        "auc_within": auc_within(label_n, p_n, shown.viewer_n),
-        "normalised_entropy": normalised_entropy(label_n.astype(np.float64), p_n),
-        "calibration_error": calibration_error(label_n.astype(np.float64), p_n),
-        "calibration_ratio": calibration_ratio(label_n.astype(np.float64), p_n),
-        "positives": float(label_n.sum()),
-        "shown": float(len(label_n)),
+        "auc": auc(y_n, p_n, weight_n),
+        "auc_within": auc_within(label_n, p_n, viewer_n),
+        "normalised_entropy": normalised_entropy(y_n, p_n, weight_n),
+        "calibration_error": calibration_error(y_n, p_n, weight_n),
+        "calibration_ratio": calibration_ratio(y_n, p_n, weight_n),
+        "positives": float(y_n.sum()),
+        "shown": float(len(y_n) if weight_n is None else weight_n.sum()),
     }
     return {name: v if np.isfinite(v) else None for name, v in figures.items()}
 
 
 def auc_within(
-    label_n: NDArray[np.bool_], score_n: NDArray[np.floating], viewer_n: Indices
+    label_n: NDArray[np.bool_], score_n: NDArray[np.floating], viewer_n: NDArray[np.integer]
 ) -> float:
     """Probability that a positive scores above a negative of the same viewer; NaN without pairs."""
     if not len(label_n):

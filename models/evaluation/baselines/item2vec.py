@@ -17,8 +17,8 @@ from models.evaluation.baselines.protocol import (
 )
 from models.evaluation.event_log import EventLog
 
-_DIMENSION: Final = 64
-_EPOCHS: Final = 20
+_DIMENSION: Final = 32
+_EPOCHS: Final = 10
 _SEED: Final = 7
 
 

@@ -27,7 +27,7 @@ from models.evaluation.event_log import Indices
 from models.evaluation.shown import head_figures, media_rate, shown_in
 from models.evaluation.targets import Targets, prequential_targets, static_targets
 from models.events import Action
-from models.examples.examples import LABELS, Examples
+from models.examples.examples import Examples
 from models.feature_schema import FeatureMatrix
 from models.rankers.bundle import RankerBundle
 from models.rankers.final_pass import HEADS
@@ -149,6 +149,8 @@ class _Run:
             options.cache, [data.digest, self._split_ms, settings.model_dump(mode="json")]
         )
         self._notes: dict[str, str] = {}
+        # What was live said of examples before they were learned.
+        self._scored: list[tuple[NDArray[np.floating], Examples]] = []
 
     # Protocols.
 
@@ -156,14 +158,15 @@ class _Run:
         """One fit at the split, one grid a viewer."""
         targets = self._targets(static_targets)
         recent = np.array(recent_viewers(self._data, self._split_ms), np.int32)
-        viewers = np.union1d(targets.viewer_g, recent)
+        asked = self._shown_viewers()
+        viewers = np.union1d(targets.viewer_g, np.union1d(recent, asked))
         ranker = Ranker(self._data, self._settings, self._task, viewers)
         vectors, bundle = self._learned(ranker)
         made_arrays = self._stage(
             "grids",
             EVERYTHING,
             [self._options.task],
-            lambda: self._grids(ranker, vectors, bundle, targets),
+            lambda: self._grids(ranker, vectors, bundle, targets, asked),
         )
         made = Made(**{name: made_arrays[name] for name in Made.__dataclass_fields__})
         figures = self._figures(targets, made, ranker.sources, vectors)
@@ -183,7 +186,9 @@ class _Run:
         vectors = (
             ([str(i) for i in arrays["ids"]], arrays["vectors"]) if len(arrays["ids"]) else None
         )
-        return self._figures(targets, made, ranker.sources, vectors)
+        figures = self._figures(targets, made, ranker.sources, vectors)
+        figures["shown"] = msgspec.json.decode(str(arrays["shown"]))
+        return figures
 
     def _targets(self, of: Callable[..., Targets]) -> Targets:
         targets = of(self._log, self._task.positives, self._split_ms)
@@ -258,7 +263,12 @@ class _Run:
         return {**arrays, "meta": np.array(msgspec.json.encode(told_meta).decode())}
 
     def _grids(
-        self, ranker: Ranker, vectors: Vectors | None, bundle: RankerBundle | None, targets: Targets
+        self,
+        ranker: Ranker,
+        vectors: Vectors | None,
+        bundle: RankerBundle | None,
+        targets: Targets,
+        asked: Indices,
     ) -> Arrays:
         self._bring_to_split(ranker, vectors)
         if bundle is not None:
@@ -269,35 +279,36 @@ class _Run:
             self._tell("grids", min(start + 256, len(targets)), len(targets))
         made = Made.joined(parts)
         arrays: Arrays = {name: getattr(made, name) for name in Made.__dataclass_fields__}
-        shown = msgspec.json.encode(self._shown(ranker, targets)).decode()
+        shown = msgspec.json.encode(self._shown(ranker, asked)).decode()
         return {**arrays, "shown": np.array(shown)}
 
-    def _shown(self, ranker: Ranker, targets: Targets) -> dict[str, Any]:
-        """Calibration of the heads on what the log shows the viewers in the test period."""
-        viewers = targets.viewer_g
+    def _shown_viewers(self) -> Indices:
+        """Viewers who were shown something in the test period, whatever they did with it."""
+        late = slice(self._log.before(self._split_ms), None)
+        viewed_n = np.isin(self._log.action_n[late], (Action.VIEW, Action.LONG_VIEW))
+        viewers: Indices = np.unique(self._log.viewer_n[late][viewed_n])
         if len(viewers) > SHOWN_VIEWERS:
             rng = np.random.default_rng(self._options.seed)
             viewers = np.sort(viewers[rng.permutation(len(viewers))[:SHOWN_VIEWERS]])
+        return viewers
+
+    def _shown(self, ranker: Ranker, viewers: Indices) -> dict[str, Any]:
+        """The heads on what the log shows these viewers in the test period."""
         shown = shown_in(self._log, viewers, self._split_ms)
         there_n = self._log.created_m[shown.media_n] < self._split_ms
         if not there_n.any():
             return {}
-        shown = type(shown)(
-            shown.viewer_n[there_n], shown.media_n[there_n],
-            {action: done_n[there_n] for action, done_n in shown.done_n.items()},
-        )  # fmt: skip
-        asked, begin = np.unique(shown.viewer_n, return_index=True)
-        lists: list[Indices] = np.split(shown.media_n, begin[1:])
+        viewer_n, media_n = shown.viewer_n[there_n], shown.media_n[there_n]
+        asked, begin = np.unique(viewer_n, return_index=True)
+        lists: list[Indices] = np.split(media_n, begin[1:])
         probability_nh = ranker.probabilities(asked, lists, self._split_ms)
-        heads = [self._task.label, *HEADS[1:]]
-        figures: dict[str, Any] = {
-            head: head_figures(shown, Action[head.upper()], probability_nh[:, h])
-            for h, head in enumerate(heads)
-            if head in LABELS
-        }
+        figures: dict[str, Any] = {}
+        for h, head in enumerate([self._task.label, *HEADS[1:]]):
+            label_n = shown.done_n[Action[head.upper()]][there_n]
+            figures[head] = head_figures(label_n, probability_nh[:, h], viewer_n)
         action = Action[self._task.label.upper()]
         rate_m = media_rate(self._log, action, self._split_ms)
-        of_rate = head_figures(shown, action, rate_m[shown.media_n])
+        of_rate = head_figures(shown.done_n[action][there_n], rate_m[media_n], viewer_n)
         figures["media_rate"] = {name: of_rate[name] for name in ("auc", "auc_within")}
         return figures
 
@@ -334,13 +345,32 @@ class _Run:
             **{name: getattr(made, name) for name in Made.__dataclass_fields__},
             **_vectors_arrays(learner.vectors),
             "notes": np.array(msgspec.json.encode(self._notes).decode()),
+            "shown": np.array(msgspec.json.encode(self._progressive()).decode()),
         }
+
+    def _progressive(self) -> dict[str, Any]:
+        """The heads on each day's examples, by the rankers that were live before they were."""
+        if not any(len(fresh) for _, fresh in self._scored):
+            return {}
+        examples = Examples.concatenate([fresh for _, fresh in self._scored])
+        probability_nh = np.concatenate([scored_nh for scored_nh, _ in self._scored])
+        order_n = np.argsort(examples.groups_n, kind="stable")
+        examples, probability_nh = examples.take(order_n), probability_nh[order_n]
+        return {
+            head: head_figures(
+                examples.label(head) > 0, probability_nh[:, h], examples.groups_n,
+                examples.weights_n,
+            )
+            for h, head in enumerate([self._task.label, *HEADS[1:]])
+        }  # fmt: skip
 
     def _learn(self, ranker: Ranker, learner: Learner, now_ms: int, refused: list[str]) -> str:
         """Train, or learn on where there are rankers; says what is live."""
         try:
             if learner.trained:
-                bundle, reason = learner.learn_on(now_ms)
+                fresh = learner.collect()
+                self._scored.append((ranker.rankers.final.score(fresh.features), fresh))
+                bundle, reason = learner.learn_on(fresh, now_ms)
                 if bundle is None:
                     refused.append(reason)
             else:

@@ -381,9 +381,8 @@ class Learner:
         self._learning.promoted(bundle, learned_on=False)
         return bundle
 
-    def learn_on(self, now_ms: int) -> tuple[RankerBundle | None, str]:
-        """Learn what is new; the new bundle if it passes the gate, and why or why not."""
-        fresh = self.collect()
+    def learn_on(self, fresh: Examples, now_ms: int) -> tuple[RankerBundle | None, str]:
+        """Learn new examples; the new bundle if it passes the gate, and why or why not."""
         self._learning.learn([fresh])
         candidate = self._learning.candidate(self.candidate_sets(now_ms))
         live = self._learning.live
