@@ -25,7 +25,7 @@ _SEED: Final = 7
 class Item2Vec:
     """Cosine of media to the mean of a viewer's newest history."""
 
-    def __init__(self, log: EventLog, until_ms: int, window: int, exponent: float) -> None:
+    def __init__(self, log: EventLog, until_ms: int, window: int, minimum: int) -> None:
         wanted = np.flatnonzero(log.of()[: log.before(until_ms)])
         wanted = wanted[np.argsort(log.viewer_n[wanted], kind="stable")]
         cuts = np.flatnonzero(np.diff(log.viewer_n[wanted])) + 1
@@ -34,9 +34,11 @@ class Item2Vec:
         self._tie_m: NDArray[np.float32] = tie_break(log, until_ms)
         if not sentences:
             return
+        if max(np.bincount(np.concatenate(sentences))) < minimum:
+            return
         model = Word2Vec(
-            sentences, vector_size=_DIMENSION, window=window, min_count=2, sg=1, negative=5,
-            ns_exponent=exponent, epochs=_EPOCHS, sample=1e-3, workers=1, seed=_SEED,
+            sentences, vector_size=_DIMENSION, window=window, min_count=minimum, sg=1, negative=5,
+            epochs=_EPOCHS, sample=1e-3, workers=1, seed=_SEED,
         )  # fmt: skip
         at = np.array(model.wv.index_to_key, np.int64)
         if len(at):
@@ -53,12 +55,13 @@ class Item2Vec:
 
 
 def _fit(log: EventLog, until_ms: int, parameters: Parameters) -> Item2Vec:
-    return Item2Vec(log, until_ms, int(parameters["window"]), parameters["exponent"])
+    return Item2Vec(log, until_ms, int(parameters["window"]), int(parameters["minimum"]))
 
 
 def item2vec() -> Baseline:
     """Skip-gram over whole histories."""
+    # Media that few acted on lie anywhere, and so next to somebody.
     sweep = [
-        {"window": window, "exponent": exponent} for window, exponent in ((20, 0.75), (5, 0.0))
+        {"window": window, "minimum": minimum} for window, minimum in ((20.0, 5.0), (5.0, 30.0))
     ]
     return Baseline("item2vec", _fit, sweep)
