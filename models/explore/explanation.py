@@ -160,12 +160,12 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
     known = msgspec.structs.replace(known, first_pass=first, second_pass=second)
     if position >= 0:
         grid = trace.grid
-        scored = Scored(grid.features, grid.probabilities_n3, grid.value_n, grid.penalty_n)
+        scored = Scored(grid.features, grid.probabilities_nh, grid.value_n, grid.penalty_n)
         return msgspec.structs.replace(
             known,
             position=position,
             propensity=float(grid.propensity_n[position]),
-            probabilities=Probabilities(*grid.probabilities_n3[position].tolist()),
+            probabilities=Probabilities(*grid.probabilities_nh[position].tolist()),
             value=_value(position, scored, trace.shown[:position], at, trace, weights),
         )
     if second is None:
@@ -177,7 +177,7 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
     value = _value(m, trace.scored_m, trace.shown, at, trace, weights)
     return msgspec.structs.replace(
         known,
-        probabilities=Probabilities(*trace.scored_m.probabilities_n3[m].tolist()),
+        probabilities=Probabilities(*trace.scored_m.probabilities_nh[m].tolist()),
         value=value,
         drop=_not_shown(value, trace),
     )
@@ -192,7 +192,7 @@ def _value(
     weights: Weights,
 ) -> ValueTerms:
     """The value of row `one` of `scored`, which is candidate `at`."""
-    like, save, see_fewer = terms(scored.probabilities_n3[one : one + 1], weights)[0].tolist()
+    like, save, see_fewer = terms(scored.probabilities_nh[one : one + 1], weights)[0].tolist()
     seed_n, value = trace.candidates.seed_n, float(scored.value_n[one])
     same_seed_n = (seed_n[before] == seed_n[at]) & (seed_n[at] != UNKNOWN)
     return ValueTerms(

@@ -90,8 +90,8 @@ def is_new(
     new_n: NDArray[np.bool_] = age_n <= config.max_age_ms
     young = new_n.nonzero()[0]
     if len(young):
-        counts_y5 = world.popularity.decayed_media(media_n[young], now_ms)
-        views_y = counts_y5[:, Action.VIEW] + counts_y5[:, Action.LONG_VIEW]
+        counts_yx = world.popularity.decayed_media(media_n[young], now_ms)
+        views_y = counts_yx[:, Action.VIEW] + counts_yx[:, Action.LONG_VIEW]
         new_n[young] = views_y < config.max_views
     return new_n
 

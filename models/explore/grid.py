@@ -111,7 +111,7 @@ class Grid:
         author_n: author rows.
         candidate_rank_n: position among all candidates.
         first_score_n, first_rank_n, second_score_n, second_rank_n: of the passes.
-        probabilities_n3: like, save, see_fewer.
+        probabilities_nh: like, save, see_fewer.
         value_n: final values, `penalty_n` already taken off.
         propensity_n: probability with which each was shown.
         candidate_count: media ranked by the first pass.
@@ -127,7 +127,7 @@ class Grid:
     first_rank_n: NDArray[np.int64]
     second_score_n: NDArray[np.floating]
     second_rank_n: NDArray[np.int64]
-    probabilities_n3: NDArray[np.floating]
+    probabilities_nh: NDArray[np.floating]
     value_n: NDArray[np.float64]
     penalty_n: NDArray[np.float64]
     propensity_n: NDArray[np.float64]
@@ -177,7 +177,7 @@ class Grid:
                 catalog.media_ids(found.media_n),
                 catalog.author_ids(self.author_n),
                 self.value_n.tolist(),
-                map(Probabilities, *self.probabilities_n3.T.tolist()),
+                map(Probabilities, *self.probabilities_nh.T.tolist()),
                 [found.sources[code] for code in found.source_n.tolist()],
                 [next(seeds) if known else None for known in known_n.tolist()],
                 map(Stages, *(column_n.tolist() for column_n in stages)),

@@ -186,7 +186,7 @@ def _grids(
             first_rank_n=shown.first_rank_n[g],
             second_score_n=shown.second_score_n[g],
             second_rank_n=shown.second_rank_n[g],
-            probabilities_n3=scored.probabilities_n3[g],
+            probabilities_nh=scored.probabilities_nh[g],
             value_n=scored.value_n[g],
             penalty_n=scored.penalty_n[g],
             propensity_n=shown.propensity_n[g],

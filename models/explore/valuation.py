@@ -19,13 +19,13 @@ class Scored:
 
     Attributes:
         features: what it saw.
-        probabilities_n3: like, save, see_fewer.
+        probabilities_nh: like, save, see_fewer.
         value_n: `penalty_n` taken off.
         penalty_n: value taken off for likeness to what the viewer saw fewer of.
     """
 
     features: FeatureMatrix
-    probabilities_n3: NDArray[np.floating]
+    probabilities_nh: NDArray[np.floating]
     value_n: NDArray[np.float64]
     penalty_n: NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Scored:
         """These rows."""
         return Scored(
             self.features.take(rows),
-            self.probabilities_n3[rows],
+            self.probabilities_nh[rows],
             self.value_n[rows],
             self.penalty_n[rows],
         )
@@ -42,7 +42,7 @@ class Scored:
         """These rows, then those of `more`."""
         return Scored(
             FeatureMatrix.concatenate([self.features, more.features]),
-            np.concatenate([self.probabilities_n3, more.probabilities_n3]),
+            np.concatenate([self.probabilities_nh, more.probabilities_nh]),
             np.concatenate([self.value_n, more.value_n]),
             np.concatenate([self.penalty_n, more.penalty_n]),
         )
@@ -56,18 +56,18 @@ def score_final(assembly: Assembly, rankers: Rankers, weights: Weights, strength
     """
     features = assembly.matrix()
     # Of NaN and 0, fmax takes 0.
-    probabilities_n3 = np.minimum(np.fmax(rankers.final.score(features), 0.0), 1.0)
+    probabilities_nh = np.minimum(np.fmax(rankers.final.score(features), 0.0), 1.0)
     see_fewer_n = strength * assembly.column("see_fewer_similarity")
-    value_n = value(expect_see_fewer(probabilities_n3, see_fewer_n), weights)
-    penalty_n = value(probabilities_n3, weights) - value_n
-    return Scored(features, probabilities_n3, value_n, penalty_n)
+    value_n = value(expect_see_fewer(probabilities_nh, see_fewer_n), weights)
+    penalty_n = value(probabilities_nh, weights) - value_n
+    return Scored(features, probabilities_nh, value_n, penalty_n)
 
 
 def expect_see_fewer(
-    probabilities_n3: NDArray[np.floating], likelihood_n: NDArray[np.floating]
+    probabilities_nh: NDArray[np.floating], likelihood_n: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """The probabilities, with an independent `likelihood_n` of a see-fewer added to the model's."""
-    adjusted_n3 = np.array(probabilities_n3, np.float64)
+    adjusted_nh = np.array(probabilities_nh, np.float64)
     bounded_n = np.minimum(np.maximum(likelihood_n, 0.0), 1.0)
-    adjusted_n3[:, 2] = 1.0 - (1.0 - adjusted_n3[:, 2]) * (1.0 - bounded_n)
-    return adjusted_n3
+    adjusted_nh[:, 2] = 1.0 - (1.0 - adjusted_nh[:, 2]) * (1.0 - bounded_n)
+    return adjusted_nh

@@ -85,12 +85,12 @@ def _topics(rows: FeatureRows, out_2n: Float) -> None:
             out_n[span] = count_t[topic_n[span]] / size
 
 
-def _history(rows: FeatureRows, out_7n: Float) -> None:
+def _history(rows: FeatureRows, out_kn: Float) -> None:
     """What the viewer did on the author before."""
-    out_7n[:] = 0.0
+    out_kn[:] = 0.0
     met, counters = rows.met
     if len(met):
-        out_7n[:, met] = rows.batch.history_7c[:, counters]
+        out_kn[:, met] = rows.batch.history_fc[:, counters]
 
 
 def _follows(rows: FeatureRows, out_1n: Float) -> None:
@@ -101,13 +101,13 @@ def _follows(rows: FeatureRows, out_1n: Float) -> None:
 def _popularity(rows: FeatureRows, out_kn: Float) -> None:
     """Counts of the author, of the media, rates of the author, of the media."""
     popularity, everybody = rows.world.popularity, rows.batch.everybody
-    authors_5n, media_5n, author_rates_4n, media_rates_4n = np.split(out_kn, _COUNTS_AND_RATES)
-    counts_5a = popularity.decayed_authors(rows.authors.rows_a, rows.now_ms).T.astype(np.float32)
-    counts_5n = popularity.decayed_media(rows.media_n, rows.now_ms).T.astype(np.float32)
-    authors_5n[:] = logs(counts_5a).take(rows.authors.at_n, axis=1)
-    media_5n[:] = logs(counts_5n)
-    author_rates_4n[:] = relative_rates(counts_5a, everybody).take(rows.authors.at_n, axis=1)
-    media_rates_4n[:] = relative_rates(counts_5n, everybody)
+    authors_xn, media_xn, author_rates_hn, media_rates_hn = np.split(out_kn, _COUNTS_AND_RATES)
+    counts_xa = popularity.decayed_authors(rows.authors.rows_a, rows.now_ms).T.astype(np.float32)
+    counts_xn = popularity.decayed_media(rows.media_n, rows.now_ms).T.astype(np.float32)
+    authors_xn[:] = logs(counts_xa).take(rows.authors.at_n, axis=1)
+    media_xn[:] = logs(counts_xn)
+    author_rates_hn[:] = relative_rates(counts_xa, everybody).take(rows.authors.at_n, axis=1)
+    media_rates_hn[:] = relative_rates(counts_xn, everybody)
 
 
 def _age(rows: FeatureRows, out_2n: Float) -> None:
@@ -124,9 +124,9 @@ def _integrity(rows: FeatureRows, out_3n: Float) -> None:
         out_n[:] = score_n[rows.media_n]
 
 
-def _viewer(rows: FeatureRows, out_8n: Float) -> None:
-    of_viewer_8v = rows.batch.of_viewer_8v
-    out_8n[:] = of_viewer_8v if len(rows.viewers) == 1 else of_viewer_8v.take(rows.viewer_n, axis=1)
+def _viewer(rows: FeatureRows, out_kn: Float) -> None:
+    of_viewer_fv = rows.batch.of_viewer_fv
+    out_kn[:] = of_viewer_fv if len(rows.viewers) == 1 else of_viewer_fv.take(rows.viewer_n, axis=1)
 
 
 def _missing(rows: FeatureRows, out_2n: Float) -> None:

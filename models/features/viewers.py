@@ -151,32 +151,32 @@ class ViewerBatch:
         return pairs_of([viewer.counter_authors for viewer in self.viewers])
 
     @cached_property
-    def history_7c(self) -> Float:
+    def history_fc(self) -> Float:
         """Of each of them: log1p of the decayed count of each action, recency of the last positive
         and of the last see-fewer."""
-        history_7c = np.empty((len(Action) + 2, len(self.counter_c)), np.float32)
-        counts_c5 = np.concatenate([viewer.counters_c5 for viewer in self.viewers])
-        np.log1p(counts_c5.T.astype(np.float32), out=history_7c[: len(Action)])
+        history_fc = np.empty((len(Action) + 2, len(self.counter_c)), np.float32)
+        counts_cx = np.concatenate([viewer.counters_cx for viewer in self.viewers])
+        np.log1p(counts_cx.T.astype(np.float32), out=history_fc[: len(Action)])
         last_positive = np.concatenate([viewer.last_positive_c for viewer in self.viewers])
         last_see_fewer = np.concatenate([viewer.last_see_fewer_c for viewer in self.viewers])
         for at, last_c in enumerate((last_positive, last_see_fewer), len(Action)):
             age_c = np.maximum(self.now_ms - last_c, 0)
-            history_7c[at] = np.where(last_c > 0, np.exp2(-age_c / WEEK_MS), 0.0)
-        return history_7c
+            history_fc[at] = np.where(last_c > 0, np.exp2(-age_c / WEEK_MS), 0.0)
+        return history_fc
 
     @cached_property
-    def of_viewer_8v(self) -> Float:
+    def of_viewer_fv(self) -> Float:
         """What is the same for all media: counts, rates, idle time."""
-        totals_5v = np.array([v.totals_5 for v in self.viewers], np.float32).T
-        rates_4v = relative_rates(totals_5v, self.everybody)
+        totals_xv = np.array([v.totals_x for v in self.viewers], np.float32).T
+        rates_hv = relative_rates(totals_xv, self.everybody)
         reflects_v = np.array([viewer.reflects_ts for viewer in self.viewers], np.int64)
         hours_v = np.maximum(self.now_ms - reflects_v, 0) / HOUR_MS
-        of_viewer_8v = np.empty((8, len(self.viewers)), np.float32)
-        of_viewer_8v[:5] = logs(totals_5v)
-        of_viewer_8v[5] = rates_4v[RATE_COLUMNS.index("like")]
-        of_viewer_8v[6] = rates_4v[RATE_COLUMNS.index("long_view")]
-        of_viewer_8v[7] = np.where(reflects_v > 0, np.log1p(hours_v) / 3, 5.0)
-        return of_viewer_8v
+        of_viewer_fv = np.empty((8, len(self.viewers)), np.float32)
+        of_viewer_fv[:5] = logs(totals_xv)
+        of_viewer_fv[5] = rates_hv[RATE_COLUMNS.index("like")]
+        of_viewer_fv[6] = rates_hv[RATE_COLUMNS.index("long_view")]
+        of_viewer_fv[7] = np.where(reflects_v > 0, np.log1p(hours_v) / 3, 5.0)
+        return of_viewer_fv
 
     @cached_property
     def unknown_v(self) -> NDArray[np.bool_]:
@@ -219,35 +219,35 @@ class ViewerBatch:
     @cached_property
     def everybody(self) -> Float:
         """Over all viewers, how often each of `RATE_COLUMNS` is done per view."""
-        total_5 = self.world.popularity.decayed_total(self.now_ms)
-        views = total_5[Action.VIEW] + total_5[Action.LONG_VIEW]
-        done_4 = total_5[_RATED] + _PRIOR_TRAFFIC * _DEFAULT_RATES
-        everybody: Float = (done_4 / (views + _PRIOR_TRAFFIC)).astype(np.float32)
+        total_x = self.world.popularity.decayed_total(self.now_ms)
+        views = total_x[Action.VIEW] + total_x[Action.LONG_VIEW]
+        done_h = total_x[_RATED] + _PRIOR_TRAFFIC * _DEFAULT_RATES
+        everybody: Float = (done_h / (views + _PRIOR_TRAFFIC)).astype(np.float32)
         return everybody
 
 
-def logs(counts_5n: Float) -> Float:
+def logs(counts_xn: Float) -> Float:
     """Counts (…, 5, n) on the scale of features."""
-    scaled_5n = np.log1p(counts_5n)
-    scaled_5n /= np.float32(3)
-    return scaled_5n
+    scaled_xn = np.log1p(counts_xn)
+    scaled_xn /= np.float32(3)
+    return scaled_xn
 
 
-def relative_rates(counts_5n: Float, everybody: Float) -> Float:
+def relative_rates(counts_xn: Float, everybody: Float) -> Float:
     """log(rate / everybody's rate) / 2 of `RATE_COLUMNS`, each smoothed towards everybody's.
 
     Args:
-        counts_5n: of actions, (…, 5, n).
+        counts_xn: of actions, (…, 5, n).
         everybody: rates of everybody.
     """
-    views_1n = counts_5n[..., _VIEW, :] + counts_5n[..., _LONG_VIEW, :]
+    views_1n = counts_xn[..., _VIEW, :] + counts_xn[..., _LONG_VIEW, :]
     views_1n += _PRIOR_VIEWS
-    rates_4n: Float = counts_5n[..., _RATED, :] / everybody[:, None]
-    rates_4n += _PRIOR_VIEWS
-    rates_4n /= views_1n
-    np.log(rates_4n, out=rates_4n)
-    rates_4n /= np.float32(2)
-    return rates_4n
+    rates_hn: Float = counts_xn[..., _RATED, :] / everybody[:, None]
+    rates_hn += _PRIOR_VIEWS
+    rates_hn /= views_1n
+    np.log(rates_hn, out=rates_hn)
+    rates_hn /= np.float32(2)
+    return rates_hn
 
 
 def account_vectors(world: World, account_rows: Rows) -> tuple[Float, NDArray[np.bool_]]:

@@ -13,7 +13,7 @@ from models.feature_schema import DENSE_INDEX, FeatureMatrix
 class Pass(Protocol):
     """One ranking pass.
 
-    ``score`` gives scores_n (first and second pass, higher is better) or probabilities_n3
+    ``score`` gives scores_n (first and second pass, higher is better) or probabilities_nh
     (final pass: like, save, see_fewer). Any n is valid, zero included.
     """
 
@@ -85,8 +85,8 @@ class _PriorProbabilities:
         return _READ
 
     def score(self, features: FeatureMatrix) -> NDArray[np.float32]:
-        odds_n3 = np.stack(_log_odds(features), axis=1)
-        return (1.0 / (1.0 + np.exp(-odds_n3))).astype(np.float32)
+        odds_nh = np.stack(_log_odds(features), axis=1)
+        return (1.0 / (1.0 + np.exp(-odds_nh))).astype(np.float32)
 
 
 #: Dense columns that :func:`_log_odds` reads.

@@ -73,20 +73,20 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ) from error
 
 
-def value(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+def value(probabilities_nh: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
     """Value of each row of P(like), P(save), P(see_fewer)."""
-    value_n: NDArray[np.float64] = np.add.reduce(terms(probabilities_n3, weights), axis=1)
+    value_n: NDArray[np.float64] = np.add.reduce(terms(probabilities_nh, weights), axis=1)
     return value_n
 
 
-def terms(probabilities_n3: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    """The three signed terms_n3 that :func:`value` adds up, for explanations."""
-    p_n3 = np.asarray(probabilities_n3, np.float64)
-    weight_3 = np.array([weights.like, weights.save, weights.see_fewer])
+def terms(probabilities_nh: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+    """The three signed terms_nh that :func:`value` adds up, for explanations."""
+    p_nh = np.asarray(probabilities_nh, np.float64)
+    weight_h = np.array([weights.like, weights.save, weights.see_fewer])
     if weights.form == "linear":
-        signed_n3: NDArray[np.float64] = p_n3 * (weight_3 * _SIGNS)
-        return signed_n3
-    p_n3 = p_n3.copy()
-    p_n3[:, 2] = 1.0 - p_n3[:, 2]
-    logs: NDArray[np.float64] = weight_3 * np.log(np.clip(p_n3, _EPSILON, 1.0))
+        signed_nh: NDArray[np.float64] = p_nh * (weight_h * _SIGNS)
+        return signed_nh
+    p_nh = p_nh.copy()
+    p_nh[:, 2] = 1.0 - p_nh[:, 2]
+    logs: NDArray[np.float64] = weight_h * np.log(np.clip(p_nh, _EPSILON, 1.0))
     return logs

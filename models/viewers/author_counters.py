@@ -24,16 +24,16 @@ class AuthorCounters(NamedTuple):
 
     Attributes:
         counter_authors: author rows, ascending.
-        counters_c5: decayed count per action for each of them.
+        counters_cx: decayed count per action for each of them.
         last_positive_c, last_see_fewer_c: their newest event times in ms, 0 for never.
-        totals_5: decayed count per action over all authors, unknown ones included.
+        totals_x: decayed count per action over all authors, unknown ones included.
     """
 
     counter_authors: Rows
-    counters_c5: NDArray[np.float64]
+    counters_cx: NDArray[np.float64]
     last_positive_c: NDArray[np.int64]
     last_see_fewer_c: NDArray[np.int64]
-    totals_5: NDArray[np.float64]
+    totals_x: NDArray[np.float64]
 
 
 def author_counters(
@@ -70,22 +70,22 @@ def author_counters(
         weight_c = np.append(weight_c, weights)
         ts_c = np.append(ts_c, newest)
     actions_of_all = len(Action)
-    total_v5 = np.bincount(
+    total_vx = np.bincount(
         viewer_c * actions_of_all + action_c, weight_c, viewers * actions_of_all
     ).reshape(viewers, actions_of_all)
 
     known = row_c != UNKNOWN
     pair_c, at_c = np.unique(pairs(viewer_c[known], row_c[known]), return_inverse=True)
     cell_c = at_c * actions_of_all + action_c[known]
-    last_c5 = np.zeros((len(pair_c), actions_of_all), np.int64)
-    np.maximum.at(last_c5.reshape(-1), cell_c, ts_c[known])
+    last_cx = np.zeros((len(pair_c), actions_of_all), np.int64)
+    np.maximum.at(last_cx.reshape(-1), cell_c, ts_c[known])
     # float64 as the weights are; the stubs of bincount know of counts only.
-    count_c = np.bincount(cell_c, weight_c[known], last_c5.size).astype(np.float64, copy=False)
-    count_c5 = count_c.reshape(last_c5.shape)
-    positive_c = last_c5[:, POSITIVE].max(axis=1, initial=0)
-    see_fewer_c = last_c5[:, Action.SEE_FEWER]
+    count_c = np.bincount(cell_c, weight_c[known], last_cx.size).astype(np.float64, copy=False)
+    count_cx = count_c.reshape(last_cx.shape)
+    positive_c = last_cx[:, POSITIVE].max(axis=1, initial=0)
+    see_fewer_c = last_cx[:, Action.SEE_FEWER]
     row_c = rows_in(pair_c)
     return [
-        AuthorCounters(row_c[of], count_c5[of], positive_c[of], see_fewer_c[of], total_v5[viewer])
+        AuthorCounters(row_c[of], count_cx[of], positive_c[of], see_fewer_c[of], total_vx[viewer])
         for viewer, of in enumerate(spans_in(pair_c, viewers))
     ]

@@ -38,9 +38,9 @@ class ViewerContext:
         followed, blocked: author rows; blocked includes muted ones.
         own_author: author row of the viewer, −1 if the viewer posts nothing.
         counter_authors: author rows with counters, ascending.
-        counters_c5: decayed count per action for each of `counter_authors`.
+        counters_cx: decayed count per action for each of `counter_authors`.
         last_positive_c, last_see_fewer_c: their newest event times in ms, 0 for never.
-        totals_5: decayed count per action over all authors.
+        totals_x: decayed count per action over all authors.
     """
 
     viewer_id: str
@@ -57,10 +57,10 @@ class ViewerContext:
     blocked: Rows
     own_author: int
     counter_authors: Rows
-    counters_c5: NDArray[np.float64]
+    counters_cx: NDArray[np.float64]
     last_positive_c: NDArray[np.int64]
     last_see_fewer_c: NDArray[np.int64]
-    totals_5: NDArray[np.float64]
+    totals_x: NDArray[np.float64]
 
     @classmethod
     def from_state(
