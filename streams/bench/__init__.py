@@ -24,6 +24,7 @@ BENCHES: Final = {
     "grid": "viewer state → 25 ranked items: one viewer, a batch, and beside the networks alone",
     "funnel": "what the first two passes keep of the final pass's best, on recorded events",
     "embeddings": "account vectors learned from the stream beside full fits and gensim, by topic",
+    "quality": "grids of the bundled events beside baselines, static, with a fixed seed",
     "retrieval": "searches of the account index against a scan, and while it changes",
     "training": "the final pass learning from a stream beside frozen and simple ones; its speed",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",

@@ -161,7 +161,7 @@ async def _grids(servers: BenchServers, states: list[ViewerState]) -> dict[str, 
 def _world(topics: dict[str, list[Line]]) -> World:
     feed = WorldFeed(World())
     for topic in (MEDIA_TOPIC, ACCOUNTS_TOPIC, *MEDIA_EVENT_TOPICS):
-        feed.apply(topic, topics[topic])
+        feed.apply(topic, topics.get(topic, []))
     accounts = [line.key.decode() for line in topics[ACCOUNTS_TOPIC]]
     vectors = np.random.default_rng(7).standard_normal((len(accounts), DIMENSIONS), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

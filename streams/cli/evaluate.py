@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,6 +102,93 @@ def evaluate_rankers(
         _print_rankers(report)
 
 
+class Protocol(StrEnum):
+    """When a grid is made."""
+
+    STATIC = "static"
+    PREQUENTIAL = "prequential"
+
+
+class TaskName(StrEnum):
+    """What a grid should lead to."""
+
+    LIKE = "like"
+    LONG_VIEW = "long_view"
+
+
+@evaluate.command("grids")
+def evaluate_grids(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Recorded log: JSON lines (.gz is fine), Parquet or CSV, a folder, or a mapping."
+        ),
+    ],
+    protocol: Annotated[
+        Protocol,
+        typer.Option(help="One fit at the split, or everything learns on and is asked as it goes."),
+    ] = Protocol.STATIC,
+    task: Annotated[
+        TaskName, typer.Option(help="Likes and saves by the live weights, or long views alone.")
+    ] = TaskName.LIKE,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="What the columns of DATA mean (TOML); see docs/datasets."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Where the test begins: ISO 8601 or epoch ms; by default the last 15 %."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 7,
+    report: Annotated[
+        Path | None, typer.Option(help="Write grids.md and grids.html into this folder.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where finished stages are kept; by default in the temporary folder."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Take no stage from there.")] = False,
+    json: Json = False,
+) -> None:
+    """How good the served grids are on a real log, beside tuned baselines.
+
+    The production code folds, fits and trains on what came before the split, and makes the grids
+    of the viewers who liked something new after it. A run that was stopped goes on where it was.
+    """
+    from infra.threads import use_one_thread
+
+    use_one_thread()
+    import tempfile
+
+    from streams.cli.progress import showing_stages
+    from streams.recorded.dataset import read_dataset
+    from streams.recorded.grids import evaluation
+
+    if not data.exists():
+        raise SettingsError(f"there is no {data}; give recorded events, see docs/evaluation.md")
+    settings = load_settings()
+    folder = cache or Path(tempfile.gettempdir()) / "freshgrid-evaluate"
+    options = evaluation.Options(
+        protocol=protocol.value,
+        task=task.value,
+        split=split or "",
+        seed=seed,
+        cache=None if fresh else folder,
+    )
+    with showing_stages("evaluate") as progress:
+        progress("reading", 0, 1)
+        found = evaluation.evaluate_grids(read_dataset(data, mapping), settings, options, progress)
+    if report is not None:
+        from streams.recorded.grids.report import write_report
+
+        for path in write_report([found], report):
+            print(f"freshgrid: wrote {path}", file=sys.stderr)
+    if json:
+        show(found, as_json=True)
+    else:
+        _print_grids(found)
+
+
 @tune.command("embeddings")
 def tune_embeddings(
     events: Annotated[
@@ -187,6 +276,36 @@ def _print_rankers(report: dict[str, Any]) -> None:
     out.print(" against ".join(column["version"] for column in columns))
     out.print(table)
     out.print(f"{report['examples']} examples, the newer half of them measured")
+
+
+def _print_grids(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    figures = report["figures"]
+    table = Table("", "NDCG@25", "95 %", "recall@25", "hit rate", "MRR", "recall@500", box=None)
+    rows = [("grid", figures), *figures["baselines"].items()]
+    for name, one in sorted(rows, key=lambda row: -(row[1]["ndcg"] or 0.0)):
+        interval = f"{_text(one['ndcg_low'])}–{_text(one['ndcg_high'])}" if one["ndcg"] else ""
+        table.add_row(
+            name,
+            _text(one["ndcg"] or 0.0),
+            interval,
+            *(_text(one[k] or 0.0) for k in ("recall", "hit_rate", "mrr", "recall_500")),
+        )
+    from streams.cli.common import console as common_console
+
+    console = common_console()
+    console.print(f"{report['data']}, {report['protocol']}, {report['task']}")
+    console.print(table)
+    console.print(
+        f"\n{figures['grids']} grids of {figures['viewers']} viewers, {figures['positives']} "
+        f"positives; the prior alone {_text(figures['ndcg_prior'] or 0.0)}, without cuts and "
+        f"diversity {_text(figures['ndcg_uncut'] or 0.0)}; "
+        f"{_text(figures['ratio'] or 0.0)} times {figures['best_baseline_name']}"
+    )
+    for name, note in figures["notes"].items():
+        if note:
+            console.print(f"{name}: {note}")
 
 
 def _print_sweep(report: dict[str, Any]) -> None:

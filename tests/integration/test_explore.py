@@ -18,6 +18,7 @@ import pytest
 
 from infra.supervisor import free_port
 from infra.topics import EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, SESSIONS_TOPIC
+from models.actions import HEAD_NAMES
 from models.explore.experiment import parse
 from models.ig2vec.model import Ig2VecConfig
 from models.rankers.value import Weights, value
@@ -58,11 +59,11 @@ def test_a_grid_is_in_order_of_value(explore):
     assert len(drawn) <= 1
     assert not any(item["position"] < 5 for item in drawn)
     items = [item for item in items if item["propensity"] == 1.0]
-    predicted_n3 = np.array([list(item["probabilities"].values()) for item in items])
-    assert list(items[0]["probabilities"]) == ["like", "save", "see_fewer"]
+    predicted_nh = np.array([list(item["probabilities"].values()) for item in items])
+    assert list(items[0]["probabilities"]) == list(HEAD_NAMES)
     # Trained heads tell items apart, a prior would not.
-    assert (np.ptp(predicted_n3[:, :2], axis=0) > 0).all()
-    plain_n = value(predicted_n3, Weights())
+    assert (np.ptp(predicted_nh[:, :2], axis=0) > 0).all()
+    plain_n = value(predicted_nh, Weights())
     value_n = np.array([item["value"] for item in items])
     penalty_n = np.array([item["stages"]["penalty"] for item in items])
     assert value_n + penalty_n == pytest.approx(plain_n, abs=1e-6)
@@ -441,10 +442,10 @@ def default_arms(explore, tmp_path):
 def test_weights_go_live_without_a_restart(explore, default_arms):
     viewer = explore.new_viewer()
     before = explore.page(viewer).json()["versions"]["weights"]
-    body = {"weights": {"like": 0, "save": 1.5, "see_fewer": 0}, "who": "a test"}
+    body = {"weights": dict.fromkeys(HEAD_NAMES, 0) | {"save": 1.5}, "who": "a test"}
     answer = explore.http.put("/v1/weights", json=body).raise_for_status().json()
     changed = time.monotonic()
-    assert answer["new"] == {"like": 0.0, "save": 1.5, "see_fewer": 0.0, "form": "linear"}
+    assert answer["new"] == dict.fromkeys(HEAD_NAMES, 0.0) | {"save": 1.5, "form": "linear"}
 
     def remade():
         grid = explore.stored_grid(viewer)
@@ -470,7 +471,7 @@ def test_weights_go_live_without_a_restart(explore, default_arms):
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({"weights": {"likes": 1}}, 400, "no weight 'likes'; weights are like, save and see_fewer"),
+        ({"weights": {"likes": 1}}, 400, "no weight 'likes'; weights are like, save, see_fewer"),
         ({"weights": {"like": -1}}, 400, "weight like is -1.0"),
         ({"weights": {"form": "x"}}, 400, "linear or log_linear"),
         ({"weights": {"like": 1}, "arm": "x"}, 400, "no arm 'x'"),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from infra.topics import EXAMPLES_TOPIC
+from models.actions import MEDIA_EVENT_TOPICS
 from streams.topology import FLOWS, ROLES
 from tests.integration.commands import freshgrid
 from tests.integration.recording import noted
@@ -55,9 +56,9 @@ def test_roles_do_what_the_table_says(explore, notes) -> None:
     explore.page(viewer).raise_for_status()
     explore.http.put("/v1/weights", json={"who": "test", "weights": {"like": 1.0}})
     # Each event waits for its media, and comes back.
-    for name in ("like", "save", "see_fewer", "view"):
-        waiting = f"late-{name}"
-        explore.send(f"events.{name}", explore.event(viewer, waiting), viewer)
+    for topic in MEDIA_EVENT_TOPICS:
+        waiting = f"late-{topic}"
+        explore.send(topic, explore.event(viewer, waiting), viewer)
         explore.wait(lambda waiting=waiting: explore.redis.exists(f"parked:{{{waiting}}}"))
         explore.post(author, media_id=waiting)
     explore.send("events.like", b"garbage")

@@ -20,7 +20,8 @@ from models.igql.planner import Mix, Node, Step, inputs
 from models.igql.registry import Arguments, Cost, SetType, count
 from models.igql.sets import ColumnSet
 from models.queries import CandidateQuery, explore_plan, planned
-from models.rankers.protocol import Pass, PriorRankers
+from models.rankers.prior import PriorRankers
+from models.rankers.protocol import Pass
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World

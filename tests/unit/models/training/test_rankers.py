@@ -214,7 +214,9 @@ def test_sampled_negatives_are_corrected() -> None:
         )
     base_h = unseen.labels_nh.mean(axis=0)
     np.testing.assert_allclose(corrected.score(unseen.features).mean(axis=0), base_h, rtol=0.15)
-    assert (uncorrected.score(unseen.features).mean(axis=0) > 1.4 * base_h).all()
+    strong = [HEADS.index(head) for head in STRONG_HEADS]
+    too_high_h = uncorrected.score(unseen.features).mean(axis=0) / base_h
+    assert (too_high_h[strong] > 1.3).all()
 
 
 def test_a_weighted_sample_estimates_the_metrics_of_everything() -> None:

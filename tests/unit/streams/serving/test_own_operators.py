@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from streams.cli.query_command import QueryError
 from typer.testing import CliRunner
 
 from infra.config import Settings, settings
@@ -20,6 +19,7 @@ from models.igql.library import operators
 from models.igql.registry import Cost, Registry, RegistryError, SetType
 from models.world import World
 from streams.cli import app
+from streams.cli.query import QueryError
 from streams.ranking import Ranking
 from streams.serving.explorer import Explorer
 from streams.serving.live_queries import LiveQueries

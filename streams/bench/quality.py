@@ -1,0 +1,43 @@
+"""How good grids are on the bundled events, in a minute: to compare changes, not to time them.
+
+The static protocol (:mod:`streams.recorded.grids.evaluation`) with a fixed seed and without the
+baselines that take minutes. Nothing is kept between runs, so each measures the code as it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from infra.config import Settings
+from streams.bench.progress import say
+from streams.local.scenario import FIXTURE
+from streams.recorded.dataset import read_dataset
+from streams.recorded.grids.evaluation import Options, evaluate_grids
+from streams.recorded.grids.task import TASKS
+
+SEED: Final = 7
+_KEPT: Final = (
+    "ndcg", "ndcg_low", "ndcg_high", "recall", "recall_500", "ndcg_prior", "ndcg_uncut",
+    "best_baseline", "best_baseline_name", "best_recall_500", "ratio", "viewers", "positives",
+)  # fmt: skip
+
+
+def run(settings: Settings, *, data: Path | None = None) -> dict[str, Any]:
+    """Evaluate both tasks.
+
+    Args:
+        data: a recorded log; the bundled one by default.
+    """
+    log = read_dataset(data or FIXTURE)
+    figures: dict[str, Any] = {}
+    with TemporaryDirectory() as folder:
+        # Both tasks learn from the same examples.
+        for task in TASKS:
+            say(f"{task} …")
+            options = Options(task=task, seed=SEED, cache=Path(folder), small=True)
+            found = evaluate_grids(log, settings, options)["figures"]
+            figures[task] = {name: found[name] for name in _KEPT}
+            figures[task]["rankers"] = found["notes"]["rankers"]
+    return {**figures, "data": log.name, "seed": SEED}
