@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
 
 from infra.config import Settings
 from streams.bench.progress import say
@@ -24,13 +26,13 @@ _KEPT: Final = (
 )  # fmt: skip
 
 
-def run(settings: Settings, *, data: Path | None = None) -> dict[str, Any]:
-    """Evaluate both tasks.
-
-    Args:
-        data: a recorded log; the bundled one by default.
-    """
-    log = read_dataset(data or FIXTURE)
+def run(
+    settings: Settings,
+    *,
+    data: Annotated[Path, Meta(description="Recorded events: a fixture.")] = FIXTURE,
+) -> dict[str, Any]:
+    """Evaluate the grids of both tasks, like and long view, on one log."""
+    log = read_dataset(data)
     figures: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
         # Both tasks learn from the same examples.
