@@ -19,7 +19,7 @@ from models.actions import ACTION_NAMES, HEAD_NAMES
 #: Candidate sources by code. Code 0 is a media that no source retrieved, e.g. a logged exposure
 #: of another surface: its one-hot columns are all zero.
 SOURCES: Final = (
-    "logged", "account_nn", "followed", "popular", "fresh", "co_engaged", "similar_image",
+    "logged", "account_nn", "followed", "popular", "fresh", "co_engaged", "similar_image", "alike",
 )  # fmt: skip
 
 #: Newest positives that make up what a viewer likes: in the long run, and now.
@@ -75,6 +75,10 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "image_similarity", "images", "cosine of the picture to the mean of the last 30 positives'"
     ),
     _dense("image_missing", "images", "1 where the media's picture has no vector"),
+    # The viewer's history against the media, by fitted item weights.
+    _dense("likeness", "items", "log1p of 10 × the item weights from all of the positives, summed"),
+    _dense("likeness_recent", "items", "log1p of 10 × those from the last 5 positives"),
+    _dense("likeness_share", "items", "likeness before the logarithm, of the viewer's highest"),
     # Viewer × author history.
     *(
         _dense(f"viewer_author_{name}", "viewer", f"log1p of the viewer's decayed {name} count")
@@ -99,6 +103,10 @@ FEATURES: Final[tuple[Feature, ...]] = (
         )
         for entity in ("author", "media")
         for name in RATE_COLUMNS
+    ),
+    *(
+        _dense(f"media_trend_{name}", "popularity", f"log1p of all it is worth, half-life {time}, / 3")
+        for name, time in (("short", "12 hours"), ("long", "60 days"))
     ),
     # The media itself.
     _dense("media_age", "catalog", "log1p of hours since it was posted, / 3"),
@@ -160,14 +168,22 @@ MINIMAL: Final = (
     "short_similarity",
     "long_similarity",
     "see_fewer_similarity",
+    "likeness",
+    "likeness_recent",
+    "likeness_share",
     "topic_affinity",
     "viewer_author_like",
     "viewer_author_long_view",
     "viewer_author_see_fewer",
     "author_like_rate",
     "author_long_view_rate",
+    "author_likes",
+    "media_views",
     "media_likes",
+    "media_saves",
     "media_long_views",
+    "media_trend_short",
+    "media_trend_long",
     "media_like_rate",
     "media_save_rate",
     "media_see_fewer_rate",

@@ -23,7 +23,10 @@ from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
+from models.inventory.trend import Trend
+from models.item_to_item.weights import ItemWeights
 
+HOUR_MS: Final = 3_600_000
 #: By code, whether media that a viewer does it to belong together.
 _CO_ENGAGES_X: Final = np.array([action.row.co_engages for action in Action])
 
@@ -33,11 +36,13 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         popularity: half-life and weights of popularity.
+        trends_ms: half-lives of the trends, see :attr:`World.trends`.
         co_engagement: bounds and half-life of the counts of media acted on together.
         image_dimension: length of image vectors.
     """
 
     popularity: PopularityConfig = PopularityConfig()
+    trends_ms: tuple[int, ...] = (12 * HOUR_MS, 60 * 24 * HOUR_MS)
     co_engagement: CoEngagementConfig = CoEngagementConfig()
     image_dimension: int = DIMENSION
 
@@ -48,6 +53,8 @@ class World:
     Attributes:
         space: the live embedding space, None where it has no vectors.
         images: vectors of media's pictures.
+        trends: popularity over other times than its own, the shortest first.
+        item_weights: which media are liked by the same viewers; None before there are any.
     """
 
     def __init__(self, config: WorldConfig | None = None) -> None:
@@ -55,6 +62,11 @@ class World:
         self.catalog = Catalog()
         self.popularity = Popularity(self.config.popularity)
         self.co_engagement = CoEngagement(self.config.co_engagement)
+        self.trends = [
+            Trend(half_life_ms, self.config.popularity.worth_x)
+            for half_life_ms in self.config.trends_ms
+        ]
+        self.item_weights: ItemWeights | None = None
         self.space: AccountSpace | None = None
         self.images = ImageSpace(self.config.image_dimension)
         # All spaces that were told of; vectors of different ones cannot be compared.
@@ -138,6 +150,8 @@ class World:
         ts_n = np.fromiter((event.ts for _, event in events), np.int64, n)
         sign_n = np.fromiter((-1 if event.undo else 1 for _, event in events), np.int8, n)
         self.popularity.add(media_rows, author_rows, action_n, ts_n, sign_n)
+        for trend in self.trends:
+            trend.add(media_rows, action_n, ts_n, sign_n)
         positive = np.flatnonzero(_CO_ENGAGES_X[action_n] & (sign_n > 0))
         self.co_engagement.add(
             np.array([hash_id(events[at][1].viewer_id) for at in positive.tolist()], np.int64),

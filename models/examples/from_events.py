@@ -26,13 +26,15 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from models.actions import HEADS, STRONG_HEADS, VIEWS, Action
+from models.actions import HEADS, POSITIVE, STRONG_HEADS, VIEWS, Action
 from models.arrays.id_table import hash_id
 from models.arrays.types import UNKNOWN
 from models.events import FollowEvent, MediaEvent
+from models.examples.choices import ChoiceConfig, Choices, ChoiceSampler, Find
 from models.examples.examples import Examples
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
+from models.item_to_item.fit import ItemToItem, ItemToItemConfig
 from models.viewers.action_log import event_key
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
@@ -50,6 +52,8 @@ class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True):
         slice_ms: exposures of one viewer within one slice share a state.
         negative_rate: share of the exposures that only views came of that is kept.
         max_viewers: states kept; the least recently active viewer starts anew.
+        choices: how choices among candidates are sampled.
+        items: how item weights are fitted.
         max_pending: events waiting for their labels at most; beyond, the oldest go early.
         fold: settings of the viewers' states.
     """
@@ -59,6 +63,8 @@ class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True):
     negative_rate: float = 0.1
     max_viewers: int = 100_000
     max_pending: int = 1_000_000
+    choices: ChoiceConfig = ChoiceConfig()
+    items: ItemToItemConfig = ItemToItemConfig()
     fold: FoldConfig = FoldConfig()
 
     def __post_init__(self) -> None:
@@ -74,20 +80,30 @@ class ExampleBuilder:
     Args:
         world: a world of its own; see the module's text.
         config: how examples are joined and sampled.
+        find: the query whose candidates viewers choose among; without one no choices are made.
 
     Attributes:
+        items: item weights of the world, fitted on what was folded.
         skipped: exposures of media that the catalogue does not know: no features, no example.
     """
 
-    def __init__(self, world: World, config: ExampleConfig | None = None) -> None:
+    def __init__(
+        self, world: World, config: ExampleConfig | None = None, find: Find | None = None
+    ) -> None:
         self.world = world
         self.config = config or ExampleConfig()
+        self.items = ItemToItem(self.config.items)
+        self._choices = (
+            None if find is None else ChoiceSampler(world, find, self.config.choices)
+        )
         self.skipped = 0
         self._viewers: OrderedDict[str, ViewerState] = OrderedDict()
         # (ts, exposures before what came of them, order of arrival, event)
         self._pending: list[tuple[int, int, int, Observed]] = []
         # (viewer, media) → (ts, undo, action) of the labels waiting.
         self._labels: dict[tuple[str, str], list[tuple[int, bool, Action]]] = {}
+        # Viewer → what every viewer does next: (ts, arrival, undo, action, media).
+        self._next: dict[str, list[tuple[int, int, bool, Action, str]]] = {}
         self._arrivals = 0
         self._newest_ts = 0
         self._parts: list[Examples] = []
@@ -106,6 +122,9 @@ class ExampleBuilder:
                 label = (event.ts, event.undo, action)
                 self._labels.setdefault((event.viewer_id, event.media_id), []).append(label)
             self._arrivals += 1
+            if self._choices is not None and action in HEADS and isinstance(event, MediaEvent):
+                coming = (event.ts, self._arrivals, event.undo, action, event.media_id)
+                self._next.setdefault(event.viewer_id, []).append(coming)
             entry = (event.ts, int(strong), self._arrivals, (action, event))
             heapq.heappush(self._pending, entry)
             newest = max(newest, event.ts)
@@ -141,6 +160,7 @@ class ExampleBuilder:
         events: list[Observed] = []
         while self._pending and self._pending[0][0] < end_ts:
             events.append(heapq.heappop(self._pending)[3])
+        self._choose(number, events)
         # Everything of a page is read before anything of its slice is folded.
         pages: dict[str, _Page] = {}
         for action, event in events:
@@ -151,6 +171,62 @@ class ExampleBuilder:
             if page.rows:
                 self._parts.append(self._assemble(page))
         self.world.apply_events(changed)
+        self._remember(changed)
+        if self.items.refit_if_due():
+            self.world.item_weights = self.items.weights
+
+    def _choose(self, number: int, events: Sequence[Observed]) -> None:
+        """Make choices of sampled viewers who act in a slice, as of its start."""
+        if self._choices is None:
+            return
+        start_ts = number * self.config.slice_ms
+        acting = dict.fromkeys(
+            event.viewer_id
+            for action, event in events
+            if action in POSITIVE and isinstance(event, MediaEvent) and not event.undo
+        )
+        asked = [viewer_id for viewer_id in acting if self._choices.wanted(viewer_id, number)]
+        if asked:
+            viewers = ViewerContext.from_states(
+                [(viewer_id, self._state(viewer_id)) for viewer_id in asked],
+                self.world,
+                start_ts,
+                self.config.fold,
+            )
+            until_ts = start_ts + self.config.window_ms
+            done = [self._done_next(viewer_id, until_ts) for viewer_id in asked]
+            self._choices.make(viewers, done, start_ts)
+        end_ts = start_ts + self.config.slice_ms
+        for viewer_id in {event.viewer_id for _, event in events}:
+            left = [coming for coming in self._next.get(viewer_id, ()) if coming[0] >= end_ts]
+            if left:
+                self._next[viewer_id] = left
+            else:
+                self._next.pop(viewer_id, None)
+
+    def _done_next(self, viewer_id: str, until_ts: int) -> dict[str, set[Action]]:
+        """Media → what the viewer does to it until then and does not take back."""
+        done: dict[str, set[Action]] = {}
+        for ts, _, undo, action, media_id in sorted(self._next.get(viewer_id, ())):
+            if ts < until_ts and undo:
+                done.get(media_id, set()).discard(action)
+            elif ts < until_ts:
+                done.setdefault(media_id, set()).add(action)
+        return done
+
+    def _remember(self, changed: Sequence[tuple[Action, MediaEvent]]) -> None:
+        """Keep what was liked for the next fit of item weights."""
+        liked = [event for action, event in changed if action in POSITIVE]
+        if liked:
+            self.items.log.add(
+                np.array([hash_id(event.viewer_id) for event in liked], np.int64),
+                self.world.catalog.intern_media([event.media_id for event in liked]),
+                np.array([-1 if event.undo else 1 for event in liked], np.int8),
+            )
+
+    def take_choices(self) -> Choices:
+        """The choices made since the last call."""
+        return Choices.empty() if self._choices is None else self._choices.take()
 
     def _expose(self, pages: dict[str, _Page], event: MediaEvent, view: Action) -> None:
         """Put a sampled exposure on its viewer's page."""

@@ -172,7 +172,9 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
     known = msgspec.structs.replace(known, first_pass=first, second_pass=second)
     if position >= 0:
         grid = trace.grid
-        scored = Scored(grid.features, grid.probabilities_nh, grid.value_n, grid.penalty_n)
+        scored = Scored(
+            grid.features, grid.probabilities_nh, grid.expected_nh, grid.value_n, grid.penalty_n
+        )
         return msgspec.structs.replace(
             known,
             position=position,
@@ -204,7 +206,7 @@ def _value(
     weights: Weights,
 ) -> ValueTerms:
     """The value of row `one` of `scored`, which is candidate `at`."""
-    [signed_h] = terms(scored.probabilities_nh[one : one + 1], weights).tolist()
+    [signed_h] = terms(scored.expected_nh[one : one + 1], weights).tolist()
     seed_n, value = trace.candidates.seed_n, float(scored.value_n[one])
     same_seed_n = (seed_n[before] == seed_n[at]) & (seed_n[at] != UNKNOWN)
     return ValueTerms(

@@ -130,6 +130,7 @@ class Grid:
         candidate_rank_n: position among all candidates.
         first_score_n, first_rank_n, second_score_n, second_rank_n: of the passes.
         probabilities_nh: columns :data:`models.actions.HEADS`.
+        expected_nh: what the value is made of, see :mod:`models.rankers.interest`.
         value_n: final values, `penalty_n` already taken off.
         propensity_n: probability with which each was shown.
         candidate_count: media ranked by the first pass.
@@ -146,6 +147,7 @@ class Grid:
     second_score_n: NDArray[np.floating]
     second_rank_n: NDArray[np.int64]
     probabilities_nh: NDArray[np.floating]
+    expected_nh: NDArray[np.floating]
     value_n: NDArray[np.float64]
     penalty_n: NDArray[np.float64]
     propensity_n: NDArray[np.float64]

@@ -182,6 +182,7 @@ def _grids(
             second_score_n=shown.second_score_n[g],
             second_rank_n=shown.second_rank_n[g],
             probabilities_nh=scored.probabilities_nh[g],
+            expected_nh=scored.expected_nh[g],
             value_n=scored.value_n[g],
             penalty_n=scored.penalty_n[g],
             propensity_n=shown.propensity_n[g],

@@ -20,13 +20,15 @@ class Scored:
 
     Attributes:
         features: what it saw.
-        probabilities_nh: columns :data:`models.actions.HEADS`.
-        value_n: `penalty_n` taken off.
+        probabilities_nh: of what happens when it is shown, columns :data:`models.actions.HEADS`.
+        expected_nh: what the order is made of: those, spread by the viewer's interest.
+        value_n: of what is expected, `penalty_n` taken off.
         penalty_n: value taken off for likeness to what the viewer saw fewer of.
     """
 
     features: FeatureMatrix
     probabilities_nh: NDArray[np.floating]
+    expected_nh: NDArray[np.floating]
     value_n: NDArray[np.float64]
     penalty_n: NDArray[np.float64]
 
@@ -35,6 +37,7 @@ class Scored:
         return Scored(
             self.features.take(rows),
             self.probabilities_nh[rows],
+            self.expected_nh[rows],
             self.value_n[rows],
             self.penalty_n[rows],
         )
@@ -44,6 +47,7 @@ class Scored:
         return Scored(
             FeatureMatrix.concatenate([self.features, more.features]),
             np.concatenate([self.probabilities_nh, more.probabilities_nh]),
+            np.concatenate([self.expected_nh, more.expected_nh]),
             np.concatenate([self.value_n, more.value_n]),
             np.concatenate([self.penalty_n, more.penalty_n]),
         )
@@ -58,10 +62,20 @@ def score_final(assembly: Assembly, rankers: Rankers, weights: Weights, strength
     features = assembly.matrix()
     # Of NaN and 0, fmax takes 0.
     probabilities_nh = np.minimum(np.fmax(rankers.final.score(features), 0.0), 1.0)
-    see_fewer_n = strength * assembly.column("see_fewer_similarity")
-    value_n = value(expect_see_fewer(probabilities_nh, see_fewer_n), weights)
-    penalty_n = value(probabilities_nh, weights) - value_n
-    return Scored(features, probabilities_nh, value_n, penalty_n)
+    expected_nh = rankers.interest.expected(features, probabilities_nh)
+    see_fewer_n = strength * see_fewer_likelihood(assembly)
+    value_n = value(expect_see_fewer(expected_nh, see_fewer_n), weights)
+    penalty_n = value(expected_nh, weights) - value_n
+    return Scored(features, probabilities_nh, expected_nh, value_n, penalty_n)
+
+
+def see_fewer_likelihood(assembly: Assembly) -> NDArray[np.float32]:
+    """How certain a further see-fewer is by the rule alone: on the same author, fading with time.
+
+    What it says of other authors is for the passes to learn.
+    """
+    column_n: NDArray[np.float32] = assembly.column("viewer_author_aversion")
+    return column_n
 
 
 def expect_see_fewer(

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.types import Float, Rows
-from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SOURCES
+from models.arrays.types import UNKNOWN, Float, Rows
+from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SHORT_TERM, SOURCES
 from models.features.rows import FeatureRows
 from models.features.viewers import HOUR_MS, WEEK_MS, logs, relative_rates, stepped
 
@@ -75,6 +75,32 @@ def _topics(rows: FeatureRows, out_2n: Float) -> None:
             count_t = np.bincount(topics_v[at], minlength=topics)
             count_t[0] = 0  # Code 0 is "none".
             out_n[span] = count_t[topic_n[span]] / size
+
+
+def _likeness(rows: FeatureRows, out_3n: Float) -> None:
+    """What the item weights say of each row, from all that its viewer liked and from the last."""
+    weights = rows.world.item_weights
+    out_3n[:] = 0.0
+    if weights is None or not len(weights):
+        return
+    slot_n = weights.slots_of(rows.media_n)
+    unknown_n = slot_n == UNKNOWN
+    for at, _, span, _ in rows.of_viewers:
+        history = rows.batch.liked_media[at]
+        if not len(history):
+            continue
+        all_s = weights.likeness(history)
+        out_3n[0, span] = all_s.take(slot_n[span])
+        out_3n[1, span] = weights.likeness(history[:SHORT_TERM]).take(slot_n[span])
+        out_3n[2, span] = out_3n[0, span] / max(float(all_s.max()), _TINY)
+    out_3n[:, unknown_n] = 0.0
+    out_3n[:2] *= np.float32(10)
+    np.log1p(out_3n[:2], out=out_3n[:2])
+
+
+def _trends(rows: FeatureRows, out_kn: Float) -> None:
+    for out_n, trend in zip(out_kn, rows.world.trends, strict=True):
+        out_n[:] = logs(trend.worth(rows.media_n, rows.now_ms))
 
 
 def _history(rows: FeatureRows, out_kn: Float) -> None:
@@ -142,6 +168,7 @@ def _source(rows: FeatureRows, out_kn: Float) -> None:
     np.equal(rows.candidates.source_n, _SOURCE_CODES, out=out_kn)
 
 
+_TINY: Final = 1e-9
 #: Where parts of the block of popularity end.
 _COUNTS_AND_RATES: Final = np.cumsum(
     [len(ACTION_COLUMNS), len(ACTION_COLUMNS), len(RATE_COLUMNS)]
@@ -156,6 +183,7 @@ BLOCKS: Final[dict[tuple[str, ...], Block]] = {
     ("topic_affinity", "topic_aversion"): _topics,
     ("author_vector_missing", "viewer_vector_missing"): _missing,
     ("image_similarity", "image_missing"): _pictures,
+    ("likeness", "likeness_recent", "likeness_share"): _likeness,
     (
         *(f"viewer_author_{name}" for name in ACTION_COLUMNS),
         "viewer_author_recency", "viewer_author_aversion",
@@ -165,6 +193,7 @@ BLOCKS: Final[dict[tuple[str, ...], Block]] = {
         *(f"{entity}_{name}s" for entity in ("author", "media") for name in ACTION_COLUMNS),
         *(f"{entity}_{name}_rate" for entity in ("author", "media") for name in RATE_COLUMNS),
     ): _popularity,
+    ("media_trend_short", "media_trend_long"): _trends,
     ("media_age", "media_freshness"): _age,
     ("nsfw", "spam", "misinformation"): _integrity,
     (

@@ -121,6 +121,12 @@ class ViewerBatch:
         """Of each known media among the recent see-fewers."""
         return self._topics(self._hated)
 
+    @cached_property
+    def liked_media(self) -> list[Rows]:
+        """Known media among all of each viewer's positives, newest first."""
+        media = [viewer.media_e[viewer.positives(len(viewer.ts_e))] for viewer in self.viewers]
+        return [rows[rows != UNKNOWN] for rows in media]
+
     def _topics(self, events_v: list[NDArray[np.int64]]) -> list[NDArray[np.int32]]:
         topic_n = self.world.catalog.topic_n
         media = [viewer.media_e[e] for viewer, e in zip(self.viewers, events_v, strict=True)]

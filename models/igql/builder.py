@@ -190,6 +190,11 @@ class MediaQuery(_WithAccounts):
         return self
 
     @_operator
+    def alike(self, max_num_to_retrieve: int = 500) -> Self:
+        """Media that are liked by the viewers who liked these."""
+        return self
+
+    @_operator
     def similar_image(self, max_num_to_retrieve: int = 100) -> Self:
         """Media whose pictures look most like those of these."""
         return self

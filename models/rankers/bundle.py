@@ -17,10 +17,11 @@ from models.actions import HEAD_NAMES
 from models.feature_schema import FEATURE_VERSION
 from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.final_pass import FinalPass
+from models.rankers.interest import Interest
 from models.rankers.networks import Arrays, Meta, ModelError
 
 #: Counts up whenever the form of a network changes: weights of another form are refused.
-NETWORKS: Final = 2
+NETWORKS: Final = 3
 
 
 class RankerBundle:
@@ -30,6 +31,7 @@ class RankerBundle:
         first: candidates → first cut.
         second: first cut → second cut.
         final: second cut → probabilities.
+        interest: probabilities → what is expected of candidates.
         metrics: what was measured when they were trained, by name; stored with them.
         trained_ts: event time in ms of the newest training example, 0 where there was none.
 
@@ -43,12 +45,14 @@ class RankerBundle:
         first: FirstPass,
         second: SecondPass,
         final: FinalPass,
+        interest: Interest | None = None,
         metrics: Mapping[str, float] | None = None,
         trained_ts: int = 0,
     ) -> None:
         self.first = first
         self.second = second
         self.final = final
+        self.interest = interest or Interest.none()
         self.metrics = dict(metrics or {})
         self.trained_ts = trained_ts
         digest = blake2b(FEATURE_VERSION.encode(), digest_size=6)
@@ -87,6 +91,7 @@ class RankerBundle:
             first=FirstPass.from_arrays(_part(arrays, "first"), meta),
             second=SecondPass.from_arrays(_part(arrays, "second"), meta),
             final=FinalPass.from_arrays(_part(arrays, "final"), meta),
+            interest=Interest.from_arrays(_part(arrays, "interest")),
             metrics=dict(meta.get("metrics", {})),
             trained_ts=int(meta.get("trained_ts", 0)),
         )
@@ -106,6 +111,7 @@ class RankerBundle:
                 ("first", self.first.to_arrays()),
                 ("second", self.second.to_arrays()),
                 ("final", self.final.to_arrays()),
+                ("interest", self.interest.to_arrays()),
             )
             for name, array in weights.items()
         }

@@ -128,6 +128,25 @@ class FinalPass:
             ensemble = ensemble.calibrated(head, 0.0, log_odds, np.empty(0, np.float32))
         return type(self)(self.standardizer, self.embeddings, ensemble)
 
+    @classmethod
+    def untrained(cls) -> Self:
+        """One that gives everything everybody's rates, for where nothing tells what is shown."""
+        dense, ids, heads = len(DENSE_NAMES), len(ID_NAMES), len(HEADS)
+        width = inputs(1)
+        odds_h = np.array([math.log(h.row.rate / (1.0 - h.row.rate)) for h in HEADS], np.float32)
+        ensemble = Ensemble(
+            (np.zeros((width, heads), np.float32), odds_h),
+            [
+                (np.zeros((1, width, 1), np.float32), np.zeros((1, 1), np.float32)),
+                (np.zeros((1, 1, heads), np.float32), np.zeros((1, heads), np.float32)),
+            ],
+        )
+        return cls(
+            Standardizer(np.zeros(dense, np.float32), np.ones(dense, np.float32)),
+            Embeddings(np.zeros((ids, 1), np.float32), np.ones(ids, np.int64)),
+            ensemble,
+        )
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name; :meth:`from_arrays` reads them."""
         return {

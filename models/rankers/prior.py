@@ -10,7 +10,8 @@ import numpy as np
 from models.actions import HEAD_NAMES, HEADS, Action
 from models.arrays.types import Float
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
-from models.rankers.protocol import Pass
+from models.rankers.interest import Interest
+from models.rankers.protocol import Pass, Spread
 
 
 class PriorRankers:
@@ -26,6 +27,7 @@ class PriorRankers:
         self.first: Pass = _PriorScore()
         self.second: Pass = self.first
         self.final: Pass = _PriorProbabilities()
+        self.interest: Spread = Interest.none()
 
 
 class _PriorScore:

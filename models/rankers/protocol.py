@@ -25,6 +25,14 @@ class Pass(Protocol):
         ...
 
 
+class Spread(Protocol):
+    """How the final pass's probabilities are spread over candidates that were never shown."""
+
+    def expected(self, features: FeatureMatrix, probabilities_nh: Float) -> Float:
+        """What the value of each row is made of, columns as `probabilities_nh`."""
+        ...
+
+
 class Rankers(Protocol):
     """The three passes of one version, swapped as one."""
 
@@ -46,4 +54,9 @@ class Rankers(Protocol):
     @property
     def final(self) -> Pass:
         """Scores the second cut: a probability for each head."""
+        ...
+
+    @property
+    def interest(self) -> Spread:
+        """What makes the order of candidates of these probabilities."""
         ...

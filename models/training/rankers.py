@@ -28,16 +28,19 @@ from models.evaluation.metrics import (
     rank_in_group,
     survivors,
 )
+from models.examples.choices import Choices
 from models.examples.examples import CandidateSets, Examples
 from models.feature_schema import DENSE_INDEX, DENSE_NAMES
 from models.rankers.bundle import RankerBundle
 from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.final_pass import FinalPass
+from models.rankers.interest import Interest
 from models.rankers.networks import DensePass, Standardizer
 from models.rankers.value import Weights, value
 from models.training.calibration import logistic
 from models.training.distillation import FIRST, SECOND, DistillationConfig, distil
 from models.training.final import FinalConfig, train_final
+from models.training.interest import MIN_SETS, InterestConfig, scaled, train_interest
 from models.training.loop import TrainingDataError, reproducible
 
 #: Dense columns of the two baselines every ranker has to beat.
@@ -68,19 +71,25 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True):
     value: Weights = Weights()
     cuts: tuple[int, int, int] = (150, 50, 25)
     final: FinalConfig = FinalConfig()
+    interest: InterestConfig = InterestConfig()
     second: DistillationConfig = SECOND
     first: DistillationConfig = FIRST
 
 
 def train_rankers(
-    examples: Examples, candidate_sets: CandidateSets, config: TrainingConfig | None = None
+    examples: Examples,
+    candidate_sets: CandidateSets,
+    config: TrainingConfig | None = None,
+    choices: Choices | None = None,
 ) -> RankerBundle:
-    """Train all three passes.
+    """Train all three passes, and the interest that orders candidates.
 
     Args:
         examples: labelled exposures, in any order.
         candidate_sets: whole candidate sets of sampled viewers, as the query found them.
         config: one training run.
+        choices: what viewers chose among candidates. With them and without any exposure that led
+            to something, the final pass is left at everybody's rates.
 
     Returns:
         The passes with their metrics (see :func:`final_metrics` and :func:`funnel_metrics`).
@@ -91,6 +100,30 @@ def train_rankers(
         TrainingDivergedError: a loss is not finite.
     """
     config = config or TrainingConfig()
+    interest, told = interest_of(choices, config)
+    try:
+        final, metrics = _final(examples, config)
+    except TrainingDataError:
+        if interest is None:
+            raise
+        final, metrics = FinalPass.untrained(), {}
+    newest = [part.ts_n.max() for part in (examples, choices) if part is not None and len(part)]
+    return bundled(
+        final, candidate_sets, config, {**metrics, **told}, int(max(newest)), interest
+    )
+
+
+def interest_of(
+    choices: Choices | None, config: TrainingConfig
+) -> tuple[Interest | None, dict[str, float]]:
+    """What choices tell of the order of candidates, with its figures; None for too few of them."""
+    if choices is None or len(choices) < MIN_SETS:
+        return None, {}
+    with reproducible(config.seed, config.threads):
+        return train_interest(choices, config.interest)
+
+
+def _final(examples: Examples, config: TrainingConfig) -> tuple[FinalPass, dict[str, float]]:
     train, calibrate, test = split_by_time(examples, config)
     strong = [HEADS.index(head) for head in STRONG_HEADS]
     if not train.labels_nh[:, strong].any():
@@ -100,11 +133,8 @@ def train_rankers(
         )
     with reproducible(config.seed, config.threads):
         final = train_final(train, calibrate, config.final, config.device)
-    metrics = {
-        **final_metrics(final, train, calibrate, test),
-        "train_examples": float(len(train)),
-    }
-    return bundled(final, candidate_sets, config, metrics, int(examples.ts_n.max()))
+    metrics = final_metrics(final, train, calibrate, test)
+    return final, {**metrics, "train_examples": float(len(train))}
 
 
 def bundled(
@@ -113,19 +143,25 @@ def bundled(
     config: TrainingConfig,
     metrics: Mapping[str, float],
     trained_ts: int,
+    interest: Interest | None = None,
 ) -> RankerBundle:
     """A final pass with the two passes before it, distilled from it.
 
     Args:
         metrics: what is known of the final pass; what the two keep of its best is added.
         trained_ts: event time in ms of the newest example that it has learned from.
+        interest: that orders candidates; without it the final pass does.
 
     Raises:
         TrainingDataError: no candidate sets.
         TrainingDivergedError: a loss is not finite.
     """
     with reproducible(config.seed, config.threads):
-        teacher_n = value_of(final, candidate_sets, config)
+        interest = interest or Interest.none()
+        if len(candidate_sets):
+            probabilities_nh = final.score(candidate_sets.features)
+            interest = scaled(interest, candidate_sets.features, probabilities_nh)
+        teacher_n = value_of(final, candidate_sets, config, interest)
         learn_n, held_n = split_sets(candidate_sets, config)
         learn_sets, learn_teacher_n = candidate_sets.take(learn_n), teacher_n[learn_n]
         second = distil(SecondPass, learn_sets, learn_teacher_n, config.second)
@@ -134,6 +170,7 @@ def bundled(
         first=first,
         second=second,
         final=final,
+        interest=interest,
         metrics={
             **metrics,
             **funnel_metrics(first, second, candidate_sets.take(held_n), teacher_n[held_n], config),
@@ -180,9 +217,17 @@ def split_sets(
     return np.flatnonzero(~held_n), np.flatnonzero(held_n)
 
 
-def value_of(final: FinalPass, sets: CandidateSets, config: TrainingConfig) -> Float:
-    """The value of each candidate according to the final pass, (n,)."""
-    return value(final.score(sets.features), config.value).astype(np.float32)
+def value_of(
+    final: FinalPass,
+    sets: CandidateSets,
+    config: TrainingConfig,
+    interest: Interest | None = None,
+) -> Float:
+    """The value of each candidate according to the final pass and the interest, (n,)."""
+    expected_nh = final.score(sets.features)
+    if interest is not None:
+        expected_nh = interest.expected(sets.features, expected_nh)
+    return value(expected_nh, config.value).astype(np.float32)
 
 
 def final_metrics(

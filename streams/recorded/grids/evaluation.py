@@ -27,8 +27,10 @@ from models.evaluation.baselines.runs import BaselineLists, BaselineRuns
 from models.evaluation.event_log import Indices
 from models.evaluation.shown import head_figures, media_rate, shown_in
 from models.evaluation.targets import Targets, prequential_targets, static_targets
+from models.examples.choices import Choices
 from models.examples.examples import Examples
 from models.feature_schema import FeatureMatrix
+from models.item_to_item.weights import ItemWeights
 from models.rankers.bundle import RankerBundle
 from streams.clock import parse_time
 from streams.recorded.dataset import Dataset, DatasetError
@@ -160,12 +162,12 @@ class _Run:
         asked = self._shown_viewers()
         viewers = np.union1d(targets.viewer_g, np.union1d(recent, asked))
         ranker = Ranker(self._data, self._settings, self._task, viewers)
-        vectors, bundle = self._learned(ranker)
+        vectors, items, bundle = self._learned(ranker)
         made_arrays = self._stage(
             "grids",
             EVERYTHING,
             [self._options.task],
-            lambda: self._grids(ranker, vectors, bundle, targets, asked),
+            lambda: self._grids(ranker, vectors, items, bundle, targets, asked),
         )
         made = Made(**{name: made_arrays[name] for name in Made.__dataclass_fields__})
         figures = self._figures(targets, made, ranker.sources, vectors)
@@ -209,35 +211,45 @@ class _Run:
 
     # Static.
 
-    def _learned(self, ranker: Ranker) -> tuple[Vectors | None, RankerBundle | None]:
-        """Vectors and rankers from what is older than the split."""
+    def _learned(
+        self, ranker: Ranker
+    ) -> tuple[Vectors | None, ItemWeights | None, RankerBundle | None]:
+        """Vectors, item weights and rankers from what is older than the split."""
         seed = self._options.seed
 
         def examples() -> Arrays:
             learner = self._learner_at_split()
             learner.finish()
             learner.fit(self._split_ms)
-            return {**_examples_arrays(learner.examples), **_vectors_arrays(learner.vectors)}
+            return {
+                **_examples_arrays(learner.examples),
+                **_choices_arrays(learner.choices),
+                **_items_arrays(learner.item_weights()),
+                **_vectors_arrays(learner.vectors),
+            }
 
         learned = self._stage("examples", EXAMPLES, [seed], examples)
-        vectors = _vectors_of(learned)
+        vectors, items = _vectors_of(learned), _items_of(learned)
 
         def rankers() -> Arrays:
-            self._bring_to_split(ranker, vectors)
-            return self._trained(ranker, _examples_of(learned))
+            self._bring_to_split(ranker, vectors, items)
+            return self._trained(ranker, _examples_of(learned), _choices_of(learned))
 
         trained = self._stage("rankers", RANKERS, [seed, self._options.task], rankers)
         meta = msgspec.json.decode(str(trained.pop("meta")))
         self._notes["rankers"] = meta["note"]
         if not trained:
-            return vectors, None
-        return vectors, RankerBundle.from_arrays(trained, meta["bundle"])
+            return vectors, items, None
+        return vectors, items, RankerBundle.from_arrays(trained, meta["bundle"])
 
-    def _bring_to_split(self, ranker: Ranker, vectors: Vectors | None) -> None:
+    def _bring_to_split(
+        self, ranker: Ranker, vectors: Vectors | None, items: ItemWeights | None
+    ) -> None:
         if ranker.world.space is None:
             self._tell("folding", 0, 1)
             ranker.advance(self._split_ms)
             set_vectors(ranker.world, vectors)
+            ranker.world.item_weights = items
 
     def _learner_at_split(self) -> Learner:
         one = Learner(self._data, self._settings, self._options.seed)
@@ -248,11 +260,11 @@ class _Run:
         one.advance(self._split_ms)
         return one
 
-    def _trained(self, ranker: Ranker, examples: Examples) -> Arrays:
+    def _trained(self, ranker: Ranker, examples: Examples, choices: Choices) -> Arrays:
         self._tell("training", 0, 1)
         sets, seed = ranker.candidate_sets(self._split_ms), self._options.seed
         try:
-            bundle = train(examples, sets, self._settings, seed)
+            bundle = train(examples, choices, sets, self._settings, seed)
             bundle = served(bundle, self._task, sets, self._settings, seed)
         except (ValueError, ArithmeticError) as error:
             note = {"note": f"prior: {error}"}
@@ -265,11 +277,12 @@ class _Run:
         self,
         ranker: Ranker,
         vectors: Vectors | None,
+        items: ItemWeights | None,
         bundle: RankerBundle | None,
         targets: Targets,
         asked: Indices,
     ) -> Arrays:
-        self._bring_to_split(ranker, vectors)
+        self._bring_to_split(ranker, vectors, items)
         if bundle is not None:
             ranker.rankers = bundle
         parts = []
@@ -320,6 +333,7 @@ class _Run:
         self._notes["rankers"] = self._learn(ranker, learner, self._split_ms, refused)
         ranker.advance(self._split_ms)
         set_vectors(ranker.world, learner.vectors)
+        ranker.world.item_weights = learner.item_weights()
         day = self._split_ms // DAY_MS
         parts, start = [], 0
         times = targets.ts_g
@@ -332,6 +346,7 @@ class _Run:
                 learner.advance(midnight_ms)
                 learner.fit(midnight_ms - self._settings.session_gap_ms)
                 set_vectors(ranker.world, learner.vectors)
+                ranker.world.item_weights = learner.item_weights()
                 self._notes["rankers"] = self._learn(ranker, learner, midnight_ms, refused)
             stop = int(np.searchsorted(times, now_ms, side="right"))
             ranker.advance(now_ms)
@@ -515,6 +530,32 @@ def _vectors_of(arrays: Arrays) -> Vectors | None:
     if not len(arrays["ids"]):
         return None
     return [str(name) for name in arrays["ids"]], arrays["vectors"]
+
+
+def _choices_arrays(choices: Choices) -> Arrays:
+    return {f"choices.{name}": getattr(choices, name) for name in Choices.__struct_fields__}
+
+
+def _choices_of(arrays: Arrays) -> Choices:
+    return Choices(**{name: arrays[f"choices.{name}"] for name in Choices.__struct_fields__})
+
+
+def _items_arrays(items: ItemWeights | None) -> Arrays:
+    if items is None:
+        return {"items.media": np.zeros(0, np.int32)}
+    return {"items.media": items.media_s, **_prefixed("items", items.to_arrays([]))}
+
+
+def _items_of(arrays: Arrays) -> ItemWeights | None:
+    media_s = arrays["items.media"]
+    if not len(media_s):
+        return None
+    stored = {name.removeprefix("items."): array for name, array in arrays.items()}
+    return ItemWeights.from_arrays(stored, media_s, "")
+
+
+def _prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
 
 
 def _examples_arrays(examples: Examples) -> Arrays:

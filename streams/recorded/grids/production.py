@@ -22,6 +22,7 @@ from models.evaluation.event_log import Indices
 from models.evaluation.grid_metrics import Lists
 from models.evaluation.ranker_gate import decide_rankers, ranker_figures
 from models.examples.candidate_sets import candidate_sets
+from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig
 from models.explore.experiment import Treatment
@@ -33,6 +34,7 @@ from models.features.candidates import Candidates
 from models.ig2vec.config import Ig2VecConfig
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
+from models.item_to_item.weights import ItemWeights
 from models.queries import CandidateQuery
 from models.rankers.bundle import RankerBundle
 from models.rankers.prior import PriorRankers
@@ -265,7 +267,9 @@ def _candidate_sets(
     return candidate_sets([*viewers, *unknown], world, treatment, now_ms, fold)
 
 
-def train(examples: Examples, sets: CandidateSets, settings: Settings, seed: int) -> RankerBundle:
+def train(
+    examples: Examples, choices: Choices, sets: CandidateSets, settings: Settings, seed: int
+) -> RankerBundle:
     """Train all passes.
 
     Raises:
@@ -278,7 +282,7 @@ def train(examples: Examples, sets: CandidateSets, settings: Settings, seed: int
     config = TrainingConfig(
         seed=seed, threads=settings.training_threads, device=settings.training_device
     )
-    return train_rankers(examples, sets, config)
+    return train_rankers(examples, sets, config, choices)
 
 
 def served(
@@ -295,7 +299,9 @@ def served(
     from models.training.rankers import TrainingConfig, bundled
 
     config = TrainingConfig(seed=seed, threads=settings.training_threads, value=task.weights)
-    return bundled(bundle.final, sets, config, bundle.metrics, bundle.trained_ts)
+    return bundled(
+        bundle.final, sets, config, bundle.metrics, bundle.trained_ts, bundle.interest
+    )
 
 
 def _padded(rows: Sequence[NDArray[np.integer]], width: int) -> Lists:
@@ -315,7 +321,10 @@ class Learner:
         self.vectors: Vectors | None = None
         self._data, self._settings, self._seed = data, settings, seed
         config = ExampleConfig(window_ms=settings.label_window_ms, fold=settings.fold_config())
-        self._builder = ExampleBuilder(self.world, config)
+        treatment = Treatment(rankers=PriorRankers(), weights=Weights(), query=CandidateQuery())
+        self._builder = ExampleBuilder(self.world, config, finder(self.world, lambda: treatment))
+        self._sampled = config.choices
+        self.choices = Choices.empty()
         self._histories = Histories()
         self._learning = RankerLearning(settings)
         self._observed, self._remembered, self._catalogued_ms = 0, 0, -1
@@ -354,6 +363,11 @@ class Learner:
         self._builder.flush()
         self.collect()
 
+    def item_weights(self) -> ItemWeights | None:
+        """Item weights fitted on everything observed so far."""
+        self._builder.items.refit()
+        return self._builder.items.weights
+
     def fit(self, until_ms: int) -> None:
         """Fit ig2vec on what is older; where that is too little, what there was stays."""
         end = self._data.log.before(until_ms)
@@ -384,7 +398,7 @@ class Learner:
     def train(self, now_ms: int) -> RankerBundle:
         """Train all passes on the examples so far; see :func:`train`."""
         sets = self.candidate_sets(now_ms)
-        bundle = train(self.examples, sets, self._settings, self._seed)
+        bundle = train(self.examples, self.choices, sets, self._settings, self._seed)
         self._learning.learn([self.examples])
         self._learning.promoted(bundle, learned_on=False)
         return bundle
@@ -428,6 +442,8 @@ class Learner:
 
     def collect(self) -> Examples:
         """Take in the examples built since; returns those."""
+        made = Choices.concatenate([self.choices, self._builder.take_choices()])
+        self.choices = made.newest(self._sampled.keep)
         fresh = self._builder.take()
         merged = Examples.concatenate([self.examples, fresh])
         newest = np.argsort(merged.ts_n, kind="stable")[-self._settings.keep_examples :]

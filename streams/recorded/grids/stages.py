@@ -25,10 +25,10 @@ Arrays = dict[str, NDArray[Any]]
 EXAMPLES: Final = (
     "models/arrays", "models/events.py", "models/feature_schema.py", "models/world.py",
     "models/account_index", "models/inventory", "models/ig2vec", "models/viewers",
-    "models/features", "models/examples",
+    "models/features", "models/examples", "models/item_to_item", "models/igql", "models/queries",
 )  # fmt: skip
 RANKERS: Final = (
-    *EXAMPLES, "models/igql", "models/queries", "models/rankers", "models/training",
+    *EXAMPLES, "models/rankers", "models/training",
 )  # fmt: skip
 EVERYTHING: Final = ("models",)
 BASELINES: Final = ("models/evaluation", "models/events.py")

@@ -1,0 +1,149 @@
+"""Training of the interest network on choices among candidates.
+
+For each head the loss is listwise: cross entropy between what was chosen and a softmax over the
+candidate set, in which a sampled candidate counts as often as it stands for others. What differs
+between viewers alone cancels out, so that is not learned. The newest choices are held out: they
+calibrate each head, so that it is P(next) of a candidate, and say whether the order is any good.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.actions import HEAD_NAMES, HEADS
+from models.arrays.types import Float
+from models.evaluation.metrics import ndcg
+from models.examples.choices import Choices
+from models.feature_schema import ALL_COLUMNS, FeatureMatrix
+from models.rankers.interest import Interest
+from models.rankers.networks import Standardizer
+from models.training.calibration import calibrate
+from models.training.distillation import padded
+from models.training.ensemble import EnsembleNetwork
+from models.training.loop import TrainingDataError, fit
+
+#: Choices that a training needs at least.
+MIN_SETS: Final = 20
+#: Chosen candidates of a head from which on it has an order of its own.
+MIN_CHOSEN: Final = 20
+
+
+class InterestConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes and schedule.
+
+    Attributes:
+        members: networks of the ensemble.
+        hidden: widths of a member's hidden layers.
+        dropout: share of the inputs that each member does without in a step.
+        batch: candidate sets a step.
+        held: newest share of the choices that calibrates.
+    """
+
+    members: int = 2
+    hidden: tuple[int, ...] = (32,)
+    dropout: float = 0.1
+    epochs: int = 8
+    batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    held: float = 0.15
+
+
+def train_interest(
+    choices: Choices, config: InterestConfig | None = None
+) -> tuple[Interest, dict[str, float]]:
+    """Train; call inside :func:`models.training.loop.reproducible`.
+
+    Returns:
+        The network with scales of 1 where a head was chosen often enough, and its figures on the
+        choices held out: ``interest_ndcg_<head>`` at 25 over the sampled sets.
+
+    Raises:
+        TrainingDataError: there are too few choices.
+        TrainingDivergedError: the loss is not finite.
+    """
+    config = config or InterestConfig()
+    groups_g = np.unique(choices.groups_n)
+    if len(groups_g) < MIN_SETS:
+        raise TrainingDataError(
+            f"{len(groups_g)} choices are too few, {MIN_SETS} are needed; wait for more events"
+        )
+    cut = groups_g[-max(round(len(groups_g) * config.held), 1)]
+    learned, held = (
+        choices.take(choices.groups_n < cut),
+        choices.take(choices.groups_n >= cut),
+    )
+    x_nf = learned.dense_nf.astype(np.float32)
+    standardizer = Standardizer.fit(x_nf)
+    chosen_h = learned.labels_nh.sum(axis=0)
+    told_h = chosen_h >= MIN_CHOSEN
+    network = EnsembleNetwork(
+        config.members, (x_nf.shape[1], *config.hidden, len(HEADS)), config.dropout
+    )
+    rows_gk = torch.from_numpy(padded(learned.groups_n))
+    present_gk = rows_gk >= 0
+    dense_nf = torch.from_numpy(standardizer(x_nf))
+    labels_nh = torch.from_numpy(learned.labels_nh.astype(np.float32))
+    log_weight_n = torch.from_numpy(np.log(learned.weights_n))
+    told = torch.from_numpy(told_h)
+
+    def loss_of(batch: Tensor) -> Tensor:
+        rows_bk, present_bk1 = rows_gk[batch].clamp_min(0), present_gk[batch].unsqueeze(2)
+        size = rows_bk.shape
+        logits_mbkh = network(dense_nf[rows_bk.flatten()]).unflatten(1, size)
+        logits_mbkh = logits_mbkh + log_weight_n[rows_bk].unsqueeze(2)
+        log_share_mbkh = logits_mbkh.masked_fill(~present_bk1, -1e9).log_softmax(dim=2)
+        label_bkh = labels_nh[rows_bk] * present_bk1 * told
+        count_b1h = label_bkh.sum(dim=1, keepdim=True)
+        share_bkh = label_bkh / count_b1h.clamp_min(1.0)
+        return -(share_bkh * log_share_mbkh).sum(dim=(2, 3)).mean()
+
+    fit(
+        network,
+        loss_of,
+        len(rows_gk),
+        what="interest",
+        epochs=config.epochs,
+        batch=config.batch,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+    ensemble = network.freeze()
+    held_nf = standardizer(held.dense_nf.astype(np.float32))
+    logits_nh = ensemble(held_nf)
+    figures: dict[str, float] = {"choices": float(len(groups_g))}
+    for h, head in enumerate(HEAD_NAMES):
+        if not told_h[h] or not held.labels_nh[:, h].any():
+            continue
+        label_n = held.labels_nh[:, h].astype(np.float32)
+        found = calibrate(logits_nh[:, h], held_nf[:, :0], label_n, held.weights_n)
+        ensemble = ensemble.calibrated(h, found.slope, found.shift, found.weights_f)
+        figures[f"interest_ndcg_{head}"] = ndcg(label_n, logits_nh[:, h], held.groups_n, 25)
+    return Interest(standardizer, ensemble, told_h.astype(np.float32)), figures
+
+
+def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float) -> Interest:
+    """Interest whose mean over these candidates is that of the final pass.
+
+    Args:
+        features: of whole candidate sets.
+        probabilities_nh: of the final pass on them.
+    """
+    next_h = interest.score(features).mean(axis=0)
+    scale_h = probabilities_nh.mean(axis=0) / np.maximum(next_h, np.float32(1e-9))
+    told_h = interest.scale_h > 0
+    return interest.scaled(np.where(told_h, scale_h, 0.0).astype(np.float32))
+
+
+def matrix_of(choices: Choices) -> FeatureMatrix:
+    """Dense features of choices as a matrix that passes read."""
+    return FeatureMatrix(
+        choices.dense_nf.astype(np.float32),
+        np.empty((len(choices.dense_nf), 0), np.int32),
+        ALL_COLUMNS,
+    )
