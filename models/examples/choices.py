@@ -12,7 +12,7 @@ It must not be read as "liked when shown": whoever was not shown a media did not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
@@ -22,12 +22,14 @@ from models.actions import HEADS, Action
 from models.arrays.id_table import hash_id
 from models.explore.experiment import Treatment
 from models.explore.pipeline import find
-from models.feature_schema import DENSE_NAMES
+from models.feature_schema import DENSE_NAMES, SPARSE_NAMES, FeatureMatrix
 from models.features.assembly import Assembly
 from models.features.candidates import Candidates
 from models.viewers.context import ViewerContext
 from models.world import World
 
+#: Newest share of choices that no training learns from.
+HELD: Final = 0.15
 #: Candidates of viewers at a time, and where each viewer's end.
 Find = Callable[[Sequence[ViewerContext], int], tuple[Candidates, NDArray[np.int64]]]
 
@@ -66,6 +68,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         dense_nf: dense features, all columns, float16: they are kept in numbers.
+        sparse_ns: hashed ids, all columns, int32.
         labels_nh: uint8 0 or 1, columns :data:`models.actions.HEAD_NAMES`.
         weights_n: float32, candidates that a row stands for; 1 for a chosen one.
         groups_n: int64, equal for the rows of one set; ascending in time.
@@ -73,6 +76,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """
 
     dense_nf: NDArray[np.float16]
+    sparse_ns: NDArray[np.int32]
     labels_nh: NDArray[np.uint8]
     weights_n: NDArray[np.float32]
     groups_n: NDArray[np.int64]
@@ -82,9 +86,21 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Sets."""
         return len(np.unique(self.groups_n))
 
+    def features(self) -> FeatureMatrix:
+        """The features of all rows, as passes read them."""
+        return FeatureMatrix(self.dense_nf.astype(np.float32), self.sparse_ns)
+
     def take(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_]) -> Self:
         """These rows, in this order."""
         return type(self)(**{name: getattr(self, name)[rows] for name in self.__struct_fields__})
+
+    def split(self, held: float) -> tuple[Self, Self]:
+        """The older sets, and the newest share of them, one at least."""
+        groups_g = np.unique(self.groups_n)
+        if not len(groups_g):
+            return self, self
+        newest_n = self.groups_n >= groups_g[-max(round(len(groups_g) * held), 1)]
+        return self.take(~newest_n), self.take(newest_n)
 
     def newest(self, sets: int) -> Self:
         """The newest sets, with all of their rows."""
@@ -98,6 +114,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """No choices, with all columns."""
         return cls(
             dense_nf=np.zeros((0, len(DENSE_NAMES)), np.float16),
+            sparse_ns=np.zeros((0, len(SPARSE_NAMES)), np.int32),
             labels_nh=np.zeros((0, len(HEADS)), np.uint8),
             weights_n=np.zeros(0, np.float32),
             groups_n=np.zeros(0, np.int64),
@@ -177,11 +194,13 @@ class ChoiceSampler:
         sizes_v = [len(rows) for rows in chosen]
         candidates = found.take(np.concatenate(chosen))
         assembly = Assembly.of(kept_viewers, candidates, sizes_v, self._world, now_ms)
+        features = assembly.matrix()
         groups_v = np.arange(self._made, self._made + len(chosen))
         self._made += len(chosen)
         self._parts.append(
             Choices(
-                dense_nf=assembly.matrix(sparse=False).dense_nf.astype(np.float16),
+                dense_nf=features.dense_nf.astype(np.float16),
+                sparse_ns=features.sparse_ns,
                 labels_nh=np.concatenate(labels),
                 weights_n=np.concatenate(weights),
                 groups_n=groups_v.repeat(sizes_v),

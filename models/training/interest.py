@@ -18,8 +18,8 @@ from torch import Tensor
 from models.actions import HEAD_NAMES, HEADS
 from models.arrays.types import Float
 from models.evaluation.metrics import ndcg
-from models.examples.choices import Choices
-from models.feature_schema import ALL_COLUMNS, FeatureMatrix
+from models.examples.choices import HELD, Choices
+from models.feature_schema import FeatureMatrix
 from models.rankers.interest import Interest
 from models.rankers.networks import Standardizer
 from models.training.calibration import calibrate
@@ -41,7 +41,7 @@ class InterestConfig(msgspec.Struct, frozen=True, kw_only=True):
         hidden: widths of a member's hidden layers.
         dropout: share of the inputs that each member does without in a step.
         batch: candidate sets a step.
-        held: newest share of the choices that calibrates.
+        held: newest share of the choices that is not learned: it calibrates, and judges.
     """
 
     members: int = 2
@@ -51,7 +51,7 @@ class InterestConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
-    held: float = 0.15
+    held: float = HELD
 
 
 def train_interest(
@@ -73,11 +73,7 @@ def train_interest(
         raise TrainingDataError(
             f"{len(groups_g)} choices are too few, {MIN_SETS} are needed; wait for more events"
         )
-    cut = groups_g[-max(round(len(groups_g) * config.held), 1)]
-    learned, held = (
-        choices.take(choices.groups_n < cut),
-        choices.take(choices.groups_n >= cut),
-    )
+    learned, held = choices.split(config.held)
     x_nf = learned.dense_nf.astype(np.float32)
     standardizer = Standardizer.fit(x_nf)
     chosen_h = learned.labels_nh.sum(axis=0)
@@ -139,11 +135,3 @@ def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float)
     told_h = interest.scale_h > 0
     return interest.scaled(np.where(told_h, scale_h, 0.0).astype(np.float32))
 
-
-def matrix_of(choices: Choices) -> FeatureMatrix:
-    """Dense features of choices as a matrix that passes read."""
-    return FeatureMatrix(
-        choices.dense_nf.astype(np.float32),
-        np.empty((len(choices.dense_nf), 0), np.int32),
-        ALL_COLUMNS,
-    )
