@@ -1,9 +1,12 @@
 """Whether newly learned rankers may replace the live ones.
 
-Both score the same newest examples, which neither has learned from. The new ones are refused if a
-head that has enough positives to tell loses more than a margin of AUC, says less than before
-(normalised entropy), or is worse calibrated by more than chance and a margin explain. Why these:
-``docs/decisions/0020-rankers-that-learn-on.md``.
+All score the same newest examples, which none has learned from. The new ones are refused if a head
+that has enough positives to tell loses more than a margin of AUC, says less than before (normalised
+entropy), or is worse calibrated by more than chance and a margin explain; than the live version,
+and than the best of those that were live lately, so that small losses cannot add up. They are
+refused if such a head has an AUC below a half, or if their grids are not as good as they must be
+(:mod:`models.evaluation.grid_gate`). Why these: ``docs/decisions/0020-rankers-that-learn-on.md``
+and ``docs/decisions/0027-gate-with-a-floor.md``.
 
 Errors::
 
@@ -14,11 +17,13 @@ Errors::
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from models.actions import HEADS, STRONG_HEADS
+from models.evaluation.grid_gate import GridFigures, grid_faults, grid_text
 from models.evaluation.metrics import auc, calibration_chance, calibration_error, normalised_entropy
 from models.examples.examples import Examples
 from models.ig2vec.gate import GateError
@@ -34,6 +39,8 @@ CALIBRATION_MARGIN: Final = 0.005
 CALIBRATED: Final = 0.02
 #: Positives in the examples with which a head's figures mean something.
 MIN_POSITIVES: Final = 30
+#: AUC that a head has by guessing.
+FLOOR: Final = 0.5
 
 
 class HeadFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,13 +73,21 @@ class RankerFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RankerDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """To promote or not, why, and on what figures; recorded with the version."""
+    """To promote or not, why, and on what figures; recorded with the version.
+
+    Attributes:
+        best: figures of the best of the versions that were live lately.
+        grids: of the candidate and of what it must not be worse than; None in decisions from
+            before grids were judged.
+    """
 
     promote: bool
     reason: str
     margin: float
     candidate: RankerFigures | None
     live: RankerFigures | None
+    best: RankerFigures | None = None
+    grids: GridFigures | None = None
 
 
 def ranker_figures(final: Pass, examples: Examples) -> RankerFigures:
@@ -97,55 +112,110 @@ def measurable(examples: Examples) -> bool:
     return any(examples.label(head.word).sum() >= MIN_POSITIVES for head in STRONG_HEADS)
 
 
+def mean_auc(figures: RankerFigures) -> float:
+    """Mean AUC of the heads that can be measured; −inf where none can."""
+    found = [of.auc for of in figures.heads.values() if _told(of) and of.auc is not None]
+    return sum(found) / len(found) if found else -math.inf
+
+
 def decide_rankers(
-    candidate: RankerFigures, live: RankerFigures | None, margin: float = MARGIN
+    candidate: RankerFigures,
+    live: RankerFigures | None,
+    margin: float = MARGIN,
+    *,
+    best: RankerFigures | None = None,
+    grids: GridFigures | None = None,
 ) -> RankerDecision:
     """Decide on a candidate.
 
     Args:
         candidate: its figures.
-        live: those of the live version on the same examples; ``None`` if there is none, then the
-            candidate is promoted.
+        live: those of the live version on the same examples; ``None`` if there is none, then only
+            floors can refuse the candidate.
         margin: AUC that a head may lose, 0 to 1.
+        best: figures of the best of the versions that were live lately, on the same examples.
+        grids: the candidate's, and those of others.
 
     Raises:
-        GateError: the margin is no share, or the two were measured on different examples.
+        GateError: the margin is no share, or the figures were measured on different examples.
     """
     if not 0 <= margin <= 1:
         raise GateError(f"the margin {margin} is not between 0 and 1")
+    others = [(name, of) for name, of in (("live", live), ("best", best)) if of is not None]
+    for name, old in others:
+        if (candidate.examples, candidate.newest_ts) != (old.examples, old.newest_ts):
+            raise GateError(
+                f"the candidate was measured on {candidate.examples} examples up to "
+                f"{candidate.newest_ts}, the {name} version on {old.examples} up to "
+                f"{old.newest_ts}; measure both on the same"
+            )
+    told, faults = _heads(candidate, others, margin)
+    measured = bool(told or faults)
+    if not measured:
+        told.append(f"heads not measured: none has {MIN_POSITIVES} positives")
+    if grids is not None:
+        told.append(grid_text(grids))
+        faults += grid_faults(grids)
+        measured = measured or grids.ndcg is not None
     if live is None:
-        return _decision(True, "no live version to compare with", margin, candidate, live)
-    if (candidate.examples, candidate.newest_ts) != (live.examples, live.newest_ts):
-        raise GateError(
-            f"the candidate was measured on {candidate.examples} examples up to "
-            f"{candidate.newest_ts}, the live version on {live.examples} up to {live.newest_ts}; "
-            "measure both on the same"
-        )
+        told.insert(0, "no live version to compare with")
+    elif not measured:
+        faults.append(f"not measured: {'; '.join(told)}; wait for more labels")
+    return RankerDecision(
+        promote=not faults,
+        reason="; ".join(faults or told),
+        margin=margin,
+        candidate=candidate,
+        live=live,
+        best=best,
+        grids=grids,
+    )
+
+
+def _heads(
+    candidate: RankerFigures, others: Sequence[tuple[str, RankerFigures]], margin: float
+) -> tuple[list[str], list[str]]:
+    """What the heads that can be measured show, and what of it speaks against the candidate."""
     told, faults = [], []
     for head, new in candidate.heads.items():
-        old = live.heads[head]
-        if new.positives < MIN_POSITIVES:
+        if not _told(new):
             continue
-        told.append(f"{head} AUC {_text(new.auc)} against {_text(old.auc)}")
-        faults += _faults(head, new, old, margin)
-    if not told:
-        reason = f"not measured: no head has {MIN_POSITIVES} positives; wait for more labels"
-        return _decision(False, reason, margin, candidate, live)
-    return _decision(not faults, "; ".join(faults or told), margin, candidate, live)
+        against = [f"{_text(old.heads[head].auc)} {name}" for name, old in others]
+        told.append(f"{head} AUC {_text(new.auc)} against {', '.join(against) or FLOOR}")
+        if new.auc is None or new.normalised_entropy is None or new.calibration_error is None:
+            faults.append(f"{head} gives no figures")
+            continue
+        if new.auc < FLOOR:
+            faults.append(
+                f"{head} AUC {_text(new.auc)} against {FLOOR} of guessing loses "
+                f"{FLOOR - new.auc:.4f}"
+            )
+        for name, old in others:
+            faults += _faults(head, new, old.heads[head], margin, name)
+    return told, faults
 
 
-def _faults(head: str, new: HeadFigures, old: HeadFigures, margin: float) -> list[str]:
+def _told(figures: HeadFigures) -> bool:
+    return figures.positives >= MIN_POSITIVES
+
+
+def _faults(head: str, new: HeadFigures, old: HeadFigures, margin: float, name: str) -> list[str]:
+    """How a head with figures is worse than that of another version."""
+    assert new.auc is not None
+    assert new.normalised_entropy is not None
+    assert new.calibration_error is not None
     faults = []
-    if new.auc is None or new.normalised_entropy is None or new.calibration_error is None:
-        return [f"{head} gives no figures"]
     if old.auc is not None and new.auc < old.auc - margin:
         faults.append(
-            f"{head} AUC {_text(new.auc)} against {_text(old.auc)} loses more than {margin:g}"
+            f"{head} AUC {_text(new.auc)} against {_text(old.auc)} of the {name} version loses "
+            f"{old.auc - new.auc:.4f}, more than {margin:g}"
         )
     entropy = old.normalised_entropy
     if entropy is not None and new.normalised_entropy > entropy * (1 + ENTROPY_MARGIN):
         faults.append(
-            f"{head} normalised entropy {_text(new.normalised_entropy)} against {_text(entropy)}"
+            f"{head} normalised entropy {_text(new.normalised_entropy)} against {_text(entropy)} "
+            f"of the {name} version gains {new.normalised_entropy / entropy - 1:.1%}, more than "
+            f"{ENTROPY_MARGIN:.0%}"
         )
     allowed = max(
         CALIBRATED,
@@ -154,22 +224,11 @@ def _faults(head: str, new: HeadFigures, old: HeadFigures, margin: float) -> lis
     )
     if new.calibration_error > allowed:
         faults.append(
-            f"{head} calibration error {_text(new.calibration_error)}, "
+            f"{head} calibration error {_text(new.calibration_error)} against "
+            f"{_text(old.calibration_error)} of the {name} version, "
             f"at most {_text(allowed)} allowed"
         )
     return faults
-
-
-def _decision(
-    promote: bool,
-    reason: str,
-    margin: float,
-    candidate: RankerFigures | None,
-    live: RankerFigures | None,
-) -> RankerDecision:
-    return RankerDecision(
-        promote=promote, reason=reason, margin=margin, candidate=candidate, live=live
-    )
 
 
 def _finite(value: float) -> float | None:

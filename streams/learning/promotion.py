@@ -1,7 +1,8 @@
 """The gate of the account vectors: a new version is judged, stored and, if it passes, made live.
 
-Vectors are sent before the record that makes their space live, so nobody serves half a space, and
-vectors of a version that was refused are not sent at all.
+A candidate is judged beside the live version and beside the best of those that went live lately
+(:mod:`streams.learning.kept_versions`). Vectors are sent before the record that makes their space
+live, so nobody serves half a space, and vectors of a version that was refused are not sent at all.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from models.ig2vec.saved_vectors import saved_account_vectors
 from models.ig2vec.topic_probe import ProbeError
 from models.world import World
 from streams.clock import now_ms
+from streams.learning.kept_versions import MOST, KeptVersions
 from streams.records import Sender
 from streams.serving.world_feed import embedding_messages
 from streams.versions import DECISION_NOTE, IG2VEC, Version, announce, earlier
@@ -32,6 +34,7 @@ from streams.versions import DECISION_NOTE, IG2VEC, Version, announce, earlier
 #: enough that judging takes seconds.
 MAX_LABELLED: Final = 5_000
 
+_MACRO_F1: Final = "macro_f1"
 logger = logging.getLogger(__name__)
 
 
@@ -62,6 +65,8 @@ class Promotion:
         self._sender = sender
         self._world = world
         self.live = live
+        # What was promoted, with the vectors that it had then; the live one is the newest.
+        self._kept: KeptVersions[AccountVectors] = KeptVersions()
 
     async def offer_fit(
         self, model: Saved, metrics: Mapping[str, float], against: AccountVectors | None
@@ -78,6 +83,7 @@ class Promotion:
         decision, version = await self._judge(model, vectors, against)
         if not decision.promote:
             return None
+        self._kept.add(version, vectors)
         await self._go_live(
             Version(
                 kind=IG2VEC,
@@ -108,6 +114,7 @@ class Promotion:
             against = _only(against, np.isin(against.ids, vectors.ids))
         decision, version = await self._judge(model, vectors, against)
         if decision.promote:
+            self._kept.add(version, vectors)
             copy = msgspec.structs.replace(
                 live,
                 version=version,
@@ -151,7 +158,10 @@ class Promotion:
     ) -> tuple[Decision, str]:
         topics = self._world.catalog.labelled_accounts(MAX_LABELLED)
         margin = self._settings.embedding_margin
-        decision = await asyncio.to_thread(judge, vectors, against, topics, margin)
+        if self.live is not None and self.live.version != self._kept.newest:
+            # This process began, or somebody else decided: what was rolled back from is no example.
+            self._kept.reset(await asyncio.to_thread(self._stored_kept, self.live))
+        decision = await asyncio.to_thread(judge, vectors, against, topics, margin, self._kept)
         version = await asyncio.to_thread(self._artifacts.put, IG2VEC, model.arrays, model.meta)
         await asyncio.to_thread(
             self._artifacts.write_note, IG2VEC, version, DECISION_NOTE, decision
@@ -162,6 +172,12 @@ class Promotion:
             VERSIONS.labels(IG2VEC, "refused").inc()
             logger.warning("ig2vec %s refused, the live one stays: %s", version, decision.reason)
         return decision, version
+
+    def _stored_kept(self, live: Version) -> dict[str, AccountVectors]:
+        """The live version and some of those before it, oldest first; what is damaged is not."""
+        names = [live.version, *earlier(self._artifacts, live)][:MOST]
+        found = {name: self._stored_vectors(name) for name in reversed(names)}
+        return {name: vectors for name, vectors in found.items() if vectors is not None}
 
     def _stored_vectors(self, version: str) -> AccountVectors | None:
         try:
@@ -196,16 +212,34 @@ def judge(
     live: AccountVectors | None,
     topics: Mapping[str, str],
     margin: float,
+    kept: KeptVersions[AccountVectors] | None = None,
 ) -> Decision:
-    """Decide on a candidate by the topic probe; takes seconds."""
+    """Decide on a candidate by the topic probe; takes seconds for each set of vectors.
+
+    Args:
+        live: the vectors that serve now, None if there are none.
+        kept: the versions that went live lately. Accounts that only they know expired meanwhile,
+            which does not count against the candidate.
+    """
+    kept = kept or KeptVersions()
     sets = [candidate] if live is None else [candidate, live]
+    known = list(set().union(*(of.ids for of in sets)))
+    before = {name: _only(of, np.isin(of.ids, known)) for name, of in kept.all().items()}
     try:
-        figures = measure(sets, topics)
+        figures = measure([*sets, *before.values()], topics)
     except ProbeError:
         return decide(None, None, margin)
     except QualityError as error:
         return Decision(promote=False, reason=str(error), margin=margin, candidate=None, live=None)
-    return decide(figures[0], figures[1] if live is not None else None, margin)
+    of_kept = dict(zip(before, figures[len(sets) :], strict=True))
+    kept.measured(_MACRO_F1, {name: of.macro_f1 for name, of in of_kept.items()})
+    best = kept.best(_MACRO_F1)
+    return decide(
+        figures[0],
+        figures[1] if live is not None else None,
+        margin,
+        None if best is None else of_kept[best],
+    )
 
 
 async def go_live(

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from models.actions import HEADS
+from models.evaluation.grid_gate import MIN_SETS, grid_figures
 from models.evaluation.ranker_gate import (
     CALIBRATED,
     CALIBRATION_MARGIN,
     MIN_POSITIVES,
     HeadFigures,
+    RankerDecision,
     RankerFigures,
     decide_rankers,
     measurable,
@@ -51,9 +53,19 @@ def test_without_a_live_version_a_candidate_is_promoted() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"auc": 0.79}, "like AUC 0.7900 against 0.8000 loses more than 0.005"),
-        ({"normalised_entropy": 0.82}, "like normalised entropy 0.8200 against 0.8000"),
-        ({"calibration_error": 0.03}, "like calibration error 0.0300, at most 0.0200"),
+        (
+            {"auc": 0.79},
+            "like AUC 0.7900 against 0.8000 of the live version loses 0.0100, more than 0.005",
+        ),
+        (
+            {"normalised_entropy": 0.82},
+            "like normalised entropy 0.8200 against 0.8000 of the live version gains 2.5%, "
+            "more than 1%",
+        ),
+        (
+            {"calibration_error": 0.03},
+            "like calibration error 0.0300 against 0.0100 of the live version, at most 0.0200",
+        ),
         ({"auc": None}, "like gives no figures"),
     ],
 )
@@ -92,6 +104,58 @@ def test_figures_that_cannot_be_compared() -> None:
         decide_rankers(figures(), msgspec.structs.replace(figures(), examples=499))
     with pytest.raises(GateError, match="margin 2"):
         decide_rankers(figures(), figures(), 2)
+
+
+def test_a_head_that_guesses_is_refused_even_where_nothing_is_live() -> None:
+    guesses = decide_rankers(figures(auc=0.48), None)
+    assert not guesses.promote
+    assert guesses.reason == "like AUC 0.4800 against 0.5 of guessing loses 0.0200"
+    assert decide_rankers(figures(auc=0.5), None).promote
+    few = figures(auc=0.1, positives=MIN_POSITIVES - 1)
+    assert decide_rankers(few, None).promote
+
+
+def test_the_best_of_the_last_versions_is_no_less_asked_for_than_the_live_one() -> None:
+    decision = decide_rankers(figures(auc=0.79), figures(auc=0.792), best=figures(auc=0.8))
+    assert not decision.promote
+    assert decision.reason == (
+        "like AUC 0.7900 against 0.8000 of the best version loses 0.0100, more than 0.005"
+    )
+    assert decision.best == figures(auc=0.8)
+    with pytest.raises(GateError, match="the best version on 499"):
+        decide_rankers(figures(), None, best=msgspec.structs.replace(figures(), examples=499))
+
+
+def test_grids_speak_where_no_head_can_be_measured_and_against_what_the_heads_say() -> None:
+    nothing = RankerFigures(
+        heads={"like": msgspec.structs.replace(GOOD, positives=0)}, examples=0, newest_ts=0
+    )
+    level = np.full(MIN_SETS, 0.2)
+    good = grid_figures(level, {"live": level, "prior": level - 0.1}, 0.01)
+    bad = grid_figures(level - 0.1, {"live": level}, 0.01)
+    unknown = grid_figures(level[1:], {"live": level[1:]}, 0.01)
+    assert decide_rankers(nothing, nothing, grids=good).promote
+    assert not decide_rankers(figures(), figures(), grids=bad).promote
+    assert decide_rankers(figures(), figures(), grids=unknown).promote
+    undecided = decide_rankers(nothing, nothing, grids=unknown)
+    assert not undecided.promote
+    assert "grids not measured: 29 choices held out, 30 are needed" in undecided.reason
+    first = decide_rankers(nothing, None, grids=unknown)
+    assert first.promote
+    assert "not measured" in first.reason
+
+
+def test_a_decision_of_before_there_were_grids_still_decodes() -> None:
+    before = (
+        b'{"promote":true,"reason":"like AUC 0.8 against 0.8","margin":0.005,"candidate":{"heads":'
+        b'{"like":{"auc":0.8,"normalised_entropy":0.8,"calibration_error":0.01,"positives":100}},'
+        b'"examples":500,"newest_ts":9},"live":null}'
+    )
+    decision = msgspec.json.decode(before, type=RankerDecision)
+    assert (decision.promote, decision.best, decision.grids) == (True, None, None)
+    grids = grid_figures(np.full(MIN_SETS, 0.2), {"prior": np.full(MIN_SETS, 0.1)}, 0.01)
+    now = decide_rankers(figures(), figures(), best=figures(), grids=grids)
+    assert msgspec.json.decode(msgspec.json.encode(now), type=RankerDecision) == now
 
 
 def test_real_figures_tell_a_good_pass_from_a_noisy_and_from_a_biased_one() -> None:

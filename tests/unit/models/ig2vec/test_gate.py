@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from models.ig2vec.gate import Decision, GateError, QualityFigures, decide
 
+MAJORITY = 0.01
+
 
 def figures(macro_f1: float, accounts: int = 500, topics: int = 20) -> QualityFigures:
     return QualityFigures(
@@ -18,7 +20,7 @@ def figures(macro_f1: float, accounts: int = 500, topics: int = 20) -> QualityFi
         low=macro_f1 - 0.02,
         high=macro_f1 + 0.02,
         accuracy=0.4,
-        majority_f1=0.01,
+        majority_f1=MAJORITY,
         random_f1=0.02,
         purity=0.2,
         purity_chance=0.1,
@@ -53,10 +55,31 @@ def test_a_better_candidate_or_a_wider_margin_never_turns_a_yes_into_a_no(
     candidate: float, live: float, margin: float, more: float
 ) -> None:
     promoted = decide(figures(candidate), figures(live), margin).promote
-    assert promoted == (candidate - live >= -margin)
+    assert promoted == (candidate - live >= -margin and candidate >= MAJORITY)
     if promoted:
         assert decide(figures(max(candidate, more)), figures(live), margin).promote
         assert decide(figures(candidate), figures(live), max(margin, more)).promote
+
+
+def test_the_best_and_the_commonest_topic_are_floors() -> None:
+    sunk = decide(figures(0.50), figures(0.51), 0.02, figures(0.55))
+    assert (sunk.promote, sunk.reason) == (
+        False,
+        "macro-F1 0.5000 against 0.5500 of the best of the last versions loses 0.0500, "
+        "more than the margin 0.02",
+    )
+    assert sunk.best == figures(0.55)
+    assert decide(figures(0.54), figures(0.51), 0.02, figures(0.55)).promote
+    guesses = decide(figures(0.005), None)
+    assert (guesses.promote, guesses.reason) == (
+        False,
+        "macro-F1 0.0050 against 0.0100 of always guessing the commonest topic loses 0.0050",
+    )
+
+
+def test_a_decision_of_before_there_was_a_best_still_decodes() -> None:
+    before = b'{"promote":true,"reason":"","margin":0.02,"candidate":null,"live":null}'
+    assert msgspec.json.decode(before, type=Decision).best is None
 
 
 def test_what_cannot_be_compared_is_promoted_and_said() -> None:
