@@ -102,11 +102,17 @@ class Settings(BaseSettings):
     train_every_positives: PositiveInt = 10_000
     #: What the rankers have learned on is judged, and goes live if it passes, every so often.
     rankers_every_s: Annotated[float, Field(gt=0)] = 300.0
+    #: Item weights that were fitted anew go live at most every so often: each time the grids of
+    #: recently active viewers are made again.
+    items_every_s: Annotated[float, Field(gt=0)] = 300.0
     #: AUC of a head that new rankers may lose to the live ones on the newest examples.
     ranker_margin: Annotated[float, Field(ge=0.0, le=1.0)] = RANKER_MARGIN
     #: KL divergence in nats of served predictions from those at promotion that is warned of.
     score_drift_alarm: Annotated[float, Field(gt=0)] = 0.2
     bootstrap_positives: PositiveInt = 300
+    #: Where no exposure came of anything, the first training waits for this many choices among
+    #: candidates instead (:mod:`models.examples.choices`).
+    bootstrap_choices: PositiveInt = 200
     keep_examples: PositiveInt = 300_000
     training_threads: PositiveInt = 1
     #: Of torch, where the final pass is trained from the beginning.

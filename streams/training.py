@@ -2,10 +2,12 @@
 
 The learner keeps a world of its own, in which the example builder stands where each exposure
 happened; pages that Freshgrid served itself come labelled, with their features
-(:mod:`streams.examples`). The first rankers are trained from the beginning; from then on they learn
-on from every example, and what they have become is judged and goes live every few minutes. Now and
-then they are trained from the beginning again, because some things do not learn on: the scale of
-features, and the sizes of the network. All this runs in a thread, one piece of work at a time.
+(:mod:`streams.examples`). The same builder samples what viewers chose among candidates, which needs
+no exposures, and fits item weights, which are published whenever they are new. The first rankers
+are trained from the beginning; from then on they learn on from every example, and what they have
+become is judged and goes live every few minutes. Now and then they are trained from the beginning
+again, because some things do not learn on: the scale of features, and the sizes of the network.
+All this runs in a thread, one piece of work at a time.
 """
 
 from __future__ import annotations
@@ -17,21 +19,18 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import CANDIDATE_SETS, VERSIONS
 from models.actions import FOLLOW_TOPIC, HEADS, STRONG_HEADS
-from models.evaluation.ranker_gate import (
-    RankerDecision,
-    decide_rankers,
-    measurable,
-    ranker_figures,
-)
+from models.evaluation.ranker_gate import RankerDecision
 from models.events import FollowEvent, InvalidEventError, parse_event
 from models.examples.candidate_log import CandidateLog
 from models.examples.candidate_sets import candidate_sets
+from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.examples.from_pages import page_examples, read_pages
@@ -42,12 +41,14 @@ from models.rankers.prior import PriorRankers
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
+from streams.learning.item_publishing import ItemPublishing
+from streams.learning.kept_versions import MOST
 from streams.learning.ranker_learning import RankerLearning
 from streams.records import Record, Sender
 from streams.serving.live_queries import LiveQueries
 from streams.serving.own_operators import load_operators
 from streams.serving.world_feed import media_events
-from streams.versions import DECISION_NOTE, RANKERS, Version, announce
+from streams.versions import DECISION_NOTE, RANKERS, Version, announce, earlier
 
 #: Viewers whose candidates the earlier passes are distilled on, and of how many the candidates must
 #: have been logged before those are taken and none are found anew.
@@ -72,6 +73,7 @@ class Training:
 
     Args:
         live: the rankers that are live already, if any: the first training is not urgent then.
+        live_items: the item weights that are live already, if any.
     """
 
     def __init__(
@@ -82,24 +84,30 @@ class Training:
         sender: Sender,
         *,
         live: Version | None = None,
+        live_items: Version | None = None,
     ) -> None:
         self._settings = settings
         self._artifacts = artifacts
         self._sender = sender
         config = ExampleConfig(window_ms=settings.label_window_ms, fold=settings.fold_config())
-        self._builder = ExampleBuilder(world, config)
+        self._queries = LiveQueries(settings, load_operators(settings))
+        self._builder = ExampleBuilder(world, config, finder(world, self._treatment))
+        self._keep_choices = config.choices.keep
         self._negative_rate = config.negative_rate
         self._world = world
-        self._queries = LiveQueries(settings, load_operators(settings))
         self._unsorted: list[Observed] = []
         self._pages: OrderedDict[str, None] = OrderedDict()
         self._logged = CandidateLog(DISTILLATION_VIEWERS)
         self._examples = Examples.empty()
         self._fresh: list[Examples] = []
-        self._new_positives = 0
+        self._fresh_choices: list[Choices] = []
+        self._new_positives = self._new_choices = 0
         self._arrived_s = self._judged_s = time.monotonic()
         self._live = live
-        self._learning = RankerLearning(settings, None if live is None else self._stored(live))
+        stored = None if live is None else self._stored(live)
+        before = [] if live is None or stored is None else self._stored_before(live)
+        self._learning = RankerLearning(settings, stored, before)
+        self._items = ItemPublishing(settings, artifacts, sender, live_items)
         self._work: asyncio.Task[None] | None = None
 
     def events(self, topic: str, records: Sequence[Record]) -> None:
@@ -135,16 +143,18 @@ class Training:
             # In a thread, so that sessions and heartbeats go on meanwhile. The reader waits here,
             # so nothing else touches the world.
             await asyncio.to_thread(self._observe, events)
+        if not lag:
+            await self._items.offer(self._builder.items, self._world.catalog)
         if self._work is not None and self._work.done():
             self._work.result()  # a failure of the last training ends the learner
             self._work = None
         if self._work is not None or lag:
             return
         if self._is_due():
-            self._new_positives = 0
+            self._new_positives = self._new_choices = 0
             sets = await asyncio.to_thread(self._candidate_sets)
             self._work = asyncio.create_task(self._train(self._examples, sets))
-        elif self._learning.live is not None and self._fresh:
+        elif self._learning.live is not None and (self._fresh or self._fresh_choices):
             judge = time.monotonic() - self._judged_s >= self._settings.rankers_every_s
             judged_on = await asyncio.to_thread(self._candidate_sets) if judge else None
             self._work = asyncio.create_task(self._learn_on(judged_on))
@@ -154,6 +164,7 @@ class Training:
         events.sort(key=lambda item: item[1].ts)
         self._builder.observe(events, now_ms())
         self._collect(self._builder.take())
+        self._collect_choices(self._builder.take_choices())
         took_s = time.monotonic() - started
         logger.info(
             "observed %d events in %.1f s: %d examples", len(events), took_s, len(self._examples)
@@ -162,25 +173,52 @@ class Training:
     def _is_due(self) -> bool:
         if self._world.space is None:
             return False
-        if self._learning.live is not None:
-            return self._new_positives >= self._settings.train_every_positives
+        settings, bound = self._settings, self._settings.train_every_positives
+        if self._learning.learns_on:
+            return self._new_positives >= bound
         # The first training reads a replay to its end first, but does not wait for ever.
         waited = time.monotonic() - self._arrived_s >= QUIET_S
-        bound = self._settings.train_every_positives
-        return self._new_positives >= bound or (
-            waited and self._new_positives >= self._settings.bootstrap_positives
+        if self._new_positives >= bound or (
+            waited and self._new_positives >= settings.bootstrap_positives
+        ):
+            return True
+        # No exposures to learn from, or none that came to anything: choices do without. What
+        # they teach is kept up to date by learning on.
+        return (
+            waited
+            and self._learning.live is None
+            and self._new_choices >= settings.bootstrap_choices
+            and not self._positives(self._examples)
         )
 
     def _collect(self, fresh: Examples) -> None:
         if not len(fresh):
             return
         self._fresh.append(fresh)
-        self._new_positives += int((fresh.labels_nh[:, _STRONG].max(axis=1) > 0).sum())
+        self._new_positives += self._positives(fresh)
         merged = Examples.concatenate([self._examples, fresh])
         keep = self._settings.keep_examples
         if len(merged) > keep:
             merged = merged.take(np.argsort(merged.ts_n, kind="stable")[-keep:])
         self._examples = merged
+
+    @staticmethod
+    def _positives(examples: Examples) -> int:
+        return int((examples.labels_nh[:, _STRONG] > 0).any(axis=1).sum())
+
+    def _collect_choices(self, fresh: Choices) -> None:
+        if not len(fresh):
+            return
+        self._new_choices += len(fresh)
+        self._fresh_choices.append(fresh)
+        if sum(map(len, self._fresh_choices)) > 2 * self._keep_choices:
+            # Nothing is learned yet, and nobody will ask for the old ones.
+            newest = Choices.concatenate(self._fresh_choices).newest(self._keep_choices)
+            self._fresh_choices = [newest]
+
+    def _treatment(self) -> Treatment:
+        """What finds candidates for the learner."""
+        return Treatment(rankers=self._learning.live or PriorRankers(), query=self._queries.of())
 
     def _candidate_sets(self) -> CandidateSets:
         # By queries that serve: what is distilled must sort what they find.
@@ -196,11 +234,8 @@ class Training:
             "candidates to distil on: %d sets as they were logged, of %d viewers found anew",
             len(logged), len(viewers),
         )  # fmt: skip
-        treatment = Treatment(
-            rankers=self._learning.live or PriorRankers(), query=self._queries.of()
-        )
         fold = self._settings.fold_config()
-        return candidate_sets(viewers, self._world, treatment, now_ms(), fold, logged)
+        return candidate_sets(viewers, self._world, self._treatment(), now_ms(), fold, logged)
 
     async def _train(self, examples: Examples, sets: CandidateSets) -> None:
         """Train from the beginning, judge, publish."""
@@ -212,8 +247,9 @@ class Training:
             self._failed("not trained", error)
             return
         logger.info(
-            "trained %s on %d examples in %.1f s: %s",
-            bundle.version, len(examples), time.monotonic() - started, bundle.metrics,
+            "trained %s on %d examples and %d choices in %.1f s: %s",
+            bundle.version, len(examples), len(self._learning.choices),
+            time.monotonic() - started, bundle.metrics,
         )  # fmt: skip
         await self._offer(bundle, learned_on=False)
 
@@ -221,7 +257,7 @@ class Training:
         """Learn what is new; with candidate sets also judge what that gave, and publish it."""
         try:
             await self._learn()
-            if sets is None or not measurable(self._learning.holdout):
+            if sets is None or not self._learning.judgeable:
                 return
             self._judged_s = time.monotonic()
             bundle = await asyncio.to_thread(self._learning.candidate, sets)
@@ -233,7 +269,8 @@ class Training:
 
     async def _learn(self) -> None:
         fresh, self._fresh = self._fresh, []
-        await asyncio.to_thread(self._learning.learn, fresh)
+        choices, self._fresh_choices = self._fresh_choices, []
+        await asyncio.to_thread(self._learning.learn, fresh, choices)
 
     def _failed(self, what: str, error: Exception) -> None:
         if isinstance(error, ArithmeticError):
@@ -241,11 +278,11 @@ class Training:
         logger.warning("rankers %s, the live ones stay: %s", what, error)
 
     async def _offer(self, bundle: RankerBundle, *, learned_on: bool) -> None:
-        """Judge a candidate on the hold-out beside the live rankers, and publish it if it passes.
+        """Judge a candidate beside the rankers that were live lately, and publish it if it passes.
 
         The decision is recorded with the version, whatever it is.
         """
-        decision = await asyncio.to_thread(self._judge, bundle)
+        decision = await asyncio.to_thread(self._learning.judge, bundle)
         arrays, meta = bundle.to_arrays()
         version = await asyncio.to_thread(self._artifacts.put, RANKERS, arrays, meta)
         if self._live is not None and version == self._live.version:
@@ -269,17 +306,13 @@ class Training:
         )
         await announce(self._artifacts, self._sender, self._live, self._settings.keep_versions)
 
-    def _judge(self, bundle: RankerBundle) -> RankerDecision:
-        holdout, live = self._learning.holdout, self._learning.live
-        candidate = ranker_figures(bundle.final, holdout)
-        against = None if live is None else ranker_figures(live.final, holdout)
-        return decide_rankers(candidate, against, self._settings.ranker_margin)
-
     def told(self, version: Version) -> None:
         """Take in a record of ``explore.versions``: what the next training replaces.
 
-        Where somebody promoted or rolled back, learning goes on from what is live now.
+        Where somebody promoted or rolled back, learning goes on from what is live now, and what
+        was live before is no example to new rankers any more.
         """
+        self._items.told(version)
         if version.kind != RANKERS or (
             self._live is not None and version.version == self._live.version
         ):
@@ -297,12 +330,20 @@ class Training:
             logger.error("rankers cannot be learned on, they will be trained again: %s", error)
             return None
 
+    def _stored_before(self, live: Version) -> list[RankerBundle]:
+        """What was live before and can still be loaded, oldest first."""
+        back = list(earlier(self._artifacts, live))[: MOST - 1]
+        found = [self._stored(msgspec.structs.replace(live, version=of)) for of in reversed(back)]
+        return [bundle for bundle in found if bundle is not None]
+
 
 def figures_of(decision: RankerDecision) -> dict[str, float]:
-    """The candidate's figures on the hold-out, flat, by name."""
+    """The candidate's figures on what was held out, flat, by name."""
+    grids = decision.grids
+    told = {} if grids is None or grids.ndcg is None else {"holdout_grid_ndcg": grids.ndcg}
     if decision.candidate is None:
-        return {}
-    return {
+        return told
+    return told | {
         f"holdout_{name}_{head}": value
         for head, figures in decision.candidate.heads.items()
         for name, value in (

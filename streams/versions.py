@@ -1,4 +1,4 @@
-"""Which version of the account vectors and of the rankers is live, and what was live before.
+"""Which versions of account vectors, rankers and item weights are live, and were before.
 
 What is live stands on ``explore.versions``, one record a kind. That topic keeps only the newest,
 so what a version replaced is noted beside the version in the artifact store: following the notes
@@ -26,7 +26,9 @@ from streams.records import Record, Sender
 
 IG2VEC: Final = "ig2vec"
 RANKERS: Final = "rankers"
-KINDS: Final = (IG2VEC, RANKERS)
+#: Item weights.
+ITEMS: Final = "items"
+KINDS: Final = (IG2VEC, RANKERS, ITEMS)
 
 Loaded = TypeVar("Loaded")
 logger = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 LIVE_NOTE: Final = "live"
 DECISION_NOTE: Final = "decision"
-#: Kind → what its gate records with a version.
+#: Kind → what its gate records with a version, where it has one.
 _DECISIONS: Final[dict[str, type[Decision] | type[RankerDecision]]] = {
     IG2VEC: Decision,
     RANKERS: RankerDecision,
@@ -170,7 +172,7 @@ def listed(
                 manifest = artifacts.manifest(kind, version)
             except ArtifactMissingError:
                 continue  # pruned meanwhile
-            decision = artifacts.read_note(kind, version, DECISION_NOTE, _DECISIONS[kind])
+            decision = _decision(artifacts, kind, version)
             note = artifacts.read_note(kind, version, LIVE_NOTE, Live)
             rows.append(
                 {
@@ -187,6 +189,13 @@ def listed(
                 }
             )
     return rows
+
+
+def _decision(
+    artifacts: ArtifactStore, kind: str, version: str
+) -> Decision | RankerDecision | None:
+    form = _DECISIONS.get(kind)
+    return None if form is None else artifacts.read_note(kind, version, DECISION_NOTE, form)
 
 
 def _figures(meta: dict[str, Any], decision: Decision | RankerDecision | None) -> dict[str, float]:

@@ -155,6 +155,7 @@ class Treatment:
         return {
             "ig2vec": world.space_name,
             "rankers": self.rankers.version,
+            "items": "" if world.item_weights is None else world.item_weights.version,
             "weights": self.weights.version,
             "arm": self.arm,
             "mode": "feed" if self.feed else "diverse",

@@ -32,7 +32,7 @@ from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.ensemble import Ensemble
 from models.rankers.final_pass import FinalPass, inputs
 from models.rankers.networks import Embeddings, Mlp, Standardizer
-from models.rankers.protocol import Pass
+from models.rankers.protocol import Pass, Spread
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
@@ -185,6 +185,7 @@ class TimedRankers:
         self.first: Pass = _TimedPass(self, rankers.first)
         self.second: Pass = _TimedPass(self, rankers.second)
         self.final: Pass = _TimedPass(self, rankers.final)
+        self.interest: Spread = rankers.interest
 
 
 class _TimedPass:

@@ -9,15 +9,17 @@ import typer
 from streams.cli.common import Json, console, load_settings, show
 
 versions = typer.Typer(
-    no_args_is_help=True, help="Stored versions of account vectors and rankers; going back."
+    no_args_is_help=True, help="Stored versions of what was learned; going back."
 )
 
-Kind = Annotated[str, typer.Argument(help="ig2vec or rankers.")]
+Kind = Annotated[str, typer.Argument(help="ig2vec, rankers or items.")]
 
 
 @versions.command("list")
 def list_stored(
-    kind: Annotated[str | None, typer.Argument(help="ig2vec or rankers; both by default.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="ig2vec, rankers or items; all by default.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """What is stored, oldest first: size, whether it is live, figures and the gate's decision."""

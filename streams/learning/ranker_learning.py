@@ -2,6 +2,9 @@
 
 New examples wait until there are newer ones: the newest are what candidates are judged on, so they
 must not have been learned. What leaves that window is learned at once.
+
+Choices among candidates are kept, the newest; the interest is trained on them from the beginning,
+which takes seconds, whenever there are enough new ones. The newest share of them is never learned.
 """
 
 from __future__ import annotations
@@ -14,18 +17,29 @@ import numpy as np
 
 from infra.config import Settings
 from infra.metrics import EXAMPLES_LEARNED
+from models.evaluation.ranker_gate import RankerDecision, measurable
+from models.examples.choices import ChoiceConfig, Choices
 from models.examples.examples import CandidateSets, Examples
 from models.rankers.bundle import RankerBundle
+from models.rankers.interest import Interest
+from streams.learning.ranker_judge import RankerJudge
 
 if TYPE_CHECKING:
     from models.training.online import OnlineFinal
+    from models.training.rankers import TrainingConfig
 
 #: Newest examples that candidates are judged on, and the share of all while there are few: no
 #: more than what a training from the beginning only measures on.
 HOLDOUT: Final = 5_000
 HOLDOUT_SHARE: Final = 0.15
+#: The interest is trained again when so many choices are new, as a share of those kept.
+CHOICES_GROWTH: Final = 0.1
 
 logger = logging.getLogger(__name__)
+
+
+def _of_interest(metric: str) -> bool:
+    return metric == "choices" or metric.startswith("interest_")
 
 
 class RankerLearning:
@@ -35,20 +49,41 @@ class RankerLearning:
 
     Attributes:
         live: the rankers that candidates must not be worse than; None before the first.
+
+    Args:
+        live: what is live when learning begins.
+        earlier: what was live before it, oldest first.
     """
 
-    def __init__(self, settings: Settings, live: RankerBundle | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        live: RankerBundle | None = None,
+        earlier: Sequence[RankerBundle] = (),
+    ) -> None:
         self._settings = settings
+        self._judge = RankerJudge(settings.ranker_margin)
+        self._choices = Choices.empty()
+        self._choices_made = self._choices_trained = 0
         self._online: OnlineFinal | None = None
         self._waiting = Examples.empty()
         self._learned_ts = 0
         self._seen = 0
         self.live: RankerBundle | None = None
         if live is not None:
-            self.replace(live)
+            self.replace(live, earlier)
 
-    def replace(self, live: RankerBundle) -> None:
-        """Other rankers are live: learn on from them."""
+    def replace(self, live: RankerBundle, earlier: Sequence[RankerBundle] = ()) -> None:
+        """Somebody else made other rankers live: learn on from them.
+
+        Args:
+            earlier: what candidates are judged beside as well, oldest first; whatever that was
+                until now is forgotten.
+        """
+        self._judge.replace(*earlier, live)
+        self._begin(live)
+
+    def _begin(self, live: RankerBundle) -> None:
         self.live = live
         self._online = None
         self._learned_ts = live.trained_ts
@@ -59,12 +94,35 @@ class RankerLearning:
         return self._waiting
 
     @property
+    def choices(self) -> Choices:
+        """The newest choices among candidates."""
+        return self._choices
+
+    @property
+    def learns_on(self) -> bool:
+        """Whether the live final pass learned from exposures, so that it can go on with others."""
+        return self.live is not None and bool(self.live.final.embeddings.table_rd.any())
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether a candidate would have something new, and could be judged by it."""
+        return measurable(self.holdout) or self._interest_is_due()
+
+    def _interest_is_due(self) -> bool:
+        new = self._choices_made - self._choices_trained
+        return new > 0 and new >= CHOICES_GROWTH * len(self._choices)
+
+    def judge(self, bundle: RankerBundle) -> RankerDecision:
+        """Decide on a candidate, on examples and choices that nobody has learned from."""
+        return self._judge.judge(bundle, self.holdout, self._choices)
+
+    @property
     def learned(self) -> int:
         """Examples learned since the live rankers were trained or replaced."""
         return 0 if self._online is None else self._online.learned
 
     def train(self, examples: Examples, sets: CandidateSets) -> RankerBundle:
-        """Train all three passes from the beginning, on everything but the hold-out.
+        """Train all passes and the interest from the beginning, on everything but the hold-out.
 
         Raises:
             TrainingDataError: there is too little to learn from.
@@ -76,14 +134,19 @@ class RankerLearning:
         config = TrainingConfig(
             threads=self._settings.training_threads, device=self._settings.training_device
         )
-        return train_rankers(examples, sets, config)
+        self._choices_trained = self._choices_made
+        return train_rankers(examples, sets, config, self._choices)
 
-    def learn(self, parts: Sequence[Examples]) -> None:
-        """Take in new examples and learn what newer ones have come for.
+    def learn(self, parts: Sequence[Examples], choices: Sequence[Choices] = ()) -> None:
+        """Take in new examples and choices; learn the examples that newer ones have come for.
 
         Raises:
             TrainingDivergedError: as it says; what was learned since the live rankers is gone.
         """
+        if choices:
+            self._choices_made += sum(map(len, choices))
+            merged = Choices.concatenate([self._choices, *choices])
+            self._choices = merged.newest(ChoiceConfig().keep)
         fresh = Examples.concatenate([self._waiting, *parts])
         fresh = fresh.take(np.argsort(fresh.ts_n, kind="stable"))
         self._seen += sum(map(len, parts))
@@ -92,7 +155,7 @@ class RankerLearning:
         old = fresh.take(np.arange(max(len(fresh) - kept, 0)))
         # After a restart the log is read again from its beginning.
         old = old.take(np.flatnonzero(old.ts_n > self._learned_ts))
-        if self.live is None or not len(old):
+        if self.live is None or not self.learns_on or not len(old):
             return
         from models.training.loop import TrainingDivergedError, reproducible
         from models.training.online import OnlineFinal
@@ -111,28 +174,57 @@ class RankerLearning:
     def candidate(self, sets: CandidateSets) -> RankerBundle | None:
         """What has been learned since the live rankers, with the earlier passes distilled anew.
 
+        The final pass is the live one as long as nothing was learned that can be judged. The
+        interest is trained again on the choices kept where enough of them are new.
+
+        Returns:
+            The candidate, None if nothing in it would be new.
+
         Raises:
             TrainingDataError: there are no candidate sets.
             TrainingDivergedError: a loss is not finite.
         """
-        if self._online is None:
+        live = self.live
+        if live is None:
             return None
         from models.training.loop import reproducible
         from models.training.rankers import TrainingConfig, bundled
 
         config = TrainingConfig(threads=self._settings.training_threads)
-        with reproducible(config.seed, config.threads):
-            self._online.expire(self._learned_ts)
-            final = self._online.candidate()
-        learned = {"learned_examples": float(self._online.learned)}
-        return bundled(final, sets, config, learned, self._learned_ts)
+        metrics: dict[str, float] = {}
+        final, trained_ts = live.final, live.trained_ts
+        interest, told = self._new_interest(config)
+        if self._online is not None and measurable(self.holdout):
+            with reproducible(config.seed, config.threads):
+                self._online.expire(self._learned_ts)
+                final = self._online.candidate()
+            metrics["learned_examples"] = float(self._online.learned)
+            trained_ts = self._learned_ts
+        elif interest is None:
+            return None
+        if interest is None:
+            interest = live.interest
+            told = {name: of for name, of in live.metrics.items() if _of_interest(name)}
+        return bundled(final, sets, config, {**metrics, **told}, trained_ts, interest)
+
+    def _new_interest(self, config: TrainingConfig) -> tuple[Interest | None, dict[str, float]]:
+        """The interest trained on the choices kept; None where too few are new or there at all."""
+        if not self._interest_is_due():
+            return None, {}
+        from models.training.rankers import interest_of
+
+        self._choices_trained = self._choices_made
+        return interest_of(self._choices, config)
 
     def promoted(self, bundle: RankerBundle, *, learned_on: bool) -> None:
         """A candidate went live; one that was learned on goes on with its optimiser's state."""
+        self._judge.promoted(bundle)
+        if not learned_on:
+            self._choices_trained = self._choices_made
         if learned_on:
             self.live = bundle
             return
-        self.replace(bundle)
+        self._begin(bundle)
         if len(self._waiting):
             # The training did not learn from the hold-out.
             self._learned_ts = min(self._learned_ts, int(self._waiting.ts_n[0]) - 1)

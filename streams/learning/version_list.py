@@ -22,8 +22,10 @@ from models.ig2vec.saved_vectors import saved_account_vectors
 from models.rankers.bundle import RankerBundle
 from streams.clock import now_ms
 from streams.learning.promotion import go_live, new_space
+from streams.serving.live_items import stored_items
 from streams.versions import (
     IG2VEC,
+    ITEMS,
     KINDS,
     LIVE_NOTE,
     RANKERS,
@@ -148,6 +150,7 @@ def _rankers(artifact: Artifact) -> RankerBundle:
 _USABLE: dict[str, Callable[[Artifact], Any]] = {
     IG2VEC: lambda artifact: saved_account_vectors(artifact.arrays),
     RANKERS: _rankers,
+    ITEMS: stored_items,
 }
 
 

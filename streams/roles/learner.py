@@ -28,7 +28,7 @@ from streams.serving.world_feed import WorldFeed, deleted_accounts
 from streams.topology import LEARNER, LEARNER_GROUP, flow, followed
 from streams.training import Training
 from streams.transport import Chunk
-from streams.versions import IG2VEC, RANKERS, Version, live_versions, versions
+from streams.versions import IG2VEC, ITEMS, RANKERS, Version, live_versions, versions
 
 #: Of 19, by which the learner lets other processes go first.
 NICENESS: Final = 10
@@ -51,7 +51,10 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         world = World(WorldConfig(image_dimension=config.image_dimension))
         feed = WorldFeed(world)
         embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
-        training = Training(config, world, artifacts, outbox, live=live.get(RANKERS))
+        training = Training(
+            config, world, artifacts, outbox,
+            live=live.get(RANKERS), live_items=live.get(ITEMS),
+        )  # fmt: skip
         examples = ExampleStream(config, cluster, outbox)
         follower = Follower(config, cluster.partitions, followed(LEARNER))
         # Of what was told before this process began only the newest counts.

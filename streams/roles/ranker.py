@@ -27,6 +27,7 @@ from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.explorer import Explorer
 from streams.serving.index_refresh import refresh_index
 from streams.serving.live_experiment import LiveExperiment
+from streams.serving.live_items import LiveItems
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup
@@ -58,6 +59,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         queries = LiveQueries(config, load_operators(config))
         artifacts = ArtifactStore(config.artifacts_url)
         rankers = LiveRankers(artifacts)
+        items = LiveItems(artifacts, world)
         experiment = LiveExperiment(stores.experiments, queries, rankers, artifacts)
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
@@ -67,7 +69,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
             if topic == VERSIONS_TOPIC:
-                if await rankers.apply(records):
+                swapped = [await rankers.apply(records), await items.apply(records)]
+                if any(swapped):
                     ranking.refresh()
             elif topic == MEDIA_TOPIC:
                 ranking.inventory_changed()

@@ -146,6 +146,7 @@ class Lookup:
             "versions": {
                 "ig2vec": world.space_name or None,
                 "rankers": None if rankers == "prior" else rankers,
+                "items": None if world.item_weights is None else world.item_weights.version,
             },
         }
 

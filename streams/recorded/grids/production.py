@@ -20,7 +20,6 @@ from infra.config import Settings
 from models.actions import Action
 from models.evaluation.event_log import Indices
 from models.evaluation.grid_metrics import Lists
-from models.evaluation.ranker_gate import decide_rankers, ranker_figures
 from models.examples.candidate_sets import candidate_sets
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
@@ -43,7 +42,8 @@ from models.rankers.value import Weights
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
-from streams.learning.ranker_learning import RankerLearning
+from streams.learning.ranker_judge import RankerJudge
+from streams.learning.ranker_learning import HOLDOUT, HOLDOUT_SHARE, RankerLearning
 from streams.recorded.dataset import Dataset
 from streams.recorded.grids.task import Task
 from streams.serving.explorer import explore_config
@@ -270,10 +270,10 @@ def _candidate_sets(
 def train(
     examples: Examples, choices: Choices, sets: CandidateSets, settings: Settings, seed: int
 ) -> RankerBundle:
-    """Train all passes.
+    """Train all passes, and judge them by the floors of the gate.
 
     Raises:
-        ValueError: there is too little to learn from.
+        ValueError: there is too little to learn from, or what was trained is refused.
         ArithmeticError: the training diverged.
     """
     # Imported here: what only serves needs no torch.
@@ -282,7 +282,14 @@ def train(
     config = TrainingConfig(
         seed=seed, threads=settings.training_threads, device=settings.training_device
     )
-    return train_rankers(examples, sets, config, choices)
+    bundle = train_rankers(examples, sets, config, choices)
+    newest = np.argsort(examples.ts_n, kind="stable")[-round(len(examples) * HOLDOUT_SHARE) :]
+    unseen = examples.take(newest[-HOLDOUT:])
+    decision = RankerJudge(settings.ranker_margin).judge(bundle, unseen, choices)
+    if not decision.promote:
+        raise ValueError(f"rankers refused: {decision.reason}")
+    logger.info("rankers passed: %s", decision.reason)
+    return bundle
 
 
 def served(
@@ -325,6 +332,8 @@ class Learner:
         self._builder = ExampleBuilder(self.world, config, finder(self.world, lambda: treatment))
         self._sampled = config.choices
         self.choices = Choices.empty()
+        # Not learned yet.
+        self._fresh: tuple[list[Examples], list[Choices]] = ([], [])
         self._histories = Histories()
         self._learning = RankerLearning(settings)
         self._observed, self._remembered, self._catalogued_ms = 0, 0, -1
@@ -399,27 +408,25 @@ class Learner:
         """Train all passes on the examples so far; see :func:`train`."""
         sets = self.candidate_sets(now_ms)
         bundle = train(self.examples, self.choices, sets, self._settings, self._seed)
-        self._learning.learn([self.examples])
+        self._learning.learn(*self._take_fresh())
         self._learning.promoted(bundle, learned_on=False)
         return bundle
 
     def learn_on(self, fresh: Examples, now_ms: int) -> tuple[RankerBundle | None, str]:
         """Learn new examples; the new bundle if it passes the gate, and why or why not."""
-        self._learning.learn([fresh])
+        self._learning.learn([fresh], self._take_fresh()[1])
         candidate = self._learning.candidate(self.candidate_sets(now_ms))
-        live = self._learning.live
-        if candidate is None or live is None:
+        if candidate is None:
             return None, "nothing new was learned"
-        holdout = self._learning.holdout
-        decision = decide_rankers(
-            ranker_figures(candidate.final, holdout),
-            ranker_figures(live.final, holdout),
-            self._settings.ranker_margin,
-        )
+        decision = self._learning.judge(candidate)
         if not decision.promote:
             return None, decision.reason
         self._learning.promoted(candidate, learned_on=True)
         return candidate, decision.reason
+
+    def _take_fresh(self) -> tuple[list[Examples], list[Choices]]:
+        taken, self._fresh = self._fresh, ([], [])
+        return taken
 
     def candidate_sets(self, now_ms: int) -> CandidateSets:
         """Candidates of the viewers who came last, and of some without history."""
@@ -442,9 +449,11 @@ class Learner:
 
     def collect(self) -> Examples:
         """Take in the examples built since; returns those."""
-        made = Choices.concatenate([self.choices, self._builder.take_choices()])
-        self.choices = made.newest(self._sampled.keep)
+        chosen = self._builder.take_choices()
+        self.choices = Choices.concatenate([self.choices, chosen]).newest(self._sampled.keep)
         fresh = self._builder.take()
+        self._fresh[0].append(fresh)
+        self._fresh[1].append(chosen)
         merged = Examples.concatenate([self.examples, fresh])
         newest = np.argsort(merged.ts_n, kind="stable")[-self._settings.keep_examples :]
         self.examples = merged.take(newest)
