@@ -77,6 +77,7 @@ class HeldGrids:
     def __init__(self, choices: Choices, weights: Weights) -> None:
         self._choices, self._weights = choices, weights
         self._chosen_n = chosen(choices, weights)
+        self._tie_n = np.random.default_rng(7).random(len(self._chosen_n))
 
     @property
     def sets(self) -> int:
@@ -85,12 +86,19 @@ class HeldGrids:
 
     def of(self, rankers: Rankers) -> Ndcgs:
         """NDCG of the grids of rankers, one each set, (g,)."""
-        order_n = value_order(rankers, self._choices, self._weights)
-        return grid_ndcg(self._choices, order_n, self._chosen_n)
+        return self._ndcg(value_order(rankers, self._choices, self._weights))
 
     def of_popularity(self) -> Ndcgs:
         """NDCG of grids of what is popular, one each set, (g,)."""
-        return grid_ndcg(self._choices, popularity_order(self._choices), self._chosen_n)
+        return self._ndcg(popularity_order(self._choices))
+
+    def _ndcg(self, score_n: NDArray[np.floating]) -> Ndcgs:
+        # Equal scores are put in an order that knows nothing: whoever gives all the same score
+        # must not have it for what the sampling of candidates tells of them.
+        order_n = np.lexsort((self._tie_n, score_n))
+        place_n = np.empty(len(order_n))
+        place_n[order_n] = np.arange(len(order_n))
+        return grid_ndcg(self._choices, place_n, self._chosen_n)
 
     def of_chance(self) -> float:
         """Mean NDCG expected of a random order of the candidates, 0 to 1."""

@@ -13,7 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from infra.config import Settings
-from streams.local.scenario import get_json, live_viewer, pick_viewers, replay_fixture, wait_trained
+from streams.local.scenario import (
+    get_json,
+    live_viewer,
+    pick_viewers,
+    rankers_refused,
+    replay_fixture,
+    wait_trained,
+)
 from streams.local.stack import Stack, starting_stack
 
 if TYPE_CHECKING:
@@ -47,10 +54,13 @@ def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) ->
             stack.wait_ready()
         with narrator.phase("fold, learn account embeddings, train the rankers"):
             status = wait_trained(stack, sent)
+        rankers = status["versions"]["rankers"]
         narrator.say(
             f"{status['media']} media, {status['accounts']} accounts with a vector; "
-            f"ig2vec {status['versions']['ig2vec']}, rankers {status['versions']['rankers']}"
+            f"ig2vec {status['versions']['ig2vec']}, rankers {rankers or 'untrained'}"
         )
+        if rankers is None:
+            narrator.say(f"Trained rankers were refused: {rankers_refused(stack)}")
         asyncio.run(_show(narrator, stack, viewer_id, likes))
         narrator.say(f"Done {narrator.elapsed_s():.1f} s after the start")
         if once:

@@ -81,7 +81,11 @@ def replay_fixture(
 
 
 def wait_trained(stack: Stack, sent: ReplayReport) -> dict[str, Any]:
-    """Wait until what was sent is folded and trained models are live; returns the status."""
+    """Wait until what was sent is folded and models are trained; returns the status.
+
+    Trained rankers are live, or the gate refused them (:func:`rankers_refused`) and the untrained
+    prior goes on serving.
+    """
     from infra.kafka import group_lag
     from streams.topology import WORKER_GROUP
 
@@ -91,8 +95,8 @@ def wait_trained(stack: Stack, sent: ReplayReport) -> dict[str, Any]:
         status: dict[str, Any] = get_json(f"{stack.endpoints.http}/v1/status")
         if (
             status["caught_up"]
-            # Item weights wait for more likes than a trial may have.
-            and all(of for name, of in status["versions"].items() if name != "items")
+            and status["versions"]["ig2vec"]
+            and (status["versions"]["rankers"] or rankers_refused(stack))
             and not asyncio.run(group_lag(stack.settings, WORKER_GROUP, sent.ends))
         ):
             return status
@@ -101,6 +105,20 @@ def wait_trained(stack: Stack, sent: ReplayReport) -> dict[str, Any]:
                 f"no trained rankers within {TRAINED_TIMEOUT_S:g} s; status: {status}"
             )
         time.sleep(STATUS_POLL_S)
+
+
+def rankers_refused(stack: Stack) -> str | None:
+    """Why the rankers trained last are not live; None where there are none, or they are."""
+    from infra.artifacts import ArtifactStore
+    from models.evaluation.ranker_gate import RankerDecision
+    from streams.versions import DECISION_NOTE, RANKERS
+
+    artifacts = ArtifactStore(stack.endpoints.artifacts)
+    for version in artifacts.list(RANKERS)[-1:]:
+        decision = artifacts.read_note(RANKERS, version, DECISION_NOTE, RankerDecision)
+        if decision is not None and not decision.promote:
+            return decision.reason
+    return None
 
 
 def get_json(url: str) -> Any:

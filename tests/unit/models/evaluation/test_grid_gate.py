@@ -59,6 +59,26 @@ def test_what_a_random_order_would_have_is_what_random_orders_have() -> None:
     assert held.sets == 60
 
 
+class Constant:
+    """Rankers to whom everything is the same."""
+
+    version = "constant"
+
+    def __init__(self) -> None:
+        prior = PriorRankers()
+        self.first, self.second, self.interest = prior.first, prior.second, prior.interest
+        self.final = self
+        self.columns = ()
+
+    def score(self, features):
+        return np.full((len(features), len(HEADS)), 0.5, np.float32)
+
+
+def test_giving_everything_the_same_score_is_as_good_as_chance() -> None:
+    held = HeldGrids(choices_of(sets=400, size=60, stand_for=6.0), Weights())
+    assert held.of(Constant()).mean() == pytest.approx(held.of_chance(), abs=0.03)
+
+
 def test_no_choices_are_measured_as_none() -> None:
     held = HeldGrids(Choices.empty(), Weights())
     assert (held.sets, held.of_chance()) == (0, 0.0)
