@@ -29,9 +29,10 @@ lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-generate: $(STAMP) ## Write what is generated: schemas, pages of actions and of IGQL
+generate: $(STAMP) ## Write what is generated: schemas, methods and page of IGQL, pages of actions
 	@$(BIN)/python docs/schemas/generate.py
 	@$(BIN)/python docs/generate_actions.py
+	@$(BIN)/python docs/generate_builder.py
 	@$(BIN)/python docs/generate_igql.py
 
 bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
