@@ -20,6 +20,7 @@ from models.rankers.final_pass import FinalPass
 from models.rankers.networks import Arrays, Meta, ModelError
 
 #: Counts up whenever the form of a network changes: weights of another form are refused.
+#: Another body of the final pass needs no new form: its arrays have names of their own.
 NETWORKS: Final = 2
 
 
