@@ -21,7 +21,7 @@ class Body(Protocol):
 
     @property
     def inputs(self) -> int:
-        """Columns that it reads."""
+        """Columns of the inputs that it reads."""
 
     @property
     def outputs(self) -> int:
