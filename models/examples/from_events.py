@@ -93,9 +93,7 @@ class ExampleBuilder:
         self.world = world
         self.config = config or ExampleConfig()
         self.items = ItemToItem(self.config.items)
-        self._choices = (
-            None if find is None else ChoiceSampler(world, find, self.config.choices)
-        )
+        self._choices = None if find is None else ChoiceSampler(world, find, self.config.choices)
         self.skipped = 0
         self._viewers: OrderedDict[str, ViewerState] = OrderedDict()
         # (ts, exposures before what came of them, order of arrival, event)
