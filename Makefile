@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
 
 setup: $(STAMP) ## Create .venv and install everything into it
 
@@ -29,9 +29,10 @@ lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-generate: $(STAMP) ## Write what is generated: schemas, pages of actions and of IGQL
+generate: $(STAMP) ## Write what is generated: schemas, methods and page of IGQL, pages of actions
 	@$(BIN)/python docs/schemas/generate.py
 	@$(BIN)/python docs/generate_actions.py
+	@$(BIN)/python docs/generate_builder.py
 	@$(BIN)/python docs/generate_igql.py
 
 bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)

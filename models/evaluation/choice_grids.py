@@ -51,8 +51,13 @@ def chosen(choices: Choices, weights: Weights) -> NDArray[np.bool_]:
 
 
 def grid_ndcg(choices: Choices, score_n: Scores, chosen_n: NDArray[np.bool_]) -> Scores:
-    """NDCG at :data:`SIZE` of each set in which something was chosen, (g,)."""
-    order = np.lexsort((choices.weights_n, -score_n, choices.groups_n))
+    """NDCG at :data:`SIZE` of each set in which something was chosen, (g,).
+
+    Of equal scores what was chosen comes last, and so does what is no number: rankers that cannot
+    tell get nothing for it.
+    """
+    score_n = np.nan_to_num(score_n, nan=-np.inf)
+    order = np.lexsort((chosen_n, -score_n, choices.groups_n))
     groups_n, chosen_n = choices.groups_n[order], chosen_n[order]
     weights_n = choices.weights_n[order].astype(np.float64)
     begin_n = np.searchsorted(groups_n, groups_n)

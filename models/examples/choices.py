@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.actions import HEADS, Action
+from models.actions import HEADS, STRONG_POSITIVE, Action
 from models.arrays.id_table import hash_id
 from models.explore.experiment import Treatment
 from models.explore.pipeline import find
@@ -30,6 +30,7 @@ from models.world import World
 
 #: Newest share of choices that no training learns from.
 HELD: Final = 0.15
+_STRONG: Final = [h for h, head in enumerate(HEADS) if head in STRONG_POSITIVE]
 #: Candidates of viewers at a time, and where each viewer's end.
 Find = Callable[[Sequence[ViewerContext], int], tuple[Candidates, NDArray[np.int64]]]
 
@@ -50,17 +51,19 @@ class ChoiceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How choices are sampled.
 
     Attributes:
-        rate: share of the viewers' minutes with a positive that a choice is made of, in the long
-            run; more at first, so that there is something to train on.
+        rate, strong_rate: share of the viewers' minutes with a positive that a choice is made of,
+            in the long run, and of those with one that the viewer meant, which are rarer and worth
+            more; at first all of them, so that there is something to train on.
         first: after so many the rate begins to fall.
         others: candidates kept of those that were not chosen.
-        keep: choices kept, the newest.
+        keep: choices kept, the newest, of either kind.
     """
 
-    rate: float = 0.04
+    rate: float = 0.02
+    strong_rate: float = 0.2
     first: int = 1_500
     others: int = 80
-    keep: int = 5_000
+    keep: int = 4_000
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -103,11 +106,14 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.take(~newest_n), self.take(newest_n)
 
     def newest(self, sets: int) -> Self:
-        """The newest sets, with all of their rows."""
-        groups_g = np.unique(self.groups_n)
-        if len(groups_g) <= sets:
-            return self
-        return self.take(self.groups_n >= groups_g[-sets])
+        """The newest sets in which something was meant and the newest others, so many of each."""
+        groups_g, at_n = np.unique(self.groups_n, return_inverse=True)
+        meant_n = self.labels_nh[:, _STRONG].any(axis=1)
+        meant_g = np.bincount(at_n, meant_n, minlength=len(groups_g)) > 0
+        kept_g = np.zeros(len(groups_g), np.bool_)
+        for kind_g in (meant_g, ~meant_g):
+            kept_g[np.flatnonzero(kind_g)[-sets:]] = True
+        return self if kept_g.all() else self.take(kept_g[at_n])
 
     @classmethod
     def empty(cls) -> Self:
@@ -144,14 +150,19 @@ class ChoiceSampler:
     def __init__(self, world: World, find: Find, config: ChoiceConfig | None = None) -> None:
         self.config = config or ChoiceConfig()
         self._world, self._find = world, find
-        self._asked = 0
+        self._asked = {True: 0, False: 0}
         self._made = 0
         self._parts: list[Choices] = []
 
-    def wanted(self, viewer_id: str, moment: int) -> bool:
-        """Whether a viewer's moment is sampled; the same for a log that is read again."""
-        self._asked += 1
-        rate = max(self.config.rate, min(1.0, self.config.first / self._asked))
+    def wanted(self, viewer_id: str, moment: int, strong: bool) -> bool:
+        """Whether a viewer's moment is sampled; the same for a log that is read again.
+
+        Args:
+            strong: the viewer does something then that is meant.
+        """
+        self._asked[strong] += 1
+        long_run = self.config.strong_rate if strong else self.config.rate
+        rate = max(long_run, min(1.0, self.config.first / self._asked[strong]))
         share: float = (hash_id(f"{viewer_id} {moment}") & 0xFFFFFF) / float(1 << 24)
         return share < rate
 

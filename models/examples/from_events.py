@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from models.actions import HEADS, POSITIVE, STRONG_HEADS, VIEWS, Action
+from models.actions import HEADS, POSITIVE, STRONG_HEADS, STRONG_POSITIVE, VIEWS, Action
 from models.arrays.id_table import hash_id
 from models.arrays.types import UNKNOWN
 from models.events import FollowEvent, MediaEvent
@@ -93,9 +93,7 @@ class ExampleBuilder:
         self.world = world
         self.config = config or ExampleConfig()
         self.items = ItemToItem(self.config.items)
-        self._choices = (
-            None if find is None else ChoiceSampler(world, find, self.config.choices)
-        )
+        self._choices = None if find is None else ChoiceSampler(world, find, self.config.choices)
         self.skipped = 0
         self._viewers: OrderedDict[str, ViewerState] = OrderedDict()
         # (ts, exposures before what came of them, order of arrival, event)
@@ -180,12 +178,16 @@ class ExampleBuilder:
         if self._choices is None:
             return
         start_ts = number * self.config.slice_ms
-        acting = dict.fromkeys(
-            event.viewer_id
-            for action, event in events
-            if action in POSITIVE and isinstance(event, MediaEvent) and not event.undo
-        )
-        asked = [viewer_id for viewer_id in acting if self._choices.wanted(viewer_id, number)]
+        acting: dict[str, bool] = {}
+        for action, event in events:
+            if action in POSITIVE and isinstance(event, MediaEvent) and not event.undo:
+                strong = acting.get(event.viewer_id, False) or action in STRONG_POSITIVE
+                acting[event.viewer_id] = strong
+        asked = [
+            viewer_id
+            for viewer_id, strong in acting.items()
+            if self._choices.wanted(viewer_id, number, strong)
+        ]
         if asked:
             viewers = ViewerContext.from_states(
                 [(viewer_id, self._state(viewer_id)) for viewer_id in asked],

@@ -9,6 +9,8 @@
 A wrong order is an error for mypy, and an :class:`~models.igql.errors.IgqlTypeError` where types
 are not checked. What a call is given ends up in the tree as it was given: positions, names, and
 nothing for what was left out; all else is the checker's business.
+
+``make generate`` writes the methods between two comments from the operators of the library.
 """
 
 from __future__ import annotations
@@ -86,10 +88,13 @@ class _Binding(Query):
 
     __slots__ = ()
 
+    # generated from the operators of everything
     @_operator
     def let(self, /, **bindings: str) -> Self:
-        """Bind columns to new names, which then ride along."""
+        """The same rows with columns bound to new names, which then ride along."""
         return self
+
+    # end
 
 
 class _WithAccounts(_Binding):
@@ -97,32 +102,35 @@ class _WithAccounts(_Binding):
 
     __slots__ = ()
 
+    # generated from the operators of accounts
     @_operator
     def account_nn(
         self, embedding_config: str = "default", max_num_to_retrieve: int = 400
     ) -> AccountsQuery:
-        """The accounts nearest to these by vector."""
+        """The accounts nearest to the seeds by vector; score is the cosine."""
         return AccountsQuery(self.tree)
 
     @_operator
     def posted_media(self, max_media_per_account: int = 10) -> MediaQuery:
-        """The newest posts of each account."""
+        """The newest posts of each account, under the account's seed and score."""
         return MediaQuery(self.tree)
 
     @_operator
     def exclude_followed(self) -> Self:
-        """Without accounts that the viewer follows."""
+        """Accounts that the viewer does not follow, or their media."""
         return self
 
     @_operator
     def exclude_own_accounts(self, newest: int = 40) -> Self:
-        """Without the viewer and the accounts the viewer lately acted on."""
+        """Accounts, or their media, other than the viewer and those the viewer lately acted on."""
         return self
 
     @_operator
     def take(self, count: int) -> Self:
-        """The first rows."""
+        """The first ``count`` rows of each viewer."""
         return self
+
+    # end
 
 
 class ViewerQuery(_Binding):
@@ -131,19 +139,22 @@ class ViewerQuery(_Binding):
     __slots__ = ()
     _set = "the viewer"
 
+    # generated from the operators of viewer
     @_operator
     def liked(self, max_num_to_retrieve: int = 30) -> MediaQuery:
-        """Media the viewer liked, newest first."""
+        """Media the viewer liked, newest first; the author is the seed."""
         return MediaQuery(self.tree)
 
     @_operator
     def saved(self, max_num_to_retrieve: int = 30) -> MediaQuery:
-        """Media the viewer saved, newest first."""
+        """Media the viewer saved, newest first; the author is the seed."""
         return MediaQuery(self.tree)
 
     @_operator
     def engaged(self, max_num_to_retrieve: int = 30) -> MediaQuery:
-        """Media the viewer liked or saved, newest first, and then those viewed long."""
+        """Media the viewer meant to act on (liked, saved, …), newest first, then those viewed
+        long.
+        """
         return MediaQuery(self.tree)
 
     @_operator
@@ -153,13 +164,15 @@ class ViewerQuery(_Binding):
 
     @_operator
     def popular(self, max_num_to_retrieve: int = 100) -> MediaQuery:
-        """The media with the highest decayed counts."""
+        """The media with the highest decayed weighted counts, best first."""
         return MediaQuery(self.tree)
 
     @_operator
     def fresh(self, max_num_to_retrieve: int = 100) -> MediaQuery:
-        """The newest media, newest first, whoever posted them."""
+        """The newest media, newest first; the score halves every week."""
         return MediaQuery(self.tree)
+
+    # end
 
 
 class AccountsQuery(_WithAccounts):
@@ -179,24 +192,24 @@ class MediaQuery(_WithAccounts):
         """The tree, for the checker."""
         return self.tree
 
+    # generated from the operators of media
     @_operator
     def authors(self) -> AccountsQuery:
-        """The distinct authors; put in by the checker where accounts are wanted."""
+        """The distinct authors of media, in order; each is a seed where the media has none."""
         return AccountsQuery(self.tree)
 
     @_operator
-    def co_engaged(self, max_num_to_retrieve: int = 200) -> Self:
-        """Media that viewers act on together with these."""
-        return self
-
-    @_operator
     def alike(self, max_num_to_retrieve: int = 500) -> Self:
-        """Media that are liked by the viewers who liked these."""
+        """Media by the sum of their item weights from all of these, each under the one that adds
+        most.
+        """
         return self
 
     @_operator
-    def similar_image(self, max_num_to_retrieve: int = 100) -> Self:
-        """Media whose pictures look most like those of these."""
+    def co_engaged(self, max_num_to_retrieve: int = 200) -> Self:
+        """Media that viewers act on together with these, the closest first, each under its
+        closest.
+        """
         return self
 
     @_operator
@@ -210,7 +223,7 @@ class MediaQuery(_WithAccounts):
         language: Text | None = None,
         max_age_hours: float | None = None,
     ) -> Self:
-        """Media that pass every predicate and threshold."""
+        """Media within thresholds, of a language, of an age and with predicates that hold."""
         return self
 
     @_operator
@@ -225,7 +238,7 @@ class MediaQuery(_WithAccounts):
 
     @_operator
     def rank(self, ranking_model: str = "default") -> Self:
-        """Media by the score of a model, highest first."""
+        """Media by score, highest first: of the first ranking pass, or their sources' own."""
         return self
 
     @_operator
@@ -237,6 +250,13 @@ class MediaQuery(_WithAccounts):
     ) -> Self:
         """The same media in an order that spreads the values of a column."""
         return self
+
+    @_operator
+    def similar_image(self, max_num_to_retrieve: int = 100) -> Self:
+        """Media whose pictures look most like those of these, by cosine, each under its likest."""
+        return self
+
+    # end
 
 
 class AnyQuery(MediaQuery, AccountsQuery, ViewerQuery):

@@ -40,8 +40,8 @@ class ItemToItemConfig(msgspec.Struct, frozen=True, kw_only=True):
     history: int = 200
     viewers: int = 2
     media: int = 250_000
-    entries: int = 8_000_000
-    neighbours: int = 1_000
+    entries: int = 12_000_000
+    neighbours: int = 2_000
     first: int = 200
     growth: float = 0.2
 

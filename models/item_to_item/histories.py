@@ -41,9 +41,7 @@ class PositiveLog:
     def __len__(self) -> int:
         return len(self._events)
 
-    def add(
-        self, viewer_n: NDArray[np.int64], media_n: Rows, sign_n: NDArray[np.integer]
-    ) -> None:
+    def add(self, viewer_n: NDArray[np.int64], media_n: Rows, sign_n: NDArray[np.integer]) -> None:
         """Append positives in the order they come.
 
         Args:

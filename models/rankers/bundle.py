@@ -21,6 +21,7 @@ from models.rankers.interest import Interest
 from models.rankers.networks import Arrays, Meta, ModelError
 
 #: Counts up whenever the form of a network changes: weights of another form are refused.
+#: Another body of the final pass needs no new form: its arrays have names of their own.
 NETWORKS: Final = 3
 
 

@@ -13,7 +13,8 @@ last layers, which hold the mean; only the layers between are a product for each
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ class Ensemble:
         out_no += first_nw[:, : self.outputs]
         return out_no
 
-    def calibrated(self, output: int, slope: float, shift: float, weights_f: Float) -> Ensemble:
+    def calibrated(self, output: int, slope: float, shift: float, weights_f: Float) -> Self:
         """The same, with output z of the first inputs x as slope · z + weights · x + shift."""
         (linear_io, linear_o), (last_kio, last_ko) = self.linear, self.layers[-1]
         changed = [array.copy() for array in (linear_io, linear_o, last_kio, last_ko)]
@@ -97,7 +98,7 @@ class Ensemble:
         linear_io, linear_o, last_kio, last_ko = changed
         linear_io[: len(weights_f), output] += weights_f
         linear_o[output] += shift
-        return Ensemble((linear_io, linear_o), [*self.layers[:-1], (last_kio, last_ko)])
+        return type(self)((linear_io, linear_o), [*self.layers[:-1], (last_kio, last_ko)])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name, as an artifact stores them."""
@@ -108,7 +109,26 @@ class Ensemble:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, what: str) -> Ensemble:
+    def random(cls, rng: np.random.Generator, widths: Sequence[int], members: int) -> Self:
+        """Random weights, so that outputs are of the order of 1.
+
+        Args:
+            widths: of the inputs, the hidden layers, one at least, and the outputs.
+            members: how many networks.
+        """
+
+        def normal(inputs: int, *shape: int) -> Float:
+            weights: Float = (rng.normal(size=shape) / np.sqrt(inputs)).astype(np.float32)
+            return weights
+
+        inputs, outputs = widths[0], widths[-1]
+        return cls(
+            (normal(inputs, inputs, outputs), normal(outputs, outputs)),
+            [(normal(i, members, i, o), normal(o, members, o)) for i, o in pairwise(widths)],
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, what: str) -> Self:
         """Rebuild from :meth:`to_arrays`.
 
         Raises:

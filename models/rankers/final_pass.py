@@ -1,10 +1,10 @@
 """Final pass: the probability of each head from dense and sparse features.
 
-A multi-task multi-label network: an ensemble (:mod:`models.rankers.ensemble`) whose members share
-their hidden layers between the heads. Beside the standardised dense features it reads learnt
-vectors, of which all members share one table: of the hashed ids; of the viewer, as the mean of
-those of the authors she liked, in the long run and of late (Covington et al., Deep Neural Networks
-for YouTube Recommendations, 2016); and the products of the viewer's with the author's.
+A multi-task multi-label network: a body (:data:`BODY`), whose hidden layers the heads share, and
+what it reads. That is, beside the standardised dense features, learnt vectors from one table: of
+the hashed ids; of the viewer, as the mean of those of the authors she liked, in the long run and of
+late (Covington et al., Deep Neural Networks for YouTube Recommendations, 2016); and the products of
+the viewer's with the author's.
 
 The calibration of each head is folded into the weights.
 """
@@ -12,7 +12,7 @@ The calibration of each head is folded into the weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -23,10 +23,12 @@ from models.arrays.types import Float
 from models.feature_schema import (
     ALL_COLUMNS,
     DENSE_NAMES,
+    ID_BUCKETS,
     ID_NAMES,
     SHORT_TERM,
     FeatureMatrix,
 )
+from models.rankers.body import Body
 from models.rankers.ensemble import Ensemble
 from models.rankers.networks import (
     Arrays,
@@ -38,6 +40,9 @@ from models.rankers.networks import (
     sigmoid,
     take_array,
 )
+
+#: The network that turns inputs into log-odds; its twin in :mod:`models.training.bodies` learns it.
+BODY: Final[type[Body]] = Ensemble
 
 #: Columns of `sparse_ns` before the authors a viewer liked, and the one of the media's author.
 IDS: Final = len(ID_NAMES)
@@ -51,13 +56,18 @@ def inputs(dimension: int) -> int:
     return len(DENSE_NAMES) + (IDS + 4) * dimension
 
 
+def table_sizes(most: int) -> NDArray[np.int64]:
+    """Rows of the table of learnt vectors that each id gets, `most` of them at most, (s,)."""
+    return np.minimum(np.array(ID_BUCKETS, np.int64), most)
+
+
 class FinalPass:
     """Calibrated probabilities of each head.
 
     Args:
         standardizer: of all dense features.
         embeddings: of all sparse columns.
-        ensemble: (dense ‖ vectors) → one logit a head.
+        body: (dense ‖ vectors) → one logit a head.
 
     Raises:
         ModelError: the parts do not fit each other.
@@ -66,9 +76,7 @@ class FinalPass:
     #: Dense columns this pass reads.
     columns: ClassVar[tuple[int, ...]] = ALL_COLUMNS
 
-    def __init__(
-        self, standardizer: Standardizer, embeddings: Embeddings, ensemble: Ensemble
-    ) -> None:
+    def __init__(self, standardizer: Standardizer, embeddings: Embeddings, body: Body) -> None:
         dense, ids = len(DENSE_NAMES), len(ID_NAMES)
         if standardizer.mean_f.shape != (dense,) or standardizer.scale_f.shape != (dense,):
             raise ModelError(
@@ -77,14 +85,43 @@ class FinalPass:
         if embeddings.sizes_s.shape != (ids,):
             raise ModelError(f"{_WHAT}: vectors of {embeddings.sizes_s.size} ids; expected {ids}")
         width = inputs(embeddings.table_rd.shape[1])
-        if ensemble.inputs != width or ensemble.outputs != len(HEADS):
+        if body.inputs != width or body.outputs != len(HEADS):
             raise ModelError(
-                f"{_WHAT}: network {ensemble.inputs} → {ensemble.outputs}; "
-                f"expected {width} → {len(HEADS)}"
+                f"{_WHAT}: network {body.inputs} → {body.outputs}; expected {width} → {len(HEADS)}"
             )
         self.standardizer = standardizer
         self.embeddings = embeddings
-        self.ensemble = ensemble
+        self.body = body
+
+    @classmethod
+    def random(
+        cls,
+        rng: np.random.Generator,
+        *,
+        embedding_dim: int,
+        embedding_rows: int,
+        members: int,
+        hidden: Sequence[int],
+    ) -> Self:
+        """Random weights in the shapes that training gives, to measure and to test with.
+
+        Args:
+            embedding_dim: width of a learnt vector.
+            embedding_rows: rows of the table that an id gets at most.
+            members: networks of an ensemble.
+            hidden: widths of the hidden layers.
+        """
+
+        def normal(*shape: int) -> Float:
+            return rng.normal(size=shape).astype(np.float32)
+
+        sizes_s, dense = table_sizes(embedding_rows), len(DENSE_NAMES)
+        widths = (inputs(embedding_dim), *hidden, len(HEADS))
+        return cls(
+            Standardizer(normal(dense), np.abs(normal(dense))),
+            Embeddings(normal(int(sizes_s.sum()), embedding_dim), sizes_s),
+            BODY.random(rng, widths, members),
+        )
 
     def logits(self, features: FeatureMatrix) -> Float:
         """Calibrated log-odds_nh of all rows, columns :data:`models.actions.HEADS`."""
@@ -99,7 +136,7 @@ class FinalPass:
             dense_nf, ids_nid.reshape(len(features), IDS * author_nd.shape[1]),
             short_nd, long_nd, author_nd * short_nd, author_nd * long_nd,
         )  # fmt: skip
-        return self.ensemble(np.concatenate(parts, axis=1))
+        return self.body(np.concatenate(parts, axis=1))
 
     def score(self, features: FeatureMatrix) -> Float:
         """Calibrated probabilities_nh in [0, 1], columns :data:`models.actions.HEADS`."""
@@ -112,10 +149,10 @@ class FinalPass:
             calibrations_h: of each head slope, shift and weights; it says slope · z + weights · x
                 + shift, where x are the standardised dense features.
         """
-        ensemble = self.ensemble
+        body = self.body
         for head, (slope, shift, weights_f) in enumerate(calibrations_h):
-            ensemble = ensemble.calibrated(head, slope, shift, weights_f)
-        return type(self)(self.standardizer, self.embeddings, ensemble)
+            body = body.calibrated(head, slope, shift, weights_f)
+        return type(self)(self.standardizer, self.embeddings, body)
 
     def constant(self, heads: Iterable[int], probability: float) -> Self:
         """The same with one probability for everything, of these heads.
@@ -123,29 +160,20 @@ class FinalPass:
         What was never seen to happen cannot be told apart; what a network makes of it is noise,
         and noise must not order a grid.
         """
-        ensemble, log_odds = self.ensemble, math.log(probability / (1.0 - probability))
+        body, log_odds = self.body, math.log(probability / (1.0 - probability))
         for head in heads:
-            ensemble = ensemble.calibrated(head, 0.0, log_odds, np.empty(0, np.float32))
-        return type(self)(self.standardizer, self.embeddings, ensemble)
+            body = body.calibrated(head, 0.0, log_odds, np.empty(0, np.float32))
+        return type(self)(self.standardizer, self.embeddings, body)
 
     @classmethod
     def untrained(cls) -> Self:
         """One that gives everything everybody's rates, for where nothing tells what is shown."""
-        dense, ids, heads = len(DENSE_NAMES), len(ID_NAMES), len(HEADS)
-        width = inputs(1)
-        odds_h = np.array([math.log(h.row.rate / (1.0 - h.row.rate)) for h in HEADS], np.float32)
-        ensemble = Ensemble(
-            (np.zeros((width, heads), np.float32), odds_h),
-            [
-                (np.zeros((1, width, 1), np.float32), np.zeros((1, 1), np.float32)),
-                (np.zeros((1, 1, heads), np.float32), np.zeros((1, heads), np.float32)),
-            ],
+        found = cls.random(
+            np.random.default_rng(0), embedding_dim=1, embedding_rows=1, members=1, hidden=(1,)
         )
-        return cls(
-            Standardizer(np.zeros(dense, np.float32), np.ones(dense, np.float32)),
-            Embeddings(np.zeros((ids, 1), np.float32), np.ones(ids, np.int64)),
-            ensemble,
-        )
+        for h, head in enumerate(HEADS):
+            found = found.constant([h], head.row.rate)
+        return found
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name; :meth:`from_arrays` reads them."""
@@ -154,7 +182,7 @@ class FinalPass:
             "scale": self.standardizer.scale_f,
             "table": self.embeddings.table_rd,
             "table_sizes": self.embeddings.sizes_s,
-            **self.ensemble.to_arrays(),
+            **self.body.to_arrays(),
         }
 
     @classmethod
@@ -178,7 +206,7 @@ class FinalPass:
                 take_array(arrays, "mean", 1, _WHAT), take_array(arrays, "scale", 1, _WHAT)
             ),
             Embeddings(take_array(arrays, "table", 2, _WHAT), np.asarray(sizes_s, dtype=np.int64)),
-            Ensemble.from_arrays(arrays, _WHAT),
+            BODY.from_arrays(arrays, _WHAT),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from models.actions import HEAD_NAMES, HEADS, Action
+from models.actions import HEAD_NAMES, HEADS, POSITIVE, Action
 from models.arrays.types import Float
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.rankers.interest import Interest
@@ -15,11 +15,12 @@ from models.rankers.protocol import Pass, Spread
 
 
 class PriorRankers:
-    """Passes without training: popularity rates moved by similarity, in log-odds.
+    """Passes without training: popularity, moved by what the viewer's history is like.
 
     They serve until a trained version exists, so that a grid always comes. The coefficients are
-    round numbers, checked once on KuaiRand to rank like popularity there, yet near enough to the
-    viewer's accounts that a first like shows.
+    those of one linear model of choices on the training periods of three logs (docs/evaluation.md),
+    rounded: an order that is near popularity's where nothing is known of a viewer, and moves with
+    a first like.
     """
 
     def __init__(self) -> None:
@@ -55,16 +56,17 @@ class _PriorProbabilities:
 _LIKE: Final = HEADS.index(Action.LIKE)
 _SAVE: Final = HEADS.index(Action.SAVE)
 _SEE_FEWER: Final = HEADS.index(Action.SEE_FEWER)
+#: Actions that make a media popular, and what each counts.
+_POPULAR: Final = {f"media_{action.word}s": action.row.popularity for action in POSITIVE}
 
 #: Dense columns that :func:`_log_odds` reads.
 _READ: Final = tuple(
     sorted(
         DENSE_INDEX[name]
         for name in (
-            "seed_similarity", "short_similarity", "long_similarity", "see_fewer_similarity",
+            "likeness", "likeness_recent", "seed_similarity", "short_similarity",
             "topic_affinity", "topic_aversion", "viewer_author_like", "viewer_author_aversion",
-            "media_freshness", "author_like_rate", "viewer_like_rate",
-            *(f"media_{name}s" for name in HEAD_NAMES),
+            *_POPULAR,
             *(f"media_{name}_rate" for name in HEAD_NAMES),
         )
     )
@@ -74,46 +76,26 @@ _READ: Final = tuple(
 def _log_odds(features: FeatureMatrix) -> Float:
     """Log-odds_nh of every head."""
     column = features.column
-    see_fewer_similarity = column("see_fewer_similarity")
-    affinity = (
-        0.8 * column("seed_similarity")
+    worth_n = sum(worth * np.expm1(3 * column(name)) for name, worth in _POPULAR.items())
+    personal_n = (
+        0.4 * column("likeness")
+        + 0.5 * column("likeness_recent")
+        + 0.3 * column("seed_similarity")
         + 0.5 * column("short_similarity")
-        + 0.3 * column("long_similarity")
-        + 0.5 * column("topic_affinity")
+        + 0.3 * column("topic_affinity")
         + 0.5 * column("viewer_author_like")
-        + 0.3 * column("media_freshness")
-        - 4.0 * see_fewer_similarity
     )
-    # How much a media holds its viewers says more than anything else while little is known.
-    held = 2.0 * column("media_long_views") + 0.5 * column("media_long_view_rate")
+    wanted_n = 1.3 * np.log1p(worth_n) + personal_n
     odds_nh = np.empty((len(features), len(HEADS)), np.float32)
     for h, (name, head) in enumerate(zip(HEAD_NAMES, HEADS, strict=True)):
-        odds_nh[:, h] = (
-            np.float32(math.log(head.row.rate / (1 - head.row.rate)))
-            + affinity * head.row.polarity
-            + 0.5 * column(f"media_{name}_rate")
-        )
-    # Of these more is known.
-    odds_nh[:, _LIKE] = (
-        np.float32(-4.5)
-        + affinity
-        + held
-        + 1.0 * column("media_likes")
-        + 1.5 * column("media_like_rate")
-        + 0.5 * column("author_like_rate")
-        + 2.0 * column("viewer_like_rate")
-    )
-    odds_nh[:, _SAVE] = (
-        np.float32(-5.5)
-        + affinity
-        + held
-        + 1.0 * column("media_saves")
-        + 0.5 * column("media_save_rate")
-    )
+        base = math.log(head.row.rate / (1 - head.row.rate))
+        # The rate of a head says something where there is traffic, and is 0 where there is none.
+        rate_n = 1.4 * column(f"media_{name}_rate")
+        # Half of it: the order is what counts, and a sigmoid must not run into 1.
+        odds_nh[:, h] = base - 1.0 + 0.5 * (wanted_n * head.row.polarity + rate_n)
     odds_nh[:, _SEE_FEWER] = (
         np.float32(-6.0)
-        - 0.5 * affinity
-        + 3.0 * see_fewer_similarity
+        - 0.5 * personal_n
         + 1.0 * column("topic_aversion")
         + 1.5 * column("media_see_fewer_rate")
         + 1.0 * column("viewer_author_aversion")

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from models.actions import HEAD_NAMES, HEADS
 from models.arrays.types import Float
 from models.examples.examples import Examples
-from models.feature_schema import ID_BUCKETS, SHORT_TERM
-from models.rankers.final_pass import AUTHOR, IDS, FinalPass, inputs
+from models.feature_schema import SHORT_TERM
+from models.rankers.final_pass import AUTHOR, BODY, IDS, FinalPass, inputs, table_sizes
 from models.rankers.networks import Embeddings, Standardizer
+from models.training.bodies import network_of
+from models.training.body import BodyNetwork
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
-from models.training.ensemble import EnsembleNetwork
 from models.training.loop import TrainingDataError, fit, usable_device
 from models.training.optimisers import RowAdam
 
@@ -63,16 +64,16 @@ class FinalNetwork(nn.Module):
     """The torch twin of :class:`models.rankers.final_pass.FinalPass`.
 
     Args:
-        ensemble: of :func:`models.rankers.final_pass.inputs` inputs, one output a label.
+        body: of :func:`models.rankers.final_pass.inputs` inputs, one output a label.
         sizes_s: rows of each id's part of the table.
         config: its width of learnt vectors and its places on a page.
     """
 
     def __init__(
-        self, ensemble: EnsembleNetwork, sizes_s: NDArray[np.int64], config: FinalConfig
+        self, body: BodyNetwork[Any], sizes_s: NDArray[np.int64], config: FinalConfig
     ) -> None:
         super().__init__()
-        self.ensemble = ensemble
+        self.body = body
         self.sizes_s = sizes_s
         self.table = nn.Embedding(int(sizes_s.sum()), config.embedding_dim)
         nn.init.zeros_(self.table.weight)
@@ -83,8 +84,8 @@ class FinalNetwork(nn.Module):
     def new(cls, config: FinalConfig) -> FinalNetwork:
         """A network of these sizes that has learnt nothing."""
         widths = (inputs(config.embedding_dim), *config.hidden, len(HEADS))
-        sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
-        return cls(EnsembleNetwork(config.members, widths, config.dropout), sizes_s, config)
+        body = network_of(BODY).new(config.members, widths, config.dropout)
+        return cls(body, table_sizes(config.embedding_rows), config)
 
     def forward(
         self, dense_nf: Tensor, rows_ns: Tensor, known_nl: Tensor, positions_n: Tensor
@@ -115,7 +116,7 @@ class FinalNetwork(nn.Module):
             dense_nf, ids_nid.flatten(1), short_nd, long_nd, author_nd * short_nd,
             author_nd * long_nd,
         )  # fmt: skip
-        logits_knh: Tensor = self.ensemble(torch.cat(parts, dim=1))
+        logits_knh: Tensor = self.body(torch.cat(parts, dim=1))
         known_n = positions_n.clamp_max(len(self.position_ph) - 1)
         return logits_knh + self.position_ph[known_n] * (known_n > 0).unsqueeze(1)
 
@@ -153,9 +154,7 @@ def train_final(
     weights_n = train.weights_n / train.weights_n.mean()
     network = FinalNetwork.new(config)
     rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
-    start_linear(
-        network.ensemble, standardizer(train.features.dense_nf), train.labels_nh, weights_n
-    )
+    start_linear(network.body, standardizer(train.features.dense_nf), train.labels_nh, weights_n)
 
     def tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(on)
@@ -209,11 +208,10 @@ def calibrations(logits_nh: Float, x_nf: Float, rows: Examples) -> list[Calibrat
     ]
 
 
-@torch.no_grad()
 def start_linear(
-    ensemble: EnsembleNetwork, dense_nf: Float, labels_nh: Float, weights_n: Float
+    body: BodyNetwork[Any], dense_nf: Float, labels_nh: Float, weights_n: Float
 ) -> None:
-    """Make a new ensemble predict as a logistic regression on the dense features, for each label.
+    """Make a new network predict as a logistic regression on the dense features, for each label.
 
     Some thousand examples tell a regression more than they tell a network, which finds what the
     regression cannot say only with many. Beginning there, the network is the better of the two
@@ -225,13 +223,14 @@ def start_linear(
         weights_n: of the rows, 1 in the mean.
     """
     rates_h = np.clip((labels_nh * weights_n[:, None]).mean(axis=0), MIN_RATE, 1 - MIN_RATE)
-    for h, rate in enumerate(rates_h):
-        ensemble.bias_o[h] = float(np.log(rate / (1 - rate)))
+    linear_fh = np.zeros((dense_nf.shape[1], len(rates_h)), np.float32)
+    bias_h = np.log(rates_h / (1 - rates_h)).astype(np.float32)
+    for h in range(len(rates_h)):
         # Broken weights are told of by the loss.
         if labels_nh[:, h].sum() >= MIN_POSITIVES and np.isfinite(weights_n).all():
             fitted = logistic(dense_nf, labels_nh[:, h], weights_n, LINEAR_TOLERANCE)
-            ensemble.linear_io[: dense_nf.shape[1], h] = torch.from_numpy(fitted[:-1])
-            ensemble.bias_o[h] = float(fitted[-1])
+            linear_fh[:, h], bias_h[h] = fitted[:-1], fitted[-1]
+    body.begin(linear_fh, bias_h)
 
 
 def weighted_loss(logits_knh: Tensor, labels_nh: Tensor, weights_nh: Tensor) -> Tensor:
@@ -254,7 +253,7 @@ def freeze(network: FinalNetwork, standardizer: Standardizer) -> FinalPass:
     return FinalPass(
         standardizer,
         Embeddings(network.table.weight.detach().numpy().copy(), network.sizes_s),
-        network.ensemble.freeze(),
+        network.body.freeze(),
     )
 
 
@@ -262,8 +261,8 @@ def thaw(final: FinalPass, config: FinalConfig) -> FinalNetwork:
     """A network that gives the log-odds of `final`, to learn on from; its sizes are `final`'s."""
     table_rd = final.embeddings.table_rd
     config = msgspec.structs.replace(config, embedding_dim=table_rd.shape[1])
-    ensemble = EnsembleNetwork.thaw(final.ensemble, config.dropout)
-    network = FinalNetwork(ensemble, final.embeddings.sizes_s, config)
+    body = network_of(type(final.body)).thaw(final.body, config.dropout)
+    network = FinalNetwork(body, final.embeddings.sizes_s, config)
     with torch.no_grad():
         network.table.weight.copy_(torch.tensor(table_rd))
     return network.eval()

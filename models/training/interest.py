@@ -24,7 +24,7 @@ from models.rankers.interest import Interest
 from models.rankers.networks import Standardizer
 from models.training.calibration import calibrate
 from models.training.distillation import padded
-from models.training.ensemble import EnsembleNetwork
+from models.training.bodies.ensemble import EnsembleNetwork
 from models.training.loop import TrainingDataError, fit
 
 #: Choices that a training needs at least.
@@ -134,4 +134,3 @@ def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float)
     scale_h = probabilities_nh.mean(axis=0) / np.maximum(next_h, np.float32(1e-9))
     told_h = interest.scale_h > 0
     return interest.scaled(np.where(told_h, scale_h, 0.0).astype(np.float32))
-

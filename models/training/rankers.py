@@ -108,9 +108,7 @@ def train_rankers(
             raise
         final, metrics = FinalPass.untrained(), {}
     newest = [part.ts_n.max() for part in (examples, choices) if part is not None and len(part)]
-    return bundled(
-        final, candidate_sets, config, {**metrics, **told}, int(max(newest)), interest
-    )
+    return bundled(final, candidate_sets, config, {**metrics, **told}, int(max(newest)), interest)
 
 
 def interest_of(

@@ -69,7 +69,7 @@ class ViewerState:
     """State of one viewer; mutable, folded in place.
 
     Attributes:
-        strong: likes, saves and see-fewers with their undos.
+        strong: actions that are no views, with their undos.
         views: views and long views.
         authors: counters of the actions that fell out of the action logs.
         suppressed: media of see-fewers that fell out of the action log → newest register.

@@ -32,8 +32,6 @@ from streams.recorded.recording import DAY_MS, Recording, read_recording
 SEEDS: Final = 3
 #: Sessions learned in one update; in the stream an update takes what closed within 2 s.
 BATCH_SESSIONS: Final = 2_000
-#: Of a recording whose times are all real, so much is fitted before the stream begins.
-FIRST_SHARE: Final = 0.5
 
 
 class SeedRun(msgspec.Struct, kw_only=True):

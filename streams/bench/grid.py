@@ -21,17 +21,15 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.actions import HEADS
 from models.explore.experiment import Treatment
 from models.explore.grid import to_json
 from models.explore.impressions import stored_grid
 from models.explore.pipeline import ExploreConfig, find, funnel
-from models.feature_schema import DENSE_NAMES, ID_BUCKETS, MINIMAL, FeatureMatrix
+from models.feature_schema import DENSE_NAMES, MINIMAL, FeatureMatrix
 from models.rankers.bundle import RankerBundle
 from models.rankers.early_passes import FirstPass, SecondPass
-from models.rankers.ensemble import Ensemble
-from models.rankers.final_pass import FinalPass, inputs
-from models.rankers.networks import Embeddings, Mlp, Standardizer
+from models.rankers.final_pass import FinalPass
+from models.rankers.networks import Mlp, Standardizer
 from models.rankers.protocol import Pass, Spread
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
@@ -208,7 +206,7 @@ def random_rankers(seed: int = 1) -> RankerBundle:
     from models.training.distillation import FIRST, SECOND
     from models.training.final import FinalConfig
 
-    rng, config = np.random.default_rng(seed), FinalConfig()
+    rng, of = np.random.default_rng(seed), FinalConfig()
 
     def weights(*shape: int) -> NDArray[np.float32]:
         fan = shape[-2:][0]
@@ -220,19 +218,15 @@ def random_rankers(seed: int = 1) -> RankerBundle:
     def standardizer(width: int) -> Standardizer:
         return Standardizer(weights(width), np.ones(width, np.float32))
 
-    sizes_s = np.minimum(np.array(ID_BUCKETS, np.int64), config.embedding_rows)
-    table_rd = weights(int(sizes_s.sum()), config.embedding_dim)
-    dense, wide, labels = len(DENSE_NAMES), inputs(config.embedding_dim), len(HEADS)
-    members = [
-        (weights(config.members, i, o), weights(config.members, o))
-        for i, o in pairwise((wide, *config.hidden, labels))
-    ]
+    dense = len(DENSE_NAMES)
     return RankerBundle(
         first=FirstPass(standardizer(len(MINIMAL)), mlp(len(MINIMAL), *FIRST.hidden, 1)),
         second=SecondPass(standardizer(dense), mlp(dense, *SECOND.hidden, 1)),
-        final=FinalPass(
-            standardizer(dense),
-            Embeddings(table_rd, sizes_s),
-            Ensemble((weights(wide, labels), weights(labels)), members),
+        final=FinalPass.random(
+            rng,
+            embedding_dim=of.embedding_dim,
+            embedding_rows=of.embedding_rows,
+            members=of.members,
+            hidden=of.hidden,
         ),
     )

@@ -4,13 +4,16 @@ This is the definition that the kernels are held to
 (``tests/property/models/igql/test_execution.py``) and what they are timed against (``freshgrid
 bench igql``). It shares with them what both only read: neighbours from the index, neighbours by
 co-engagement, popularity and the viewer's state.
+
+A source without a definition here is asked by its own kernel, for one viewer and for all it has;
+what becomes of its candidates is defined here nevertheless.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
@@ -18,9 +21,12 @@ from typing import Any, Final
 import numpy as np
 
 from models.actions import NEGATIVE, STRONG_POSITIVE, WEAK_POSITIVE, Action
-from models.arrays.types import UNKNOWN
+from models.arrays.types import NO_ROWS, UNKNOWN
 from models.igql.checked import CheckedBlend, CheckedCall, CheckedChain, CheckedQuery
+from models.igql.execution import Execution
+from models.igql.sets import Bound, ColumnSet
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate
+from models.rankers.prior import PriorRankers
 from models.viewers.context import ViewerContext
 from models.world import World
 
@@ -236,7 +242,38 @@ class _Reference:
                 return self._order(call, below)
             case "take":
                 return below[: arguments["count"]]
+        if call.operator.source:
+            return self._by_kernel(call, below)
         raise NotImplementedError(name)
+
+    def _by_kernel(self, call: CheckedCall, below: list[Candidate]) -> Iterator[Candidate]:
+        """What a source's own kernel gives for these, all of it where it has a limit."""
+        world, name = self.world.world, call.operator.name
+        arguments = dict(call.arguments)
+        if call.operator.limit:
+            arguments[call.operator.limit] = max(world.catalog.media_count, 1)
+        rows_n = np.array([one.row for one in below], np.int32)
+        # Rides along and tells which of those below each row comes from; no query names it so.
+        places = {"": Bound("rank", np.arange(len(below)))}
+        given = ColumnSet(
+            call.takes,
+            np.zeros_like(rows_n),
+            rows_n,
+            np.zeros(len(below), np.int16),
+            np.array([one.seed for one in below], np.int32),
+            np.array([one.score for one in below], np.float32),
+            np.array([one.rank for one in below], np.int32),
+            places,
+        )
+        execution = Execution(
+            world, [self.viewer], PriorRankers(), self.world.now_ms, [NO_ROWS], (name,)
+        )
+        found = call.operator.kernel(execution, given, arguments)
+        if not len(found):
+            return
+        columns = found.row_n, found.seed_n, found.score_n, found.rank_n, found.columns[""].value_n
+        for row, seed, score, rank, at in zip(*(c.tolist() for c in columns), strict=True):
+            yield Candidate(row, name, seed, score, rank, below[at].bound)
 
     def _acted(
         self,

@@ -75,7 +75,7 @@ def evaluate_rankers(
     events: Events = None,
     json: Json = False,
 ) -> None:
-    """How well the final pass predicts likes, saves and see-fewers it has not learned.
+    """How well the final pass predicts actions that it has not learned.
 
     Measured on the labelled pages in Kafka that are newer than the version. With --events a final
     pass is trained on the older part of the recording and measured on the rest.

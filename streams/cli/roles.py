@@ -1,4 +1,4 @@
-"""``freshgrid up``, ``demo``, ``worker``, ``learner``, ``serve``: what runs until it is stopped."""
+"""``freshgrid up``, ``demo``, ``worker``, ``learner``, ``ranker``: what runs until stopped."""
 
 from __future__ import annotations
 

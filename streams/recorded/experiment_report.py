@@ -1,7 +1,7 @@
 """``freshgrid experiments``: arms, and what viewers did with what each showed them.
 
-Read once from the log: the pages of ``explore.impressions``, then the likes, saves and see-fewers
-that came of them. An action belongs to the page that it names by its ``request_id``, if that page
+Read once from the log: the pages of ``explore.impressions``, then the actions, views apart, that
+came of them. An action belongs to the page that it names by its ``request_id``, if that page
 showed the media, otherwise to the last page before it that showed the viewer the media.
 """
 

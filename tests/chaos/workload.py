@@ -36,7 +36,7 @@ LATE: Final = 0.05
 NO_AUTHOR: Final = 0.05
 #: Turned into a follow, block or mute of the author, a fifth of them undone.
 RELATIONS: Final = 0.02
-#: Views turned into likes, saves and see-fewers (the fixture has 7 % of these).
+#: Views turned into actions that are no views (the fixture has 7 % of these).
 STRONG: Final = 0.3
 #: Share of the media whose catalogue record comes at any time while events flow.
 LATE_MEDIA: Final = 0.3
@@ -60,7 +60,7 @@ class Expected(NamedTuple):
     Attributes:
         counts: (author, action) → how many.
         relations: (author, relation) that hold.
-        strong: events in the action log of likes, saves and see-fewers, undos included.
+        strong: events in the action log of what is no view, undos included.
         views: the same in the action log of views.
     """
 

@@ -1,6 +1,6 @@
 """What every operator keeps to, whoever wrote it.
 
-To hold your own to it, register it in a copy of ``operators`` and add the copy to ``REGISTRY``.
+To hold your own to it, register it in the registry of :mod:`tests.igql_sources`.
 """
 
 from __future__ import annotations
@@ -14,41 +14,16 @@ import pytest
 from models.arrays.types import UNKNOWN, Rows
 from models.igql.execution import Execution
 from models.igql.fetching import OVER_FETCH
-from models.igql.library import operators
-from models.igql.registry import (
-    Arguments,
-    Cost,
-    Kind,
-    Operator,
-    Parameter,
-    SetType,
-    count,
-)
+from models.igql.registry import Kind, Operator, Parameter, SetType
 from models.igql.sets import ColumnSet, concatenate
 from models.igql.tree import Comparison, Name, Number
 from models.rankers.prior import PriorRankers
+from tests.igql_sources import REGISTRY
 from tests.igql_worlds import NOW, random_viewers, random_world
 
 WORLD = random_world(5, 120, 25, 10)
 VIEWERS = random_viewers(WORLD, 11, 6)
-SOURCES = tuple(op.name for op in operators)
-
-REGISTRY = operators.copy()
-
-
-@REGISTRY.register(
-    takes=SetType.VIEWER,
-    gives=SetType.MEDIA,
-    parameters=(count("max_num_to_retrieve", default=20),),
-    cost=lambda rows, arguments: Cost(rows * arguments["max_num_to_retrieve"], 30.0),
-    source=True,
-    limit="max_num_to_retrieve",
-)
-def safest(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
-    """An example of a user's source: the media with the least risk."""
-    risk_n = execution.world.catalog.risk_n
-    rows = np.argsort(risk_n, kind="stable")[: arguments["max_num_to_retrieve"]]
-    return viewers.to_each(SetType.MEDIA, rows.astype(np.int32), 1.0 - risk_n[rows])
+SOURCES = tuple(op.name for op in REGISTRY)
 
 
 def arguments_of(operator: Operator) -> Mapping[str, Any]:

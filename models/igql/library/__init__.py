@@ -7,6 +7,9 @@ a copy of it::
 
     @mine.register(takes=SetType.VIEWER, gives=SetType.MEDIA, source=True, ...)
     def nearby(execution, viewers, arguments): ...
+
+A built-in one is a function in a module here and ``make generate``. A source that the features tell
+apart stands in :data:`models.feature_schema.SOURCES`, too.
 """
 
 from importlib import import_module

@@ -306,9 +306,7 @@ def served(
     from models.training.rankers import TrainingConfig, bundled
 
     config = TrainingConfig(seed=seed, threads=settings.training_threads, value=task.weights)
-    return bundled(
-        bundle.final, sets, config, bundle.metrics, bundle.trained_ts, bundle.interest
-    )
+    return bundled(bundle.final, sets, config, bundle.metrics, bundle.trained_ts, bundle.interest)
 
 
 def _padded(rows: Sequence[NDArray[np.integer]], width: int) -> Lists:

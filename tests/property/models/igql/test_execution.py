@@ -10,15 +10,16 @@ from models.igql.checker import load
 from models.igql.errors import IgqlBranchError
 from models.igql.executor import Executed, Executor
 from models.igql.formatter import format_query
-from models.igql.library import operators
 from models.igql.planner import plan
+from models.igql.registry import Operator, SetType
 from models.queries import environment, explore_text
 from models.rankers.prior import PriorRankers
 from models.world import World
 from streams.bench.igql_reference import Candidate, ReferenceWorld, run
+from tests.igql_sources import REGISTRY
 from tests.igql_worlds import NOW, random_viewers, random_world
 
-SOURCES = (
+WRITTEN = (
     "liked(max_num_to_retrieve=5)",
     "saved()",
     "engaged(max_num_to_retrieve=8).account_nn(max_num_to_retrieve=12).posted_media({n})",
@@ -30,6 +31,25 @@ SOURCES = (
     "engaged(max_num_to_retrieve=6).similar_image(max_num_to_retrieve={n})",
     "popular(max_num_to_retrieve={n})",
     "fresh(max_num_to_retrieve={n})",
+)
+
+
+def call_of(source: Operator) -> str:
+    """The source behind what it takes, and of accounts their media."""
+    before = {SetType.MEDIA: "engaged(max_num_to_retrieve=6).", SetType.ACCOUNTS: "followed()."}
+    limit = f"{source.limit}={{n}}" if source.limit else ""
+    media = ".posted_media(2)" if source.gives is SetType.ACCOUNTS else ""
+    return f"{before.get(source.takes, '')}{source.name}({limit}){media}"
+
+
+#: With every source that is not among those written here.
+SOURCES = (
+    *WRITTEN,
+    *(
+        call_of(source)
+        for source in REGISTRY
+        if source.source and not any(f"{source.name}(" in call for call in WRITTEN)
+    ),
 )
 AFTER = (
     "filter(non_recommendable_model_threshold=0.15)",
@@ -89,11 +109,11 @@ REFERENCES = [ReferenceWorld(world, NOW) for world in WORLDS]
 def agree(text: str, at: int, seed: int) -> None:
     world: World = WORLDS[at]
     try:
-        query = load(text, environment())
+        query = load(text, environment(REGISTRY))
     except IgqlBranchError:
         reject()  # Two filters that leave nothing.
     viewers = random_viewers(world, seed, 5)
-    made = plan(query, operators, format_query(query.tree))
+    made = plan(query, REGISTRY, format_query(query.tree))
     executor = Executor()
     batch = executor.run(made, viewers, world, PRIOR, NOW)
     assert not batch.report.failures()
@@ -120,12 +140,12 @@ def test_nothing_served_comes_again_and_the_number_asked_for_still_does(
     seed: int, count: int
 ) -> None:
     world = WORLDS[2]
-    query = load(explore_text().replace("take(500)", "take(10)"), environment())
-    made = plan(query, operators, format_query(query.tree))
+    query = load(explore_text().replace("take(500)", "take(10)"), environment(REGISTRY))
+    made = plan(query, REGISTRY, format_query(query.tree))
     [viewer] = random_viewers(world, seed, 1)
-    everything = load(explore_text(), environment())
+    everything = load(explore_text(), environment(REGISTRY))
     there = Executor().run(
-        plan(everything, operators, format_query(everything.tree)), [viewer], world, PRIOR, NOW
+        plan(everything, REGISTRY, format_query(everything.tree)), [viewer], world, PRIOR, NOW
     )
     served = np.random.default_rng(seed).permutation(world.catalog.media_count)[:count]
     left = set(there.candidates().media_n.tolist()) - set(served.tolist())

@@ -1,6 +1,8 @@
 """The builder has the operators of the registry, and makes the trees of the text."""
 
 import inspect
+import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from models.igql.expressions import column, text
 from models.igql.library import operators
 from models.igql.parser import parse
 from models.igql.registry import Kind, Operator, SetType
+from tests.paths import ROOT
 
 CLASSES: dict[SetType, type[Any]] = {
     SetType.VIEWER: ViewerQuery,
@@ -21,6 +24,12 @@ CLASSES: dict[SetType, type[Any]] = {
 }
 #: What is no operator.
 OTHERS = {"build", "call", "tree"}
+
+
+def test_the_methods_are_up_to_date() -> None:
+    generate = runpy.run_path(str(ROOT / "docs" / "generate_builder.py"))
+    current = Path(builder.__file__).read_text(encoding="utf-8")
+    assert generate["module"](current) == current, "run make generate"
 
 
 @pytest.mark.parametrize("operator", operators, ids=lambda operator: operator.name)

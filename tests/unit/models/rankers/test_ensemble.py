@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.arrays.types import Float
 from models.rankers.ensemble import Ensemble
 from models.rankers.networks import Mlp, ModelError
-from models.training.ensemble import EnsembleNetwork
+from models.training.bodies.ensemble import EnsembleNetwork
 from models.training.final import weighted_loss
 from models.training.loop import reproducible
 

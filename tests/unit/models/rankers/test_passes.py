@@ -9,19 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.actions import HEAD_NAMES, HEADS
+from models.actions import HEADS
 from models.arrays.types import Float
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
-    ID_BUCKETS,
     SPARSE_BUCKETS,
     FeatureMatrix,
 )
 from models.rankers.bundle import RankerBundle
 from models.rankers.early_passes import FirstPass, SecondPass
-from models.rankers.ensemble import Ensemble
-from models.rankers.final_pass import FinalPass, inputs
+from models.rankers.final_pass import FinalPass
 from models.rankers.networks import (
     CLIP,
     DensePass,
@@ -46,16 +44,6 @@ def mlp(rng: np.random.Generator, *widths: int) -> Mlp:
     )
 
 
-def ensemble(rng: np.random.Generator, members: int, *widths: int) -> Ensemble:
-    return Ensemble(
-        (normal(rng, widths[0], widths[-1]) / np.float32(widths[0]), normal(rng, widths[-1])),
-        [
-            (normal(rng, members, a, b) / np.float32(a**0.5), normal(rng, members, b))
-            for a, b in pairwise(widths)
-        ],
-    )
-
-
 def standardizer(rng: np.random.Generator, width: int) -> Standardizer:
     return Standardizer(normal(rng, width), np.abs(normal(rng, width)))
 
@@ -68,12 +56,7 @@ def dense_pass(kind: type[DensePass], seed: int) -> DensePass:
 
 def final_pass(seed: int) -> FinalPass:
     rng = np.random.default_rng(seed)
-    sizes_s = np.minimum(np.array(ID_BUCKETS), 50)
-    return FinalPass(
-        standardizer(rng, len(DENSE_NAMES)),
-        Embeddings(normal(rng, int(sizes_s.sum()), 4), sizes_s),
-        ensemble(rng, 3, inputs(4), 16, 8, len(HEAD_NAMES)),
-    )
+    return FinalPass.random(rng, embedding_dim=4, embedding_rows=50, members=3, hidden=(16, 8))
 
 
 def matrix(n: int, seed: int = 0) -> FeatureMatrix:

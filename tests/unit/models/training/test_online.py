@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.actions import HEAD_NAMES, HEADS
+from models.actions import HEADS
 from models.evaluation.metrics import auc, calibration_error
 from models.examples.examples import Examples
 from models.rankers.networks import Standardizer
 from models.training.calibration import logistic
-from models.training.final import FinalConfig, thaw, train_final
+from models.training.final import FinalConfig, freeze, thaw, train_final
 from models.training.loop import TrainingDivergedError, reproducible
 from models.training.online import OnlineConfig, OnlineFinal
 from tests.unit.models.training.test_rankers import SMALL, exposures
@@ -43,9 +43,11 @@ def test_a_warm_start_predicts_the_same(final) -> None:
 def test_sizes_come_from_the_weights_not_from_the_configuration(final) -> None:
     with reproducible(1, 1):
         network = thaw(final, FinalConfig(members=7, hidden=(5,), embedding_dim=3))
-    assert network.ensemble.members == SMALL.final.members
-    widths = tuple(bias_k1o.shape[-1] for bias_k1o in network.ensemble.biases)
-    assert widths == (*SMALL.final.hidden, len(HEAD_NAMES))
+    shapes, again = (
+        {name: array.shape for name, array in of.to_arrays().items()}
+        for of in (final, freeze(network, final.standardizer))
+    )
+    assert again == shapes
 
 
 def test_it_follows_a_change_and_scores_before_it_learns(final) -> None:

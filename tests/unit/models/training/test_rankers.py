@@ -23,6 +23,7 @@ from models.feature_schema import (
     FeatureMatrix,
 )
 from models.rankers.early_passes import FirstPass, SecondPass
+from models.rankers.final_pass import FinalPass
 from models.rankers.networks import Embeddings, Standardizer
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.distillation import FIRST, SECOND, DistillationConfig, distil, padded
@@ -31,6 +32,7 @@ from models.training.final import (
     FinalNetwork,
     freeze,
     known,
+    thaw,
     train_final,
 )
 from models.training.loop import (
@@ -106,11 +108,12 @@ def sets(groups: int = 24, size: int = 60, seed: int = 5) -> CandidateSets:
 
 
 def randomised_network(config: FinalConfig) -> FinalNetwork:
-    network = FinalNetwork.new(config)
-    torch.nn.init.normal_(network.table.weight)
-    for weight in (network.ensemble.weights[-1], network.ensemble.linear_io):
-        torch.nn.init.normal_(weight, std=0.1)  # new networks begin without a say
-    return network.eval()
+    rng = np.random.default_rng(2)
+    sizes = {
+        name: getattr(config, name)
+        for name in ("embedding_dim", "embedding_rows", "members", "hidden")
+    }
+    return thaw(FinalPass.random(rng, **sizes), config)
 
 
 def test_numpy_equals_torch() -> None:

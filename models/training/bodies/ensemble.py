@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from models.arrays.types import Float
 from models.rankers.ensemble import Ensemble
+from models.training.body import BodyNetwork
 
 
-class EnsembleNetwork(nn.Module):
+class EnsembleNetwork(BodyNetwork[Ensemble]):
     """Linear terms and the members beside them.
 
     Args:
@@ -26,6 +29,8 @@ class EnsembleNetwork(nn.Module):
 
     The members' last layers begin at zero, so that the linear terms begin alone.
     """
+
+    body = Ensemble
 
     def __init__(self, members: int, widths: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -41,6 +46,17 @@ class EnsembleNetwork(nn.Module):
             self.biases.append(torch.empty(members, 1, outputs).uniform_(-bound, bound))
         nn.init.zeros_(self.weights[-1])
         nn.init.zeros_(self.biases[-1])
+
+    @classmethod
+    def new(cls, members: int, widths: Sequence[int], dropout: float) -> Self:
+        """Members that have learnt nothing, see the class."""
+        return cls(members, widths, dropout)
+
+    @torch.no_grad()
+    def begin(self, weights_fo: Float, bias_o: Float) -> None:
+        """Set the linear terms; the members have no say yet."""
+        self.linear_io[: len(weights_fo)] = torch.from_numpy(weights_fo)
+        self.bias_o.copy_(torch.from_numpy(bias_o))
 
     def forward(self, x_ni: Tensor) -> Tensor:
         """Outputs of each member with the linear terms, (members, n, outputs)."""
@@ -64,13 +80,13 @@ class EnsembleNetwork(nn.Module):
 
     @classmethod
     @torch.no_grad()
-    def thaw(cls, ensemble: Ensemble, dropout: float) -> EnsembleNetwork:
+    def thaw(cls, body: Ensemble, dropout: float) -> Self:
         """The network with these weights, to learn on from."""
-        widths = [ensemble.inputs, *(bias_ko.shape[1] for _, bias_ko in ensemble.layers)]
-        network = cls(ensemble.members, widths, dropout)
-        network.linear_io.copy_(torch.tensor(ensemble.linear[0]))
-        network.bias_o.copy_(torch.tensor(ensemble.linear[1]))
-        for number, (weights_kio, bias_ko) in enumerate(ensemble.layers):
+        widths = [body.inputs, *(bias_ko.shape[1] for _, bias_ko in body.layers)]
+        network = cls(body.members, widths, dropout)
+        network.linear_io.copy_(torch.tensor(body.linear[0]))
+        network.bias_o.copy_(torch.tensor(body.linear[1]))
+        for number, (weights_kio, bias_ko) in enumerate(body.layers):
             network.weights[number].copy_(torch.tensor(weights_kio))
             network.biases[number].copy_(torch.tensor(bias_ko).unsqueeze(1))
         return network
