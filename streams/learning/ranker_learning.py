@@ -21,6 +21,7 @@ from models.evaluation.ranker_gate import RankerDecision, measurable
 from models.examples.choices import ChoiceConfig, Choices
 from models.examples.examples import CandidateSets, Examples
 from models.rankers.bundle import RankerBundle
+from models.rankers.final_pass import FinalPass
 from models.rankers.interest import Interest
 from streams.learning.ranker_judge import RankerJudge
 
@@ -101,7 +102,10 @@ class RankerLearning:
     @property
     def learns_on(self) -> bool:
         """Whether the live final pass learned from exposures, so that it can go on with others."""
-        return self.live is not None and bool(self.live.final.embeddings.table_rd.any())
+        if self.live is None:
+            return False
+        untrained = FinalPass.untrained().embeddings.table_rd
+        return not np.array_equal(self.live.final.embeddings.table_rd, untrained)
 
     @property
     def judgeable(self) -> bool:

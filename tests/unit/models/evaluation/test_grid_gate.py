@@ -26,7 +26,7 @@ def choices_of(sets: int = 60, size: int = 40, stand_for: float = 3.0, seed: int
     """Sets in which the candidate with most of the first dense feature was liked."""
     rng = np.random.default_rng(seed)
     n = sets * size
-    dense_nf = rng.normal(size=(n, len(DENSE_NAMES))).astype(np.float16)
+    dense_nf = np.abs(rng.normal(size=(n, len(DENSE_NAMES)))).astype(np.float16)
     best = dense_nf[:, 0].reshape(sets, size).argmax(axis=1) + np.arange(sets) * size
     labels_nh = np.zeros((n, len(HEADS)), np.uint8)
     labels_nh[best, LIKE] = 1
