@@ -211,8 +211,9 @@ class Training:
             return
         self._new_choices += len(fresh)
         self._fresh_choices.append(fresh)
-        if sum(map(len, self._fresh_choices)) > 2 * self._keep_choices:
-            # Nothing is learned yet, and nobody will ask for the old ones.
+        if sum(map(len, self._fresh_choices)) > 4 * self._keep_choices:
+            # Nothing is learned yet, and nobody will ask for the old ones. So many are kept of
+            # either kind.
             newest = Choices.concatenate(self._fresh_choices).newest(self._keep_choices)
             self._fresh_choices = [newest]
 

@@ -14,11 +14,15 @@ from infra.config import Settings
 from models.evaluation.ranker_gate import RankerDecision
 from streams.clock import now_ms
 from streams.learning.version_list import list_versions, promote
+from streams.local.scenario import rankers_refused
 from streams.local.stack import starting_stack
 from streams.versions import DECISION_NOTE, ITEMS, RANKERS
 from tests.integration.conftest import Explore
 
-TASTES, MEDIA, VIEWERS, LIKES = 3, 60, 90, 12
+TASTES, MEDIA, VIEWERS, LIKES = 3, 60, 150, 12
+#: Taste of every sixth viewer: what is popular is what one of three likes, so there is more to
+#: learn than popularity and likeness as the prior has them.
+SHARES = (0, 0, 0, 0, 1, 2)
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -26,7 +30,7 @@ def likes(rng: np.random.Generator, start_ms: int) -> list[dict]:
     """Viewers who like media of their own taste, one or two a day."""
     found = []
     for viewer in range(VIEWERS):
-        liked = rng.permutation(MEDIA // TASTES)[:LIKES] * TASTES + viewer % TASTES
+        liked = rng.permutation(MEDIA // TASTES)[:LIKES] * TASTES + SHARES[viewer % 6]
         for at, media in enumerate(liked.tolist()):
             # Three in a session, so that account vectors can be learned.
             ts = start_ms + (at // 3) * DAY_MS + (at % 3) * 120_000 + int(rng.integers(10**7))
@@ -74,9 +78,12 @@ def liked(argv_of: Callable[[str], tuple[str, ...]]) -> Iterator[Explore]:
 
 
 def test_likes_alone_train_rankers_and_their_grids_have_what_is_liked_alike(liked):
-    status = liked.wait(
-        lambda: all((of := liked.status())["versions"].values()) and of["caught_up"] and of
-    )
+    def trained() -> dict | None:
+        assert (reason := rankers_refused(liked.stack)) is None, reason
+        status = liked.status()
+        return status if all(status["versions"].values()) and status["caught_up"] else None
+
+    status = liked.wait(trained)
     artifacts = ArtifactStore(liked.settings.artifacts_url)
     live = asyncio.run(list_versions(liked.settings, None))["live"]
     assert status["versions"]["items"] == live[ITEMS]
