@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.types import UNKNOWN, Float, Rows
+from models.arrays.types import Float, Rows
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SHORT_TERM, SOURCES
 from models.features.rows import FeatureRows
 from models.features.viewers import HOUR_MS, WEEK_MS, logs, relative_rates, stepped
@@ -84,16 +84,13 @@ def _likeness(rows: FeatureRows, out_3n: Float) -> None:
     if weights is None or not len(weights):
         return
     slot_n = weights.slots_of(rows.media_n)
-    unknown_n = slot_n == UNKNOWN
     for at, _, span, _ in rows.of_viewers:
         history = rows.batch.liked_media[at]
         if not len(history):
             continue
-        all_s = weights.likeness(history)
-        out_3n[0, span] = all_s.take(slot_n[span])
-        out_3n[1, span] = weights.likeness(history[:SHORT_TERM]).take(slot_n[span])
-        out_3n[2, span] = out_3n[0, span] / max(float(all_s.max()), _TINY)
-    out_3n[:, unknown_n] = 0.0
+        out_3n[0, span], highest = weights.likeness(history, slot_n[span])
+        out_3n[1, span], _ = weights.likeness(history[:SHORT_TERM], slot_n[span])
+        out_3n[2, span] = out_3n[0, span] / max(highest, _TINY)
     out_3n[:2] *= np.float32(10)
     np.log1p(out_3n[:2], out=out_3n[:2])
 

@@ -16,6 +16,8 @@ from models.arrays.packed_ids import pack_ids, unpack_ids
 from models.arrays.types import UNKNOWN, Rows
 
 Weights = NDArray[np.float32]
+#: From one neighbour to so many slots on, counting all slots costs less than looking them up.
+_DENSE: Final = 4
 #: More than a history has media.
 _LAST: Final = (1 << 31) - 1
 
@@ -50,6 +52,9 @@ class ItemWeights:
         # The last place is for rows beyond the table.
         self._slot_m = np.full(int(media_s.max(initial=-1)) + 2, UNKNOWN, np.int32)
         self._slot_m[media_s] = np.arange(len(media_s), dtype=np.int32)
+        # Room to work in: whoever owns the world asks from one thread. All 0 between calls.
+        self._sum_s = np.zeros(len(media_s))
+        self._place_s = np.zeros(len(media_s), np.int32)
 
     def __len__(self) -> int:
         """Media with weights."""
@@ -62,17 +67,40 @@ class ItemWeights:
         slots_n: NDArray[np.int32] = self._slot_m.take(inside_n)
         return slots_n
 
-    def likeness(self, history: Rows) -> Weights:
-        """For each slot the sum of its weights from the media of a history, (slots,)."""
+    def summed(self, history: Rows) -> tuple[NDArray[np.int32], Weights]:
+        """Slots that the media of a history have weights to, in no order, and the sums of these."""
+        near_e, weight_e = self._of(history)
+        if len(near_e) * _DENSE > len(self):
+            # So many that the whole table is counted at once.
+            sum_s = np.bincount(near_e, weight_e, minlength=len(self))
+            slot_k = sum_s.nonzero()[0].astype(np.int32)
+            return slot_k, sum_s[slot_k].astype(np.float32)
+        # Of one type: adding is fast then.
+        np.add.at(self._sum_s, near_e, weight_e.astype(np.float64))
+        at_e = np.arange(len(near_e), dtype=np.int32)
+        self._place_s[near_e] = at_e
+        slot_k = near_e[self._place_s[near_e] == at_e]
+        sum_k = self._sum_s[slot_k].astype(np.float32)
+        self._sum_s[slot_k] = 0.0
+        return slot_k, sum_k
+
+    def likeness(self, history: Rows, slots: NDArray[np.int32]) -> tuple[Weights, float]:
+        """Of each slot the sum of its weights from a history, and the highest of any slot.
+
+        Args:
+            slots: slots, or −1 for a media that has none: 0 is its sum.
+        """
+        slot_k, sum_k = self.summed(history)
+        self._sum_s[slot_k] = sum_k
+        found_n = self._sum_s.take(slots).astype(np.float32)
+        found_n[slots == UNKNOWN] = 0.0
+        self._sum_s[slot_k] = 0.0
+        return found_n, float(sum_k.max(initial=0.0))
+
+    def _of(self, history: Rows) -> tuple[NDArray[np.int32], Weights]:
         slot_h = self.slots_of(history)
-        slot_h = slot_h[slot_h != UNKNOWN]
-        if not len(slot_h):
-            return np.zeros(len(self), np.float32)
-        entry_n = self._entries(slot_h)
-        summed_s = np.bincount(
-            self._near_e.take(entry_n), self._weight_e.take(entry_n), minlength=len(self)
-        )
-        return summed_s.astype(np.float32)
+        entries = self._entries(slot_h[slot_h != UNKNOWN])
+        return self._near_e.take(entries), self._weight_e.take(entries)
 
     def closest(self, history: Rows, media_rows: Rows) -> NDArray[np.int64]:
         """Position in `history` of the media that adds most to each of `media_rows`, −1 for none.
@@ -80,13 +108,13 @@ class ItemWeights:
         Of equal ones the first.
         """
         slot_h, slot_n = self.slots_of(history), self.slots_of(media_rows)
-        asked_s = np.full(len(self) + 1, UNKNOWN, np.int64)
-        asked_s[slot_n] = np.arange(len(slot_n))
-        asked_s[UNKNOWN] = UNKNOWN
+        asked = np.flatnonzero(slot_n != UNKNOWN)
+        self._sum_s[slot_n[asked]] = asked + 1
         known = np.flatnonzero(slot_h != UNKNOWN)
         entry_k = self._entries(slot_h[known])
         from_k = known.repeat(self._ends_s[slot_h[known]] - self._starts_s[slot_h[known]])
-        at_k = asked_s[self._near_e.take(entry_k)]
+        at_k = self._sum_s.take(self._near_e.take(entry_k)).astype(np.int64) - 1
+        self._sum_s[slot_n[asked]] = 0.0
         wanted = np.flatnonzero(at_k != UNKNOWN)
         at_k, from_k = at_k[wanted], from_k[wanted]
         # One whole number for both: the heaviest, and of equal ones the first.

@@ -8,6 +8,7 @@ choices among them instead (:mod:`models.examples.choices`;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Self
 
 import numpy as np
@@ -79,6 +80,14 @@ class Interest:
     def scaled(self, scale_h: NDArray[np.float32]) -> Interest:
         """The same with other scales."""
         return Interest(self.standardizer, self.ensemble, scale_h)
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, *, members: int, hidden: Sequence[int]) -> Self:
+        """Random weights in the shapes that training gives, to measure and to test with."""
+        inputs, outputs = len(DENSE_NAMES), len(HEADS)
+        ensemble = Ensemble.random(rng, (inputs, *hidden, outputs), members)
+        standardizer = Standardizer(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
+        return cls(standardizer, ensemble, np.ones(outputs, np.float32))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name, as an artifact stores them."""

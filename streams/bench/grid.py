@@ -29,6 +29,7 @@ from models.feature_schema import DENSE_NAMES, MINIMAL, FeatureMatrix
 from models.rankers.bundle import RankerBundle
 from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.final_pass import FinalPass
+from models.rankers.interest import Interest
 from models.rankers.networks import Mlp, Standardizer
 from models.rankers.protocol import Pass, Spread
 from models.viewers.context import ViewerContext
@@ -183,7 +184,7 @@ class TimedRankers:
         self.first: Pass = _TimedPass(self, rankers.first)
         self.second: Pass = _TimedPass(self, rankers.second)
         self.final: Pass = _TimedPass(self, rankers.final)
-        self.interest: Spread = rankers.interest
+        self.interest: Spread = _TimedInterest(self, rankers.interest)
 
 
 class _TimedPass:
@@ -200,13 +201,27 @@ class _TimedPass:
         return scores
 
 
+class _TimedInterest:
+    def __init__(self, total: TimedRankers, of: Interest) -> None:
+        self._total, self._of = total, of
+
+    def expected(
+        self, features: FeatureMatrix, probabilities_nh: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        started = time.thread_time()
+        expected_nh = self._of.expected(features, probabilities_nh)
+        self._total.seconds += time.thread_time() - started
+        return expected_nh
+
+
 def random_rankers(seed: int = 1) -> RankerBundle:
     """Rankers of the shapes that training gives them."""
     # The shapes stand in modules that import torch; a serving process has none of it.
     from models.training.distillation import FIRST, SECOND
     from models.training.final import FinalConfig
+    from models.training.interest import InterestConfig
 
-    rng, of = np.random.default_rng(seed), FinalConfig()
+    rng, of, of_interest = np.random.default_rng(seed), FinalConfig(), InterestConfig()
 
     def weights(*shape: int) -> NDArray[np.float32]:
         fan = shape[-2:][0]
@@ -228,5 +243,8 @@ def random_rankers(seed: int = 1) -> RankerBundle:
             embedding_rows=of.embedding_rows,
             members=of.members,
             hidden=of.hidden,
+        ),
+        interest=Interest.random(
+            rng, members=of_interest.members, hidden=of_interest.hidden
         ),
     )

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import Action
+from models.arrays.id_table import hash_id
 from models.events import Integrity, Media, MediaEvent
+from models.item_to_item.fit import ItemToItem
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
@@ -85,6 +87,7 @@ class ClusteredWorld:
 
     def _add_events(self, events: int) -> None:
         viewers = max(events // 30, 1)
+        items = ItemToItem()
         for viewer in range(0, viewers, _BATCH // 30):
             batch = [
                 (Action.LIKE, MediaEvent(f"e{at}-{n}", f"w{at}", f"m{row}", NOW_MS - n * 60_000))
@@ -92,6 +95,13 @@ class ClusteredWorld:
                 for n, row in enumerate(self._likes(30).tolist())
             ]
             self.world.apply_events(batch)
+            items.log.add(
+                np.array([hash_id(event.viewer_id) for _, event in batch], np.int64),
+                self.world.catalog.media_rows([event.media_id for _, event in batch]),
+                np.ones(len(batch), np.int8),
+            )
+        items.refit()
+        self.world.item_weights = items.weights
 
     def _likes(self, count: int) -> NDArray[np.int64]:
         """Media that one viewer likes: of a few clusters, popular accounts more than others."""

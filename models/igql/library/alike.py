@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.arrays.types import UNKNOWN
+from models.arrays.packed_sort import falling
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
@@ -29,17 +29,19 @@ def alike(execution: Execution, media: ColumnSet, arguments: Arguments) -> Colum
     from_n, found_n, score_n = [], [], []
     for _, span in execution.each(media):
         history = media.row_n[span]
-        likeness_s = weights.likeness(history)
-        slot_h = weights.slots_of(history)
-        likeness_s[slot_h[slot_h != UNKNOWN]] = 0.0
-        slots = likeness_s.nonzero()[0]
-        if len(slots) > most:
-            slots = slots[np.argpartition(-likeness_s[slots], most - 1)[:most]]
-        slots = slots[np.lexsort((slots, -likeness_s[slots]))]
+        slot_k, sum_k = weights.summed(history)
+        # What the viewer liked already is excluded later; its places go to others now.
+        sum_k[np.isin(weights.media_s[slot_k], history, kind="sort")] = 0.0
+        key_k = falling(sum_k).astype(np.uint64) << np.uint64(32) | slot_k.astype(np.uint64)
+        key_k = key_k[sum_k > 0]
+        if len(key_k) > most:
+            key_k = np.partition(key_k, most - 1)[:most]
+        key_k.sort()
+        slots = (key_k & np.uint64(0xFFFFFFFF)).astype(np.int64)
         rows = weights.media_s[slots]
         from_n.append(weights.closest(history, rows) + span.start)
         found_n.append(rows)
-        score_n.append(likeness_s[slots])
+        score_n.append(weights.likeness(history, slots)[0])
     if not from_n:
         return ColumnSet.empty(SetType.MEDIA)
     return media.derive(
