@@ -11,7 +11,6 @@ import pytest
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from infra.metrics import VERSIONS
-from models.arrays.types import UNKNOWN
 from models.events import Media
 from models.explore.experiment import Treatment
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig
@@ -75,8 +74,7 @@ def put_media(world, *ids):
 def alike(world, liked, other):
     weights = world.item_weights
     rows = world.catalog.media_rows([liked, other])
-    slot = weights.slots_of(rows)[1]
-    return 0.0 if slot == UNKNOWN else float(weights.likeness(rows[:1])[slot])
+    return float(weights.likeness(rows[:1], weights.slots_of(rows))[0][1])
 
 
 async def test_weights_reach_a_world_whose_rows_are_others(store):
@@ -92,8 +90,9 @@ async def test_weights_reach_a_world_whose_rows_are_others(store):
     assert (told.kind, told.previous, told.metrics["media"]) == (ITEMS, "", 4.0)
     assert "20 likes" in told.reason
     assert Treatment().versions(world)["items"] == world.item_weights.version == told.version
-    learned = learner.items.weights.likeness(learner.world.catalog.media_rows(["x"]))[1]
-    assert alike(world, "x", "y") == pytest.approx(float(learned), rel=1e-3)
+    learner.world.item_weights = learner.items.weights
+    learned = alike(learner.world, "x", "y")
+    assert alike(world, "x", "y") == pytest.approx(learned, rel=1e-3)
     assert alike(world, "x", "w") == 0.0
 
 
