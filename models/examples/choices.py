@@ -61,7 +61,7 @@ class ChoiceConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     rate: float = 0.02
     strong_rate: float = 0.2
-    first: int = 1_500
+    first: int = 300
     others: int = 80
     keep: int = 4_000
 

@@ -74,7 +74,8 @@ class Interest:
         next_nh = self.score(features)
         expected_nh: Float = np.array(probabilities_nh, np.float32)
         told = self._told
-        expected_nh[:, told] = np.minimum(next_nh[:, told] * self.scale_h[told], 1.0)
+        # May come out above 1: what is wanted far more than most keeps its place before the rest.
+        expected_nh[:, told] = next_nh[:, told] * self.scale_h[told]
         return expected_nh
 
     def scaled(self, scale_h: NDArray[np.float32]) -> Interest:

@@ -110,5 +110,5 @@ def terms(probabilities_nh: NDArray[np.floating], weights: Weights) -> NDArray[n
     p_nh = p_nh.copy()
     for h in NEGATIVE_HEADS:
         p_nh[:, h] = 1.0 - p_nh[:, h]
-    logs_nh: NDArray[np.float64] = worth_h * np.log(np.clip(p_nh, _EPSILON, 1.0))
+    logs_nh: NDArray[np.float64] = worth_h * np.log(np.maximum(p_nh, _EPSILON))
     return logs_nh

@@ -22,9 +22,9 @@ from models.examples.choices import HELD, Choices
 from models.feature_schema import FeatureMatrix
 from models.rankers.interest import Interest
 from models.rankers.networks import Standardizer
+from models.training.bodies.ensemble import EnsembleNetwork
 from models.training.calibration import calibrate
 from models.training.distillation import padded
-from models.training.bodies.ensemble import EnsembleNetwork
 from models.training.loop import TrainingDataError, fit
 
 #: Choices that a training needs at least.

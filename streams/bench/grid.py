@@ -244,7 +244,5 @@ def random_rankers(seed: int = 1) -> RankerBundle:
             members=of.members,
             hidden=of.hidden,
         ),
-        interest=Interest.random(
-            rng, members=of_interest.members, hidden=of_interest.hidden
-        ),
+        interest=Interest.random(rng, members=of_interest.members, hidden=of_interest.hidden),
     )
