@@ -44,10 +44,12 @@ def popularity_order(choices: Choices) -> Scores:
 def chosen(choices: Choices, weights: Weights) -> NDArray[np.bool_]:
     """Rows that a grid should hold: chosen by an action of worth; any, where there is none such."""
     worth_h = weights.worth_h() * np.array([head.row.polarity for head in HEADS])
-    wanted_n: NDArray[np.bool_] = choices.labels_nh[:, worth_h > 0].any(axis=1)
-    positive = [h for h, head in enumerate(HEADS) if head.row.polarity > 0]
-    any_n: NDArray[np.bool_] = choices.labels_nh[:, positive].any(axis=1)
-    return wanted_n if wanted_n.any() else any_n
+    wanted_n = choices.labels_nh[:, worth_h > 0].max(axis=1, initial=0) > 0
+    if not wanted_n.any():
+        positive = [h for h, head in enumerate(HEADS) if head.row.polarity > 0]
+        wanted_n = choices.labels_nh[:, positive].max(axis=1, initial=0) > 0
+    found_n: NDArray[np.bool_] = wanted_n
+    return found_n
 
 
 def grid_ndcg(choices: Choices, score_n: Scores, chosen_n: NDArray[np.bool_]) -> Scores:

@@ -200,9 +200,7 @@ class MediaQuery(_WithAccounts):
 
     @_operator
     def alike(self, max_num_to_retrieve: int = 500) -> Self:
-        """Media by the sum of their item weights from all of these, each under the one that adds
-        most.
-        """
+        """Media by their item weights from all of these together, each under what adds most."""
         return self
 
     @_operator

@@ -20,7 +20,7 @@ from models.igql.sets import ColumnSet
     limit="max_num_to_retrieve",
 )
 def alike(execution: Execution, media: ColumnSet, arguments: Arguments) -> ColumnSet:
-    """Media by the sum of their item weights from all of these, each under the one that adds most."""
+    """Media by their item weights from all of these together, each under what adds most."""
     weights = execution.world.item_weights
     if weights is None or not len(weights):
         execution.note("no item weights were fitted yet")
@@ -37,7 +37,7 @@ def alike(execution: Execution, media: ColumnSet, arguments: Arguments) -> Colum
         if len(key_k) > most:
             key_k = np.partition(key_k, most - 1)[:most]
         key_k.sort()
-        slots = (key_k & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        slots = (key_k & np.uint64(0xFFFFFFFF)).astype(np.int32)
         rows = weights.media_s[slots]
         from_n.append(weights.closest(history, rows) + span.start)
         found_n.append(rows)
