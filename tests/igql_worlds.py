@@ -9,6 +9,8 @@ import numpy as np
 from models.actions import Action
 from models.events import Account, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.inventory.co_engagement import CoEngagementConfig
+from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
+from models.item_to_item.histories import Pairs
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World, WorldConfig
@@ -19,7 +21,7 @@ FOLD = FoldConfig(max_strong=40, max_views=40)
 
 
 def random_world(seed: int, media: int, accounts: int, viewers: int) -> World:
-    """Hidden accounts, deleted media, risky ones, accounts without vectors."""
+    """Hidden accounts, deleted media, risky ones, accounts without vectors; item weights."""
     rng = np.random.default_rng(seed)
     counts = CoEngagementConfig(neighbours=6, support=1.0)
     world = World(WorldConfig(co_engagement=counts, image_dimension=4))
@@ -47,6 +49,12 @@ def random_world(seed: int, media: int, accounts: int, viewers: int) -> World:
         event = MediaEvent(f"w{i}", f"w{i % viewers}", f"m{row}", NOW - int(rng.integers(DAY)))
         events.append((Action(int(rng.integers(len(Action)))), event))
     world.apply_events(events)
+    liked = rng.integers(max(media, 1), size=(2 * media, 4))
+    pairs = np.array([(viewer, row) for viewer, rows in enumerate(liked) for row in set(rows)])
+    if len(pairs):
+        who_n, media_n = pairs.T
+        weights = ItemToItemConfig(shrink=2.0, neighbours=8)
+        world.item_weights = fit_item_weights(Pairs(who_n, media_n.astype(np.int32)), weights)
     return world
 
 

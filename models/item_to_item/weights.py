@@ -62,6 +62,12 @@ class ItemWeights:
         slots_n: NDArray[np.int32] = self._slot_m.take(inside_n)
         return slots_n
 
+    def neighbours_of(self, media_row: int) -> tuple[Rows, Weights]:
+        """Media rows of one media's neighbours and their weights, both (k,); k = 0 without any."""
+        slot_1 = self.slots_of(np.array([media_row], np.int32))
+        entry_k = self._entries(slot_1[slot_1 != UNKNOWN])
+        return self.media_s[self._near_e.take(entry_k)], self._weight_e.take(entry_k)
+
     def likeness(self, history: Rows) -> Weights:
         """For each slot the sum of its weights from the media of a history, (slots,)."""
         slot_h = self.slots_of(history)
@@ -78,6 +84,10 @@ class ItemWeights:
         """Position in `history` of the media that adds most to each of `media_rows`, −1 for none.
 
         Of equal ones the first.
+
+        Args:
+            history: media rows; unknown ones add nothing.
+            media_rows: all different.
         """
         slot_h, slot_n = self.slots_of(history), self.slots_of(media_rows)
         asked_s = np.full(len(self) + 1, UNKNOWN, np.int64)
@@ -129,12 +139,15 @@ class ItemWeights:
         ends_s, near_e = arrays["ends"].astype(np.int64), arrays["near"].astype(np.int32)
         weight_e = arrays["weight"].astype(np.float32)
         fits = (
-            len(ends_s) == len(media_s)
+            ends_s.ndim == near_e.ndim == weight_e.ndim == 1
+            and len(ends_s) == len(media_s)
             and len(near_e) == len(weight_e) == int(ends_s[-1] if len(ends_s) else 0)
             and (np.diff(ends_s, prepend=0) >= 0).all()
             and (near_e >= 0).all()
             and (near_e < len(media_s)).all()
             and np.isfinite(weight_e).all()
+            # The bits of a weight are ordered as the weight is only where it is not negative.
+            and (weight_e >= 0).all()
         )
         if not fits:
             raise ItemWeightsError(
