@@ -330,7 +330,7 @@ class ByAge:
     def __init__(self, sign: float) -> None:
         self.version, self.sign = f"by age {sign}", sign
         self.calls: list[int] = []
-        self.second, self.final = PRIOR.second, PRIOR.final
+        self.second, self.final, self.interest = PRIOR.second, PRIOR.final, PRIOR.interest
 
     @property
     def first(self) -> Pass:
