@@ -11,6 +11,7 @@ from models.events import Account, FollowEvent, Integrity, Media, MediaEvent, Re
 from models.inventory.co_engagement import CoEngagementConfig
 from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
 from models.item_to_item.histories import Pairs
+from models.item_to_item.weights import ItemWeights
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World, WorldConfig
@@ -49,13 +50,17 @@ def random_world(seed: int, media: int, accounts: int, viewers: int) -> World:
         event = MediaEvent(f"w{i}", f"w{i % viewers}", f"m{row}", NOW - int(rng.integers(DAY)))
         events.append((Action(int(rng.integers(len(Action)))), event))
     world.apply_events(events)
-    liked = rng.integers(max(media, 1), size=(2 * media, 4))
-    pairs = np.array([(viewer, row) for viewer, rows in enumerate(liked) for row in set(rows)])
-    if len(pairs):
-        who_n, media_n = pairs.T
-        weights = ItemToItemConfig(shrink=2.0, neighbours=8)
-        world.item_weights = fit_item_weights(Pairs(who_n, media_n.astype(np.int32)), weights)
+    if media:
+        world.item_weights = random_weights(rng, media)
     return world
+
+
+def random_weights(rng: np.random.Generator, media: int) -> ItemWeights:
+    """Weights of a catalogue with so many media, as if twice as many viewers liked four each."""
+    liked = rng.integers(media, size=(2 * media, 4))
+    pairs = np.array([(viewer, row) for viewer, rows in enumerate(liked) for row in set(rows)])
+    config = ItemToItemConfig(shrink=2.0, neighbours=8)
+    return fit_item_weights(Pairs(pairs[:, 0], pairs[:, 1].astype(np.int32)), config)
 
 
 def random_viewers(world: World, seed: int, count: int) -> list[ViewerContext]:
