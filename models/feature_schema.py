@@ -105,7 +105,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
         for name in RATE_COLUMNS
     ),
     *(
-        _dense(f"media_trend_{name}", "popularity", f"log1p of all it is worth, half-life {time}, / 3")
+        _dense(
+            f"media_trend_{name}", "popularity", f"log1p of all it is worth, half-life {time}, / 3"
+        )
         for name, time in (("short", "12 hours"), ("long", "60 days"))
     ),
     # The media itself.

@@ -44,9 +44,9 @@ def popularity_order(choices: Choices) -> Scores:
 def chosen(choices: Choices, weights: Weights) -> NDArray[np.bool_]:
     """Rows that a grid should hold: chosen by an action of worth; any, where there is none such."""
     worth_h = weights.worth_h() * np.array([head.row.polarity for head in HEADS])
-    wanted_n: NDArray[np.bool_] = choices.labels_nh[:, worth_h > 0].any(axis=1)
+    wanted_n = np.asarray(choices.labels_nh[:, worth_h > 0].any(axis=1), np.bool_)
     positive = [h for h, head in enumerate(HEADS) if head.row.polarity > 0]
-    any_n: NDArray[np.bool_] = choices.labels_nh[:, positive].any(axis=1)
+    any_n = np.asarray(choices.labels_nh[:, positive].any(axis=1), np.bool_)
     return wanted_n if wanted_n.any() else any_n
 
 

@@ -100,7 +100,7 @@ def _likeness(rows: FeatureRows, out_3n: Float) -> None:
 
 def _trends(rows: FeatureRows, out_kn: Float) -> None:
     for out_n, trend in zip(out_kn, rows.world.trends, strict=True):
-        out_n[:] = logs(trend.worth(rows.media_n, rows.now_ms))
+        out_n[:] = np.log1p(trend.worth(rows.media_n, rows.now_ms)) / 3
 
 
 def _history(rows: FeatureRows, out_kn: Float) -> None:

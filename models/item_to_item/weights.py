@@ -103,8 +103,7 @@ class ItemWeights:
         weight_k = self._weight_e.take(entry_k[wanted]).view(np.uint32).astype(np.int64)
         best_n = np.full(len(media_rows), UNKNOWN, np.int64)
         np.maximum.at(best_n, at_k, weight_k << 31 | (_LAST - from_k))
-        closest_n = np.where(best_n == UNKNOWN, UNKNOWN, _LAST - (best_n & _LAST))
-        return closest_n
+        return np.where(best_n == UNKNOWN, UNKNOWN, _LAST - (best_n & _LAST))
 
     def _entries(self, slot_h: NDArray[np.int32]) -> NDArray[np.int64]:
         size_h = self._ends_s[slot_h] - self._starts_s[slot_h]

@@ -17,7 +17,7 @@ from models.actions import HEADS, NEGATIVE_HEADS
 from models.arrays.types import Float
 from models.feature_schema import ALL_COLUMNS, DENSE_NAMES, FeatureMatrix
 from models.rankers.ensemble import Ensemble
-from models.rankers.networks import Arrays, ModelError, Standardizer, take_array
+from models.rankers.networks import Arrays, ModelError, Standardizer, sigmoid, take_array
 
 _WHAT: Final = "interest"
 
@@ -58,9 +58,7 @@ class Interest:
 
     def score(self, features: FeatureMatrix) -> Float:
         """P(next) of each head before scaling, (n, h)."""
-        logits_nh = self.ensemble(self.standardizer(features.select(ALL_COLUMNS)))
-        probabilities_nh: Float = 1.0 / (1.0 + np.exp(-np.clip(logits_nh, -30.0, 30.0)))
-        return probabilities_nh
+        return sigmoid(self.ensemble(self.standardizer(features.select(ALL_COLUMNS))))
 
     def expected(self, features: FeatureMatrix, probabilities_nh: Float) -> Float:
         """What the order is made of: the final pass's probabilities, spread by interest.

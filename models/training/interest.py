@@ -22,9 +22,9 @@ from models.examples.choices import HELD, Choices
 from models.feature_schema import FeatureMatrix
 from models.rankers.interest import Interest
 from models.rankers.networks import Standardizer
+from models.training.bodies.ensemble import EnsembleNetwork
 from models.training.calibration import calibrate
 from models.training.distillation import padded
-from models.training.bodies.ensemble import EnsembleNetwork
 from models.training.loop import TrainingDataError, fit
 
 #: Choices that a training needs at least.
@@ -97,7 +97,8 @@ def train_interest(
         label_bkh = labels_nh[rows_bk] * present_bk1 * told
         count_b1h = label_bkh.sum(dim=1, keepdim=True)
         share_bkh = label_bkh / count_b1h.clamp_min(1.0)
-        return -(share_bkh * log_share_mbkh).sum(dim=(2, 3)).mean()
+        loss: Tensor = -(share_bkh * log_share_mbkh).sum(dim=(2, 3)).mean()
+        return loss
 
     fit(
         network,

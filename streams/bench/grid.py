@@ -21,6 +21,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from infra.config import Settings
+from models.actions import HEADS
 from models.explore.experiment import Treatment
 from models.explore.grid import to_json
 from models.explore.impressions import stored_grid
@@ -28,9 +29,11 @@ from models.explore.pipeline import ExploreConfig, find, funnel
 from models.feature_schema import DENSE_NAMES, MINIMAL, FeatureMatrix
 from models.rankers.bundle import RankerBundle
 from models.rankers.early_passes import FirstPass, SecondPass
+from models.rankers.ensemble import Ensemble
 from models.rankers.final_pass import FinalPass
+from models.rankers.interest import Interest
 from models.rankers.networks import Mlp, Standardizer
-from models.rankers.protocol import Pass
+from models.rankers.protocol import Pass, Spread
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
@@ -183,6 +186,7 @@ class TimedRankers:
         self.first: Pass = _TimedPass(self, rankers.first)
         self.second: Pass = _TimedPass(self, rankers.second)
         self.final: Pass = _TimedPass(self, rankers.final)
+        self.interest: Spread = _TimedSpread(self, rankers.interest)
 
 
 class _TimedPass:
@@ -199,13 +203,29 @@ class _TimedPass:
         return scores
 
 
+class _TimedSpread:
+    def __init__(self, total: TimedRankers, of: Spread) -> None:
+        self._total = total
+        self._of = of
+
+    def expected(
+        self, features: FeatureMatrix, probabilities_nh: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        # The final pass has counted these rows.
+        started = time.thread_time()
+        expected_nh = self._of.expected(features, probabilities_nh)
+        self._total.seconds += time.thread_time() - started
+        return expected_nh
+
+
 def random_rankers(seed: int = 1) -> RankerBundle:
     """Rankers of the shapes that training gives them."""
     # The shapes stand in modules that import torch; a serving process has none of it.
     from models.training.distillation import FIRST, SECOND
     from models.training.final import FinalConfig
+    from models.training.interest import InterestConfig
 
-    rng, of = np.random.default_rng(seed), FinalConfig()
+    rng, of, interest = np.random.default_rng(seed), FinalConfig(), InterestConfig()
 
     def weights(*shape: int) -> NDArray[np.float32]:
         fan = shape[-2:][0]
@@ -227,5 +247,10 @@ def random_rankers(seed: int = 1) -> RankerBundle:
             embedding_rows=of.embedding_rows,
             members=of.members,
             hidden=of.hidden,
+        ),
+        interest=Interest(
+            standardizer(dense),
+            Ensemble.random(rng, (dense, *interest.hidden, len(HEADS)), interest.members),
+            np.ones(len(HEADS), np.float32),
         ),
     )

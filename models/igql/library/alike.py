@@ -20,7 +20,9 @@ from models.igql.sets import ColumnSet
     limit="max_num_to_retrieve",
 )
 def alike(execution: Execution, media: ColumnSet, arguments: Arguments) -> ColumnSet:
-    """Media by the sum of their item weights from all of these, each under the one that adds most."""
+    """Media by the sum of their item weights from all of these, each under the one that adds
+    most.
+    """
     weights = execution.world.item_weights
     if weights is None or not len(weights):
         execution.note("no item weights were fitted yet")

@@ -56,7 +56,9 @@ def by_viewer(pairs: Pairs) -> list[set[int]]:
     return [found[viewer] for viewer in sorted(found)]
 
 
-@given(done=positives, each=st.integers(1, MEDIA), batch=st.integers(1, 20), most=st.integers(1, 80))
+@given(
+    done=positives, each=st.integers(1, MEDIA), batch=st.integers(1, 20), most=st.integers(1, 80)
+)
 def test_pairs_are_the_newest_of_each_viewer_that_stand(
     done: list[Positive], each: int, batch: int, most: int
 ) -> None:
@@ -109,9 +111,7 @@ def cosines(liked: list[set[int]], config: ItemToItemConfig) -> NDArray[np.float
     np.fill_diagonal(both_mm, 0.0)
     kept_m = count_m >= config.viewers
     both_mm *= np.outer(kept_m, kept_m)
-    found_mm: NDArray[np.float64] = both_mm / (
-        np.sqrt(np.outer(count_m, count_m)) + config.shrink
-    )
+    found_mm: NDArray[np.float64] = both_mm / (np.sqrt(np.outer(count_m, count_m)) + config.shrink)
     return found_mm
 
 
@@ -242,9 +242,7 @@ def test_weights_without_their_ids_are_refused(damage: str) -> None:
 
 
 @given(done=positives, batch=st.integers(1, 7))
-def test_when_a_fit_is_due_depends_on_the_positives_alone(
-    done: list[Positive], batch: int
-) -> None:
+def test_when_a_fit_is_due_depends_on_the_positives_alone(done: list[Positive], batch: int) -> None:
     config = ItemToItemConfig(first=10, growth=0.5, viewers=1)
     items = ItemToItem(config)
     assert not items.refit_if_due() and not items.refit()

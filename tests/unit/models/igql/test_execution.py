@@ -405,9 +405,7 @@ def test_alike_gives_the_heaviest_first_and_nothing_of_what_leads_to_them(world:
         assert not set(found.media_n.tolist()) & set(history.tolist())
         assert (np.diff(found.score_n) <= 0).all() and (found.score_n > 0).all()
         likeness_s = weights.likeness(history)
-        np.testing.assert_array_equal(
-            found.score_n, likeness_s[weights.slots_of(found.media_n)]
-        )
+        np.testing.assert_array_equal(found.score_n, likeness_s[weights.slots_of(found.media_n)])
         leads = bounds[at] + weights.closest(history, found.media_n)
         np.testing.assert_array_equal(found.seed_n, engaged.seed_n[leads])
 

@@ -1,4 +1,4 @@
-"""Interest: the order of candidates, learned from choices, beside probabilities of what is shown."""
+"""Interest: the order of candidates from choices, beside probabilities of what is shown."""
 
 from __future__ import annotations
 
