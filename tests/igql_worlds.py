@@ -9,6 +9,9 @@ import numpy as np
 from models.actions import Action
 from models.events import Account, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.inventory.co_engagement import CoEngagementConfig
+from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
+from models.item_to_item.histories import Pairs
+from models.item_to_item.weights import ItemWeights
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World, WorldConfig
@@ -19,7 +22,7 @@ FOLD = FoldConfig(max_strong=40, max_views=40)
 
 
 def random_world(seed: int, media: int, accounts: int, viewers: int) -> World:
-    """Hidden accounts, deleted media, risky ones, accounts without vectors."""
+    """Hidden accounts, deleted media, risky ones, accounts without vectors; item weights."""
     rng = np.random.default_rng(seed)
     counts = CoEngagementConfig(neighbours=6, support=1.0)
     world = World(WorldConfig(co_engagement=counts, image_dimension=4))
@@ -47,7 +50,17 @@ def random_world(seed: int, media: int, accounts: int, viewers: int) -> World:
         event = MediaEvent(f"w{i}", f"w{i % viewers}", f"m{row}", NOW - int(rng.integers(DAY)))
         events.append((Action(int(rng.integers(len(Action)))), event))
     world.apply_events(events)
+    if media:
+        world.item_weights = random_weights(rng, media)
     return world
+
+
+def random_weights(rng: np.random.Generator, media: int) -> ItemWeights:
+    """Weights of a catalogue with so many media, as if twice as many viewers liked four each."""
+    liked = rng.integers(media, size=(2 * media, 4))
+    pairs = np.array([(viewer, row) for viewer, rows in enumerate(liked) for row in set(rows)])
+    config = ItemToItemConfig(shrink=2.0, neighbours=8)
+    return fit_item_weights(Pairs(pairs[:, 0], pairs[:, 1].astype(np.int32)), config)
 
 
 def random_viewers(world: World, seed: int, count: int) -> list[ViewerContext]:

@@ -100,8 +100,10 @@ class ExampleBuilder:
         self._pending: list[tuple[int, int, int, Observed]] = []
         # (viewer, media) → (ts, undo, action) of the labels waiting.
         self._labels: dict[tuple[str, str], list[tuple[int, bool, Action]]] = {}
-        # Viewer → what every viewer does next: (ts, arrival, undo, action, media).
-        self._next: dict[str, list[tuple[int, int, bool, Action, str]]] = {}
+        # Viewer → what the viewer does next: (ts, undo, action, media).
+        self._next: dict[str, list[tuple[int, bool, Action, str]]] = {}
+        # Number of the first slice that no events were folded of yet.
+        self._unbuilt = 0
         self._arrivals = 0
         self._newest_ts = 0
         self._parts: list[Examples] = []
@@ -121,7 +123,7 @@ class ExampleBuilder:
                 self._labels.setdefault((event.viewer_id, event.media_id), []).append(label)
             self._arrivals += 1
             if self._choices is not None and action in HEADS and isinstance(event, MediaEvent):
-                coming = (event.ts, self._arrivals, event.undo, action, event.media_id)
+                coming = (event.ts, event.undo, action, event.media_id)
                 self._next.setdefault(event.viewer_id, []).append(coming)
             entry = (event.ts, int(strong), self._arrivals, (action, event))
             heapq.heappush(self._pending, entry)
@@ -179,7 +181,8 @@ class ExampleBuilder:
             return
         start_ts = number * self.config.slice_ms
         acting: dict[str, bool] = {}
-        for action, event in events:
+        # Late events and those that come again find a world that knows what came after them.
+        for action, event in events if number >= self._unbuilt else ():
             if action in POSITIVE and isinstance(event, MediaEvent) and not event.undo:
                 strong = acting.get(event.viewer_id, False) or action in STRONG_POSITIVE
                 acting[event.viewer_id] = strong
@@ -198,6 +201,7 @@ class ExampleBuilder:
             until_ts = start_ts + self.config.window_ms
             done = [self._done_next(viewer_id, until_ts) for viewer_id in asked]
             self._choices.make(viewers, done, start_ts)
+        self._unbuilt = max(self._unbuilt, number + 1)
         end_ts = start_ts + self.config.slice_ms
         for viewer_id in {event.viewer_id for _, event in events}:
             left = [coming for coming in self._next.get(viewer_id, ()) if coming[0] >= end_ts]
@@ -209,7 +213,7 @@ class ExampleBuilder:
     def _done_next(self, viewer_id: str, until_ts: int) -> dict[str, set[Action]]:
         """Media → what the viewer does to it until then and does not take back."""
         done: dict[str, set[Action]] = {}
-        for ts, _, undo, action, media_id in sorted(self._next.get(viewer_id, ())):
+        for ts, undo, action, media_id in sorted(self._next.get(viewer_id, ())):
             if ts < until_ts and undo:
                 done.get(media_id, set()).discard(action)
             elif ts < until_ts:

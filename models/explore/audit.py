@@ -58,7 +58,7 @@ def rank_uncut(found: Found, world: World, config: ExploreConfig) -> Uncut:
 def survival(ranking: Uncut) -> Survival:
     """What the earlier passes lost of the grid's worth of media that the final pass values most.
 
-    Media put behind others for likeness to see-fewers do not count: no pass is to keep them.
+    Media put behind others for a see-fewer on their author do not count: no pass is to keep them.
     """
     trace = ranking.trace
     order_n = np.argsort(-ranking.scored_n.value_n, kind="stable")

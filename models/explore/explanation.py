@@ -40,7 +40,7 @@ class Drop(msgspec.Struct, frozen=True, kw_only=True):
         rank: from 0, of those it was cut from.
         kept: how many of these passed.
         gap: score that the last one who passed is ahead; below 0 where the place went to another
-            for the share of personal media, or for likeness to see-fewers.
+            for the share of personal media, or for a see-fewer on its author.
     """
 
     stage: DropStage
@@ -63,7 +63,7 @@ class _ValueTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         (each head by its name): weight times probability (or its logarithm), signed.
-        penalty: taken off for likeness to what the viewer saw fewer of.
+        penalty: taken off for see-fewers on the same author.
         rank: by value, from 0, among those that passed the second pass.
         same_author_before, same_seed_before: media of the same that the grid shows before it, or
             shows at all where it is not shown itself.
@@ -102,7 +102,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         position: in the grid, null where it is not shown, and then `drop` says why.
         source, seed, source_rank, source_score: how the query found it.
         candidate_rank: position among all candidates.
-        see_fewer_likeness: likeness to authors of see-fewers, in [0, 1].
+        see_fewer_likelihood: of a further see-fewer after one on its author, in [0, 1].
         demoted: whether it goes behind all others for that.
         propensity: below 1 where it was drawn for its place as a new media, whatever the passes
             thought of it.
@@ -118,7 +118,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     source_rank: int | None = None
     source_score: float | None = None
     candidate_rank: int | None = None
-    see_fewer_likeness: float | None = None
+    see_fewer_likelihood: float | None = None
     demoted: bool = False
     propensity: float | None = None
     first_pass: PassResult | None = None
@@ -160,7 +160,7 @@ def _candidate(at: int, trace: Trace, world: World, weights: Weights) -> Explana
         source_rank=int(one.rank_n[at]),
         source_score=float(one.score_n[at]),
         candidate_rank=at,
-        see_fewer_likeness=float(trace.likeness_n[at]),
+        see_fewer_likelihood=float(trace.see_fewer_n[at]),
         demoted=bool(trace.behind_n[at]),
     )
     k, position = _place(trace.first_k, at), _place(trace.shown, at)
@@ -224,7 +224,7 @@ def _cut(
 ) -> Drop:
     gap = float(kept.min()) - result.score
     why = (
-        "its place went to a personal media, or it was put behind for likeness to see-fewers"
+        "its place went to a personal media, or it was put behind for a see-fewer on its author"
         if result.rank < len(kept) or gap < 0
         else f"its score is {gap:.4g} below that of the last one kept"
     )

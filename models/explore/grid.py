@@ -48,7 +48,7 @@ class Stages(msgspec.Struct, frozen=True):
     Attributes:
         source_rank: rank within its source.
         candidate_rank: rank among all candidates.
-        penalty: value taken off for likeness to what the viewer saw fewer of.
+        penalty: value taken off for see-fewers on the same author.
     """
 
     source_rank: int

@@ -36,9 +36,9 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
             viewer's own accounts, while there are any. Rankers lean to the popular; a first like
             must show all the same.
         see_fewer_strength: likelihood of a further see-fewer, given one on the same author now;
-            less for similar authors and with time.
-        demote_from: from this likeness to see-fewered authors on, a media passes the first pass
-            only if nothing else is left.
+            half of it a week later. What similar authors are worth is for the passes to learn.
+        demote_from: 2^(−weeks since a see-fewer on its author) from which on a media passes the
+            first pass only if nothing else is left; above 1, none comes behind.
     """
 
     first: int = 150

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.arrays.packed_sort import falling
 from models.arrays.types import NO_POSITIONS, Mask, Positions, Rows
 from models.arrays.viewer_pairs import spans_of
+from models.explore.valuation import see_fewer_likelihood
 from models.features.assembly import Assembly
 from models.rankers.protocol import Pass
 
@@ -30,7 +31,7 @@ class Stage:
         rows_n: their positions among all candidates of the batch.
         from_n: their positions in the stage before this one.
         spans: where each viewer's are.
-        behind_n: whether one comes after all others of its viewer, for likeness to see-fewers.
+        behind_n: whether one comes after all others of its viewer, for a see-fewer on its author.
         personal_n: whether one was found through the viewer's own accounts.
     """
 
@@ -46,17 +47,17 @@ class Stage:
         """All candidates, `sizes_v` of each viewer.
 
         Args:
-            demote_from: likeness to authors of see-fewers from which on a media comes behind.
+            demote_from: likelihood of a further see-fewer from which on a media comes behind.
         """
-        likeness_n = assembly.column("see_fewer_similarity")
+        likelihood_n = see_fewer_likelihood(assembly)
         rows_n = np.arange(len(assembly))
         return cls(
             assembly=assembly,
             rows_n=rows_n,
             from_n=rows_n,
             spans=spans_of(sizes_v.tolist()),
-            behind_n=likeness_n >= demote_from,
-            personal_n=(assembly.rows.candidates.seed_n >= 0) & (likeness_n < demote_from / 2),
+            behind_n=likelihood_n >= demote_from,
+            personal_n=(assembly.rows.candidates.seed_n >= 0) & (likelihood_n < demote_from / 2),
         )
 
     def take(self, kept: Sequence[Positions]) -> Stage:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.arrays.types import Positions
 from models.explore.grid import Grid
 from models.explore.stage import Cut, Scores, Stage
-from models.explore.valuation import Scored
+from models.explore.valuation import Scored, see_fewer_likelihood
 from models.features.candidates import Candidates
 
 
@@ -64,13 +64,13 @@ class Trace:
         return self.run.candidates.assembly.rows.author_n[self._span_n]
 
     @property
-    def likeness_n(self) -> Scores:
-        """Likeness to authors of see-fewers."""
-        return self.run.candidates.assembly.column("see_fewer_similarity")[self._span_n]
+    def see_fewer_n(self) -> Scores:
+        """How certain a further see-fewer is by the rule alone, in [0, 1]."""
+        return see_fewer_likelihood(self.run.candidates.assembly)[self._span_n]
 
     @property
     def behind_n(self) -> NDArray[np.bool_]:
-        """Whether it comes after all others for that likeness."""
+        """Whether it comes after all others for that."""
         return self.run.candidates.behind_n[self._span_n]
 
     @property

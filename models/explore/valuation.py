@@ -23,7 +23,7 @@ class Scored:
         probabilities_nh: of what happens when it is shown, columns :data:`models.actions.HEADS`.
         expected_nh: what the order is made of: those, spread by the viewer's interest.
         value_n: of what is expected, `penalty_n` taken off.
-        penalty_n: value taken off for likeness to what the viewer saw fewer of.
+        penalty_n: value taken off for see-fewers on the same author.
     """
 
     features: FeatureMatrix
@@ -70,9 +70,10 @@ def score_final(assembly: Assembly, rankers: Rankers, weights: Weights, strength
 
 
 def see_fewer_likelihood(assembly: Assembly) -> NDArray[np.float32]:
-    """How certain a further see-fewer is by the rule alone: on the same author, fading with time.
+    """How certain a further see-fewer is by the rule alone, (n,), in [0, 1].
 
-    What it says of other authors is for the passes to learn.
+    1 just after one on the same author, half of it a week later, 0 where there was none. What it
+    says of other authors is for the passes to learn.
     """
     column_n: NDArray[np.float32] = assembly.column("viewer_author_aversion")
     return column_n

@@ -109,12 +109,16 @@ class CoEngagement:
         total_nk = total_s.take(other_nk)
         total_nk[other_nk == UNKNOWN] = 0.0
         factor = 2.0 ** min((self._landmark_ms - now_ms) / self.config.half_life_ms, 60.0)
-        both_nk = np.sqrt(total_s.take(slot_n)[:, None] * total_nk) * factor
+        # A total is up to 2^60 times what was counted: the root of a product is a product of roots,
+        # and in float64 the factor of a reader in the past leaves it finite, too.
+        root_s = np.sqrt(total_s.take(slot_n), dtype=np.float64)
+        both_nk = root_s[:, None] * np.sqrt(total_nk, dtype=np.float64) * factor
         own_nk = slots["weight"].take(slot_n, axis=0) - slots["inherited"].take(slot_n, axis=0)
-        likeness_nk = np.maximum(own_nk, 0.0) * factor / (both_nk + self.config.support)
+        likeness_nk = np.maximum(own_nk, 0.0) * np.float64(factor)
+        likeness_nk /= both_nk + self.config.support
         np.minimum(likeness_nk, 1.0, out=likeness_nk)
         likeness_nk[near_nk == UNKNOWN] = 0.0
-        return near_nk, likeness_nk
+        return near_nk, likeness_nk.astype(np.float32)
 
     # Inside.
 

@@ -67,6 +67,11 @@ class ItemWeights:
         slots_n: NDArray[np.int32] = self._slot_m.take(inside_n)
         return slots_n
 
+    def neighbours_of(self, media_row: int) -> tuple[Rows, Weights]:
+        """Media rows of one media's neighbours and their weights, both (k,); k = 0 without any."""
+        near_k, weight_k = self._of(np.array([media_row], np.int32))
+        return self.media_s[near_k], weight_k
+
     def summed(self, history: Rows) -> tuple[NDArray[np.int32], Weights]:
         """Slots that the media of a history have weights to, in no order, and the sums of these."""
         near_e, weight_e = self._of(history)
@@ -106,6 +111,10 @@ class ItemWeights:
         """Position in `history` of the media that adds most to each of `media_rows`, −1 for none.
 
         Of equal ones the first.
+
+        Args:
+            history: media rows; unknown ones add nothing.
+            media_rows: all different.
         """
         slot_h, slot_n = self.slots_of(history), self.slots_of(media_rows)
         asked = np.flatnonzero(slot_n != UNKNOWN)
@@ -158,12 +167,15 @@ class ItemWeights:
         ends_s, near_e = arrays["ends"].astype(np.int64), arrays["near"].astype(np.int32)
         weight_e = arrays["weight"].astype(np.float32)
         fits = (
-            len(ends_s) == len(media_s)
+            ends_s.ndim == near_e.ndim == weight_e.ndim == 1
+            and len(ends_s) == len(media_s)
             and len(near_e) == len(weight_e) == int(ends_s[-1] if len(ends_s) else 0)
             and (np.diff(ends_s, prepend=0) >= 0).all()
             and (near_e >= 0).all()
             and (near_e < len(media_s)).all()
             and np.isfinite(weight_e).all()
+            # The bits of a weight are ordered as the weight is only where it is not negative.
+            and (weight_e >= 0).all()
         )
         if not fits:
             raise ItemWeightsError(

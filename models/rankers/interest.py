@@ -59,8 +59,7 @@ class Interest:
 
     def score(self, features: FeatureMatrix) -> Float:
         """P(next) of each head before scaling, (n, h)."""
-        logits_nh = self.ensemble(self.standardizer(features.select(ALL_COLUMNS)))
-        return sigmoid(logits_nh)
+        return sigmoid(self.ensemble(self.standardizer(features.select(ALL_COLUMNS))))
 
     def expected(self, features: FeatureMatrix, probabilities_nh: Float) -> Float:
         """What the order is made of: the final pass's probabilities, spread by interest.

@@ -184,7 +184,7 @@ class TimedRankers:
         self.first: Pass = _TimedPass(self, rankers.first)
         self.second: Pass = _TimedPass(self, rankers.second)
         self.final: Pass = _TimedPass(self, rankers.final)
-        self.interest: Spread = _TimedInterest(self, rankers.interest)
+        self.interest: Spread = _TimedSpread(self, rankers.interest)
 
 
 class _TimedPass:
@@ -201,13 +201,15 @@ class _TimedPass:
         return scores
 
 
-class _TimedInterest:
-    def __init__(self, total: TimedRankers, of: Interest) -> None:
-        self._total, self._of = total, of
+class _TimedSpread:
+    def __init__(self, total: TimedRankers, of: Spread) -> None:
+        self._total = total
+        self._of = of
 
     def expected(
         self, features: FeatureMatrix, probabilities_nh: NDArray[np.float32]
     ) -> NDArray[np.float32]:
+        # The final pass has counted these rows.
         started = time.thread_time()
         expected_nh = self._of.expected(features, probabilities_nh)
         self._total.seconds += time.thread_time() - started
@@ -221,7 +223,7 @@ def random_rankers(seed: int = 1) -> RankerBundle:
     from models.training.final import FinalConfig
     from models.training.interest import InterestConfig
 
-    rng, of, of_interest = np.random.default_rng(seed), FinalConfig(), InterestConfig()
+    rng, of, interest = np.random.default_rng(seed), FinalConfig(), InterestConfig()
 
     def weights(*shape: int) -> NDArray[np.float32]:
         fan = shape[-2:][0]
@@ -244,5 +246,5 @@ def random_rankers(seed: int = 1) -> RankerBundle:
             members=of.members,
             hidden=of.hidden,
         ),
-        interest=Interest.random(rng, members=of_interest.members, hidden=of_interest.hidden),
+        interest=Interest.random(rng, members=interest.members, hidden=interest.hidden),
     )

@@ -3,7 +3,7 @@
 This is the definition that the kernels are held to
 (``tests/property/models/igql/test_execution.py``) and what they are timed against (``freshgrid
 bench igql``). It shares with them what both only read: neighbours from the index, neighbours by
-co-engagement, popularity and the viewer's state.
+co-engagement, item weights, popularity and the viewer's state.
 
 A source without a definition here is asked by its own kernel, for one viewer and for all it has;
 what becomes of its candidates is defined here nevertheless.
@@ -234,6 +234,8 @@ class _Reference:
                 )
             case "co_engaged":
                 return self._co_engaged(below)
+            case "alike":
+                return self._alike(below)
             case "similar_image":
                 return self._similar_image(below)
             case "account_nn":
@@ -331,6 +333,24 @@ class _Reference:
         ]
         pairs.sort(key=lambda pair: -pair[0])
         return _best_of(pairs, "co_engaged")
+
+    def _alike(self, below: list[Candidate]) -> list[Candidate]:
+        weights = self.world.world.item_weights
+        if weights is None:
+            return []
+        total: dict[int, float] = {}
+        heaviest: dict[int, tuple[float, Candidate]] = {}
+        for one in below:
+            near, weight = weights.neighbours_of(one.row)
+            for row, added in zip(near.tolist(), weight.tolist(), strict=True):
+                total[row] = total.get(row, 0.0) + added
+                if row not in heaviest or added > heaviest[row][0]:
+                    heaviest[row] = added, one
+        there = {one.row for one in below}
+        summed = {row: float(np.float32(one)) for row, one in total.items() if row not in there}
+        pairs = [(score, row, heaviest[row][1]) for row, score in summed.items()]
+        pairs.sort(key=lambda pair: (-pair[0], pair[1]))
+        return _best_of(pairs, "alike")
 
     def _similar_image(self, below: list[Candidate]) -> list[Candidate]:
         images = self.world.world.images

@@ -40,6 +40,7 @@ from models.viewers.state import (
     suppressed_media,
 )
 from models.world import World
+from tests.igql_worlds import random_weights
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
@@ -104,6 +105,8 @@ def cases(draw: st.DrawFn) -> Case:
         kind = list(Relation)[int(rng.integers(3))]
         fold_follow_event(state, FollowEvent(f"f{i}", "viewer", f"a{i}", kind, NOW - i), fold)
     world.apply_events(events)
+    if media and draw(st.booleans()):
+        world.item_weights = random_weights(rng, len(media))
     return Case(
         world,
         state,

@@ -28,6 +28,8 @@ WRITTEN = (
     "liked().posted_media(max_media_per_account=3)",
     "engaged().co_engaged(max_num_to_retrieve={n})",
     "liked().account_nn().posted_media(2).co_engaged(max_num_to_retrieve={n})",
+    "engaged().alike(max_num_to_retrieve={n})",
+    "followed().posted_media({n}).alike(max_num_to_retrieve={n})",
     "engaged(max_num_to_retrieve=6).similar_image(max_num_to_retrieve={n})",
     "popular(max_num_to_retrieve={n})",
     "fresh(max_num_to_retrieve={n})",

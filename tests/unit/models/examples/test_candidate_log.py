@@ -45,6 +45,7 @@ class Recorded:
         self.first = self._recording("first", prior.first)
         self.second = self._recording("second", prior.second)
         self.final = self._recording("final", prior.final)
+        self.interest = prior.interest
 
     def _recording(self, name: str, inner: Pass) -> Pass:
         seen = self.seen[name]

@@ -198,6 +198,7 @@ class Broken:
     def __init__(self) -> None:
         right = PriorRankers()
         self.first, self.second, self.final = self._Opposite(), right.second, right.final
+        self.interest = right.interest
 
 
 def test_the_audit_counts_what_the_passes_lose(world: World, state: ViewerState) -> None:

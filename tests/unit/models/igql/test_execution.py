@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.arrays.types import NO_POSITIONS, NO_ROWS
 from models.events import Account, Media
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.igql.errors import IgqlLimitError
@@ -19,6 +20,8 @@ from models.igql.plan_report import describe
 from models.igql.planner import Mix, Node, Step, inputs
 from models.igql.registry import Arguments, Cost, SetType, count
 from models.igql.sets import ColumnSet
+from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
+from models.item_to_item.histories import Pairs
 from models.queries import CandidateQuery, explore_plan, planned
 from models.rankers.prior import PriorRankers
 from models.rankers.protocol import Pass
@@ -330,7 +333,7 @@ class ByAge:
     def __init__(self, sign: float) -> None:
         self.version, self.sign = f"by age {sign}", sign
         self.calls: list[int] = []
-        self.second, self.final = PRIOR.second, PRIOR.final
+        self.second, self.final, self.interest = PRIOR.second, PRIOR.final, PRIOR.interest
 
     @property
     def first(self) -> Pass:
@@ -382,3 +385,37 @@ def test_the_example_of_ones_own_operator_in_the_guide_runs(world: World) -> Non
     language_n = world.catalog.language_n[found.rows.row_n]
     assert len(found.rows) and (language_n == world.catalog.language_code("de")).all()
     assert not found.report.failures()
+
+
+def test_alike_gives_the_heaviest_first_and_nothing_of_what_leads_to_them(world: World) -> None:
+    weights = world.item_weights
+    assert weights is not None
+    viewers = random_viewers(world, 2, 6)
+    query = planned("user.engaged(max_num_to_retrieve=20).alike(max_num_to_retrieve=9)")
+    executed = Executor().run(query, viewers, world, PRIOR, NOW)
+    assert len(executed.rows)
+    [engaged] = [
+        rows for node, rows in executed.nodes().items()
+        if isinstance(node, Step) and node.operator.name == "engaged"
+    ]  # fmt: skip
+    bounds = engaged.bounds(len(viewers)).tolist()
+    for at in range(len(viewers)):
+        history, found = engaged.row_n[bounds[at] : bounds[at + 1]], executed.candidates(at)
+        assert len(found.media_n) <= 9
+        assert not set(found.media_n.tolist()) & set(history.tolist())
+        assert (np.diff(found.score_n) <= 0).all() and (found.score_n > 0).all()
+        likeness_s = weights.likeness(history, weights.slots_of(weights.media_s))[0]
+        np.testing.assert_array_equal(found.score_n, likeness_s[weights.slots_of(found.media_n)])
+        leads = bounds[at] + weights.closest(history, found.media_n)
+        np.testing.assert_array_equal(found.seed_n, engaged.seed_n[leads])
+
+
+def test_alike_without_weights_is_empty_and_says_so() -> None:
+    world = random_world(3, 60, 12, 5)
+    viewers = [v for v in random_viewers(world, 2, 6) if len(v.positives(1))]
+    for weights in (None, fit_item_weights(Pairs(NO_POSITIONS, NO_ROWS), ItemToItemConfig())):
+        world.item_weights = weights
+        executed = Executor().run(planned("user.engaged().alike()"), viewers, world, PRIOR, NOW)
+        assert len(executed.rows) == 0 and not executed.report.failures()
+        [told] = [one.notes for one in executed.report.steps.values() if one.notes]
+        assert told == ["no item weights were fitted yet"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,24 @@ def test_weights_decay_and_survive_a_moved_landmark() -> None:
     add(counts, [(9, 5), (9, 6)], NOW + 100 * DAY)
     assert abs(near(counts, 5, NOW + 100 * DAY)[6] - fresh) < 1e-6
     assert near(counts, 1, NOW + 100 * DAY)[2] < 1e-20
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("read_after", [-1000, 0, 1000])
+def test_counts_of_years_are_finite(read_after: int) -> None:
+    """Totals just before the landmark moves are 2^60 times what was counted."""
+    counts = CoEngagement(CoEngagementConfig(half_life_ms=DAY, support=1.0))
+    for day in (0, 59, 60, 365, 424, 425, 10 * 365):
+        add(counts, [(viewer, row) for viewer in range(200) for row in (1, 2)], NOW + day * DAY)
+        near_nk, likeness_nk = counts.neighbours(
+            np.array([1, 2, 3], np.int32), NOW + (day + read_after) * DAY
+        )
+        assert likeness_nk.dtype == np.float32
+        assert np.isfinite(likeness_nk).all() and (likeness_nk <= 1.0).all()
+        assert not likeness_nk[near_nk < 0].any()
+        if read_after == 0:
+            # 200 viewers of whom each liked both say as much, whenever it was.
+            assert 0.9 < near(counts, 1, NOW + day * DAY)[2] <= 1.0
 
 
 def test_two_viewers_in_one_place_are_not_one() -> None:

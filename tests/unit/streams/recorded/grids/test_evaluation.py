@@ -138,10 +138,16 @@ def test_the_long_view_task_sorts_by_its_own_head(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ungated")
-def test_without_views_choices_train_the_rankers(tmp_path: Path) -> None:
+def test_without_views_rankers_learn_from_choices(tmp_path: Path) -> None:
     found = figures(a_log(tmp_path, views=False))
     assert found["notes"]["rankers"].startswith("rankers-")
     assert found["ndcg"] > 0
+
+
+def test_with_next_to_nothing_the_prior_serves_and_says_why(tmp_path: Path) -> None:
+    found = figures(a_log(tmp_path, views=False, viewers=2))
+    assert found["notes"]["rankers"].startswith("prior: ")
+    assert found["ndcg"] == found["ndcg_prior"]
     assert found["shown"] == {}
 
 

@@ -1,0 +1,222 @@
+"""Interest: the order of candidates from choices, beside probabilities of what is shown."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.actions import HEAD_NAMES, HEADS, NEGATIVE_HEADS, Action
+from models.arrays.types import Float
+from models.examples.choices import Choices
+from models.examples.examples import CandidateSets, Examples
+from models.feature_schema import (
+    ALL_COLUMNS,
+    DENSE_NAMES,
+    SPARSE_BUCKETS,
+    SPARSE_NAMES,
+    FeatureMatrix,
+)
+from models.rankers.bundle import RankerBundle
+from models.rankers.final_pass import FinalPass
+from models.rankers.interest import Interest
+from models.rankers.networks import ModelError
+from models.rankers.value import Weights, value
+from models.training.distillation import FIRST, SECOND
+from models.training.interest import MIN_SETS, InterestConfig, scaled, train_interest
+from models.training.loop import TrainingDataError, reproducible
+from models.training.rankers import TrainingConfig, interest_of, train_rankers, value_of
+
+LIKE, SAVE = HEADS.index(Action.LIKE), HEADS.index(Action.SAVE)
+SEE_FEWER = HEADS.index(Action.SEE_FEWER)
+#: Dense column that decides what is liked, in :func:`choices`.
+PREFERRED = 5
+SMALL = InterestConfig(members=2, hidden=(8,), epochs=10, batch=16, learning_rate=1e-2)
+RUN = TrainingConfig(
+    cuts=(30, 15, 5),
+    interest=SMALL,
+    second=msgspec.structs.replace(SECOND, hidden=(8,), top=5),
+    first=msgspec.structs.replace(FIRST, hidden=(8,), top=5),
+)
+
+
+def choices(groups: int = 400, size: int = 20, seed: int = 0) -> Choices:
+    """Of each set one is liked, by one feature; every fifth set has a see-fewer, by another."""
+    rng = np.random.default_rng(seed)
+    dense_nf = rng.normal(size=(groups * size, len(DENSE_NAMES))).astype(np.float16)
+    labels_nh = np.zeros((groups * size, len(HEADS)), np.uint8)
+    for group in range(groups):
+        rows = slice(group * size, (group + 1) * size)
+        labels_nh[group * size + int(dense_nf[rows, PREFERRED].argmax()), LIKE] = 1
+        if group % 5 == 0:
+            labels_nh[group * size + int(dense_nf[rows, 6].argmax()), SEE_FEWER] = 1
+    return Choices(
+        dense_nf=dense_nf,
+        sparse_ns=np.zeros((groups * size, len(SPARSE_NAMES)), np.int32),
+        labels_nh=labels_nh,
+        weights_n=np.where(labels_nh.any(axis=1), 1.0, 5.0).astype(np.float32),
+        groups_n=np.arange(groups).repeat(size),
+        ts_n=np.arange(groups).repeat(size).astype(np.int64),
+    )
+
+
+def matrix(n: int, seed: int = 0) -> FeatureMatrix:
+    rng = np.random.default_rng(seed)
+    sparse_ns = np.stack([rng.integers(0, size, n) for size in SPARSE_BUCKETS], axis=1)
+    dense_nf = rng.normal(size=(n, len(DENSE_NAMES))).astype(np.float32)
+    return FeatureMatrix(dense_nf, sparse_ns.astype(np.int32))
+
+
+def sets(groups: int = 24, size: int = 40) -> CandidateSets:
+    return CandidateSets(
+        features=matrix(groups * size, 3),
+        groups_n=np.repeat(np.arange(groups), size),
+        logged_n=np.zeros(groups * size, np.bool_),
+    )
+
+
+def trained(made: Choices, seed: int = 1) -> tuple[Interest, dict[str, float]]:
+    with reproducible(seed, 1):
+        return train_interest(made, SMALL)
+
+
+def shown(n: int, seed: int = 2) -> Float:
+    probabilities_nh: Float = np.random.default_rng(seed).random((n, len(HEADS)), np.float32)
+    return probabilities_nh
+
+
+def test_a_planted_preference_is_learned_and_told() -> None:
+    interest, figures = trained(choices())
+    features = matrix(2000)
+    score_n = interest.score(features)[:, LIKE]
+    assert np.corrcoef(features.dense_nf[:, PREFERRED], np.log(score_n))[0, 1] > 0.8
+    assert figures["choices"] == 400.0
+    # By chance, the one of 20 stands at about 0.4.
+    assert figures["interest_ndcg_like"] > 0.7
+    assert "interest_ndcg_save" not in figures
+
+
+def test_of_a_candidate_it_says_how_often_it_is_chosen() -> None:
+    """The newest choices, in which each stands for several, calibrate it."""
+    interest, _ = trained(choices())
+    unseen = choices(seed=9)
+    score_n = interest.score(unseen.features())[:, LIKE]
+    rate = 400 / unseen.weights_n.sum()
+    assert np.average(score_n, weights=unseen.weights_n) == pytest.approx(rate, rel=0.5)
+
+
+def test_a_seed_decides_all() -> None:
+    one, other = trained(choices())[0].to_arrays(), trained(choices())[0].to_arrays()
+    third = trained(choices(), seed=2)[0].to_arrays()
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name])
+    assert any(not np.array_equal(array, third[name]) for name, array in one.items())
+
+
+def test_too_few_choices_are_refused() -> None:
+    few = choices(MIN_SETS - 1)
+    with reproducible(1, 1), pytest.raises(TrainingDataError, match=f"{MIN_SETS} are needed"):
+        train_interest(few, SMALL)
+    assert interest_of(few, RUN) == (None, {})
+    assert interest_of(None, RUN) == (None, {})
+
+
+def test_what_was_not_chosen_and_what_is_unwanted_are_left_to_the_final_pass() -> None:
+    interest, _ = trained(choices())
+    features, probabilities_nh = matrix(50), shown(50)
+    before_nh = probabilities_nh.copy()
+    # See-fewers were chosen often enough to learn, and still are of no use here.
+    assert interest.scale_h[SEE_FEWER] > 0 and interest.scale_h[SAVE] == 0
+    expected_nh = interest.expected(features, probabilities_nh)
+    np.testing.assert_array_equal(probabilities_nh, before_nh)
+    for h in range(len(HEADS)):
+        same = np.array_equal(expected_nh[:, h], probabilities_nh[:, h])
+        assert same is (h != LIKE), HEAD_NAMES[h]
+    every = interest.scaled(np.full(len(HEADS), 1e9, np.float32))
+    wild_nh = every.expected(features, probabilities_nh)
+    assert (wild_nh <= 1.0).all()
+    unwanted = list(NEGATIVE_HEADS)
+    np.testing.assert_array_equal(wild_nh[:, unwanted], probabilities_nh[:, unwanted])
+
+
+def test_none_decides_nothing() -> None:
+    features, probabilities_nh = matrix(5), shown(5)
+    none = Interest.none()
+    np.testing.assert_array_equal(none.expected(features, probabilities_nh), probabilities_nh)
+    assert none.expected(matrix(0), shown(0)).shape == (0, len(HEADS))
+    assert none.columns == ALL_COLUMNS
+
+
+def test_scaled_it_means_what_the_final_pass_means() -> None:
+    interest, _ = trained(choices())
+    features = matrix(3000, 4)
+    probabilities_nh = shown(3000) * np.float32(0.1)
+    found = scaled(interest, features, probabilities_nh)
+    expected_nh = found.score(features) * found.scale_h
+    assert expected_nh[:, LIKE].mean() == pytest.approx(
+        float(probabilities_nh[:, LIKE].mean()), rel=1e-3
+    )
+    assert found.scale_h[SAVE] == 0.0
+
+
+def test_stored_weights_are_read_back_and_damaged_ones_refused() -> None:
+    interest, _ = trained(choices())
+    arrays, features = interest.to_arrays(), matrix(9)
+    again = Interest.from_arrays(arrays)
+    np.testing.assert_array_equal(again.score(features), interest.score(features))
+    np.testing.assert_array_equal(again.scale_h, interest.scale_h)
+    for name, array in arrays.items():
+        with pytest.raises(ModelError):
+            Interest.from_arrays({**arrays, name: np.full_like(array, np.nan)})
+        with pytest.raises(ModelError):
+            Interest.from_arrays({key: one for key, one in arrays.items() if key != name})
+    with pytest.raises(ModelError, match="scales"):
+        Interest.from_arrays({**arrays, "heads": -np.ones(len(HEADS), np.float32)})
+    with pytest.raises(ModelError, match="scales"):
+        Interest.from_arrays({**arrays, "heads": np.ones(1, np.float32)})
+
+
+def test_without_any_exposure_choices_make_a_bundle() -> None:
+    made = choices()
+    bundle = train_rankers(Examples.empty(), sets(), RUN, made)
+    assert bundle.trained_ts == int(made.ts_n.max())
+    assert bundle.metrics["interest_ndcg_like"] > 0.6
+    assert math.isfinite(bundle.metrics["survive_pass1"])
+    rates_h = [head.row.rate for head in HEADS]
+    np.testing.assert_allclose(bundle.final.score(matrix(20)), [rates_h] * 20, rtol=1e-4)
+    # The order is that of interest, and the passes before it follow.
+    features = matrix(400, 8)
+    expected_nh = bundle.interest.expected(features, bundle.final.score(features))
+    valued_n = value(expected_nh, Weights())
+    assert np.corrcoef(valued_n, features.dense_nf[:, PREFERRED])[0, 1] > 0.5
+    again = RankerBundle.from_arrays(*bundle.to_arrays())
+    assert again.version == bundle.version
+    assert train_rankers(Examples.empty(), sets(), RUN, made).version == bundle.version
+    candidate_sets = sets()
+    np.testing.assert_allclose(
+        value_of(bundle.final, candidate_sets, RUN, bundle.interest),
+        value(
+            bundle.interest.expected(
+                candidate_sets.features, bundle.final.score(candidate_sets.features)
+            ),
+            Weights(),
+        ),
+        rtol=1e-5,
+    )
+
+
+def test_without_exposures_and_without_choices_there_is_no_bundle() -> None:
+    for none in (None, Choices.empty(), choices(MIN_SETS - 1)):
+        with pytest.raises(TrainingDataError, match="0 examples are too few"):
+            train_rankers(Examples.empty(), sets(), RUN, none)
+
+
+def test_an_untrained_final_pass_gives_everybodys_rates() -> None:
+    final = FinalPass.untrained()
+    rates_h = np.array([head.row.rate for head in HEADS])
+    np.testing.assert_allclose(final.score(matrix(7)), np.tile(rates_h, (7, 1)), rtol=1e-4)
+    assert final.score(matrix(0)).shape == (0, len(HEADS))
+    assert FinalPass.untrained().to_arrays().keys() == final.to_arrays().keys()
