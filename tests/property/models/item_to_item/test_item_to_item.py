@@ -212,8 +212,6 @@ def test_stored_weights_are_read_back_for_another_catalogue(
     there = np.array([row for row in history if row >= 0], np.int32)
     after, before = everything(again, there + moved), everything(weights, there)
     np.testing.assert_allclose(after, before, rtol=1e-3)
-        everything(again, there + moved), everything(weights, there), rtol=1e-3
-    )
     for name, array in stored(again).items():
         if not name.startswith("id"):
             np.testing.assert_array_equal(array, arrays[name])
