@@ -66,6 +66,7 @@ class CommitLedger:
 
     def __init__(self) -> None:
         self._delivered: defaultdict[TP, deque[Chunk]] = defaultdict(deque)
+        self._told: dict[TP, int] = {}
 
     def delivered(self, chunk: Chunk) -> None:
         """A chunk is on its way to an agent; a delivery from further back replaces later ones."""
@@ -75,11 +76,18 @@ class CommitLedger:
         chunks.append(chunk)
 
     def committable(self, tp: TP) -> int | None:
-        """The offset after the longest finished prefix, or None when there is nothing new."""
-        chunks = self._delivered.get(tp)
-        offset = None
-        while chunks and chunks[0].finished:
-            offset = chunks.popleft().next_offset
+        """The offset after the longest finished prefix, or None when there is nothing new.
+
+        It only goes forward: what is delivered again from before it was finished once, so nothing
+        waits for it.
+        """
+        chunks, told = self._delivered.get(tp), self._told.get(tp, 0)
+        offset = told
+        while chunks and (chunks[0].finished or chunks[0].next_offset <= told):
+            offset = max(offset, chunks.popleft().next_offset)
+        if offset == told:
+            return None
+        self._told[tp] = offset
         return offset
 
     def finished_before(self, tp: TP, offset: int) -> bool:
@@ -91,6 +99,7 @@ class CommitLedger:
         """Partitions were revoked or sought: whatever is under way will be delivered again."""
         for tp in partitions:
             self._delivered.pop(tp, None)
+            self._told.pop(tp, None)
 
     def partitions(self) -> list[TP]:
         """Partitions with chunks under way or waiting to be committed."""
