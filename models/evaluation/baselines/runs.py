@@ -35,7 +35,7 @@ class BaselineLists:
 
     Attributes:
         seen_gk: best media that the viewer had not seen, `candidates` of them.
-        grid_gk: under the grid's own exclusions, `size` of them.
+        grid_gk: under the grid's own exclusions, `candidates` of them.
         all_gk: with nothing excluded, `size` of them.
     """
 
@@ -123,7 +123,7 @@ class BaselineRuns:
             seen_gm = self._exclusions.seen(viewer_g, ts_g)
             seen_gk = best(scores_gm, seen_gm, ts_g, self._log, self._candidates)
             own_gm = self._exclusions.grid(viewer_g, ts_g)
-            grid_gk = best(scores_gm, own_gm, ts_g, self._log, self._size)
+            grid_gk = best(scores_gm, own_gm, ts_g, self._log, self._candidates)
             parts.append(BaselineLists(seen_gk, grid_gk, every_gk))
         return _joined(parts)
 

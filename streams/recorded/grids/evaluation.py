@@ -457,16 +457,20 @@ class _Run:
             taken = BaselineLists(lists.seen_gk[rows], lists.grid_gk[rows], lists.all_gk[rows])
             told_of[name] = {"parameters": dict(parameters), **judge.baseline(taken)}
         best_name = max(told_of, key=lambda name: told_of[name]["ndcg"] or 0.0)
-        best_gk = baselines[best_name][1].seen_gk[rows]
+        best_gk = baselines[best_name][1].grid_gk[rows]
         figures |= {
             "best_baseline": told_of[best_name]["ndcg"],
             "best_baseline_name": best_name,
             "best_recall_500": max(one["recall_500"] or 0.0 for one in told_of.values()),
         }
         told(figures, "ratio", judge.ratio(head.grid_gk, best_gk))
+        # Beside lists that may show what the query keeps for the home feed.
+        freest = max(told_of, key=lambda name: told_of[name]["ndcg_seen_exclusions"] or 0.0)
+        freest_gk = baselines[freest][1].seen_gk[rows]
+        told(figures, "ratio_seen_exclusions", judge.ratio(head.grid_gk, freest_gk))
         figures["slices"] = everybody.slices(made.grid_gk, made.candidates_gk)
         figures["slices_best_baseline"] = everybody.slices(
-            baselines[best_name][1].seen_gk[:, : self._size], baselines[best_name][1].seen_gk
+            baselines[best_name][1].grid_gk[:, : self._size], baselines[best_name][1].grid_gk
         )
         figures["baselines"] = told_of
         figures |= {

@@ -75,6 +75,7 @@ class Made:
         candidates_gk, source_gk: what the query found, and the source of each.
         first_gk, second_gk: what the first and the second pass kept, in order.
         grid_gk, grid_source_gk: what is shown.
+        feed_gk: the grid with diversity and exploration off: by value alone.
         uncut_gk: the best of all candidates by the final pass, diversity off.
         prior_gk: the grid of the untrained prior from the same candidates.
         popular_gk: the product's own list of what is popular, unseen media, instead of a grid.
@@ -86,6 +87,7 @@ class Made:
     second_gk: Lists
     grid_gk: Lists
     grid_source_gk: NDArray[np.int16]
+    feed_gk: Lists
     uncut_gk: Lists
     prior_gk: Lists
     popular_gk: Lists
@@ -203,6 +205,9 @@ class Ranker:
         live = self._treatment(self.rankers)
         found = find(contexts, self.world, live, now_ms)
         traces = funnel(found, self.world, self._config)
+        by_value = funnel(
+            replace(found, treatment=replace(live, feed=True)), self.world, self._config
+        )
         prior = traces
         if not isinstance(self.rankers, PriorRankers):
             untrained = self._treatment(self._prior)
@@ -219,6 +224,7 @@ class Ranker:
             grid_source_gk=_padded([t.grid.candidates.source_n for t in traces], size).astype(
                 np.int16
             ),
+            feed_gk=_padded([t.grid.media_n for t in by_value], size),
             uncut_gk=_padded(self._uncut(traces), size),
             prior_gk=_padded([t.grid.media_n for t in prior], size),
             popular_gk=self._popular(contexts, now_ms),

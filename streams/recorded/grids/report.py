@@ -15,7 +15,7 @@ _COLUMNS: Final = (
     ("ndcg", "NDCG@25"), ("recall", "recall@25"), ("hit_rate", "hit rate"), ("mrr", "MRR"),
     ("recall_500", "recall@500"), ("coverage", "coverage"), ("novelty", "novelty, bits"),
     ("intra_list_diversity", "diversity"), ("author_share", "share of an author"),
-    ("see_fewer_rate", "see-fewer rate"), ("ndcg_grid_exclusions", "NDCG, grid's exclusions"),
+    ("see_fewer_rate", "see-fewer rate"), ("ndcg_seen_exclusions", "NDCG, seen excluded"),
     ("ndcg_no_exclusions", "NDCG, none excluded"),
 )  # fmt: skip
 _GRID: Final = "#c2410c"

@@ -123,14 +123,17 @@ class Judge:
         prior = self.mean(self.ndcg(made.prior_gk))
         told(figures, "ndcg_prior", prior)
         told(figures, "ndcg_uncut", self.mean(self.ndcg(made.uncut_gk)))
-        told(figures, "grid_to_uncut", self.ratio(made.grid_gk, made.uncut_gk))
+        told(figures, "ndcg_feed", self.mean(self.ndcg(made.feed_gk)))
+        told(figures, "feed_to_uncut", self.ratio(made.feed_gk, made.uncut_gk))
+        told(figures, "grid_to_feed", self.ratio(made.grid_gk, made.feed_gk))
         return figures
 
     def baseline(self, lists: BaselineLists) -> dict[str, Any]:
-        """Figures of a baseline, under the exclusions of ``seen``; others by name."""
-        figures = self.lists(lists.seen_gk)
-        told(figures, "recall_500", self.mean(recall(lists.seen_gk, self.targets)))
-        figures["ndcg_grid_exclusions"] = self.mean(self.ndcg(lists.grid_gk)).mean
+        """Figures of a baseline, under the grid's own exclusions; under others by name."""
+        figures = self.lists(lists.grid_gk)
+        told(figures, "recall_500", self.mean(recall(lists.grid_gk, self.targets)))
+        figures["ndcg_seen_exclusions"] = self.mean(self.ndcg(lists.seen_gk)).mean
+        figures["recall_500_seen_exclusions"] = self.mean(recall(lists.seen_gk, self.targets)).mean
         figures["ndcg_no_exclusions"] = self.mean(self.ndcg(lists.all_gk)).mean
         return figures
 
