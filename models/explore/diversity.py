@@ -28,7 +28,7 @@ class DiversityConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     enabled: bool = True
-    author_penalty: float = 1.0
+    author_penalty: float = 0.3
     seed_penalty: float = 0.02
     author_spacing: int = 5
     author_cap: int = 3

@@ -19,6 +19,7 @@ from models.arrays.types import Float
 from models.feature_schema import ALL_COLUMNS, DENSE_NAMES, FeatureMatrix
 from models.rankers.ensemble import Ensemble
 from models.rankers.networks import Arrays, ModelError, Standardizer, sigmoid, take_array
+from models.rankers.prior_order import prior_order
 
 _WHAT: Final = "interest"
 
@@ -28,7 +29,9 @@ class Interest:
 
     Args:
         standardizer: of all dense features.
-        ensemble: log-odds of each head.
+        ensemble: log-odds of each head, beside those of the prior.
+        prior_h: what the order of the prior counts in the log-odds of each head. Training begins
+            there, so that few choices move it little.
         scale_h: what makes the mean over candidates that of the final pass; 0 for a head that
             choices say nothing of, which is left to the final pass.
 
@@ -37,7 +40,11 @@ class Interest:
     """
 
     def __init__(
-        self, standardizer: Standardizer, ensemble: Ensemble, scale_h: NDArray[np.float32]
+        self,
+        standardizer: Standardizer,
+        ensemble: Ensemble,
+        prior_h: NDArray[np.float32],
+        scale_h: NDArray[np.float32],
     ) -> None:
         if ensemble.inputs != len(DENSE_NAMES) or ensemble.outputs != len(HEADS):
             raise ModelError(
@@ -46,7 +53,10 @@ class Interest:
             )
         if scale_h.shape != (len(HEADS),) or (scale_h < 0).any():
             raise ModelError(f"{_WHAT}: scales {scale_h}; expected one of at least 0 a head")
-        self.standardizer, self.ensemble, self.scale_h = standardizer, ensemble, scale_h
+        if prior_h.shape != (len(HEADS),):
+            raise ModelError(f"{_WHAT}: prior {prior_h}; expected a number for each head")
+        self.standardizer, self.ensemble = standardizer, ensemble
+        self.prior_h, self.scale_h = prior_h, scale_h
         told_h = scale_h > 0
         # What viewers want less of is known only where it was shown.
         told_h[list(NEGATIVE_HEADS)] = False
@@ -59,7 +69,9 @@ class Interest:
 
     def score(self, features: FeatureMatrix) -> Float:
         """P(next) of each head before scaling, (n, h)."""
-        return sigmoid(self.ensemble(self.standardizer(features.select(ALL_COLUMNS))))
+        logits_nh = self.ensemble(self.standardizer(features.select(ALL_COLUMNS)))
+        logits_nh += prior_order(features) * self.prior_h
+        return sigmoid(logits_nh)
 
     def expected(self, features: FeatureMatrix, probabilities_nh: Float) -> Float:
         """What the order is made of: the final pass's probabilities, spread by interest.
@@ -78,7 +90,7 @@ class Interest:
 
     def scaled(self, scale_h: NDArray[np.float32]) -> Interest:
         """The same with other scales."""
-        return Interest(self.standardizer, self.ensemble, scale_h)
+        return Interest(self.standardizer, self.ensemble, self.prior_h, scale_h)
 
     @classmethod
     def random(cls, rng: np.random.Generator, *, members: int, hidden: Sequence[int]) -> Self:
@@ -86,13 +98,15 @@ class Interest:
         inputs, outputs = len(DENSE_NAMES), len(HEADS)
         ensemble = Ensemble.random(rng, (inputs, *hidden, outputs), members)
         standardizer = Standardizer(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
-        return cls(standardizer, ensemble, np.ones(outputs, np.float32))
+        ones_h = np.ones(outputs, np.float32)
+        return cls(standardizer, ensemble, ones_h, ones_h)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name, as an artifact stores them."""
         return {
             "mean": self.standardizer.mean_f,
             "scale": self.standardizer.scale_f,
+            "prior": self.prior_h,
             "heads": self.scale_h,
             **self.ensemble.to_arrays(),
         }
@@ -107,8 +121,9 @@ class Interest:
         standardizer = Standardizer(
             take_array(arrays, "mean", 1, _WHAT), take_array(arrays, "scale", 1, _WHAT)
         )
-        heads = take_array(arrays, "heads", 1, _WHAT)
-        return cls(standardizer, Ensemble.from_arrays(arrays, _WHAT), heads)
+        prior_h = take_array(arrays, "prior", 1, _WHAT)
+        scale_h = take_array(arrays, "heads", 1, _WHAT)
+        return cls(standardizer, Ensemble.from_arrays(arrays, _WHAT), prior_h, scale_h)
 
     @classmethod
     def none(cls) -> Self:
@@ -122,4 +137,5 @@ class Interest:
             ],
         )
         standardizer = Standardizer(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
-        return cls(standardizer, ensemble, np.zeros(outputs, np.float32))
+        zeros_h = np.zeros(outputs, np.float32)
+        return cls(standardizer, ensemble, zeros_h, zeros_h)

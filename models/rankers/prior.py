@@ -7,20 +7,19 @@ from typing import Final
 
 import numpy as np
 
-from models.actions import HEAD_NAMES, HEADS, POSITIVE, Action
+from models.actions import HEAD_NAMES, HEADS, Action
 from models.arrays.types import Float
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.rankers.interest import Interest
+from models.rankers.prior_order import RATE, READ, wanted
 from models.rankers.protocol import Pass, Spread
 
 
 class PriorRankers:
     """Passes without training: popularity, moved by what the viewer's history is like.
 
-    They serve until a trained version exists, so that a grid always comes. The coefficients are
-    those of one linear model of choices on the training periods of three logs (docs/evaluation.md),
-    rounded: an order that is near popularity's where nothing is known of a viewer, and moves with
-    a first like.
+    They serve until a trained version exists, so that a grid always comes, in the order of
+    :mod:`models.rankers.prior_order`.
     """
 
     def __init__(self) -> None:
@@ -56,17 +55,12 @@ class _PriorProbabilities:
 _LIKE: Final = HEADS.index(Action.LIKE)
 _SAVE: Final = HEADS.index(Action.SAVE)
 _SEE_FEWER: Final = HEADS.index(Action.SEE_FEWER)
-#: Actions that make a media popular, and what each counts.
-_POPULAR: Final = {f"media_{action.word}s": action.row.popularity for action in POSITIVE}
-
 #: Dense columns that :func:`_log_odds` reads.
 _READ: Final = tuple(
     sorted(
         DENSE_INDEX[name]
         for name in (
-            "likeness", "likeness_recent", "seed_similarity", "short_similarity",
-            "topic_affinity", "topic_aversion", "viewer_author_like", "viewer_author_aversion",
-            *_POPULAR,
+            *READ, "topic_aversion", "viewer_author_aversion",
             *(f"media_{name}_rate" for name in HEAD_NAMES),
         )
     )
@@ -76,21 +70,11 @@ _READ: Final = tuple(
 def _log_odds(features: FeatureMatrix) -> Float:
     """Log-odds_nh of every head."""
     column = features.column
-    worth_n = sum(worth * np.expm1(3 * column(name)) for name, worth in _POPULAR.items())
-    personal_n = (
-        0.4 * column("likeness")
-        + 0.5 * column("likeness_recent")
-        + 0.3 * column("seed_similarity")
-        + 0.5 * column("short_similarity")
-        + 0.3 * column("topic_affinity")
-        + 0.5 * column("viewer_author_like")
-    )
-    wanted_n = 1.3 * np.log1p(worth_n) + personal_n
+    wanted_n, personal_n = wanted(features)
     odds_nh = np.empty((len(features), len(HEADS)), np.float32)
     for h, (name, head) in enumerate(zip(HEAD_NAMES, HEADS, strict=True)):
         base = math.log(head.row.rate / (1 - head.row.rate))
-        # The rate of a head says something where there is traffic, and is 0 where there is none.
-        rate_n = 1.4 * column(f"media_{name}_rate")
+        rate_n = RATE * column(f"media_{name}_rate")
         # Half of it: the order is what counts, and a sigmoid must not run into 1.
         odds_nh[:, h] = base - 1.0 + 0.5 * (wanted_n * head.row.polarity + rate_n)
     odds_nh[:, _SEE_FEWER] = (

@@ -2,8 +2,10 @@
 
 For each head the loss is listwise: cross entropy between what was chosen and a softmax over the
 candidate set, in which a sampled candidate counts as often as it stands for others. What differs
-between viewers alone cancels out, so that is not learned. The newest choices are held out: they
-calibrate each head, so that it is P(next) of a candidate, and say whether the order is any good.
+between viewers alone cancels out, so that is not learned. Training begins at the order of the
+prior, and weight decay draws it back there: few choices must not make grids worse than none. The
+newest choices are held out: they calibrate each head, so that it is P(next) of a candidate, and
+say whether the order is any good.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from models.examples.choices import HELD, Choices
 from models.feature_schema import FeatureMatrix
 from models.rankers.interest import Interest
 from models.rankers.networks import Standardizer
+from models.rankers.prior_order import prior_order
 from models.training.bodies.ensemble import EnsembleNetwork
 from models.training.calibration import calibrate
 from models.training.distillation import padded
@@ -85,6 +88,7 @@ def train_interest(
     present_gk = rows_gk >= 0
     dense_nf = torch.from_numpy(standardizer(x_nf))
     labels_nh = torch.from_numpy(learned.labels_nh.astype(np.float32))
+    prior_nh = torch.from_numpy(prior_order(learned.features()))
     log_weight_n = torch.from_numpy(np.log(learned.weights_n))
     told = torch.from_numpy(told_h)
 
@@ -92,7 +96,7 @@ def train_interest(
         rows_bk, present_bk1 = rows_gk[batch].clamp_min(0), present_gk[batch].unsqueeze(2)
         size = rows_bk.shape
         logits_mbkh = network(dense_nf[rows_bk.flatten()]).unflatten(1, size)
-        logits_mbkh = logits_mbkh + log_weight_n[rows_bk].unsqueeze(2)
+        logits_mbkh = logits_mbkh + prior_nh[rows_bk] + log_weight_n[rows_bk].unsqueeze(2)
         log_share_mbkh = logits_mbkh.masked_fill(~present_bk1, -1e9).log_softmax(dim=2)
         label_bkh = labels_nh[rows_bk] * present_bk1 * told
         count_b1h = label_bkh.sum(dim=1, keepdim=True)
@@ -112,16 +116,18 @@ def train_interest(
     )
     ensemble = network.freeze()
     held_nf = standardizer(held.dense_nf.astype(np.float32))
-    logits_nh = ensemble(held_nf)
+    logits_nh = ensemble(held_nf) + prior_order(held.features())
+    prior_h = np.ones(len(HEADS), np.float32)
     figures: dict[str, float] = {"choices": float(len(groups_g))}
     for h, head in enumerate(HEAD_NAMES):
         if not told_h[h] or not held.labels_nh[:, h].any():
             continue
         label_n = held.labels_nh[:, h].astype(np.float32)
         found = calibrate(logits_nh[:, h], held_nf[:, :0], label_n, held.weights_n)
+        prior_h[h] = found.slope
         ensemble = ensemble.calibrated(h, found.slope, found.shift, found.weights_f)
         figures[f"interest_ndcg_{head}"] = ndcg(label_n, logits_nh[:, h], held.groups_n, 25)
-    return Interest(standardizer, ensemble, told_h.astype(np.float32)), figures
+    return Interest(standardizer, ensemble, prior_h, told_h.astype(np.float32)), figures
 
 
 def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float) -> Interest:

@@ -14,6 +14,7 @@ from models.examples.choices import Choices
 from models.examples.examples import CandidateSets, Examples
 from models.feature_schema import (
     ALL_COLUMNS,
+    DENSE_INDEX,
     DENSE_NAMES,
     SPARSE_BUCKETS,
     SPARSE_NAMES,
@@ -23,6 +24,7 @@ from models.rankers.bundle import RankerBundle
 from models.rankers.final_pass import FinalPass
 from models.rankers.interest import Interest
 from models.rankers.networks import ModelError
+from models.rankers.prior_order import READ, prior_order
 from models.rankers.value import Weights, value
 from models.training.distillation import FIRST, SECOND
 from models.training.interest import MIN_SETS, InterestConfig, scaled, train_interest
@@ -33,6 +35,7 @@ LIKE, SAVE = HEADS.index(Action.LIKE), HEADS.index(Action.SAVE)
 SEE_FEWER = HEADS.index(Action.SEE_FEWER)
 #: Dense column that decides what is liked, in :func:`choices`.
 PREFERRED = 5
+_OF_PRIOR = [DENSE_INDEX[name] for name in (*READ, *(f"media_{name}_rate" for name in HEAD_NAMES))]
 SMALL = InterestConfig(members=2, hidden=(8,), epochs=10, batch=16, learning_rate=1e-2)
 RUN = TrainingConfig(
     cuts=(30, 15, 5),
@@ -46,6 +49,8 @@ def choices(groups: int = 400, size: int = 20, seed: int = 0) -> Choices:
     """Of each set one is liked, by one feature; every fifth set has a see-fewer, by another."""
     rng = np.random.default_rng(seed)
     dense_nf = rng.normal(size=(groups * size, len(DENSE_NAMES))).astype(np.float16)
+    # Of what the prior reads nothing is known.
+    dense_nf[:, _OF_PRIOR] = 0.0
     labels_nh = np.zeros((groups * size, len(HEADS)), np.uint8)
     for group in range(groups):
         rows = slice(group * size, (group + 1) * size)
@@ -66,6 +71,7 @@ def matrix(n: int, seed: int = 0) -> FeatureMatrix:
     rng = np.random.default_rng(seed)
     sparse_ns = np.stack([rng.integers(0, size, n) for size in SPARSE_BUCKETS], axis=1)
     dense_nf = rng.normal(size=(n, len(DENSE_NAMES))).astype(np.float32)
+    dense_nf[:, _OF_PRIOR] = 0.0
     return FeatureMatrix(dense_nf, sparse_ns.astype(np.int32))
 
 
@@ -137,7 +143,8 @@ def test_what_was_not_chosen_and_what_is_unwanted_are_left_to_the_final_pass() -
         assert same is (h != LIKE), HEAD_NAMES[h]
     every = interest.scaled(np.full(len(HEADS), 1e9, np.float32))
     wild_nh = every.expected(features, probabilities_nh)
-    assert (wild_nh <= 1.0).all()
+    # Nothing is cut: what is wanted most keeps its place before the rest.
+    assert (np.argsort(wild_nh[:, LIKE]) == np.argsort(expected_nh[:, LIKE])).all()
     unwanted = list(NEGATIVE_HEADS)
     np.testing.assert_array_equal(wild_nh[:, unwanted], probabilities_nh[:, unwanted])
 
@@ -220,3 +227,16 @@ def test_an_untrained_final_pass_gives_everybodys_rates() -> None:
     np.testing.assert_allclose(final.score(matrix(7)), np.tile(rates_h, (7, 1)), rtol=1e-4)
     assert final.score(matrix(0)).shape == (0, len(HEADS))
     assert FinalPass.untrained().to_arrays().keys() == final.to_arrays().keys()
+
+
+def test_choices_that_tell_nothing_leave_the_order_of_the_prior() -> None:
+    made = choices(40)
+    rng = np.random.default_rng(5)
+    dense_nf = np.abs(rng.normal(0.5, 0.3, made.dense_nf.shape)).astype(np.float16)
+    labels_nh = np.zeros_like(made.labels_nh)
+    labels_nh[np.arange(40) * 20 + rng.integers(0, 20, 40), LIKE] = 1
+    told_nothing = msgspec.structs.replace(made, dense_nf=dense_nf, labels_nh=labels_nh)
+    interest, _ = trained(told_nothing)
+    features = told_nothing.features()
+    prior_n, score_n = prior_order(features)[:, LIKE], np.log(interest.score(features)[:, LIKE])
+    assert np.corrcoef(prior_n, score_n)[0, 1] > 0.3
