@@ -164,10 +164,11 @@ async def test_choices_alone_are_trained_judged_and_learned_on(tmp_path, monkeyp
     assert training._is_due()
     await poll(training)
     [told] = sent.told()
-    assert told.metrics["holdout_grid_ndcg"] > 0.3
     decision = artifacts.read_note(RANKERS, told.version, DECISION_NOTE, RankerDecision)
     assert decision is not None and decision.grids is not None
     assert decision.grids.beside.keys() == {"prior", "popularity"}
+    assert decision.grids.ndcg is not None and decision.grids.ndcg > decision.grids.random
+    assert told.metrics["holdout_grid_ndcg"] == pytest.approx(decision.grids.ndcg)
     assert not training._is_due()
     # A tenth more: the interest is trained again, and judged beside what is live.
     training._collect_choices(choices_from(240, 10))
