@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 import numpy as np
 import pytest
@@ -20,19 +18,11 @@ from streams.learning.item_publishing import ItemPublishing
 from streams.learning.version_list import _USABLE
 from streams.serving.live_items import LiveItems, stored_items
 from streams.versions import IG2VEC, ITEMS, Version, earlier, listed, version_message, versions
+from tests.unit.streams.test_versions import Outbox, Record
 
 
-class Record(NamedTuple):
-    key: bytes
-    value: bytes | None
-
-
-class Outbox:
-    def __init__(self):
-        self.sent = []
-
-    async def send(self, messages):
-        self.sent += messages
+class Told(Outbox):
+    """Keeps what is sent, and reads it as a follower would."""
 
     def told(self):
         return versions(self.records())
@@ -45,7 +35,7 @@ class Learner:
     """What a learner has to do with item weights."""
 
     def __init__(self, store, live=None, **settings):
-        self.world, self.outbox = World(), Outbox()
+        self.world, self.outbox = World(), Told()
         self.items = ItemToItem(ItemToItemConfig(first=1, shrink=1.0))
         self.publishing = ItemPublishing(
             Settings(**({"items_every_s": 1e-9} | settings)), store, self.outbox, live
