@@ -25,7 +25,7 @@ class EventLog:
     Attributes:
         ts_n: event times, epoch ms, ascending.
         viewer_n, media_n: whole numbers below `viewers` and `media`.
-        action_n: codes of :class:`models.events.Action`.
+        action_n: codes of :class:`models.actions.Action`.
         undo_n: whether the event takes an action back.
         standing_n: whether it is no undo and was never taken back.
         author_m: author of each media as a whole number.

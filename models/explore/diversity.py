@@ -15,13 +15,16 @@ class DiversityConfig(msgspec.Struct, frozen=True, kw_only=True):
     The rules (spacing and caps) hold as long as anything is left that keeps them; a grid is not
     cut short for their sake.
 
+    A seed has a share of the grid that costs nothing: its places by the seeds that there are. Who
+    liked one media has one seed, and a grid like that seed is what they came for.
+
     Attributes:
         enabled: False is the feed mode: by value alone, no penalty, no rule.
-        author_penalty, seed_penalty: for each earlier pick of the same author or seed, in units
-            of the distance from the best value to the median, so that the same setting works for
-            every form and scale of value.
+        author_penalty, seed_penalty: for each earlier pick of the same author, or of the same seed
+            beyond its share, in units of the distance from the best value to the median, so that
+            the same setting works for every form and scale of value.
         author_spacing: positions from one media of an author to the next at least; 1 is no rule.
-        author_cap, seed_cap: most media of one author, or of one seed.
+        author_cap, seed_cap: most media of one author, or of one seed whose share is not more.
 
     Raises:
         ValueError: a penalty is negative, a rule below 1.
@@ -30,7 +33,7 @@ class DiversityConfig(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     author_penalty: float = 0.3
     seed_penalty: float = 0.02
-    author_spacing: int = 5
+    author_spacing: int = 3
     author_cap: int = 3
     seed_cap: int = 15
 
@@ -79,7 +82,8 @@ def diversify(
         return _by_value(order, personal_n[order], size, owed)
     columns = (value_n, author_n, seed_n, personal_n)
     rows = zip(*(column_n[order].tolist() for column_n in columns), range(len(order)), strict=True)
-    return order[_Picks(list(rows), config).take(size, owed)]
+    seeds = len(np.unique(seed_n[seed_n >= 0]))
+    return order[_Picks(list(rows), config, size // max(seeds, 1)).take(size, owed)]
 
 
 def _by_value(
@@ -101,15 +105,17 @@ class _Picks:
 
     Args:
         left: what may be picked; at least one row.
+        share: picks of a seed that cost nothing.
     """
 
-    def __init__(self, left: list[_Row], config: DiversityConfig) -> None:
+    def __init__(self, left: list[_Row], config: DiversityConfig, share: int) -> None:
         n = len(left)
         unit = max(left[0][0] - (left[(n - 1) // 2][0] + left[n // 2][0]) / 2, 1e-9)
         self._left = left
         self._config = config
         self._author_penalty = config.author_penalty * unit
         self._seed_penalty = config.seed_penalty * unit
+        self._share, self._seed_cap = share, max(config.seed_cap, share)
         # Of what is below 0 nothing is counted, so it is never a repeat.
         self._of_author: dict[int, int] = {}
         self._of_seed: dict[int, int] = {}
@@ -152,9 +158,9 @@ class _Picks:
                 value -= self._author_penalty * repeats
             if seed in of_seed:
                 repeats = of_seed[seed]
-                if repeats >= config.seed_cap:
+                if repeats >= self._seed_cap:
                     continue
-                value -= self._seed_penalty * repeats
+                value -= self._seed_penalty * max(repeats - self._share, 0)
             if value > best_value and (is_mine or not must):
                 best, best_value = at, value
         return best
@@ -166,7 +172,11 @@ class _Picks:
         config = self._config
         return (
             must and not is_mine,
-            of_author >= config.author_cap or of_seed >= config.seed_cap,
+            of_author >= config.author_cap or of_seed >= self._seed_cap,
             bool(of_author) and step - self._last_at[author] < config.author_spacing,
-            -(value - self._author_penalty * of_author - self._seed_penalty * of_seed),
+            -(
+                value
+                - self._author_penalty * of_author
+                - self._seed_penalty * max(of_seed - self._share, 0)
+            ),
         )

@@ -1,7 +1,7 @@
 """Which media are liked, saved and viewed long by the same viewers, one after the other.
 
 Two media belong together when a viewer acts on both within a few positives. Every such pair counts
-1 / (how many positives apart), decayed with time as :mod:`models.inventory.popularity` does.
+1 / (how many positives apart), decayed with time (:mod:`models.arrays.forward_decay`).
 Everything is bounded:
 
 * Per media the heaviest neighbours, `neighbours` of them. A new one takes the place of the
@@ -25,6 +25,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns
 from models.arrays.types import UNKNOWN, Rows
 
@@ -57,7 +58,7 @@ class CoEngagement:
     def __init__(self, config: CoEngagementConfig | None = None) -> None:
         self.config = config or CoEngagementConfig()
         c = self.config
-        self._landmark_ms: int | None = None
+        self._decay = ForwardDecay(c.half_life_ms, _MAX_EXPONENT)
         self._slot = GrowingColumns(slot=(np.int32, UNKNOWN))
         self._slots = GrowingColumns(
             media=(np.int32, UNKNOWN),
@@ -85,7 +86,9 @@ class CoEngagement:
         """
         if not len(ts):
             return
-        self._move_landmark(int(ts.max()))
+        if (left := self._decay.advance(int(ts.max()))) != 1.0:
+            for name in ("total", "weight", "inherited"):
+                self._slots[name][:] *= np.float32(left)
         left_n, right_n, weight_n, ts_n = self._pairs(viewer_n, media_rows, ts)
         if len(left_n):
             from_n = np.concatenate([left_n, right_n])
@@ -99,7 +102,7 @@ class CoEngagement:
         Missing neighbours are −1 with 0.
         """
         slots, total_s = self._slots, self._slots["total"]
-        if self._landmark_ms is None or not len(slots):
+        if not len(slots):
             shape = (len(media_rows), self.config.neighbours)
             return np.full(shape, UNKNOWN, np.int32), np.zeros(shape, np.float32)
         slot_n = self._slot_of(media_rows)
@@ -108,7 +111,7 @@ class CoEngagement:
         other_nk = self._slot_of(near_nk.ravel()).reshape(near_nk.shape)
         total_nk = total_s.take(other_nk)
         total_nk[other_nk == UNKNOWN] = 0.0
-        factor = 2.0 ** min((self._landmark_ms - now_ms) / self.config.half_life_ms, 60.0)
+        factor = self._decay.left(now_ms)
         # A total is up to 2^60 times what was counted: the root of a product is a product of roots,
         # and in float64 the factor of a reader in the past leaves it finite, too.
         root_s = np.sqrt(total_s.take(slot_n), dtype=np.float64)
@@ -158,7 +161,7 @@ class CoEngagement:
                 & (media[earlier] != media[later])
             )
             later, earlier = later[fit], earlier[fit]
-            weight = (self._factor(when[later]) / apart).astype(np.float32)
+            weight = (self._decay.weights(when[later]) / apart).astype(np.float32)
             parts.append((media[earlier], media[later], weight, when[later]))
         # The last ones of each place are remembered, if they are its last viewer's.
         end_f = begin_f + window + count_f
@@ -250,18 +253,3 @@ class CoEngagement:
         slot_n = slot_of.take(rows, mode="clip")
         slot_n[~inside] = UNKNOWN
         return slot_n
-
-    def _factor(self, ts: NDArray[np.int64]) -> NDArray[np.float64]:
-        assert self._landmark_ms is not None
-        factor: NDArray[np.float64] = np.exp2((ts - self._landmark_ms) / self.config.half_life_ms)
-        return factor
-
-    def _move_landmark(self, newest_ms: int) -> None:
-        if self._landmark_ms is None:
-            self._landmark_ms = newest_ms
-            return
-        passed = (newest_ms - self._landmark_ms) / self.config.half_life_ms
-        if passed > _MAX_EXPONENT:
-            for name in ("total", "weight", "inherited"):
-                self._slots[name][:] *= np.float32(2.0**-passed)
-            self._landmark_ms = newest_ms

@@ -1,10 +1,4 @@
-"""Decayed popularity of media and authors, from the stream.
-
-An event at time t weighs 2^((t − now) / half_life) at `now`. Stored is 2^((t − landmark) /
-half_life): events add up in any order, one factor at reading gives the decayed count, and because
-that factor is the same for every row, the order of the most popular never changes by waiting.
-The landmark moves before the weights could overflow (forward decay, Cormode et al., ICDE 2009).
-"""
+"""Decayed popularity of media and authors, from the stream."""
 
 from __future__ import annotations
 
@@ -15,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import Action
+from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns, TopRows
 from models.arrays.types import UNKNOWN, Rows
 
 ACTIONS: Final = len(Action)
-#: Half-lives that an event may lie after the landmark; 2^500 squared is still finite.
-_MAX_EXPONENT: Final = 500.0
 
 
 class PopularityConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +37,7 @@ class Popularity:
 
     def __init__(self, config: PopularityConfig | None = None) -> None:
         self.config = config or PopularityConfig()
-        self._landmark_ms: int | None = None
+        self._decay = ForwardDecay(self.config.half_life_ms)
         self._media = GrowingColumns(count=(np.float64, 0.0, ACTIONS), score=(np.float64, 0.0))
         self._authors = GrowingColumns(count=(np.float64, 0.0, ACTIONS))
         self._total = np.zeros(ACTIONS)
@@ -70,12 +63,9 @@ class Popularity:
         """
         if not len(ts):
             return
-        newest = int(ts.max())
-        if self._landmark_ms is None:
-            self._landmark_ms = newest
-        elif (newest - self._landmark_ms) / self.config.half_life_ms > _MAX_EXPONENT:
-            self._rebase(newest)
-        weight = sign * np.exp2((ts - self._landmark_ms) / self.config.half_life_ms)
+        if (left := self._decay.advance(int(ts.max()))) != 1.0:
+            self._shrink(left)
+        weight = sign * self._decay.weights(ts)
         np.add.at(self._total, actions, weight)
         known = author_rows != UNKNOWN
         if known.any():
@@ -99,7 +89,7 @@ class Popularity:
 
     def decayed_total(self, now_ms: int) -> NDArray[np.float64]:
         """Decayed counts_a of everybody at `now_ms`."""
-        total: NDArray[np.float64] = np.maximum(self._total, 0.0) * self._factor(now_ms)
+        total: NDArray[np.float64] = np.maximum(self._total, 0.0) * self._decay.left(now_ms)
         return total
 
     def most_popular(self, k: int) -> Rows:
@@ -111,17 +101,10 @@ class Popularity:
         score_m = self._media["score"]
         inside = (media_rows >= 0) & (media_rows < len(score_m))
         if inside.all():
-            return score_m.take(media_rows) * self._factor(now_ms)
+            return score_m.take(media_rows) * self._decay.left(now_ms)
         weighted = np.zeros(len(media_rows))
-        weighted[inside] = score_m[media_rows[inside]] * self._factor(now_ms)
+        weighted[inside] = score_m[media_rows[inside]] * self._decay.left(now_ms)
         return weighted
-
-    def _factor(self, now_ms: int) -> float:
-        if self._landmark_ms is None:
-            return 0.0
-        exponent = (self._landmark_ms - now_ms) / self.config.half_life_ms
-        # A reader far in the past of the newest event must not overflow either.
-        return float(np.exp2(min(exponent, _MAX_EXPONENT)))
 
     def _read(self, columns: GrowingColumns, rows: Rows, now_ms: int) -> NDArray[np.float64]:
         count = columns["count"]
@@ -132,18 +115,11 @@ class Popularity:
             found = np.zeros((len(rows), ACTIONS))
             found[inside] = count[rows[inside]]
         np.maximum(found, 0.0, out=found)
-        found *= self._factor(now_ms)
+        found *= self._decay.left(now_ms)
         return found
 
-    def _rebase(self, landmark_ms: int) -> None:
-        assert self._landmark_ms is not None
-        factor = np.exp2((self._landmark_ms - landmark_ms) / self.config.half_life_ms)
-        for values in (
-            self._media["count"],
-            self._media["score"],
-            self._authors["count"],
-            self._total,
-        ):
+    def _shrink(self, factor: float) -> None:
+        counts = (self._media["count"], self._media["score"], self._authors["count"], self._total)
+        for values in counts:
             values *= factor
-        self._landmark_ms = landmark_ms
         self._top.rescale()

@@ -50,7 +50,7 @@ def check_steps(case: Case, size: int, config: DiversityConfig, personal: int) -
     for step, row in enumerate(diversify(*case[:3], size, config, case.personal_n, personal)):
         must = owed >= size - step
         ranks = {
-            at: _rank(case, at, picked, unit, config, must)
+            at: _rank(case, at, picked, unit, config, must, size)
             for at in range(len(case.value_n))
             if at not in picked
         }
@@ -60,17 +60,24 @@ def check_steps(case: Case, size: int, config: DiversityConfig, personal: int) -
 
 
 def _rank(
-    case: Case, at: int, picked: list[int], unit: float, config: DiversityConfig, must: bool
+    case: Case,
+    at: int,
+    picked: list[int],
+    unit: float,
+    config: DiversityConfig,
+    must: bool,
+    size: int,
 ) -> tuple[bool, bool, bool, float]:
     author, seed = case.author_n[at], case.seed_n[at]
     same_author = [i for i, p in enumerate(picked) if author >= 0 and case.author_n[p] == author]
     same_seed = [i for i, p in enumerate(picked) if seed >= 0 and case.seed_n[p] == seed]
     value = float(case.value_n[at])
     value -= config.author_penalty * unit * len(same_author)
-    value -= config.seed_penalty * unit * len(same_seed)
+    share = size // max(len({seed for seed in case.seed_n.tolist() if seed >= 0}), 1)
+    value -= config.seed_penalty * unit * max(len(same_seed) - share, 0)
     return (
         must and not case.personal_n[at],
-        len(same_author) >= config.author_cap or len(same_seed) >= config.seed_cap,
+        len(same_author) >= config.author_cap or len(same_seed) >= max(config.seed_cap, share),
         bool(same_author) and len(picked) - same_author[-1] < config.author_spacing,
         -value,
     )
@@ -103,6 +110,13 @@ def test_caps_and_spacing_hold_where_there_is_enough_else(
     for author in set(shown):
         at = [i for i, of in enumerate(shown) if of == author]
         assert all(b - a >= config.author_spacing for a, b in pairwise(at))
+
+
+@given(n=st.integers(1, 40), size=st.integers(1, 30), seed=st.integers(0, 2**32))
+def test_of_one_seed_nothing_is_a_repeat(n: int, size: int, seed: int) -> None:
+    value_n = np.random.default_rng(seed).normal(size=n)
+    picked = diversify(value_n, np.arange(n), np.zeros(n, np.int64), size)
+    assert picked.tolist() == np.argsort(-value_n, kind="stable")[:size].tolist()
 
 
 @given(case=cases(), size=st.integers(0, 31), personal=st.integers(0, 12))

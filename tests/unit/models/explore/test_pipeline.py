@@ -243,7 +243,8 @@ def test_see_fewer_drops_the_media_and_puts_its_author_behind(world: World) -> N
     # What birds of others are worth after that is for rankers to learn; the rule leaves them.
     assert share_of(after, BIRDS) > 0.5
     assert all(item.stages.penalty == 0.0 for item in after.items)
-    everything = grid_of(world, state, size=200, first=200, second=200)
+    by_value = DiversityConfig(enabled=False)
+    everything = grid_of(world, state, size=200, first=200, second=200, diversity=by_value)
     places = [item.author_id for item in everything.items]
     assert target.media_id not in {item.media_id for item in everything.items}
     assert set(places[-4:]) == {target.author_id} and target.author_id not in places[:-4]

@@ -27,7 +27,7 @@ from models.rankers.networks import ModelError
 from models.rankers.prior_order import READ, prior_order
 from models.rankers.value import Weights, value
 from models.training.distillation import FIRST, SECOND
-from models.training.interest import MIN_SETS, InterestConfig, scaled, train_interest
+from models.training.interest import MIN_SETS, InterestConfig, confirmed, scaled, train_interest
 from models.training.loop import TrainingDataError, reproducible
 from models.training.rankers import TrainingConfig, interest_of, train_rankers, value_of
 
@@ -236,7 +236,23 @@ def test_choices_that_tell_nothing_leave_the_order_of_the_prior() -> None:
     labels_nh = np.zeros_like(made.labels_nh)
     labels_nh[np.arange(40) * 20 + rng.integers(0, 20, 40), LIKE] = 1
     told_nothing = msgspec.structs.replace(made, dense_nf=dense_nf, labels_nh=labels_nh)
-    interest, _ = trained(told_nothing)
+    interest, figures = trained(told_nothing)
+    assert figures["interest_confirmed"] == 0.0
     features = told_nothing.features()
-    prior_n, score_n = prior_order(features)[:, LIKE], np.log(interest.score(features)[:, LIKE])
-    assert np.corrcoef(prior_n, score_n)[0, 1] > 0.3
+    prior_n, score_n = prior_order(features)[:, LIKE], interest.score(features)[:, LIKE]
+    assert (np.diff(score_n[np.argsort(prior_n)]) >= 0).all()
+
+
+def test_what_the_choices_held_out_confirm_is_believed_as_far_as_it_is_beyond_chance() -> None:
+    made = choices(100)
+    told_h = np.arange(len(HEADS)) == LIKE
+    rng = np.random.default_rng(3)
+    nothing_nh = rng.normal(size=made.labels_nh.shape).astype(np.float32)
+    right_nh = nothing_nh + 9 * made.labels_nh
+    assert confirmed(made, nothing_nh, right_nh, told_h) > 0.9
+    assert confirmed(made, right_nh, nothing_nh, told_h) == 0.0
+    assert confirmed(made, nothing_nh, nothing_nh, told_h) == 0.0
+    assert confirmed(made, nothing_nh, right_nh, np.zeros(len(HEADS), np.bool_)) == 0.0
+    # Right in every eighth set only: some of it.
+    some_nh = np.where((made.groups_n % 8 == 0)[:, None], right_nh, nothing_nh)
+    assert 0.5 < confirmed(made, nothing_nh, some_nh, told_h) < 1.0
