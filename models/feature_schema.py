@@ -79,15 +79,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
     _dense("likeness", "items", "log1p of 10 × the item weights from all of the positives, summed"),
     _dense("likeness_recent", "items", "log1p of 10 × those from the last 5 positives"),
     _dense("likeness_share", "items", "likeness before the logarithm, of the viewer's highest"),
-    # How far the media is from what the viewer likes now, in what a viewer of the new and one of
-    # the old, one of what everybody likes and one of what few know differ.
-    *(
-        _dense(f"{name}_distance", "viewer", f"|{column} − the mean of the last 5 positives'|")
-        for name, column in (
-            ("trend", "media_trend_short"), ("popularity", "media_trend_long"),
-            ("age", "media_age"),
-        )
-    ),
     # Viewer × author history.
     *(
         _dense(f"viewer_author_{name}", "viewer", f"log1p of the viewer's decayed {name} count")
@@ -180,9 +171,6 @@ MINIMAL: Final = (
     "likeness",
     "likeness_recent",
     "likeness_share",
-    "trend_distance",
-    "popularity_distance",
-    "age_distance",
     "topic_affinity",
     "viewer_author_like",
     "viewer_author_long_view",

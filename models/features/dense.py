@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.arrays.types import Float, Rows
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SHORT_TERM, SOURCES
 from models.features.rows import FeatureRows
-from models.features.viewers import WEEK_MS, logs, relative_rates, stepped
+from models.features.viewers import HOUR_MS, WEEK_MS, logs, relative_rates, stepped
 
 #: Fills a block: one row of `out_kn` a column.
 Block = Callable[[FeatureRows, Float], None]
@@ -95,17 +95,9 @@ def _likeness(rows: FeatureRows, out_3n: Float) -> None:
     np.log1p(out_3n[:2], out=out_3n[:2])
 
 
-def _distances(rows: FeatureRows, out_3n: Float) -> None:
-    """How far each row is from the viewer's last positives, as media go."""
-    out_3n[:] = 0.0
-    for at, _, span, _ in rows.of_viewers:
-        if len(rows.batch.liked_media[at]):
-            liked_31 = rows.batch.liked_standing_3v[:, at, None]
-            np.abs(rows.standing_3n[:, span] - liked_31, out=out_3n[:, span])
-
-
-def _trends(rows: FeatureRows, out_2n: Float) -> None:
-    out_2n[:] = rows.standing_3n[:2]
+def _trends(rows: FeatureRows, out_kn: Float) -> None:
+    for out_n, trend in zip(out_kn, rows.world.trends, strict=True):
+        out_n[:] = logs(trend.worth(rows.media_n, rows.now_ms).astype(np.float32))
 
 
 def _history(rows: FeatureRows, out_kn: Float) -> None:
@@ -134,8 +126,10 @@ def _popularity(rows: FeatureRows, out_kn: Float) -> None:
 
 
 def _age(rows: FeatureRows, out_2n: Float) -> None:
-    out_2n[0] = rows.standing_3n[2]
-    np.exp2(rows.age_n.astype(np.float32) / np.float32(-WEEK_MS), out=out_2n[1])
+    age_n = rows.age_n.astype(np.float32)
+    np.log1p(age_n / np.float32(HOUR_MS), out=out_2n[0])
+    out_2n[0] /= np.float32(3)
+    np.exp2(age_n / np.float32(-WEEK_MS), out=out_2n[1])
 
 
 def _integrity(rows: FeatureRows, out_3n: Float) -> None:
@@ -187,7 +181,6 @@ BLOCKS: Final[dict[tuple[str, ...], Block]] = {
     ("author_vector_missing", "viewer_vector_missing"): _missing,
     ("image_similarity", "image_missing"): _pictures,
     ("likeness", "likeness_recent", "likeness_share"): _likeness,
-    ("trend_distance", "popularity_distance", "age_distance"): _distances,
     (
         *(f"viewer_author_{name}" for name in ACTION_COLUMNS),
         "viewer_author_recency", "viewer_author_aversion",

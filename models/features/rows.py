@@ -14,7 +14,7 @@ from models.arrays.packed_sort import Sorted
 from models.arrays.types import Float, Rows
 from models.arrays.viewer_pairs import Pairs, pairs
 from models.features.candidates import Candidates
-from models.features.viewers import Taste, ViewerBatch, account_vectors, media_standing
+from models.features.viewers import Taste, ViewerBatch, account_vectors
 from models.world import World
 
 
@@ -133,11 +133,6 @@ class FeatureRows:
     def age_n(self) -> NDArray[np.int64]:
         """Milliseconds since each media was posted."""
         return np.maximum(self.now_ms - self.world.catalog.created_ts_n[self.media_n], 0)
-
-    @cached_property
-    def standing_3n(self) -> Float:
-        """Where each media stands among others, see :func:`media_standing`."""
-        return media_standing(self.world, self.media_n, self.now_ms)
 
     @cached_property
     def author_p(self) -> Pairs:

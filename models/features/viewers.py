@@ -127,17 +127,6 @@ class ViewerBatch:
         media = [viewer.media_e[viewer.positives(len(viewer.ts_e))] for viewer in self.viewers]
         return [rows[rows != UNKNOWN] for rows in media]
 
-    @cached_property
-    def liked_standing_3v(self) -> Float:
-        """:func:`media_standing` of each viewer's last positives, its mean; 0 where none is."""
-        recent = [media[:SHORT_TERM] for media in self.liked_media]
-        of_viewer_n = np.repeat(np.arange(len(recent)), [len(media) for media in recent])
-        standing_3n = media_standing(self.world, np.concatenate(recent), self.now_ms)
-        count_v = np.bincount(of_viewer_n, minlength=len(recent))
-        sums_3v = [np.bincount(of_viewer_n, row_n, len(recent)) for row_n in standing_3n]
-        mean_3v: Float = (np.array(sums_3v) / np.maximum(count_v, 1)).astype(np.float32)
-        return mean_3v
-
     def _topics(self, events_v: list[NDArray[np.int64]]) -> list[NDArray[np.int32]]:
         topic_n = self.world.catalog.topic_n
         media = [viewer.media_e[e] for viewer, e in zip(self.viewers, events_v, strict=True)]
@@ -235,20 +224,6 @@ class ViewerBatch:
         done_h = total_x[_RATED] + _PRIOR_TRAFFIC * _DEFAULT_RATES
         everybody: Float = (done_h / (views + _PRIOR_TRAFFIC)).astype(np.float32)
         return everybody
-
-
-def media_standing(world: World, media_n: Rows, now_ms: int) -> Float:
-    """Where media stand among others, (3, n): trends over hours and over months, and age."""
-    age_n = np.maximum(now_ms - world.catalog.created_ts_n[media_n], 0).astype(np.float32)
-    worth_2n = [trend.worth(media_n, now_ms).astype(np.float32) for trend in world.trends]
-    return np.stack([*map(logs, worth_2n), ages(age_n)])
-
-
-def ages(age_n: Float) -> Float:
-    """Milliseconds since media were posted, on the scale of features."""
-    hours_n: Float = np.log1p(age_n / np.float32(HOUR_MS))
-    hours_n /= np.float32(3)
-    return hours_n
 
 
 def logs(counts_xn: Float) -> Float:
