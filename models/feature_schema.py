@@ -229,7 +229,8 @@ class FeatureMatrix:
 
     def column(self, name: str) -> NDArray[np.float32]:
         """One dense column by name, as a view."""
-        return self.dense_nf[:, self.columns.index(DENSE_INDEX[name])]
+        at = DENSE_INDEX[name]
+        return self.dense_nf[:, at if self.columns is ALL_COLUMNS else self.columns.index(at)]
 
     def select(self, columns: tuple[int, ...]) -> NDArray[np.float32]:
         """These dense columns, in this order."""

@@ -18,6 +18,7 @@ from models.arrays.types import Float, Rows
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SHORT_TERM, SOURCES
 from models.features.rows import FeatureRows
 from models.features.viewers import HOUR_MS, WEEK_MS, logs, relative_rates, stepped
+from models.item_to_item.sums import Histories
 
 #: Fills a block: one row of `out_kn` a column.
 Block = Callable[[FeatureRows, Float], None]
@@ -84,13 +85,9 @@ def _likeness(rows: FeatureRows, out_3n: Float) -> None:
     if weights is None or not len(weights):
         return
     slot_n = weights.slots_of(rows.media_n)
-    for at, _, span, _ in rows.of_viewers:
-        history = rows.batch.liked_media[at]
-        if not len(history):
-            continue
-        out_3n[0, span], highest = weights.likeness(history, slot_n[span])
-        out_3n[1, span], _ = weights.likeness(history[:SHORT_TERM], slot_n[span])
-        out_3n[2, span] = out_3n[0, span] / max(highest, _TINY)
+    histories = Histories.of(rows.batch.liked_media)
+    out_3n[0], out_3n[1], highest_v = weights.likeness(histories, slot_n, rows.spans, SHORT_TERM)
+    np.divide(out_3n[0], np.maximum(highest_v, _TINY)[rows.viewer_n], out=out_3n[2])
     out_3n[:2] *= np.float32(10)
     np.log1p(out_3n[:2], out=out_3n[:2])
 
@@ -165,7 +162,7 @@ def _source(rows: FeatureRows, out_kn: Float) -> None:
     np.equal(rows.candidates.source_n, _SOURCE_CODES, out=out_kn)
 
 
-_TINY: Final = 1e-9
+_TINY: Final = np.float32(1e-9)
 #: Where parts of the block of popularity end.
 _COUNTS_AND_RATES: Final = np.cumsum(
     [len(ACTION_COLUMNS), len(ACTION_COLUMNS), len(RATE_COLUMNS)]

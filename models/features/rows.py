@@ -151,6 +151,12 @@ class FeatureRows:
         return met_n
 
     @cached_property
+    def spans(self) -> list[slice]:
+        """Where each viewer's rows are."""
+        bounds = np.searchsorted(self.viewer_n, np.arange(len(self.viewers) + 1))
+        return [slice(start, end) for start, end in pairwise(bounds.tolist())]
+
+    @cached_property
     def of_viewers(self) -> list[OfViewer]:
         """The viewers who have rows."""
         if self._origin is None:
@@ -158,13 +164,11 @@ class FeatureRows:
         else:
             of, rows = self._origin
             met = of._met_n[rows].nonzero()[0]
-        bounds = np.searchsorted(self.viewer_n, np.arange(len(self.viewers) + 1))
-        spans = pairwise(bounds.tolist())
-        cuts = pairwise(np.searchsorted(met, bounds).tolist())
+        cuts = pairwise(np.searchsorted(met, [0, *(span.stop for span in self.spans)]).tolist())
         return [
-            OfViewer(at, taste, slice(start, end), met[first:last] - start)
-            for at, (taste, (start, end), (first, last)) in enumerate(
-                zip(self.batch.tastes, spans, cuts, strict=True)
+            OfViewer(at, taste, span, met[first:last] - span.start)
+            for at, (taste, span, (first, last)) in enumerate(
+                zip(self.batch.tastes, self.spans, cuts, strict=True)
             )
-            if end > start
+            if span.stop > span.start
         ]

@@ -1,29 +1,44 @@
 """Fitted item-to-item weights as they serve: what a history says of every media, in microseconds.
 
-A media's neighbours lie one after the other in flat arrays, so what a viewer's history adds up to
-is one gather and one count, whatever its length.
+A media's neighbours lie one after the other in flat arrays, so what viewers' histories add up to
+is one gather, whatever their lengths, and what :mod:`models.item_to_item.sums` makes of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.packed_ids import pack_ids, unpack_ids
 from models.arrays.types import UNKNOWN, Rows
+from models.item_to_item.sums import Histories, Links, Sums, by_counting, by_sorting
 
 Weights = NDArray[np.float32]
 #: From one neighbour to so many slots on, counting all slots costs less than looking them up.
 _DENSE: Final = 4
-#: More than a history has media.
-_LAST: Final = (1 << 31) - 1
+#: Links of all viewers that are sorted at once; more outgrow the cache.
+_AT_ONCE: Final = 1 << 17
 
 
 class ItemWeightsError(ValueError):
     """Arrays are no item weights."""
+
+
+class Likeness(NamedTuple):
+    """What histories say of slots, 0 where nothing.
+
+    Attributes:
+        sum_n: sum of the weights to each slot from its viewer's history.
+        recent_n: of those from the recent part of it.
+        highest_v: of each viewer the highest sum of any slot.
+    """
+
+    sum_n: NDArray[np.float64]
+    recent_n: NDArray[np.float64]
+    highest_v: Weights
 
 
 class ItemWeights:
@@ -49,12 +64,13 @@ class ItemWeights:
         self.media_s = media_s
         self._ends_s, self._near_e, self._weight_e = ends_s, near_e, weight_e
         self._starts_s = np.append(0, ends_s[:-1]).astype(np.int64)
-        # The last place is for rows beyond the table.
-        self._slot_m = np.full(int(media_s.max(initial=-1)) + 2, UNKNOWN, np.int32)
-        self._slot_m[media_s] = np.arange(len(media_s), dtype=np.int32)
-        # Room to work in: whoever owns the world asks from one thread. All 0 between calls.
-        self._sum_s = np.zeros(len(media_s))
-        self._place_s = np.zeros(len(media_s), np.int32)
+        self._sizes_s = ends_s - self._starts_s
+        # The first and the last place are for rows before and beyond the table.
+        self._slot_m = np.full(int(media_s.max(initial=-1)) + 3, UNKNOWN, np.int32)
+        self._slot_m[media_s + 1] = np.arange(len(media_s), dtype=np.int32)
+        # Room to work in: whoever owns the world asks from one thread. All 0 between calls, and
+        # the last place, which is that of slot −1, always.
+        self._sum_s = np.zeros(len(media_s) + 1)
 
     def __len__(self) -> int:
         """Media with weights."""
@@ -62,84 +78,87 @@ class ItemWeights:
 
     def slots_of(self, media_rows: Rows) -> NDArray[np.int32]:
         """Slots of media rows, −1 where a media has none."""
-        last = len(self._slot_m) - 1
-        inside_n = np.where((media_rows >= 0) & (media_rows < last), media_rows, last)
-        slots_n: NDArray[np.int32] = self._slot_m.take(inside_n)
+        slots_n: NDArray[np.int32] = self._slot_m.take(media_rows + 1, mode="clip")
         return slots_n
 
     def neighbours_of(self, media_row: int) -> tuple[Rows, Weights]:
         """Media rows of one media's neighbours and their weights, both (k,); k = 0 without any."""
-        near_k, weight_k = self._of(np.array([media_row], np.int32))
-        return self.media_s[near_k], weight_k
+        links = self.links(Histories.of([np.array([media_row], np.int32)]))
+        return self.media_s[links.near_e], links.weight_e
 
-    def summed(self, history: Rows) -> tuple[NDArray[np.int32], Weights]:
-        """Slots that the media of a history have weights to, in no order, and the sums of these."""
-        near_e, weight_e = self._of(history)
-        if len(near_e) * _DENSE > len(self):
-            # So many that the whole table is counted at once.
-            sum_s = np.bincount(near_e, weight_e, minlength=len(self))
-            slot_k = sum_s.nonzero()[0].astype(np.int32)
-            return slot_k, sum_s[slot_k].astype(np.float32)
-        # Of one type: adding is fast then.
-        np.add.at(self._sum_s, near_e, weight_e.astype(np.float64))
-        at_e = np.arange(len(near_e), dtype=np.int32)
-        self._place_s[near_e] = at_e
-        slot_k = near_e[self._place_s[near_e] == at_e]
-        sum_k = self._sum_s[slot_k].astype(np.float32)
-        self._sum_s[slot_k] = 0.0
-        return slot_k, sum_k
+    def summed(self, histories: Histories) -> Sums:
+        """What each viewer's history adds up to; unknown media of it add nothing."""
+        links = self.links(histories)
+        viewer_e = links.viewer_e
+        viewers = int(viewer_e[-1]) - int(viewer_e[0]) + 1 if len(viewer_e) else 0
+        if len(viewer_e) * _DENSE <= len(self) * viewers and len(viewer_e) <= _AT_ONCE:
+            return by_sorting(links)
+        return Sums.concatenate(
+            [
+                by_counting(one, len(self))
+                if len(one.near_e) * _DENSE > len(self)
+                else by_sorting(one)
+                for one in links.of_each()
+            ]
+        )
 
-    def likeness(self, history: Rows, slots: NDArray[np.int32]) -> tuple[Weights, float]:
-        """Of each slot the sum of its weights from a history, and the highest of any slot.
-
-        Args:
-            slots: slots, or −1 for a media that has none: 0 is its sum.
-        """
-        slot_k, sum_k = self.summed(history)
-        self._sum_s[slot_k] = sum_k
-        found_n = self._sum_s.take(slots).astype(np.float32)
-        found_n[slots == UNKNOWN] = 0.0
-        self._sum_s[slot_k] = 0.0
-        return found_n, float(sum_k.max(initial=0.0))
-
-    def _of(self, history: Rows) -> tuple[NDArray[np.int32], Weights]:
-        slot_h = self.slots_of(history)
-        entries = self._entries(slot_h[slot_h != UNKNOWN])
-        return self._near_e.take(entries), self._weight_e.take(entries)
-
-    def closest(self, history: Rows, media_rows: Rows) -> NDArray[np.int64]:
-        """Position in `history` of the media that adds most to each of `media_rows`, −1 for none.
-
-        Of equal ones the first.
+    def likeness(
+        self,
+        histories: Histories,
+        slot_n: NDArray[np.int32],
+        spans: Sequence[slice],
+        recent: int = 0,
+    ) -> Likeness:
+        """What each viewer's history says of the viewer's slots.
 
         Args:
-            history: media rows; unknown ones add nothing.
-            media_rows: all different.
+            slot_n: slots, or −1 for a media that has none: 0 is its sum.
+            spans: where each viewer's are.
+            recent: first media of each history that are added up apart, too.
         """
-        slot_h, slot_n = self.slots_of(history), self.slots_of(media_rows)
-        asked = np.flatnonzero(slot_n != UNKNOWN)
-        self._sum_s[slot_n[asked]] = asked + 1
-        known = np.flatnonzero(slot_h != UNKNOWN)
-        entry_k = self._entries(slot_h[known])
-        from_k = known.repeat(self._ends_s[slot_h[known]] - self._starts_s[slot_h[known]])
-        at_k = self._sum_s.take(self._near_e.take(entry_k)).astype(np.int64) - 1
-        self._sum_s[slot_n[asked]] = 0.0
-        wanted = np.flatnonzero(at_k != UNKNOWN)
-        at_k, from_k = at_k[wanted], from_k[wanted]
-        # One whole number for both: the heaviest, and of equal ones the first.
-        weight_k = self._weight_e.take(entry_k[wanted]).view(np.uint32).astype(np.int64)
-        best_n = np.full(len(media_rows), UNKNOWN, np.int64)
-        np.maximum.at(best_n, at_k, weight_k << 31 | (_LAST - from_k))
-        found_n = best_n != UNKNOWN
-        best_n[found_n] = _LAST - (best_n[found_n] & _LAST)
-        return best_n
+        links = self.links(histories)
+        # Links stand as the histories do, so the recent ones come first.
+        bounds_v = histories.viewer_h.searchsorted(np.arange(len(spans) + 1))
+        recent_v = np.minimum(bounds_v[:-1] + recent, bounds_v[1:])
+        bounds = links.from_e.searchsorted(bounds_v).tolist()
+        middles = links.from_e.searchsorted(recent_v).tolist()
+        found = Likeness(
+            np.zeros(len(slot_n)), np.zeros(len(slot_n)), np.zeros(len(spans), np.float32)
+        )
+        weight_e = links.weight_e.astype(np.float64)  # Of the sums' type: adding is fast then.
+        sum_s = self._sum_s
+        for at, (span, start, middle, end) in enumerate(
+            zip(spans, bounds, middles, bounds[1:], strict=False)
+        ):
+            if start == end:
+                continue
+            near_e = links.near_e[start:end]
+            if start < middle:
+                np.add.at(sum_s, near_e[: middle - start], weight_e[start:middle])
+                # −1 wraps around to the last place.
+                sum_s.take(slot_n[span], out=found.recent_n[span], mode="wrap")
+            np.add.at(sum_s, near_e[middle - start :], weight_e[middle:end])
+            sum_s.take(slot_n[span], out=found.sum_n[span], mode="wrap")
+            found.highest_v[at] = sum_s.take(near_e).max()
+            sum_s[near_e] = 0.0
+        return found
 
-    def _entries(self, slot_h: NDArray[np.int32]) -> NDArray[np.int64]:
-        size_h = self._ends_s[slot_h] - self._starts_s[slot_h]
+    def links(self, histories: Histories) -> Links:
+        """All links from the known media of histories."""
+        slot_h = self.slots_of(histories.media_h)
+        known = (slot_h != UNKNOWN).nonzero()[0]
+        slot_h = slot_h.take(known)
+        size_h = self._sizes_s.take(slot_h)
         end_h = size_h.cumsum()
-        entries: NDArray[np.int64] = np.arange(end_h[-1] if len(end_h) else 0)
-        entries += (self._starts_s[slot_h] - end_h + size_h).repeat(size_h)
-        return entries
+        entry_e: NDArray[np.int64] = np.arange(end_h[-1] if len(end_h) else 0)
+        entry_e += (self._starts_s.take(slot_h) - end_h + size_h).repeat(size_h)
+        from_e = known.repeat(size_h)
+        return Links(
+            histories.viewer_h.take(from_e),
+            from_e,
+            self._near_e.take(entry_e),
+            self._weight_e.take(entry_e),
+        )
 
     # Storage.
 

@@ -32,6 +32,9 @@ Meta = Mapping[str, Any]
 #: Standard deviations at which a feature is cut, so that no outlier dominates a score.
 CLIP: Final = 6.0
 
+#: Rows that a network is given at once: what is between the layers of more outgrows the cache.
+_AT_ONCE: Final = 4096
+
 
 class ModelError(ValueError):
     """Arrays that are no usable model: missing, of a wrong shape or not finite."""
@@ -181,6 +184,12 @@ class Mlp:
 
     def __call__(self, x_ni: Float) -> Float:
         """Outputs of the last layer, (n, o)."""
+        if len(x_ni) <= _AT_ONCE:
+            return self._outputs(x_ni)
+        starts = range(0, len(x_ni), _AT_ONCE)
+        return np.concatenate([self._outputs(x_ni[at : at + _AT_ONCE]) for at in starts])
+
+    def _outputs(self, x_ni: Float) -> Float:
         for weights_io, bias_o in self.layers[:-1]:
             x_ni = x_ni @ weights_io
             x_ni += bias_o

@@ -6,12 +6,13 @@ neither does such an account.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from models.actions import STRONG_POSITIVE, WEAK_POSITIVE, Action
-from models.arrays.types import UNKNOWN, Positions, Rows
+from models.arrays.types import NO_ROWS, UNKNOWN, Positions, Rows
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
@@ -34,20 +35,54 @@ def _unwanted(viewers: Sequence[ViewerContext]) -> list[Rows]:
     ]
 
 
+class _Acted(NamedTuple):
+    """Media that viewers acted on, each once: one viewer's after the other's, newest first.
+
+    Attributes:
+        at_n: whose each is, as a position among those asked for.
+        begin_v: where each viewer's begin, and at the end their number.
+        media_n, author_n: the media and its author.
+    """
+
+    at_n: Positions
+    begin_v: Positions
+    media_n: Rows
+    author_n: Rows
+
+
 def _acted_on(
     execution: Execution,
     viewers: ColumnSet,
     most: int,
-    events_of: Callable[[ViewerContext], Positions],
+    actions: Sequence[tuple[Action, ...]],
 ) -> ColumnSet:
-    asked = [execution.viewers[at] for at in viewers.viewer_n.tolist()]
-    events = [events_of(viewer) for viewer in asked]
-    at_n = np.arange(len(asked)).repeat([len(rows) for rows in events])
-    if not len(at_n):
+    # Branches of a query ask for the same, some for more of it than others.
+    key = "acted on", tuple(actions), viewers.viewer_n.tobytes()
+    acted: _Acted | None = execution.kept.get(key)
+    if acted is None:
+        asked = [execution.viewers[at] for at in viewers.viewer_n.tolist()]
+        acted = execution.kept[key] = _all_acted_on(asked, actions)
+    if not len(acted.at_n):
         return ColumnSet.empty(SetType.MEDIA)
+    kept = first_of_runs(acted.begin_v, most)
+    return viewers.derive(
+        acted.at_n[kept],
+        SetType.MEDIA,
+        acted.media_n[kept],
+        seed_n=acted.author_n[kept],
+        score_n=np.ones(len(kept), np.float32),
+    )
+
+
+def _all_acted_on(asked: Sequence[ViewerContext], actions: Sequence[tuple[Action, ...]]) -> _Acted:
+    events = [
+        np.concatenate([viewer.events_of(some, len(viewer.ts_e)) for some in actions])
+        for viewer in asked
+    ]
+    at_n = np.arange(len(asked)).repeat([len(rows) for rows in events])
     of_viewers = list(zip(asked, events, strict=True))
-    media_n = np.concatenate([viewer.media_e[rows] for viewer, rows in of_viewers])
-    author_n = np.concatenate([viewer.author_e[rows] for viewer, rows in of_viewers])
+    media_n = np.concatenate([NO_ROWS, *(viewer.media_e[rows] for viewer, rows in of_viewers)])
+    author_n = np.concatenate([NO_ROWS, *(viewer.author_e[rows] for viewer, rows in of_viewers)])
     wanted_n = media_n != UNKNOWN
     for at, unwanted in enumerate(_unwanted(asked)):
         if len(unwanted):
@@ -55,14 +90,9 @@ def _acted_on(
     wanted = wanted_n.nonzero()[0]
     # A media counts once, as what happened to it last.
     kept = wanted[first_of_each(at_n[wanted].astype(np.int32), media_n[wanted])]
-    kept = kept[first_of_runs(at_n[kept].searchsorted(np.arange(len(asked) + 1)), most)]
-    return viewers.derive(
-        at_n[kept],
-        SetType.MEDIA,
-        media_n[kept],
-        seed_n=author_n[kept],
-        score_n=np.ones(len(kept), np.float32),
-    )
+    at_n = at_n[kept]
+    begin_v = at_n.searchsorted(np.arange(len(asked) + 1))
+    return _Acted(at_n, begin_v, media_n[kept], author_n[kept])
 
 
 @operators.register(
@@ -74,8 +104,7 @@ def _acted_on(
 )
 def liked(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
     """Media the viewer liked, newest first; the author is the seed."""
-    most = arguments["max_num_to_retrieve"]
-    return _acted_on(execution, viewers, most, lambda v: v.events_of((Action.LIKE,), len(v.ts_e)))
+    return _acted_on(execution, viewers, arguments["max_num_to_retrieve"], [(Action.LIKE,)])
 
 
 @operators.register(
@@ -87,8 +116,7 @@ def liked(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> Col
 )
 def saved(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
     """Media the viewer saved, newest first; the author is the seed."""
-    most = arguments["max_num_to_retrieve"]
-    return _acted_on(execution, viewers, most, lambda v: v.events_of((Action.SAVE,), len(v.ts_e)))
+    return _acted_on(execution, viewers, arguments["max_num_to_retrieve"], [(Action.SAVE,)])
 
 
 @operators.register(
@@ -100,13 +128,8 @@ def saved(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> Col
 )
 def engaged(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
     """Media the viewer meant to act on (liked, saved, …), newest first, then those viewed long."""
-
-    def events_of(viewer: ViewerContext) -> Positions:
-        most = len(viewer.ts_e)
-        strong = viewer.events_of(STRONG_POSITIVE, most)
-        return np.concatenate([strong, viewer.events_of(WEAK_POSITIVE, most)])
-
-    return _acted_on(execution, viewers, arguments["max_num_to_retrieve"], events_of)
+    actions = [STRONG_POSITIVE, WEAK_POSITIVE]
+    return _acted_on(execution, viewers, arguments["max_num_to_retrieve"], actions)
 
 
 @operators.register(

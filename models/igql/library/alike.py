@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.arrays.packed_sort import falling
+from models.arrays.viewer_pairs import PairSet, pairs
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.registry import Arguments, Cost, SetType, count
-from models.igql.sets import ColumnSet
+from models.igql.sets import ColumnSet, best_first, first_of_runs
+from models.item_to_item.sums import Histories
 
 
 @operators.register(
@@ -25,28 +26,20 @@ def alike(execution: Execution, media: ColumnSet, arguments: Arguments) -> Colum
     if weights is None or not len(weights):
         execution.note("no item weights were fitted yet")
         return ColumnSet.empty(SetType.MEDIA)
-    most = arguments["max_num_to_retrieve"]
-    from_n, found_n, score_n = [], [], []
-    for _, span in execution.each(media):
-        history = media.row_n[span]
-        slot_k, sum_k = weights.summed(history)
-        # What the viewer liked already is excluded later; its places go to others now.
-        sum_k[np.isin(weights.media_s[slot_k], history, kind="sort")] = 0.0
-        key_k = falling(sum_k).astype(np.uint64) << np.uint64(32) | slot_k.astype(np.uint64)
-        key_k = key_k[sum_k > 0]
-        if len(key_k) > most:
-            key_k = np.partition(key_k, most - 1)[:most]
-        key_k.sort()
-        slots = (key_k & np.uint64(0xFFFFFFFF)).astype(np.int32)
-        rows = weights.media_s[slots]
-        from_n.append(weights.closest(history, rows) + span.start)
-        found_n.append(rows)
-        score_n.append(weights.likeness(history, slots)[0])
-    if not from_n:
-        return ColumnSet.empty(SetType.MEDIA)
+    found = weights.summed(Histories(media.row_n, media.viewer_n))
+    viewer_k, sum_k = found.viewer_k, found.sum_k
+    # What the viewer liked already is excluded later; its places go to others now.
+    slots = PairSet(pairs(viewer_k.astype(np.int64), found.slot_k))
+    own_n = pairs(media.viewer_n.astype(np.int64), weights.slots_of(media.row_n))
+    sum_k[slots.find(own_n)[1]] = 0.0
+    left = (sum_k > 0).nonzero()[0]
+    # Slots ascend, so of equal ones the first comes first.
+    best = left.take(best_first(viewer_k.take(left), sum_k.take(left)))
+    begin_v = viewer_k.take(best).searchsorted(np.arange(len(execution.viewers) + 1))
+    best = best.take(first_of_runs(begin_v, arguments["max_num_to_retrieve"]))
     return media.derive(
-        np.concatenate(from_n),
+        found.closest_k.take(best),
         SetType.MEDIA,
-        np.concatenate(found_n),
-        score_n=np.concatenate(score_n),
+        weights.media_s.take(found.slot_k.take(best)),
+        score_n=sum_k.take(best),
     )

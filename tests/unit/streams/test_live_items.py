@@ -12,6 +12,7 @@ from infra.metrics import VERSIONS
 from models.events import Media
 from models.explore.experiment import Treatment
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig
+from models.item_to_item.sums import Histories
 from models.item_to_item.weights import ItemWeightsError
 from models.world import World
 from streams.learning.item_publishing import ItemPublishing
@@ -64,7 +65,8 @@ def put_media(world, *ids):
 def alike(world, liked, other):
     weights = world.item_weights
     rows = world.catalog.media_rows([liked, other])
-    return float(weights.likeness(rows[:1], weights.slots_of(rows))[0][1])
+    slot_n, all_of_it = weights.slots_of(rows), [slice(0, len(rows))]
+    return float(weights.likeness(Histories.of([rows[:1]]), slot_n, all_of_it).sum_n[1])
 
 
 async def test_weights_reach_a_world_whose_rows_are_others(store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig, fit_item_weights
 from models.item_to_item.histories import Pairs, PositiveLog
+from models.item_to_item.sums import Histories, by_counting, by_sorting
 from models.item_to_item.weights import ItemWeights, ItemWeightsError, stored_ids
 
 VIEWERS, MEDIA = 6, 9
@@ -154,12 +156,16 @@ def test_memory_is_bounded(liked: list[set[int]], most: int, entries: int) -> No
 
 
 def everything(weights: ItemWeights, history: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Likeness of all slots, by both ways to count them."""
-    likeness_s, highest = weights.likeness(history, np.arange(len(weights), dtype=np.int32))
-    slot_k, sum_k = weights.summed(history)
-    np.testing.assert_allclose(likeness_s[slot_k], sum_k)
-    assert np.delete(likeness_s, slot_k).max(initial=0.0) == 0.0
-    assert highest == likeness_s.max(initial=0.0)
+    """Likeness of all slots, by all ways to add it up."""
+    histories, slots = Histories.of([history]), np.arange(len(weights), dtype=np.int32)
+    found = weights.likeness(histories, slots, [slice(0, len(slots))])
+    likeness_s = found.sum_n.astype(np.float32)
+    links = weights.links(histories)
+    for sums in (weights.summed(histories), by_sorting(links), by_counting(links, len(weights))):
+        np.testing.assert_array_equal(likeness_s[sums.slot_k], sums.sum_k)
+        assert np.delete(likeness_s, sums.slot_k).max(initial=0.0) == 0.0
+        assert (np.diff(sums.slot_k) > 0).all() and not sums.viewer_k.any()
+    assert found.highest_v == likeness_s.max(initial=0.0)
     return likeness_s
 
 
@@ -180,18 +186,46 @@ def test_likeness_is_the_sum_of_weights_from_a_history(
     np.testing.assert_allclose(likeness_s, expected_m[weights.media_s], rtol=1e-6)
 
 
-@given(weights=fitted(), history=histories, asked=st.sets(st.integers(-1, MEDIA + 2)))
-def test_the_closest_is_the_heaviest_of_a_history(
-    weights: ItemWeights, history: list[int], asked: set[int]
-) -> None:
+@given(weights=fitted(), history=histories)
+def test_the_closest_is_the_heaviest_of_a_history(weights: ItemWeights, history: list[int]) -> None:
     full_mm = dense(weights)
-    rows = sorted(asked)
-    found = weights.closest(np.array(history, np.int32), np.array(rows, np.int32)).tolist()
-    for row, place in zip(rows, found, strict=True):
-        inside = 0 <= row < MEDIA
-        added = [full_mm[one, row] if inside and 0 <= one < MEDIA else 0.0 for one in history]
-        best = max(added, default=0.0)
-        assert place == (added.index(best) if best > 0 else -1)
+    links = weights.links(Histories.of([np.array(history, np.int32)]))
+    for sums in (by_sorting(links), by_counting(links, len(weights))):
+        rows = weights.media_s[sums.slot_k].tolist()
+        for row, place in zip(rows, sums.closest_k.tolist(), strict=True):
+            added = [full_mm[one, row] if 0 <= one < MEDIA else 0.0 for one in history]
+            assert place == added.index(max(added))
+
+
+@given(
+    weights=fitted(),
+    many=st.lists(histories, max_size=4),
+    recent=st.integers(0, 3),
+    at_once=st.sampled_from([0, 1 << 17]),
+)
+def test_histories_of_many_viewers_give_what_each_gives(
+    weights: ItemWeights, many: list[list[int]], recent: int, at_once: int
+) -> None:
+    media_v = [np.array(history, np.int32) for history in many]
+    histories = Histories.of(media_v)
+    with patch("models.item_to_item.weights._AT_ONCE", at_once):
+        sums = weights.summed(histories)
+    slots = np.arange(-1, len(weights), dtype=np.int32)
+    spans = [slice(at * len(slots), (at + 1) * len(slots)) for at in range(len(many))]
+    found = weights.likeness(histories, np.tile(slots, len(many)), spans, recent)
+    begin = 0
+    for at, (media, span) in enumerate(zip(media_v, spans, strict=True)):
+        alone, mine = weights.summed(Histories.of([media])), sums.viewer_k == at
+        np.testing.assert_array_equal(sums.slot_k[mine], alone.slot_k)
+        np.testing.assert_array_equal(sums.sum_k[mine], alone.sum_k)
+        np.testing.assert_array_equal(sums.closest_k[mine] - begin, alone.closest_k)
+        begin += len(media)
+        assert found.sum_n[span][0] == found.recent_n[span][0] == 0.0
+        likeness_s = found.sum_n[span][1:].astype(np.float32)
+        np.testing.assert_array_equal(likeness_s, everything(weights, media))
+        assert found.highest_v[at] == likeness_s.max(initial=0.0)
+        recent_s = found.recent_n[span][1:].astype(np.float32)
+        np.testing.assert_array_equal(recent_s, everything(weights, media[:recent]))
 
 
 def stored(weights: ItemWeights) -> dict[str, NDArray[np.generic]]:
@@ -277,6 +311,6 @@ def test_what_was_all_taken_back_leaves_no_weights() -> None:
     assert items.weights is not None and len(items.weights) == 0
     history = np.array([1, 2], np.int32)
     assert len(everything(items.weights, history)) == 0
-    assert items.weights.closest(history, history).tolist() == [-1, -1]
+    assert len(items.weights.summed(Histories.of([history])).closest_k) == 0
     again = ItemWeights.from_arrays(items.weights.to_arrays([]), history[:0], "")
     assert len(again) == 0

@@ -29,6 +29,7 @@ from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
 from models.item_to_item.histories import Pairs
+from models.item_to_item.sums import Histories
 from models.item_to_item.weights import ItemWeights
 from models.queries import CandidateQuery, explore_plan, explore_text, planned
 from models.rankers.interest import Interest
@@ -572,7 +573,7 @@ def test_likeness_is_what_item_weights_say_of_a_history(world: World) -> None:
     at_n = weights.slots_of(rows)
     assert at_n[3] == -1
     for name, of in (("likeness", history), ("likeness_recent", recent)):
-        expected_n = np.log1p(10 * weights.likeness(of, at_n[:4])[0])
+        expected_n = np.log1p(10 * weights.likeness(Histories.of([of]), at_n, [slice(0, 4)]).sum_n)
         np.testing.assert_allclose(features.column(name), expected_n, rtol=1e-6)
     share_n = features.column("likeness_share")
     assert share_n[0] == pytest.approx(1.0) and share_n[1:].tolist()[::2] == [0.0, 0.0]

@@ -404,10 +404,11 @@ def test_alike_gives_the_heaviest_first_and_nothing_of_what_leads_to_them(world:
         assert len(found.media_n) <= 9
         assert not set(found.media_n.tolist()) & set(history.tolist())
         assert (np.diff(found.score_n) <= 0).all() and (found.score_n > 0).all()
-        likeness_s = weights.likeness(history, weights.slots_of(weights.media_s))[0]
-        np.testing.assert_array_equal(found.score_n, likeness_s[weights.slots_of(found.media_n)])
-        leads = bounds[at] + weights.closest(history, found.media_n)
-        np.testing.assert_array_equal(found.seed_n, engaged.seed_n[leads])
+        added = [dict(zip(*weights.neighbours_of(one), strict=True)) for one in history.tolist()]
+        for media, score, seed in zip(found.media_n, found.score_n, found.seed_n, strict=True):
+            weight_h = [of.get(media, np.float32(0.0)) for of in added]
+            assert score == pytest.approx(sum(weight_h))
+            assert seed == engaged.seed_n[bounds[at] + int(np.argmax(weight_h))]
 
 
 def test_alike_without_weights_is_empty_and_says_so() -> None:
