@@ -162,13 +162,14 @@ def evaluate_grids(
 
     from streams.cli.progress import showing_stages
     from streams.recorded.dataset import read_dataset
-    from streams.recorded.grids import evaluation
+    from streams.recorded.grids.evaluation import evaluate_grids as evaluated
+    from streams.recorded.grids.run import Options
 
     if not data.exists():
         raise SettingsError(f"there is no {data}; give recorded events, see docs/evaluation.md")
     settings = load_settings()
     folder = cache or Path(tempfile.gettempdir()) / "freshgrid-evaluate"
-    options = evaluation.Options(
+    options = Options(
         protocol=protocol.value,
         task=task.value,
         split=split or "",
@@ -177,7 +178,7 @@ def evaluate_grids(
     )
     with showing_stages("evaluate") as progress:
         progress("reading", 0, 1)
-        found = evaluation.evaluate_grids(read_dataset(data, mapping), settings, options, progress)
+        found = evaluated(read_dataset(data, mapping), settings, options, progress)
     if report is not None:
         from streams.recorded.grids.report import write_report
 
