@@ -28,7 +28,7 @@ def figures_of(
         vectors: of authors, for diversity.
     """
     baselines = baseline_lists(run, targets)
-    own = BaselineLists(made.popular_gk, made.popular_gk, made.popular_gk)
+    own = BaselineLists(made.popular_seen_gk, made.popular_gk, made.popular_all_gk)
     baselines["own_popularity"] = {}, own
     run.tell("figures", 0, 1)
     started = time.monotonic()

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from infra.config import Settings
 from models.actions import Action
+from models.evaluation.baselines.protocol import NEVER, Exclusions
+from models.evaluation.baselines.runs import BaselineLists, lists_of
 from models.evaluation.event_log import Indices
 from models.evaluation.grid_metrics import Lists
 from models.examples.candidate_sets import candidate_sets
@@ -78,7 +80,9 @@ class Made:
         feed_gk: the grid with diversity and exploration off: by value alone.
         uncut_gk: the best of all candidates by the final pass, diversity off.
         prior_gk: the grid of the untrained prior from the same candidates.
-        popular_gk: the product's own list of what is popular, unseen media, instead of a grid.
+        popular_gk: the product's own list of what is popular, under the exclusions of baselines.
+        popular_seen_gk, popular_all_gk: that list with only media met before left out, and with
+            nothing left out.
     """
 
     candidates_gk: Lists
@@ -91,6 +95,8 @@ class Made:
     uncut_gk: Lists
     prior_gk: Lists
     popular_gk: Lists
+    popular_seen_gk: Lists
+    popular_all_gk: Lists
 
     @classmethod
     def joined(cls, parts: Sequence[Made]) -> Made:
@@ -142,6 +148,7 @@ class Ranker:
         self._prior = PriorRankers()
         self._states = {int(viewer): ViewerState() for viewer in viewers}
         self._known_n = np.isin(data.log.viewer_n, viewers)
+        self._exclusions = Exclusions(data.log)
         self._applied, self._catalogued_ms = 0, -1
 
     @property
@@ -213,6 +220,7 @@ class Ranker:
             untrained = self._treatment(self._prior)
             prior = funnel(replace(found, treatment=untrained), self.world, self._config)
         size = self._config.size
+        popular = self._popular(viewers, now_ms)
         return Made(
             candidates_gk=_padded([t.candidates.media_n for t in traces], CANDIDATES),
             source_gk=_padded([t.candidates.source_n for t in traces], CANDIDATES).astype(np.int16),
@@ -227,7 +235,9 @@ class Ranker:
             feed_gk=_padded([t.grid.media_n for t in by_value], size),
             uncut_gk=_padded(self._uncut(traces), size),
             prior_gk=_padded([t.grid.media_n for t in prior], size),
-            popular_gk=self._popular(contexts, now_ms),
+            popular_gk=popular.grid_gk,
+            popular_seen_gk=popular.seen_gk,
+            popular_all_gk=popular.all_gk,
         )
 
     def _treatment(self, rankers: Rankers) -> Treatment:
@@ -244,13 +254,21 @@ class Ranker:
             found.append(trace.candidates.media_n[order_n[: self._config.size]])
         return found
 
-    def _popular(self, contexts: Sequence[ViewerContext], now_ms: int) -> Lists:
+    def _popular(self, viewers: Indices, now_ms: int) -> BaselineLists:
         rows = np.arange(len(self._data.media_ids), dtype=np.int32)
-        score_m = self.world.popularity.score(rows, now_ms)
-        order_m = np.argsort(-score_m, kind="stable")
-        order_m = order_m[(score_m[order_m] > 0) & ~self.world.catalog.deleted_n[order_m]]
-        k = CANDIDATES
-        return _padded([order_m[~np.isin(order_m, context.seen)][:k] for context in contexts], k)
+        score_m = self.world.popularity.score(rows, now_ms).astype(np.float32)
+        score_m[(score_m <= 0) | self.world.catalog.deleted_n[rows]] = NEVER
+        scores_gm = np.tile(score_m, (len(viewers), 1))
+        ts_g = np.full(len(viewers), now_ms, np.int64)
+        return lists_of(
+            scores_gm,
+            self._exclusions,
+            viewers,
+            ts_g,
+            self._data.log,
+            self._config.size,
+            CANDIDATES,
+        )
 
 
 def recent_viewers(data: Dataset, until_ms: int) -> list[int]:

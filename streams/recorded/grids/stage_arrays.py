@@ -20,7 +20,7 @@ def vectors_arrays(vectors: Vectors | None) -> Arrays:
 
 
 def vectors_of(arrays: Arrays) -> Vectors | None:
-    """What :func:`vectors_arrays` was given."""
+    """What was given to :func:`vectors_arrays`, from what it gave."""
     if not len(arrays["ids"]):
         return None
     return [str(name) for name in arrays["ids"]], arrays["vectors"]
@@ -35,7 +35,7 @@ def items_arrays(items: ItemWeights | None) -> Arrays:
 
 
 def items_of(arrays: Arrays) -> ItemWeights | None:
-    """What :func:`items_arrays` was given."""
+    """What was given to :func:`items_arrays`, from what it gave."""
     media_s = arrays["items.media"]
     if not len(media_s):
         return None
@@ -57,7 +57,7 @@ def examples_arrays(examples: Examples) -> Arrays:
 
 
 def examples_of(arrays: Arrays) -> Examples:
-    """What :func:`examples_arrays` was given."""
+    """What was given to :func:`examples_arrays`, from what it gave."""
     return Examples(
         features=FeatureMatrix(arrays["dense"], arrays["sparse"]),
         labels_nh=arrays["labels"],
@@ -74,7 +74,7 @@ def choices_arrays(choices: Choices) -> Arrays:
 
 
 def choices_of(arrays: Arrays) -> Choices:
-    """What :func:`choices_arrays` was given."""
+    """What was given to :func:`choices_arrays`, from what it gave."""
     return Choices(**{name: arrays[f"choices.{name}"] for name in Choices.__struct_fields__})
 
 
@@ -84,5 +84,5 @@ def made_arrays(made: Made) -> Arrays:
 
 
 def made_of(arrays: Arrays) -> Made:
-    """What :func:`made_arrays` was given."""
+    """What was given to :func:`made_arrays`, from what it gave."""
     return Made(**{name: arrays[name] for name in Made.__dataclass_fields__})
