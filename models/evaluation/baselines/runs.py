@@ -22,10 +22,8 @@ from models.evaluation.baselines.protocol import (
 )
 from models.evaluation.event_log import EventLog, Indices, Times
 from models.evaluation.grid_metrics import Lists, list_figures
-from models.evaluation.targets import Targets, static_targets
+from models.evaluation.targets import Targets, static_targets, validation_from
 
-#: Newest part of the training period's events that the sweep is judged on.
-VALIDATION_SHARE: Final = 0.15
 #: Viewers that the sweep is judged on, at most.
 VALIDATION_VIEWERS: Final = 2_000
 
@@ -93,11 +91,9 @@ class BaselineRuns:
         """
         if len(baseline.sweep) == 1:
             return baseline.sweep[0]
-        events = self._log.before(split_ms)
-        if not events:
+        if not self._log.before(split_ms):
             return baseline.sweep[0]
-        cut_ms = int(self._log.ts_n[min(int(events * (1 - VALIDATION_SHARE)), events - 1)])
-        cut_ms = max(cut_ms, real_from_ms)
+        cut_ms = validation_from(self._log, split_ms, real_from_ms)
         targets = static_targets(self._log, self._actions, cut_ms, split_ms)
         targets = targets.take(targets.history_g > 0)
         if not len(targets):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.actions import Action
+from models.actions import POSITIVE, Action
 from models.evaluation.baselines.protocol import NEVER, Exclusions
 from models.evaluation.baselines.runs import BaselineLists, lists_of
 from models.evaluation.event_log import Indices
@@ -35,6 +35,8 @@ from models.features.candidates import Candidates
 from models.ig2vec.config import Ig2VecConfig
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
+from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
+from models.item_to_item.histories import PositiveLog
 from models.item_to_item.weights import ItemWeights
 from models.queries import CandidateQuery
 from models.rankers.bundle import RankerBundle
@@ -277,6 +279,24 @@ def recent_viewers(data: Dataset, until_ms: int) -> list[int]:
     viewers, newest = np.unique(viewer_n, return_index=True)
     found: list[int] = viewers[np.argsort(-newest)][-DISTILLATION_VIEWERS:].tolist()
     return found
+
+
+def learned_at(
+    data: Dataset, settings: Settings, seed: int, until_ms: int
+) -> tuple[Vectors | None, ItemWeights | None]:
+    """Vectors of ig2vec and item weights, each fitted once on what is older than `until_ms`.
+
+    None where there is too little to fit on.
+    """
+    learner = Learner(data, settings, seed)
+    learner.fit(until_ms)
+    log, config = data.log, ItemToItemConfig()
+    liked = np.flatnonzero(np.isin(log.action_n[: log.before(until_ms)], POSITIVE))
+    positives = PositiveLog()
+    sign_n = np.where(log.undo_n[liked], -1, 1).astype(np.int8)
+    positives.add(log.viewer_n[liked].astype(np.int64), log.media_n[liked], sign_n)
+    items = fit_item_weights(positives.pairs(config.history), config) if len(liked) else None
+    return learner.vectors, items
 
 
 def _candidate_sets(
