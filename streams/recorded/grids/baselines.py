@@ -21,10 +21,10 @@ from models.evaluation.targets import Targets
 from streams.recorded.grids.production import CANDIDATES
 from streams.recorded.grids.run import Run, as_text
 from streams.recorded.grids.stages import BASELINES, Arrays
-from streams.recorded.grids.task import Task
 
 #: Media with rows in a nightly fit of EASE.
 NIGHTLY_EASE: Final = 6_000
+_MISSING: Final = "left out: pip install 'freshgrid[evaluate]'"
 
 
 def baseline_lists(run: Run, targets: Targets) -> dict[str, tuple[Parameters, BaselineLists]]:
@@ -37,7 +37,7 @@ def baseline_lists(run: Run, targets: Targets) -> dict[str, tuple[Parameters, Ba
     runs = BaselineRuns(
         log, run.task.positives, run.settings.grid_size, CANDIDATES, options.seed
     )  # fmt: skip
-    known = _baselines(run.task, static and not options.small, run.notes)
+    known = _baselines(run)
     found = {}
     for done, baseline in enumerate(known):
         run.tell(f"baseline {baseline.name}", done, len(known))
@@ -61,20 +61,29 @@ def baseline_lists(run: Run, targets: Targets) -> dict[str, tuple[Parameters, Ba
     return found
 
 
-def _baselines(task: Task, slow: bool, notes: dict[str, str]) -> list[Baseline]:
+def _baselines(run: Run) -> list[Baseline]:
     found = [
-        popularity(), recent_popularity(), task_popularity(task.positives), own_authors(),
+        popularity(), recent_popularity(), task_popularity(run.task.positives), own_authors(),
         item_knn(), ease(),
     ]  # fmt: skip
-    if not slow:
+    if run.options.small:
+        return found
+    try:
+        from models.evaluation.baselines.factors import als, bpr
+    except ImportError:
+        run.notes["als, bpr"] = _MISSING
+    else:
+        found += [als(), bpr()]
+    if run.options.protocol == "prequential":
+        # The others would take minutes a night.
         return found
     from models.evaluation.baselines.item2vec import item2vec
 
     found.append(item2vec())
     try:
-        from models.evaluation.baselines.factors import als, bpr
+        from models.evaluation.baselines.sasrec import sasrec
     except ImportError:
-        notes["als, bpr"] = "left out: pip install 'freshgrid[evaluate]'"
+        run.notes["sasrec"] = _MISSING
     else:
-        found += [als(), bpr()]
+        found.append(sasrec())
     return found
