@@ -3,6 +3,10 @@
 Needs the extra ``evaluate``. Each positive after a viewer's first is learned to follow those before
 it. To stay within minutes on one core, a fit sees :data:`SEEN` of them in all, so small logs are
 read many times and large ones few.
+
+The softmax that is learned goes over the batch and over media drawn by a root of their popularity,
+which divides popularity out of the scores. How often a media stands there is known, so scores get
+log q back (Bengio and Senécal, 2008).
 """
 
 from __future__ import annotations
@@ -29,6 +33,10 @@ _LEARNED: Final = 100
 #: Positives that a fit learns to predict, one that is read again counted again.
 SEEN: Final = 200_000
 _EPOCHS: Final = 20
+#: Positives learned at once, media drawn beside them, and by which power of popularity.
+_BATCH: Final = 512
+_DRAWN: Final = 512
+_POWER: Final = 0.5
 _SEED: Final = 7
 
 
@@ -58,9 +66,11 @@ class SasRec:
         )  # fmt: skip
         self._model = SASRec(
             embedding_dim=dimension, learning_rate=rate, num_blocks=1, max_len=_LENGTH,
-            n_epochs=min(max(SEEN // examples, 1), _EPOCHS), n_sample=512, seed=_SEED,
+            n_epochs=min(max(SEEN // examples, 1), _EPOCHS), batch_size=_BATCH, n_sample=_DRAWN,
+            sample_alpha=_POWER, seed=_SEED,
         )  # fmt: skip
         self._model.fit(learned)
+        self._log_q_m = _log_q(np.bincount(media_n, minlength=log.media))
 
     def score(self, requests: Requests) -> Scores:
         """Scores_gm of all media as the next one after a viewer's history."""
@@ -72,8 +82,16 @@ class SasRec:
         for g, media in enumerate(newest):
             # Without a history there is nothing to attend to: such viewers get what is popular.
             if len(media):
-                scores_gm[g] += self._model.score(int(viewer_g[g]), media.tolist())
+                scores_gm[g] += self._model.score(int(viewer_g[g]), media.tolist()) + self._log_q_m
         return scores_gm
+
+
+def _log_q(count_m: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Log of how often each media stands in a softmax, (media,); little for one never seen."""
+    drawn_m = count_m**_POWER
+    q_m = _BATCH * count_m / count_m.sum() + _DRAWN * drawn_m / drawn_m.sum()
+    log_q_m: NDArray[np.float32] = np.log(np.maximum(q_m, 1e-6)).astype(np.float32)
+    return log_q_m
 
 
 def _first_of_each(log: EventLog) -> Mask:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
+import torch
 
 from models.actions import Action
 from models.evaluation.baselines.protocol import requests_of
@@ -12,7 +16,16 @@ from models.evaluation.event_log import EventLog
 MEDIA = 12
 
 
-def a_log(viewers: int = 60, length: int = 8) -> EventLog:
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Matrices as small as these are not worth more threads, which wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def a_log(viewers: int = 24, length: int = 8) -> EventLog:
     """Each viewer goes round in a circle of media from a place of their own; likes come twice."""
     rows = [
         (step * 1_000 + viewer, viewer, (viewer + step) % MEDIA, again)
