@@ -51,6 +51,8 @@ from streams.learning.ranker_learning import HOLDOUT, HOLDOUT_SHARE, RankerLearn
 from streams.recorded.dataset import Dataset
 from streams.recorded.grids.task import Task
 from streams.serving.explorer import explore_config
+from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +122,15 @@ def empty_world(data: Dataset) -> World:
     return world
 
 
+def query_of(settings: Settings) -> CandidateQuery:
+    """The query that serves by these settings where no arm names another.
+
+    Raises:
+        SettingsError: it cannot be read, or it is wrong.
+    """
+    return LiveQueries(settings, load_operators(settings)).of()
+
+
 def set_vectors(world: World, vectors: Vectors | None) -> None:
     """Make these the vectors of the world, in a space of their own."""
     if vectors is None:
@@ -146,7 +157,7 @@ class Ranker:
         self._data, self._task = data, task
         self._config = explore_config(settings)
         self._fold = settings.fold_config()
-        self._query = CandidateQuery()
+        self._query = query_of(settings)
         self._prior = PriorRankers()
         self._states = {int(viewer): ViewerState() for viewer in viewers}
         self._known_n = np.isin(data.log.viewer_n, viewers)
@@ -369,8 +380,9 @@ class Learner:
         self.examples = Examples.empty()
         self.vectors: Vectors | None = None
         self._data, self._settings, self._seed = data, settings, seed
+        self._query = query_of(settings)
         config = ExampleConfig(window_ms=settings.label_window_ms, fold=settings.fold_config())
-        treatment = Treatment(rankers=PriorRankers(), weights=Weights(), query=CandidateQuery())
+        treatment = Treatment(rankers=PriorRankers(), weights=Weights(), query=self._query)
         self._builder = ExampleBuilder(self.world, config, finder(self.world, lambda: treatment))
         self._sampled = config.choices
         self.choices = Choices.empty()
@@ -474,7 +486,7 @@ class Learner:
         """Candidates of the viewers who came last, and of some without history."""
         viewers = list(self._builder.viewers())[-DISTILLATION_VIEWERS:]
         treatment = Treatment(
-            rankers=self._learning.live or PriorRankers(), weights=Weights(), query=CandidateQuery()
+            rankers=self._learning.live or PriorRankers(), weights=Weights(), query=self._query
         )
         fold = self._settings.fold_config()
         return _candidate_sets(viewers, self.world, treatment, now_ms, fold)

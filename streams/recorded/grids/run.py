@@ -14,7 +14,7 @@ from infra.config import Settings
 from models.evaluation.targets import Targets
 from streams.clock import parse_time
 from streams.recorded.dataset import Dataset, DatasetError
-from streams.recorded.grids.production import Learner
+from streams.recorded.grids.production import Learner, query_of
 from streams.recorded.grids.stages import Arrays, Stages
 from streams.recorded.grids.task import task_of
 
@@ -80,7 +80,7 @@ class Run:
         seconds: how long each stage took.
 
     Raises:
-        DatasetError, SettingsError: see :func:`split_of`.
+        DatasetError, SettingsError: see :func:`split_of` and :func:`query_of`.
         TaskError: there is no such task.
     """
 
@@ -89,7 +89,13 @@ class Run:
         self.task = task_of(options.task)
         self.split_ms = split_of(data, options.split)
         self.stages = Stages(
-            options.cache, [data.digest, self.split_ms, settings.model_dump(mode="json")]
+            options.cache,
+            [
+                data.digest,
+                self.split_ms,
+                settings.model_dump(mode="json"),
+                query_of(settings).plan.version,
+            ],
         )
         self.notes: dict[str, str] = {}
         self.seconds: dict[str, float] = {}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from infra.config import Settings
+from infra.errors import SettingsError
 from streams.recorded.dataset import read_dataset
-from streams.recorded.grids.production import Ranker
+from streams.recorded.grids.production import Ranker, query_of
 from streams.recorded.grids.task import task_of
 
 T0 = 1_600_000_000_000
@@ -34,3 +36,11 @@ def test_own_popularity_obeys_the_exclusions_of_baselines(tmp_path: Path) -> Non
     assert names(made.popular_all_gk) == {"a1", "a2", "b1", "c1"}
     assert names(made.popular_seen_gk) == {"a2", "b1", "c1"}
     assert names(made.popular_gk) == {"b1", "c1"}
+
+
+def test_it_serves_by_the_query_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "mine.igql").write_text("user.popular(100)")
+    settings = Settings(explore_query=str(tmp_path / "mine.igql"))
+    assert query_of(settings).plan.version != query_of(Settings()).plan.version
+    with pytest.raises(SettingsError, match="EXPLORE_QUERY"):
+        query_of(Settings(explore_query=str(tmp_path / "none.igql")))
