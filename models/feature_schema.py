@@ -119,8 +119,14 @@ FEATURES: Final[tuple[Feature, ...]] = (
         _dense(f"viewer_{name}s", "viewer", f"log1p of the viewer's decayed {name}s, / 3")
         for name in ACTION_COLUMNS
     ),
-    _dense("viewer_like_rate", "viewer", "log of smoothed likes per view against everybody's, / 2"),
-    _dense("viewer_long_view_rate", "viewer", "log of smoothed long views per view, same scale"),
+    *(
+        _dense(
+            f"viewer_{name}_rate",
+            "viewer",
+            f"log of the viewer's smoothed {name}s per view against everybody's, / 2",
+        )
+        for name in RATE_COLUMNS
+    ),
     _dense("viewer_idle", "viewer", "log1p of hours since the viewer's newest event, / 3"),
     # Where the candidate came from.
     *(

@@ -110,6 +110,13 @@ class Pairs:
         ones_gm.data[:] = 1.0
         return ones_gm
 
+    def newest(self, viewer_g: Indices, ts_g: Times, most: int) -> list[Indices]:
+        """Of each viewer the newest `most` media acted on before a time, the newest last."""
+        begin_g, end_g = self._spans(viewer_g, ts_g)
+        begin_g = np.maximum(begin_g, end_g - most)
+        spans = zip(begin_g.tolist(), end_g.tolist(), strict=True)
+        return [self._media_n[begin:end] for begin, end in spans]
+
     def _spans(self, viewer_g: Indices, ts_g: Times) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         begin_g = self._begin_v[viewer_g].astype(np.int64)
         end_g = np.searchsorted(self._key_n, self._key(viewer_g, ts_g)).astype(np.int64)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import Action
 from models.evaluation.event_log import EventLog, Indices, Mask, Times
+
+#: Newest part of the training period's events that what is tuned is judged on.
+VALIDATION_SHARE: Final = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,18 @@ class Targets:
         return Targets(
             self.viewer_g, self.ts_g, self.grid_p[wanted_p], self.media_p[wanted_p], self.history_g
         )
+
+
+def validation_from(log: EventLog, split_ms: int, real_from_ms: int = 0) -> int:
+    """Where the end of the training period begins, that parameters are tuned on, epoch ms.
+
+    Args:
+        split_ms: the training period ends here; some event lies before.
+        real_from_ms: what is older was not recorded in real time, so it is not judged on.
+    """
+    events = log.before(split_ms)
+    from_ms = int(log.ts_n[min(int(events * (1 - VALIDATION_SHARE)), events - 1)])
+    return max(from_ms, real_from_ms)
 
 
 def static_targets(

@@ -192,7 +192,7 @@ BLOCKS: Final[dict[tuple[str, ...], Block]] = {
     ("nsfw", "spam", "misinformation"): _integrity,
     (
         *(f"viewer_{name}s" for name in ACTION_COLUMNS),
-        "viewer_like_rate", "viewer_long_view_rate", "viewer_idle",
+        *(f"viewer_{name}_rate" for name in RATE_COLUMNS), "viewer_idle",
     ): _viewer,
     tuple(f"source_{name}" for name in SOURCES[1:]): _source,
 }  # fmt: skip

@@ -14,7 +14,6 @@ from models.arrays.types import UNKNOWN, Float, Rows
 from models.arrays.viewer_pairs import PairSet, pairs_of
 from models.feature_schema import (
     LONG_TERM,
-    RATE_COLUMNS,
     SHORT_TERM,
     SPARSE_BUCKETS,
 )
@@ -31,7 +30,6 @@ SEE_FEWER_HALF_LIFE_MS: Final = 30 * 24 * HOUR_MS
 _RATED: Final = list(HEADS)
 _DEFAULT_RATES: Final = np.array([head.row.rate for head in HEADS])
 #: Of the viewer alone these rates say something: of the others a viewer has too few.
-_VIEWER_RATES: Final = ("like", "long_view")
 _PRIOR_TRAFFIC: Final = 100.0
 #: Views that everybody's rate counts as, added to an author's, media's or viewer's own.
 _PRIOR_VIEWS: Final = np.float32(20.0)
@@ -175,8 +173,7 @@ class ViewerBatch:
         reflects_v = np.array([viewer.reflects_ts for viewer in self.viewers], np.int64)
         hours_v = np.maximum(self.now_ms - reflects_v, 0) / HOUR_MS
         idle_v = np.where(reflects_v > 0, np.log1p(hours_v) / 3, 5.0).astype(np.float32)
-        like_v, long_view_v = (rates_hv[RATE_COLUMNS.index(name)] for name in _VIEWER_RATES)
-        return np.vstack([logs(totals_xv), like_v, long_view_v, idle_v])
+        return np.vstack([logs(totals_xv), rates_hv, idle_v])
 
     @cached_property
     def unknown_v(self) -> NDArray[np.bool_]:

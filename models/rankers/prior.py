@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from models.actions import HEAD_NAMES, HEADS, Action
+from models.actions import HEAD_NAMES, HEADS, NEGATIVE_HEADS, SIGNS
 from models.arrays.types import Float
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.rankers.interest import Interest
@@ -38,8 +38,7 @@ class _PriorScore:
         return _READ
 
     def score(self, features: FeatureMatrix) -> Float:
-        odds_nh = _log_odds(features)
-        score_n: Float = odds_nh[:, _LIKE] + 0.5 * odds_nh[:, _SAVE] - 0.5 * odds_nh[:, _SEE_FEWER]
+        score_n: Float = _log_odds(features) @ _WORTH_H
         return score_n
 
 
@@ -52,9 +51,8 @@ class _PriorProbabilities:
         return (1.0 / (1.0 + np.exp(-_log_odds(features)))).astype(np.float32)
 
 
-_LIKE: Final = HEADS.index(Action.LIKE)
-_SAVE: Final = HEADS.index(Action.SAVE)
-_SEE_FEWER: Final = HEADS.index(Action.SEE_FEWER)
+#: What log-odds of each head count, with its sign.
+_WORTH_H: Final = (np.array([head.row.worth for head in HEADS]) * SIGNS).astype(np.float32)
 #: Dense columns that :func:`_log_odds` reads.
 _READ: Final = tuple(
     sorted(
@@ -76,12 +74,9 @@ def _log_odds(features: FeatureMatrix) -> Float:
         base = math.log(head.row.rate / (1 - head.row.rate))
         rate_n = RATE * column(f"media_{name}_rate")
         # Half of it: the order is what counts, and a sigmoid must not run into 1.
-        odds_nh[:, h] = base - 1.0 + 0.5 * (wanted_n * head.row.polarity + rate_n)
-    odds_nh[:, _SEE_FEWER] = (
-        np.float32(-6.0)
-        - 0.5 * personal_n
-        + 1.0 * column("topic_aversion")
-        + 1.5 * column("media_see_fewer_rate")
-        + 1.0 * column("viewer_author_aversion")
-    )
+        if h in NEGATIVE_HEADS:
+            averse_n = column("topic_aversion") + column("viewer_author_aversion")
+            odds_nh[:, h] = base - 0.5 * personal_n + rate_n + averse_n
+        else:
+            odds_nh[:, h] = base - 1.0 + 0.5 * (wanted_n + rate_n)
     return odds_nh

@@ -250,7 +250,9 @@ def final_metrics(
         metrics[f"ne_{head}"] = normalised_entropy(*outcome)
         metrics[f"calibration_error_{head}"] = calibration_error(*outcome)
         metrics[f"calibration_ratio_{head}"] = calibration_ratio(*outcome)
-    metrics["ndcg_25"] = ndcg(unseen.label("like"), unseen_nh[:, 0], unseen.groups_n, 25)
+    metrics["ndcg_25"] = ndcg(
+        unseen.label("like"), unseen_nh[:, HEAD_NAMES.index("like")], unseen.groups_n, 25
+    )
     for name, columns in (
         ("popularity", POPULARITY),
         ("counters", COUNTERS),

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from infra.config import Settings
-from streams.local.scenario import get_json, pick_viewers, replay_fixture, wait_trained
+from streams.local.bundled import Bundled
+from streams.local.scenario import get_json, replay_fixture, wait_trained
 from streams.local.stack import starting_stack
 
 
@@ -18,7 +19,7 @@ def run(settings: Settings) -> dict[str, Any]:
     def mark(name: str) -> None:
         figures[name] = round(time.monotonic() - started, 1)
 
-    [(viewer_id, _), *_] = pick_viewers()
+    viewer_id = Bundled().to_show().viewer_id
     with starting_stack(settings, http_port=0) as stack:
         sent = replay_fixture(stack)
         mark("replayed_s")

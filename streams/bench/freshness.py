@@ -17,13 +17,13 @@ from infra.errors import FreshgridError
 from infra.kafka import committed_offsets, group_lag
 from streams.bench.background import Sent
 from streams.bench.population import TOPICS
+from streams.local.bundled import Bundled
 from streams.local.scenario import (
     GRID_TIMEOUT_S,
     LiveViewer,
     ScenarioError,
     get_json,
     live_viewer,
-    pick_viewers,
     replay_fixture,
     wait_trained,
 )
@@ -148,7 +148,7 @@ async def measure(stack: Stack, likes: int) -> dict[str, Any]:
     Ends early when several likes were not reflected at all.
     """
     rng = random.Random(7)
-    viewers = [viewer_id for viewer_id, _ in pick_viewers()]
+    viewers = Bundled().who_like()
     waited_ms: list[float] = []
     changed = timed_out = 0
     async with live_viewer(stack.endpoints) as live:

@@ -16,7 +16,8 @@ from infra.config import Settings
 from streams.bench.progress import say
 from streams.local.scenario import FIXTURE
 from streams.recorded.dataset import read_dataset
-from streams.recorded.grids.evaluation import Options, evaluate_grids
+from streams.recorded.grids.evaluation import evaluate_grids
+from streams.recorded.grids.run import Options
 from streams.recorded.grids.task import TASKS
 
 SEED: Final = 7

@@ -27,6 +27,7 @@ from streams.cli import (
     roles,
     send,
     topology,
+    tune,
     versions,
     weights,
 )
@@ -57,7 +58,7 @@ app.add_typer(inspect.inspect, name="inspect")
 app.add_typer(bench.bench, name="bench")
 app.add_typer(dead_letters.dead_letters, name="dead-letters")
 app.add_typer(evaluate.evaluate, name="evaluate")
-app.add_typer(evaluate.tune, name="tune")
+app.add_typer(tune.tune, name="tune")
 app.add_typer(versions.versions, name="versions")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(weights.experiments, name="experiments")

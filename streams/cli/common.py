@@ -43,6 +43,11 @@ def console() -> Console:
     return made
 
 
+def text_of(value: float) -> str:
+    """A figure in a table: counts whole, others with four places."""
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
 def load_settings() -> Settings:
     """The settings of this process.
 

@@ -1,4 +1,4 @@
-"""``freshgrid evaluate`` and ``freshgrid tune``: is a model any good, and what would be better."""
+"""``freshgrid evaluate``: is a model any good, are the grids."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import SettingsError
-from streams.cli.common import Json, console, load_settings, show
+from streams.cli.common import Json, console, load_settings, show, text_of
+from streams.cli.recorded import Data, Labels, Mapping, Split, TaskName, check_data
 
 if TYPE_CHECKING:
     from infra.config import Settings
 
 evaluate = typer.Typer(no_args_is_help=True, help="Measure how good a version of a model is.")
-tune = typer.Typer(no_args_is_help=True, help="Find hyper-parameters on recorded events.")
 
 Events = Annotated[
     Path | None,
@@ -24,10 +24,6 @@ Events = Annotated[
         exists=True,
         help="Recorded events: a fixture (JSON lines, .gz is fine), or a folder of KuaiRand-Pure.",
     ),
-]
-Labels = Annotated[
-    Path | None,
-    typer.Option(help="Topics of accounts, JSON lines of account_id and topics."),
 ]
 
 
@@ -109,21 +105,9 @@ class Protocol(StrEnum):
     PREQUENTIAL = "prequential"
 
 
-class TaskName(StrEnum):
-    """What a grid should lead to."""
-
-    LIKE = "like"
-    LONG_VIEW = "long_view"
-
-
 @evaluate.command("grids")
 def evaluate_grids(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Recorded log: JSON lines (.gz is fine), Parquet or CSV, a folder, or a mapping."
-        ),
-    ],
+    data: Data,
     protocol: Annotated[
         Protocol,
         typer.Option(help="One fit at the split, or everything learns on and is asked as it goes."),
@@ -131,14 +115,8 @@ def evaluate_grids(
     task: Annotated[
         TaskName, typer.Option(help="Likes and saves by the live weights, or long views alone.")
     ] = TaskName.LIKE,
-    mapping: Annotated[
-        Path | None,
-        typer.Option(exists=True, help="What the columns of DATA mean (TOML); see docs/datasets."),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Where the test begins: ISO 8601 or epoch ms; by default the last 15 %."),
-    ] = None,
+    mapping: Mapping = None,
+    split: Split = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 7,
     report: Annotated[
         Path | None, typer.Option(help="Write grids.md and grids.html into this folder.")
@@ -162,13 +140,13 @@ def evaluate_grids(
 
     from streams.cli.progress import showing_stages
     from streams.recorded.dataset import read_dataset
-    from streams.recorded.grids import evaluation
+    from streams.recorded.grids.evaluation import evaluate_grids as evaluated
+    from streams.recorded.grids.run import Options
 
-    if not data.exists():
-        raise SettingsError(f"there is no {data}; give recorded events, see docs/evaluation.md")
+    check_data(data)
     settings = load_settings()
     folder = cache or Path(tempfile.gettempdir()) / "freshgrid-evaluate"
-    options = evaluation.Options(
+    options = Options(
         protocol=protocol.value,
         task=task.value,
         split=split or "",
@@ -177,7 +155,7 @@ def evaluate_grids(
     )
     with showing_stages("evaluate") as progress:
         progress("reading", 0, 1)
-        found = evaluation.evaluate_grids(read_dataset(data, mapping), settings, options, progress)
+        found = evaluated(read_dataset(data, mapping), settings, options, progress)
     if report is not None:
         from streams.recorded.grids.report import write_report
 
@@ -187,39 +165,6 @@ def evaluate_grids(
         show(found, as_json=True)
     else:
         _print_grids(found)
-
-
-@tune.command("embeddings")
-def tune_embeddings(
-    events: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            help="Recorded events: a fixture (JSON lines, .gz is fine), or a folder of "
-            "KuaiRand-Pure.",
-        ),
-    ],
-    labels: Labels = None,
-    seconds: Annotated[
-        float | None, typer.Option(min=0, help="Begin no further trial after so long.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Vary each setting of ig2vec alone; choose on half of the accounts, report on the rest."""
-    from streams.cli.progress import showing_progress
-    from streams.recorded.evaluate_embeddings import read_labels
-    from streams.recorded.recording import read_recording
-    from streams.recorded.tune_embeddings import tune as run_tune
-
-    load_settings()
-    recording = read_recording(events)
-    topics = recording.topics if labels is None else read_labels(labels)
-    with showing_progress("tune", "fits") as progress:
-        report = run_tune(recording, topics, seconds=seconds, on_progress=progress)
-    if json:
-        show(report, as_json=True)
-    else:
-        _print_sweep(report)
 
 
 def _topics(settings: Settings, labels: Path | None) -> dict[str, str]:
@@ -248,17 +193,17 @@ def _print_evaluation(report: dict[str, Any]) -> None:
         ("labelled with a vector", "covered"),
         ("topics", "topics"),
     ):
-        table.add_row(label, *(_text(column[name]) for column in columns))
+        table.add_row(label, *(text_of(column[name]) for column in columns))
     out = console()
     out.print(table)
     if "drift" in report:
         drift = report["drift"]
-        cosine = "different dimensions" if drift["cosine"] is None else _text(drift["cosine"])
+        cosine = "different dimensions" if drift["cosine"] is None else text_of(drift["cosine"])
         out.print(
             f"\n{drift['accounts']} accounts in both, {drift['only_second']} only in "
             f"{report['version']}, {drift['only_first']} only in {report['against']['version']}; "
-            f"{drift['neighbours']} neighbours shared {_text(drift['overlap'])}, cosine after the "
-            f"best rotation {cosine}"
+            f"{drift['neighbours']} neighbours shared {text_of(drift['overlap'])}, cosine after "
+            f"the best rotation {cosine}"
         )
         out.print(f"{'promote' if report['promote'] else 'refuse'}: {report['reason']}")
 
@@ -285,56 +230,22 @@ def _print_grids(report: dict[str, Any]) -> None:
     table = Table("", "NDCG@25", "95 %", "recall@25", "hit rate", "MRR", "recall@500", box=None)
     rows = [("grid", figures), *figures["baselines"].items()]
     for name, one in sorted(rows, key=lambda row: -(row[1]["ndcg"] or 0.0)):
-        interval = f"{_text(one['ndcg_low'])}–{_text(one['ndcg_high'])}" if one["ndcg"] else ""
+        interval = f"{text_of(one['ndcg_low'])}–{text_of(one['ndcg_high'])}" if one["ndcg"] else ""
         table.add_row(
             name,
-            _text(one["ndcg"] or 0.0),
+            text_of(one["ndcg"] or 0.0),
             interval,
-            *(_text(one[k] or 0.0) for k in ("recall", "hit_rate", "mrr", "recall_500")),
+            *(text_of(one[k] or 0.0) for k in ("recall", "hit_rate", "mrr", "recall_500")),
         )
-    from streams.cli.common import console as common_console
-
-    console = common_console()
-    console.print(f"{report['data']}, {report['protocol']}, {report['task']}")
-    console.print(table)
-    console.print(
+    out = console()
+    out.print(f"{report['data']}, {report['protocol']}, {report['task']}")
+    out.print(table)
+    out.print(
         f"\n{figures['grids']} grids of {figures['viewers']} viewers, {figures['positives']} "
-        f"positives; the prior alone {_text(figures['ndcg_prior'] or 0.0)}, without cuts and "
-        f"diversity {_text(figures['ndcg_uncut'] or 0.0)}; "
-        f"{_text(figures['ratio'] or 0.0)} times {figures['best_baseline_name']}"
+        f"positives; the prior alone {text_of(figures['ndcg_prior'] or 0.0)}, without cuts and "
+        f"diversity {text_of(figures['ndcg_uncut'] or 0.0)}; "
+        f"{text_of(figures['ratio'] or 0.0)} times {figures['best_baseline_name']}"
     )
     for name, note in figures["notes"].items():
         if note:
-            console.print(f"{name}: {note}")
-
-
-def _print_sweep(report: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table("setting", "value", "macro-F1", "gain", "purity", "fit s", box=None)
-    for trial in report["trials"]:
-        default = report["defaults"].get(trial["setting"])
-        table.add_row(
-            trial["setting"] + ("" if default is None else f" ({default:g})"),
-            f"{trial['value']:g}",
-            *(_text(trial[name]) for name in ("macro_f1", "gain", "purity")),
-            f"{trial['fit_s']:.1f}",
-        )
-    out = console()
-    out.print(table)
-    out.print(
-        f"\ndefaults {_text(report['macro_f1'])}, ± {_text(report['noise'])} between seeds; "
-        f"left out {report['left_out']}"
-    )
-    chosen = ", ".join(f"{name} {value:g}" for name, value in report["chosen"].items())
-    out.print(f"better by more than twice that: {chosen or 'nothing'}")
-    for name, found in report["report"].items():
-        out.print(
-            f"{name} on the other accounts: macro-F1 {_text(found['macro_f1'])} "
-            f"± {_text(found['noise'])} between seeds, 95 % of one {_text(found['low'])}–"
-            f"{_text(found['high'])}, {found['accounts']} accounts, {found['topics']} topics"
-        )
-
-
-def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4f}"
+            out.print(f"{name}: {note}")

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from infra.config import Settings
+from models.actions import STRONG_HEADS, STRONG_POSITIVE, Action
+from models.explore.grid import GridDocument, GridItem
+from streams.local.bundled import Act, Bundled, BundledViewer
 from streams.local.scenario import (
     get_json,
     live_viewer,
-    pick_viewers,
     rankers_refused,
     replay_fixture,
     wait_trained,
 )
 from streams.local.stack import Stack, starting_stack
 
-if TYPE_CHECKING:
-    from models.actions import STRONG_HEADS
-from models.actions import STRONG_HEADS
-from models.explore.grid import GridDocument
-
 #: Without a terminal the replay tells its progress this many times.
 PLAIN_STEPS: Final = 4
 #: Wide enough for the table of a grid where the width of the output is unknown.
 PLAIN_WIDTH: Final = 120
+#: Smaller probabilities print as 0.
+LEAST_SHOWN: Final = 5e-5
 
 
 def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) -> None:
@@ -43,7 +43,6 @@ def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) ->
         FreshgridError: the stack does not start, a part of it dies, or no grid appears.
     """
     narrator = Narrator()
-    viewer_id, likes = pick_viewers()[0]
     with starting_stack(settings, http_port=http_port) as stack:
         endpoints = stack.endpoints
         narrator.say(f"✓ Kafka at {endpoints.kafka}, Redis at {endpoints.redis}")
@@ -51,6 +50,7 @@ def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) ->
         with narrator.progress("replay real events through Kafka") as on_progress:
             sent = replay_fixture(stack, on_progress)
         with narrator.phase("start worker, learner and ranker"):
+            bundled = Bundled()
             stack.wait_ready()
         with narrator.phase("fold, learn account embeddings, train the rankers"):
             status = wait_trained(stack, sent)
@@ -61,28 +61,51 @@ def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) ->
         )
         if rankers is None:
             narrator.say(f"Trained rankers were refused: {rankers_refused(stack)}")
-        asyncio.run(_show(narrator, stack, viewer_id, likes))
+        viewer = bundled.to_show()
+        asyncio.run(_show(narrator, stack, bundled, viewer))
         narrator.say(f"Done {narrator.elapsed_s():.1f} s after the start")
         if once:
             return
-        narrator.say(f"Serving {endpoints.http}/v1/explore/{viewer_id} (Ctrl-C ends everything)")
+        narrator.say(
+            f"Serving {endpoints.http}/v1/explore/{viewer.viewer_id} (Ctrl-C ends everything)"
+        )
         with suppress(KeyboardInterrupt):
             stack.wait()
 
 
-async def _show(narrator: Narrator, stack: Stack, viewer_id: str, likes: int) -> None:
-    """A grid, a live like, and what it changed."""
+async def _show(narrator: Narrator, stack: Stack, bundled: Bundled, viewer: BundledViewer) -> None:
+    """What a viewer did, the grid that comes of it, a live like, and what it changed."""
+    viewer_id, topics = viewer.viewer_id, bundled.topics
     # A request has the grid made if nothing touched the viewer since the rankers are live.
     await asyncio.to_thread(get_json, f"{stack.endpoints.http}/v1/explore/{viewer_id}")
     async with live_viewer(stack.endpoints) as live:
         before = await live.grid_reflecting(viewer_id, 0)
-        narrator.grid(f"Explore grid of viewer {viewer_id} ({likes} likes)", before)
+        narrator.history(viewer, topics, before)
+        narrator.say(
+            f"{len(viewer.likes()) / viewer.shown:.1%} of what was shown is liked by this viewer, "
+            f"{bundled.like_rate():.1%} by all of them"
+        )
+        narrator.grid(f"Explore grid of viewer {viewer_id}", before, viewer.acts, topics)
         narrator.say(f"First grid {narrator.elapsed_s():.1f} s after the start")
         liked = before.items[0]
         after, fresh_ms = await live.like(viewer_id, liked.media_id, liked.author_id)
     title = f"The same grid after a like of {liked.media_id} by {liked.author_id}"
-    narrator.grid(title, after, before)
+    acts = (Act(Action.LIKE, liked.media_id, liked.author_id), *viewer.acts)
+    narrator.grid(title, after, acts, topics, before)
     narrator.say(f"Like → grid readable in Redis: {fresh_ms:.0f} ms")
+
+
+def cause(item: GridItem, acts: Sequence[Act]) -> Act | None:
+    """What the viewer did that led to an item: the strongest, newest act on the seed's media.
+
+    None for an item that everybody's likes led to, or its own newness.
+    """
+    return next((act for act in acts if act.author_id == item.seed), None)
+
+
+def told(action: Action) -> str:
+    """What the viewer did, as a verb: liked, saved, watched."""
+    return action.row.meaning.partition(" a media")[0]
 
 
 def moves(before: GridDocument, after: GridDocument) -> list[str]:
@@ -154,23 +177,65 @@ class Narrator:
             yield tell
         self._done(f"{name}: {total_seen}", started)
 
-    def grid(self, title: str, grid: GridDocument, before: GridDocument | None = None) -> None:
-        """A grid as a table; with `before` also what is new and what moved."""
+    def history(
+        self, viewer: BundledViewer, topics: Mapping[str, Sequence[str]], grid: GridDocument
+    ) -> None:
+        """What a viewer did before a grid, and which of its items each act led to."""
+        led = [(cause(item, viewer.acts), str(n)) for n, item in enumerate(grid.items, 1)]
+        counts = Counter(told(act.action) for act in viewer.acts)
+        did = ", ".join(f"{word} {count}" for word, count in counts.items())
+        table = Table(box=None, pad_edge=False)
+        for name in ("did", "media", "author", "topics", "led to items"):
+            table.add_column(name)
+        left = 0
+        for act in viewer.acts:
+            items = [place for found, place in led if found == act]
+            if items or act.action in STRONG_POSITIVE:
+                of = ", ".join(topics.get(act.media_id, ()))
+                table.add_row(
+                    told(act.action), act.media_id, act.author_id, of, ", ".join(items) or "–"
+                )
+            else:
+                left += 1
+        self.say(f"\nBefore: viewer {viewer.viewer_id} was shown {viewer.shown} media, {did}")
+        self.console.print(table)
+        if left:
+            self.say(f"and {left} more watched, which led to none")
+
+    def grid(
+        self,
+        title: str,
+        grid: GridDocument,
+        acts: Sequence[Act],
+        topics: Mapping[str, Sequence[str]],
+        before: GridDocument | None = None,
+    ) -> None:
+        """A grid as a table, with what led to each item; `before` adds what is new and moved.
+
+        Heads that nobody's grid is about, because nothing like it ever happened, are left out.
+        """
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         marks = moves(before, grid) if before else []
+        chances = [item.probabilities.by_head() for item in grid.items]
+        heads = [
+            head
+            for head in STRONG_HEADS
+            if any(chance[head.word] >= LEAST_SHOWN for chance in chances)
+        ]
         for name in ("#", *(["change"] if before else [])):
             table.add_column(name, justify="right")
-        for name in ("media", "author", "source", "seed"):
+        for name in ("media", "author", "topics", "source", "because you"):
             table.add_column(name)
-        for name in (*(f"P({head.word.replace('_', ' ')})" for head in STRONG_HEADS), "value"):
+        for name in (*(f"P({head.word.replace('_', ' ')})" for head in heads), "value"):
             table.add_column(name, justify="right")
-        for place, item in enumerate(grid.items):
-            chances = item.probabilities.by_head()
+        for place, (item, chance) in enumerate(zip(grid.items, chances, strict=True)):
+            act = cause(item, acts)
             table.add_row(
                 str(place + 1),
                 *(marks[place : place + 1]),
-                *(item.media_id, item.author_id, item.source, item.seed or "–"),
-                *(f"{chances[head.word]:.4f}" for head in STRONG_HEADS),
+                *(item.media_id, item.author_id, ",".join(topics.get(item.media_id, ()))),
+                *(item.source, f"{told(act.action)} {act.media_id}" if act else "–"),
+                *(f"{chance[head.word]:.4f}" for head in heads),
                 f"{item.value:.4f}",
                 style="green" if marks and marks[place] == "new" else None,
             )

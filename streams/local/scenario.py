@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import time
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from streams.log.replay import ReplayReport
 
 FIXTURE: Final = Path(__file__).parents[2] / "tests" / "fixtures" / "kuairand.jsonl.gz"
-#: A viewer with this many likes is as good as one with more: the grid is full of their seeds.
-MANY_LIKES: Final = 10
 #: Folding takes seconds and training some more; a stack that needs minutes hangs.
 TRAINED_TIMEOUT_S: Final = 300.0
 #: A grid follows a like in a fraction of a second.
@@ -41,26 +37,6 @@ HTTP_TIMEOUT_S: Final = 10.0
 
 class ScenarioError(FreshgridError):
     """The stack runs but does not get where it should."""
-
-
-def pick_viewers(fixture: Path = FIXTURE) -> list[tuple[str, int]]:
-    """Viewers with several likes and how many, the one with most views first."""
-    likes: Counter[str] = Counter()
-    views: Counter[str] = Counter()
-    try:
-        with gzip.open(fixture) as lines:
-            for line in lines:
-                for topic, counts in ((b'"events.like"', likes), (b'"events.view"', views)):
-                    if topic in line:
-                        counts[msgspec.json.decode(line)["viewer_id"]] += 1
-    except OSError as error:
-        raise ScenarioError(
-            f"the bundled events cannot be read from {fixture} ({error.strerror or error}); "
-            "run it from a clone of the repository"
-        ) from error
-    many = [viewer for viewer, count in likes.items() if count >= MANY_LIKES]
-    many.sort(key=lambda viewer: (-views[viewer], viewer))
-    return [(viewer, likes[viewer]) for viewer in many]
 
 
 def replay_fixture(

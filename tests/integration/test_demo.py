@@ -78,10 +78,20 @@ def test_the_demo_shows_a_grid_and_how_a_like_changes_it(mark: str) -> None:
     assert liked is not None
     assert after.startswith(liked[1])
     # The liked media is seen now, so everything below it moves up.
-    assert not re.search(rf"^ *\d+ .* {liked[1]} ", after, re.MULTILINE)
+    assert liked[1] not in re.findall(r"^ *\d+ +(?:(?:[↑↓]\d+|new) +)?(m\d+)", after, re.MULTILINE)
     assert "↑1" in after
     assert len(re.findall(r"^ *\d+ .*0\.\d{4}", out, re.MULTILINE)) == 50
     assert re.search(r"Like → grid readable in Redis: \d+ ms", after)
+
+    # What is personal can be traced to what the viewer did before, and the like led to something.
+    done = dict(
+        re.findall(r"^(?:liked|saved|watched) +(m\d+) .*?((?:\d+, )*\d+|–) *$", before, re.M)
+    )
+    led = re.findall(r"^ *(\d+)  m\d+ .* (?:liked|saved|watched) (m\d+) ", before, re.M)
+    assert led
+    assert all(place in done[media_id].split(", ") for place, media_id in led)
+    assert not re.search(r"^ *\d+ .*  (?:alike|account_nn|co_engaged) +–", out, re.MULTILINE)
+    assert f"liked {liked[1]} " in after
     wait_gone(mark)
 
 

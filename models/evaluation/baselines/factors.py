@@ -21,34 +21,40 @@ from models.evaluation.baselines.protocol import (
     positive_pairs,
     tie_break,
 )
-from models.evaluation.event_log import EventLog
+from models.evaluation.event_log import EventLog, Mask
 
 
 class Factors:
-    """Products of viewers' and media's factors; viewers are those it has learned from."""
+    """Products of viewers' and media's factors.
+
+    Args:
+        known_v: viewers whom something was learned of.
+    """
 
     def __init__(
-        self, viewers_vf: NDArray[np.float32], media_mf: NDArray[np.float32], log: EventLog,
-        until_ms: int,
+        self, viewers_vf: NDArray[np.float32], media_mf: NDArray[np.float32], known_v: Mask,
+        log: EventLog, until_ms: int,
     ) -> None:  # fmt: skip
-        self._viewers_vf, self._media_mf = viewers_vf, media_mf
+        self._viewers_vf, self._media_mf, self._known_v = viewers_vf, media_mf, known_v
         self._tie_m: NDArray[np.float32] = tie_break(log, until_ms)
 
     def score(self, requests: Requests) -> Scores:
         """Scores_gm of all media: products of viewers' and media's factors."""
         scores_gm: Scores = self._viewers_vf[requests.viewer_g] @ self._media_mf.T
         # Factors that nothing taught are noise: such viewers get what is popular.
-        scores_gm[np.diff(requests.history_gm.indptr) == 0] = 0.0
+        scores_gm[~self._known_v[requests.viewer_g]] = 0.0
         scores_gm += self._tie_m
         return scores_gm
 
 
 def _learn(model: Any, log: EventLog, until_ms: int) -> Factors:
+    ones_vm = positive_pairs(log, until_ms)
     with warnings.catch_warnings():
         # It tells of threads of the linear algebra, which the command sets.
         warnings.simplefilter("ignore")
-        model.fit(positive_pairs(log, until_ms), show_progress=False)
-    return Factors(np.asarray(model.user_factors), np.asarray(model.item_factors), log, until_ms)
+        model.fit(ones_vm, show_progress=False)
+    viewers_vf, media_mf = np.asarray(model.user_factors), np.asarray(model.item_factors)
+    return Factors(viewers_vf, media_mf, np.diff(ones_vm.indptr) > 0, log, until_ms)
 
 
 def _fit_als(log: EventLog, until_ms: int, parameters: Parameters) -> Factors:

@@ -16,15 +16,14 @@ from models.evaluation.baselines.protocol import (
     Exclusions,
     Fitted,
     Parameters,
+    Scores,
     best,
     requests_of,
 )
-from models.evaluation.event_log import EventLog
+from models.evaluation.event_log import EventLog, Indices, Times
 from models.evaluation.grid_metrics import Lists, list_figures
-from models.evaluation.targets import Targets, static_targets
+from models.evaluation.targets import Targets, static_targets, validation_from
 
-#: Newest part of the training period's events that the sweep is judged on.
-VALIDATION_SHARE: Final = 0.15
 #: Viewers that the sweep is judged on, at most.
 VALIDATION_VIEWERS: Final = 2_000
 
@@ -42,6 +41,27 @@ class BaselineLists:
     seen_gk: Lists
     grid_gk: Lists
     all_gk: Lists
+
+
+def lists_of(
+    scores_gm: Scores,
+    exclusions: Exclusions,
+    viewer_g: Indices,
+    ts_g: Times,
+    log: EventLog,
+    size: int,
+    candidates: int,
+) -> BaselineLists:
+    """The best media of each viewer under each kind of exclusions.
+
+    Args:
+        scores_gm: changed in place.
+        size, candidates: media of a list with nothing excluded, and of the others.
+    """
+    all_gk = best(scores_gm, None, ts_g, log, size)
+    seen_gk = best(scores_gm, exclusions.seen(viewer_g, ts_g), ts_g, log, candidates)
+    grid_gk = best(scores_gm, exclusions.grid(viewer_g, ts_g), ts_g, log, candidates)
+    return BaselineLists(seen_gk, grid_gk, all_gk)
 
 
 class BaselineRuns:
@@ -71,11 +91,9 @@ class BaselineRuns:
         """
         if len(baseline.sweep) == 1:
             return baseline.sweep[0]
-        events = self._log.before(split_ms)
-        if not events:
+        if not self._log.before(split_ms):
             return baseline.sweep[0]
-        cut_ms = int(self._log.ts_n[min(int(events * (1 - VALIDATION_SHARE)), events - 1)])
-        cut_ms = max(cut_ms, real_from_ms)
+        cut_ms = validation_from(self._log, split_ms, real_from_ms)
         targets = static_targets(self._log, self._actions, cut_ms, split_ms)
         targets = targets.take(targets.history_g > 0)
         if not len(targets):
@@ -119,12 +137,12 @@ class BaselineRuns:
         for g in batches:
             viewer_g, ts_g = targets.viewer_g[g], targets.ts_g[g]
             scores_gm = fitted.score(requests_of(self._positives, viewer_g, ts_g))
-            every_gk = best(scores_gm, None, ts_g, self._log, self._size)
-            seen_gm = self._exclusions.seen(viewer_g, ts_g)
-            seen_gk = best(scores_gm, seen_gm, ts_g, self._log, self._candidates)
-            own_gm = self._exclusions.grid(viewer_g, ts_g)
-            grid_gk = best(scores_gm, own_gm, ts_g, self._log, self._candidates)
-            parts.append(BaselineLists(seen_gk, grid_gk, every_gk))
+            parts.append(
+                lists_of(
+                    scores_gm, self._exclusions, viewer_g, ts_g, self._log, self._size,
+                    self._candidates,
+                )
+            )  # fmt: skip
         return _joined(parts)
 
     def _lists(self, fitted: Fitted, targets: Targets, g: NDArray[np.int64], k: int) -> Lists:

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.actions import Action
+from models.actions import POSITIVE, Action
+from models.evaluation.baselines.protocol import NEVER, Exclusions
+from models.evaluation.baselines.runs import BaselineLists, lists_of
 from models.evaluation.event_log import Indices
 from models.evaluation.grid_metrics import Lists
 from models.examples.candidate_sets import candidate_sets
@@ -33,6 +35,8 @@ from models.features.candidates import Candidates
 from models.ig2vec.config import Ig2VecConfig
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
+from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
+from models.item_to_item.histories import PositiveLog
 from models.item_to_item.weights import ItemWeights
 from models.queries import CandidateQuery
 from models.rankers.bundle import RankerBundle
@@ -47,6 +51,8 @@ from streams.learning.ranker_learning import HOLDOUT, HOLDOUT_SHARE, RankerLearn
 from streams.recorded.dataset import Dataset
 from streams.recorded.grids.task import Task
 from streams.serving.explorer import explore_config
+from streams.serving.live_queries import LiveQueries
+from streams.serving.own_operators import load_operators
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +84,9 @@ class Made:
         feed_gk: the grid with diversity and exploration off: by value alone.
         uncut_gk: the best of all candidates by the final pass, diversity off.
         prior_gk: the grid of the untrained prior from the same candidates.
-        popular_gk: the product's own list of what is popular, unseen media, instead of a grid.
+        popular_gk: the product's own list of what is popular, under the exclusions of baselines.
+        popular_seen_gk, popular_all_gk: that list with only media met before left out, and with
+            nothing left out.
     """
 
     candidates_gk: Lists
@@ -91,6 +99,8 @@ class Made:
     uncut_gk: Lists
     prior_gk: Lists
     popular_gk: Lists
+    popular_seen_gk: Lists
+    popular_all_gk: Lists
 
     @classmethod
     def joined(cls, parts: Sequence[Made]) -> Made:
@@ -110,6 +120,15 @@ def empty_world(data: Dataset) -> World:
     world.catalog.intern_accounts(data.author_ids)
     world.apply_accounts(data.accounts)
     return world
+
+
+def query_of(settings: Settings) -> CandidateQuery:
+    """The query that serves by these settings where no arm names another.
+
+    Raises:
+        SettingsError: it cannot be read, or it is wrong.
+    """
+    return LiveQueries(settings, load_operators(settings)).of()
 
 
 def set_vectors(world: World, vectors: Vectors | None) -> None:
@@ -138,10 +157,11 @@ class Ranker:
         self._data, self._task = data, task
         self._config = explore_config(settings)
         self._fold = settings.fold_config()
-        self._query = CandidateQuery()
+        self._query = query_of(settings)
         self._prior = PriorRankers()
         self._states = {int(viewer): ViewerState() for viewer in viewers}
         self._known_n = np.isin(data.log.viewer_n, viewers)
+        self._exclusions = Exclusions(data.log)
         self._applied, self._catalogued_ms = 0, -1
 
     @property
@@ -213,6 +233,7 @@ class Ranker:
             untrained = self._treatment(self._prior)
             prior = funnel(replace(found, treatment=untrained), self.world, self._config)
         size = self._config.size
+        popular = self._popular(viewers, now_ms)
         return Made(
             candidates_gk=_padded([t.candidates.media_n for t in traces], CANDIDATES),
             source_gk=_padded([t.candidates.source_n for t in traces], CANDIDATES).astype(np.int16),
@@ -227,7 +248,9 @@ class Ranker:
             feed_gk=_padded([t.grid.media_n for t in by_value], size),
             uncut_gk=_padded(self._uncut(traces), size),
             prior_gk=_padded([t.grid.media_n for t in prior], size),
-            popular_gk=self._popular(contexts, now_ms),
+            popular_gk=popular.grid_gk,
+            popular_seen_gk=popular.seen_gk,
+            popular_all_gk=popular.all_gk,
         )
 
     def _treatment(self, rankers: Rankers) -> Treatment:
@@ -244,13 +267,21 @@ class Ranker:
             found.append(trace.candidates.media_n[order_n[: self._config.size]])
         return found
 
-    def _popular(self, contexts: Sequence[ViewerContext], now_ms: int) -> Lists:
+    def _popular(self, viewers: Indices, now_ms: int) -> BaselineLists:
         rows = np.arange(len(self._data.media_ids), dtype=np.int32)
-        score_m = self.world.popularity.score(rows, now_ms)
-        order_m = np.argsort(-score_m, kind="stable")
-        order_m = order_m[(score_m[order_m] > 0) & ~self.world.catalog.deleted_n[order_m]]
-        k = CANDIDATES
-        return _padded([order_m[~np.isin(order_m, context.seen)][:k] for context in contexts], k)
+        score_m = self.world.popularity.score(rows, now_ms).astype(np.float32)
+        score_m[(score_m <= 0) | self.world.catalog.deleted_n[rows]] = NEVER
+        scores_gm = np.tile(score_m, (len(viewers), 1))
+        ts_g = np.full(len(viewers), now_ms, np.int64)
+        return lists_of(
+            scores_gm,
+            self._exclusions,
+            viewers,
+            ts_g,
+            self._data.log,
+            self._config.size,
+            CANDIDATES,
+        )
 
 
 def recent_viewers(data: Dataset, until_ms: int) -> list[int]:
@@ -259,6 +290,24 @@ def recent_viewers(data: Dataset, until_ms: int) -> list[int]:
     viewers, newest = np.unique(viewer_n, return_index=True)
     found: list[int] = viewers[np.argsort(-newest)][-DISTILLATION_VIEWERS:].tolist()
     return found
+
+
+def learned_at(
+    data: Dataset, settings: Settings, seed: int, until_ms: int
+) -> tuple[Vectors | None, ItemWeights | None]:
+    """Vectors of ig2vec and item weights, each fitted once on what is older than `until_ms`.
+
+    None where there is too little to fit on.
+    """
+    learner = Learner(data, settings, seed)
+    learner.fit(until_ms)
+    log, config = data.log, ItemToItemConfig()
+    liked = np.flatnonzero(np.isin(log.action_n[: log.before(until_ms)], POSITIVE))
+    positives = PositiveLog()
+    sign_n = np.where(log.undo_n[liked], -1, 1).astype(np.int8)
+    positives.add(log.viewer_n[liked].astype(np.int64), log.media_n[liked], sign_n)
+    items = fit_item_weights(positives.pairs(config.history), config) if len(liked) else None
+    return learner.vectors, items
 
 
 def _candidate_sets(
@@ -331,8 +380,9 @@ class Learner:
         self.examples = Examples.empty()
         self.vectors: Vectors | None = None
         self._data, self._settings, self._seed = data, settings, seed
+        self._query = query_of(settings)
         config = ExampleConfig(window_ms=settings.label_window_ms, fold=settings.fold_config())
-        treatment = Treatment(rankers=PriorRankers(), weights=Weights(), query=CandidateQuery())
+        treatment = Treatment(rankers=PriorRankers(), weights=Weights(), query=self._query)
         self._builder = ExampleBuilder(self.world, config, finder(self.world, lambda: treatment))
         self._sampled = config.choices
         self.choices = Choices.empty()
@@ -436,7 +486,7 @@ class Learner:
         """Candidates of the viewers who came last, and of some without history."""
         viewers = list(self._builder.viewers())[-DISTILLATION_VIEWERS:]
         treatment = Treatment(
-            rankers=self._learning.live or PriorRankers(), weights=Weights(), query=CandidateQuery()
+            rankers=self._learning.live or PriorRankers(), weights=Weights(), query=self._query
         )
         fold = self._settings.fold_config()
         return _candidate_sets(viewers, self.world, treatment, now_ms, fold)

@@ -21,21 +21,29 @@ import streams
 
 Arrays = dict[str, NDArray[Any]]
 
-#: Rooms that decide examples and vectors; those that decide trained rankers; those of baselines.
+_LEARNING: Final = ("streams/learning", "streams/serving/explorer.py")
+#: Rooms that decide examples and vectors; those that decide trained rankers; those of grids, of a
+#: stream of them, and of baselines.
 EXAMPLES: Final = (
-    "models/arrays", "models/events.py", "models/feature_schema.py", "models/world.py",
-    "models/account_index", "models/inventory", "models/ig2vec", "models/viewers",
-    "models/features", "models/examples", "models/item_to_item", "models/igql", "models/queries",
+    "models/actions.py", "models/arrays", "models/events.py", "models/feature_schema.py",
+    "models/world.py", "models/account_index", "models/inventory", "models/ig2vec",
+    "models/viewers", "models/features", "models/examples", "models/item_to_item", "models/igql",
+    "models/queries", "streams/recorded/grids/static.py",
 )  # fmt: skip
 RANKERS: Final = (
-    *EXAMPLES, "models/rankers", "models/training",
+    *EXAMPLES, "models/rankers", "models/training", *_LEARNING,
 )  # fmt: skip
-EVERYTHING: Final = ("models",)
-BASELINES: Final = ("models/evaluation", "models/events.py")
-#: The harness itself belongs to each.
+GRIDS: Final = ("models", "streams/recorded/grids/static.py", *_LEARNING)
+STREAM: Final = ("models", "streams/recorded/grids/prequential.py", *_LEARNING)
+BASELINES: Final = (
+    "models/actions.py", "models/arrays", "models/events.py", "models/evaluation",
+    "streams/recorded/grids/baselines.py",
+)  # fmt: skip
+#: What reads the log and acts production out belongs to each.
 _HARNESS: Final = (
-    "streams/recorded/dataset.py", "streams/recorded/grids/evaluation.py",
-    "streams/recorded/grids/production.py", "streams/recorded/grids/task.py",
+    "streams/recorded/dataset.py", "streams/recorded/grids/production.py",
+    "streams/recorded/grids/run.py", "streams/recorded/grids/stage_arrays.py",
+    "streams/recorded/grids/task.py",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import json
-from collections.abc import Iterator
+import re
 
 import msgspec
 import numpy as np
@@ -173,49 +173,63 @@ def test_every_action_is_counted_in_the_features() -> None:
 
 
 def test_no_module_but_the_table_lists_actions() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
+    found = {
+        str(path.relative_to(ROOT)): named
         for folder in ("models", "infra", "streams", "docs")
         for path in sorted((ROOT / folder).rglob("*.py"))
         if path != ROOT / "models" / "actions.py"
-        for node in _lists_of_actions(ast.parse(path.read_text()))
-    ]
-    assert found == []
+        and len(named := _actions_named(ast.parse(path.read_text()))) > CHOSEN.get(path.name, 2)
+    }
+    assert found == {}
 
 
-def test_a_list_of_actions_is_found() -> None:
-    for text in (
+#: Two actions may be a choice; three are a list. Features of a pass are chosen one by one.
+CHOSEN = {"feature_schema.py": 3}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "('like', 'save', 'see_fewer')",
         "{'share': 1, 'comment': 2, 'like': 3}",
-        "x in (Action.LIKE, Action.SAVE)",
-        "{Action.VIEW: 1, Action.LONG_VIEW: 2}",
-        "('events.like', 'events.save')",
+        "{1: 'share', 2: 'comment', 3: 'like'}",
+        "{1: Action.VIEW, 2: Action.LONG_VIEW, 3: Action.LIKE}",
+        "x in (actions.Action.LIKE, actions.Action.SAVE, actions.Action.VIEW)",
+        "a = Action.LIKE\nb = Action.SAVE\nc = Action.SHARE",
+        "if x is Action.LIKE: pass\nelif x is Action.SAVE: pass\nelif x is Action.VIEW: pass",
+        "match x:\n case Action.LIKE: pass\n case Action.SAVE: pass\n case Action.VIEW: pass",
+        "f('like', 'save', 'view')",
+        "x == 'like' or x == 'save' or x == 'share'",
+        "'like save view'.split()",
+        "re.compile('(like|save|see_fewer)')",
+        "('events.like', 'events.save', 'events.share')",
         "Weights(like=1.0, save=2.0, see_fewer=3.0)",
-    ):
-        assert len(list(_lists_of_actions(ast.parse(text)))) == 1, text
+        "class W:\n like: float\n save: float\n share: float",
+        "def f(like, save, share): pass",
+    ],
+)
+def test_a_list_of_actions_is_found(text: str) -> None:
+    assert len(_actions_named(ast.parse(text))) == 3
 
 
-def _lists_of_actions(tree: ast.AST) -> Iterator[ast.expr]:
-    """Literals and calls that name several actions: by member, name or topic."""
+def _actions_named(tree: ast.AST) -> set[str]:
+    """Words of actions that code names, by member, text or name; docstrings may."""
+    told = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    words: set[str] = set()
     for node in ast.walk(tree):
         match node:
-            case ast.Tuple() | ast.List() | ast.Set():
-                parts: list[ast.expr | None] = list(node.elts)
-            case ast.Dict():
-                parts = list(node.keys)
-            case ast.Call():
-                parts = [ast.Constant(keyword.arg) for keyword in node.keywords]
-            case _:
-                continue
-        members = sum(
-            isinstance(part, ast.Attribute)
-            and isinstance(part.value, ast.Name)
-            and part.value.id == "Action"
-            for part in parts
-        )
-        names = {part.value for part in parts if isinstance(part, ast.Constant)}
-        # Two names may be a choice; three are a list.
-        several = len(names & set(ACTION_NAMES)) >= 3 or len(names & set(MEDIA_EVENT_TOPICS)) >= 2
-        if members >= 2 or several:
-            assert isinstance(node, ast.expr)
-            yield node
+            case ast.Constant(value=str(text)) if id(node) not in told:
+                words.update(re.findall(r"\w+", text))
+            case ast.Attribute(value=ast.Name(id="Action") | ast.Attribute(attr="Action")):
+                words.add(node.attr.lower())
+            case ast.arg(arg=str(name)) | ast.keyword(arg=str(name)):
+                words.add(name)
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                words.add(name)
+    return words & set(ACTION_NAMES)

@@ -77,25 +77,61 @@ def test_counts_and_size_are_those_of_the_readme() -> None:
     assert topics.pop("catalog.media") == 7583
     assert topics.pop("catalog.accounts") == 6510
     assert topics == {
-        "events.view": 63585,
-        "events.like": 3872,
-        "events.save": 481,
-        "events.follow": 290,
-        "events.see_fewer": 187,
+        "events.view": 66990,
+        "events.like": 1155,
+        "events.save": 156,
+        "events.follow": 96,
+        "events.see_fewer": 76,
     }
-    assert len({line["viewer_id"] for line in whole if "viewer_id" in line}) == 3759
-    assert len({line["viewer_id"] for line in tiny if "viewer_id" in line}) == 20
-    assert sum("event_id" in line for line in tiny) == 245
+    assert len({line["viewer_id"] for line in whole if "viewer_id" in line}) == 3761
+    assert len({line["viewer_id"] for line in tiny if "viewer_id" in line}) == 17
+    assert sum("event_id" in line for line in tiny) == 253
     known = {json.dumps(line) for line in whole}
     assert all(json.dumps(line) in known for line in tiny if line["topic"] != "catalog.accounts")
 
 
-def test_viewers_who_acted_are_kept_and_the_others_fill_up(builder: ModuleType) -> None:
-    rows = [row(1, 1, 10), row(1, 1, 10, "like"), row(2, 1, 11)]
-    rows += [row(3, n, n) for n in range(15)] + [row(4, n, n) for n in range(15)]
-    assert builder.sample_viewers(rows, 100) == {1, 3, 4}
-    assert len(builder.sample_viewers(rows, 16)) == 2
-    assert builder.sample_viewers(rows, 1) == {1}
+def test_actions_are_as_frequent_among_exposures_as_in_the_whole_log() -> None:
+    rates = json.loads((FIXTURES / "rates.json").read_text())
+    log, sample = rates["log"], rates["sample"]
+    topics = Counter(line["topic"] for line in lines("kuairand.jsonl.gz"))
+    assert sample["exposures"] == topics["events.view"]
+    for action in ("like", "save", "see_fewer"):
+        told = sample[action]
+        assert told["count"] == topics[f"events.{action}"]
+        assert told["rate"] == pytest.approx(told["count"] / sample["exposures"], abs=1e-6)
+        assert told["count"] / sample["exposures"] == pytest.approx(
+            log[action]["rate"], abs=2 * told["standard_error"]
+        )
+    # A wide error would hide any choice of viewers.
+    assert sample["like"]["standard_error"] < log["like"]["rate"] / 10
+
+
+def test_viewers_are_drawn_by_their_exposures_and_not_by_what_they_did(builder: ModuleType) -> None:
+    enough = builder.MIN_EXPOSURES
+    shown = {viewer: enough + viewer % 2 for viewer in range(1, 5)} | {5: enough - 1}
+    views = [row(viewer, n, n) for viewer, count in shown.items() for n in range(count)]
+    likes = [row(viewer, n, n, "like") for viewer in (1, 5) for n in range(3)]
+    whole = builder.sample_viewers(views, 1000)
+    assert whole == {1, 2, 3, 4}
+    room = sum(shown[viewer] for viewer in sorted(whole, key=builder.viewer_hash)[:2])
+    some = builder.sample_viewers(views, room)
+    assert some == set(sorted(whole, key=builder.viewer_hash)[:2])
+    for most in (1000, room, 1):
+        # Neither likes nor rows that say the same twice change who is drawn.
+        assert builder.sample_viewers(views + likes + views, most) == builder.sample_viewers(
+            views, most
+        )
+    assert builder.sample_viewers(views, 1) == set()
+
+
+def test_rates_are_told_with_the_error_of_drawing_viewers(builder: ModuleType) -> None:
+    rows = [row(viewer, n, n) for viewer in (1, 2) for n in range(10)]
+    rows += [row(1, n, n, "like") for n in range(4)]
+    told = builder.rates(rows + rows)
+    assert (told["viewers"], told["exposures"]) == (2, 20)
+    # Residuals are 4 − 2 and 0 − 2: √((4 + 4) · 2 / 1) / 20.
+    assert told["like"] == {"count": 4, "rate": 0.2, "standard_error": 0.2}
+    assert told["save"] == {"count": 0, "rate": 0.0, "standard_error": 0.0}
 
 
 def test_doubled_rows_become_one_and_a_follow_is_also_a_save(builder: ModuleType) -> None:

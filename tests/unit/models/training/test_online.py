@@ -66,7 +66,7 @@ def test_it_follows_a_change_and_scores_before_it_learns(final) -> None:
     assert first == pytest.approx(before, abs=0.08)
     assert last > first + 0.05
     likes = learned.score(unseen.features)[:, 0]
-    assert calibration_error(unseen.label("like"), likes) < 0.05
+    assert calibration_error(unseen.label("like"), likes) < 0.08
 
 
 def test_rows_of_the_table_are_emptied_when_nobody_asks_for_them(final) -> None:

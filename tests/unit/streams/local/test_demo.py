@@ -1,28 +1,43 @@
 """The demo's parts that need no running stack; the demo itself is an integration test."""
 
 import asyncio
-import gzip
 import io
-from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import pytest
 from rich.console import Console
 
 from infra.embedded import embedded_redis
-from models.actions import STRONG_HEADS
+from models.actions import Action
 from models.explore.grid import GridDocument, GridItem, Probabilities, Stages, to_json
 from streams.local import scenario
-from streams.local.demo import Narrator, moves
-from streams.local.scenario import MANY_LIKES, LiveViewer, ScenarioError, pick_viewers
+from streams.local.bundled import Act, BundledViewer
+from streams.local.demo import Narrator, cause, moves
+from streams.local.scenario import LiveViewer, ScenarioError
+
+ACTS = (
+    Act(Action.LIKE, "m8", "a1"),
+    Act(Action.LIKE, "m7", "a2"),
+    Act(Action.LONG_VIEW, "m6", "a1"),
+    Act(Action.LONG_VIEW, "m5", "a3"),
+    Act(Action.LONG_VIEW, "m4", "a4"),
+)
+TOPICS = {"m8": ["3", "4"], "m1": ["9"]}
 
 
-def grid(*media_ids: str, reflects_ts: int = 0) -> GridDocument:
+def item(n: int, media_id: str, seed: str | None = None) -> GridItem:
     stages = Stages(0, 0, 0.0, 0, 0.0, 0, 0.0)
+    source = "alike" if seed else "popular"
+    return GridItem(
+        n, media_id, "a9", 0.25, Probabilities(0.25, 0.25, 0.00004), source, seed, stages
+    )
+
+
+def grid(*media_ids: str, reflects_ts: int = 0, seeds: tuple[str | None, ...] = ()) -> GridDocument:
+    seeds += (None,) * (len(media_ids) - len(seeds))
     items = [
-        GridItem(n, media_id, "a1", 0.25, Probabilities(0.25, 0.25, 0.25), "popular", None, stages)
-        for n, media_id in enumerate(media_ids)
+        item(n, media_id, seed)
+        for n, (media_id, seed) in enumerate(zip(media_ids, seeds, strict=True))
     ]
     return GridDocument("v1", items, 0, reflects_ts, len(items), {}, {})
 
@@ -36,26 +51,11 @@ def test_moves_tell_new_up_down_and_unmoved() -> None:
     assert moves(grid("a", "b", "c", "d"), grid("c", "b", "e", "a")) == ["↑2", "", "new", "↓3"]
 
 
-def test_viewers_with_many_likes_are_picked_by_their_views(tmp_path: Path) -> None:
-    counts = {"v1": (MANY_LIKES, 20), "v2": (MANY_LIKES + 5, 30), "v3": (MANY_LIKES - 1, 90)}
-    lines = [
-        {"topic": topic, "viewer_id": viewer}
-        for viewer, (likes, views) in counts.items()
-        for topic, count in (("events.like", likes), ("events.view", views))
-        for _ in range(count)
-    ]
-    fixture = tmp_path / "events.jsonl.gz"
-    fixture.write_bytes(gzip.compress(b"\n".join(map(msgspec.json.encode, lines))))
-    assert pick_viewers(fixture) == [("v2", MANY_LIKES + 5), ("v1", MANY_LIKES)]
-
-
-def test_the_bundled_events_have_viewers_to_show() -> None:
-    assert len(pick_viewers()) > 10
-
-
-def test_a_missing_fixture_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"no\.jsonl\.gz.*No such file"):
-        pick_viewers(tmp_path / "no.jsonl.gz")
+def test_an_item_is_traced_to_the_strongest_act_on_its_seed() -> None:
+    assert cause(item(0, "m1", "a1"), ACTS) == ACTS[0]
+    assert cause(item(0, "m1", "a3"), ACTS) == ACTS[3]
+    assert cause(item(0, "m1", None), ACTS) is None
+    assert cause(item(0, "m1", "a99"), ACTS) is None
 
 
 def test_without_a_terminal_progress_is_a_few_plain_lines() -> None:
@@ -85,12 +85,32 @@ def test_a_failed_phase_is_not_called_done() -> None:
     assert "✓" not in out.getvalue()
 
 
-def test_a_grid_is_a_table_with_one_line_an_item_and_marks_what_changed() -> None:
+def test_a_grid_is_a_table_with_what_led_to_each_item_and_marks_of_what_changed() -> None:
     narrator, out = printed(terminal=False)
-    narrator.grid("A grid", grid("m1", "m2"), grid("m2", "m3"))
+    narrator.grid("A grid", grid("m1", "m2", seeds=("a1",)), ACTS, TOPICS, grid("m2", "m3"))
     rows = [line.split() for line in out.getvalue().splitlines() if "0.2500" in line]
-    assert [row[:3] for row in rows] == [["1", "new", "m1"], ["2", "↓1", "m2"]]
-    assert all(len(row) == 7 + len(STRONG_HEADS) for row in rows)
+    chances = ["0.2500", "0.2500", "0.2500"]
+    assert rows == [
+        ["1", "new", "m1", "a9", "9", "alike", "liked", "m8", *chances],
+        ["2", "↓1", "m2", "a9", "popular", "–", *chances],
+    ]
+    # No bundled event is a share; a column of zeros would tell nothing.
+    assert "P(like)  P(save)   value" in out.getvalue()
+    assert "P(see fewer)" not in out.getvalue()
+
+
+def test_what_was_done_before_is_listed_with_the_items_that_it_led_to() -> None:
+    narrator, out = printed(terminal=False)
+    viewer = BundledViewer("v1", 20, ACTS)
+    narrator.history(viewer, TOPICS, grid("m1", "m2", "m3", "m4", seeds=("a1", "a3", None, "a1")))
+    title, _, *rows = [line.strip() for line in out.getvalue().splitlines() if line.strip()]
+    assert title == "Before: viewer v1 was shown 20 media, liked 2, watched 3"
+    assert [row.split() for row in rows] == [
+        ["liked", "m8", "a1", "3,", "4", "1,", "4"],
+        ["liked", "m7", "a2", "–"],
+        ["watched", "m5", "a3", "2"],
+        ["and", "2", "more", "watched,", "which", "led", "to", "none"],
+    ]
 
 
 async def test_only_a_grid_that_reflects_the_like_ends_the_wait(

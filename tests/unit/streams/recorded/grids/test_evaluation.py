@@ -14,8 +14,9 @@ from models.actions import HEAD_NAMES, Action
 from models.rankers.value import Weights
 from streams.learning import ranker_judge
 from streams.recorded.dataset import Dataset, DatasetError, read_dataset
-from streams.recorded.grids.evaluation import Options, evaluate_grids, split_of
+from streams.recorded.grids.evaluation import evaluate_grids
 from streams.recorded.grids.report import as_html, as_markdown, write_report
+from streams.recorded.grids.run import Options, split_of
 from streams.recorded.grids.task import TASKS, TaskError, task_of
 
 T0 = 1_600_000_000_000

@@ -1,0 +1,47 @@
+"""What commands on recorded events share: where these are, what they mean and how they are cut."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.errors import SettingsError
+
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="Topics of accounts, JSON lines of account_id and topics."),
+]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="Recorded log: JSON lines (.gz is fine), Parquet or CSV, a folder, or a mapping."
+    ),
+]
+Mapping = Annotated[
+    Path | None,
+    typer.Option(exists=True, help="What the columns of DATA mean (TOML); see docs/datasets."),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="Where the test begins: ISO 8601 or epoch ms; by default the last 15 %."),
+]
+
+
+class TaskName(StrEnum):
+    """What a grid should lead to."""
+
+    LIKE = "like"
+    LONG_VIEW = "long_view"
+
+
+def check_data(data: Path) -> None:
+    """See whether there is a recorded log.
+
+    Raises:
+        SettingsError: there is not.
+    """
+    if not data.exists():
+        raise SettingsError(f"there is no {data}; give recorded events, see docs/evaluation.md")
