@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     label_window_ms: Milliseconds = 10 * 60 * 1000
     #: A served page waits this much longer for events that come late.
     label_late_ms: Milliseconds = 60 * 1000
-    #: A training of the rankers from the beginning waits for this many new likes, saves and
-    #: see-fewers. Between trainings they learn on from every example.
+    #: A training of the rankers from the beginning waits for this many new examples with an action
+    #: other than a view. Between trainings they learn on from every example.
     train_every_positives: PositiveInt = 10_000
     #: What the rankers have learned on is judged, and goes live if it passes, every so often.
     rankers_every_s: Annotated[float, Field(gt=0)] = 300.0

@@ -416,7 +416,7 @@ def _dataset(
 
 def _check(name: str, table: _Events) -> None:
     if not len(table.ts_n):
-        raise DatasetError(f"{name} has no events; give a log of likes, saves, views or see-fewers")
+        raise DatasetError(f"{name} has no events; give a log of views and other actions")
     oldest = int(table.ts_n.min())
     if oldest < MIN_TS_MS:
         hint = 'seconds? say ts_unit = "s"' if oldest > 10**8 else "is the unit of the times right?"

@@ -99,7 +99,9 @@ def read_recording(path: Path) -> Recording:
     """
     recording = _kuairand(path) if path.is_dir() else _fixture(path)
     if not recording.steps:
-        raise RecordingError(f"{path} has no likes, saves or long views; record more events")
+        raise RecordingError(
+            f"{path} has no long view and no action other than a view; record more events"
+        )
     return recording
 
 

@@ -1,4 +1,4 @@
-"""Popularity: what everybody liked, saved or viewed long, ever or of late."""
+"""Popularity: what everybody asked for more of, ever or of late."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_a_history_is_one_sentence_and_sessions_are_cut() -> None:
 
 def test_a_recording_that_says_nothing_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path / "events.jsonl", event("view", "v", "m", T, author_id="a"))
-    with pytest.raises(RecordingError, match="no likes, saves or long views"):
+    with pytest.raises(RecordingError, match="no long view and no action other"):
         read_recording(path)
 
 
