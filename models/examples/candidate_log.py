@@ -52,7 +52,7 @@ class CandidateLog:
     """The newest logged candidate sets, one of each viewer.
 
     Args:
-        keep: sets at most; 500 candidates take 184 kB.
+        keep: sets at most; 500 candidates take 228 kB.
     """
 
     def __init__(self, keep: int) -> None:

@@ -18,6 +18,7 @@ from infra.topics import TOPICS
 from models.actions import TOPIC_CODES, Action, action_in
 from models.events import FollowEvent, MediaEvent, Relation
 from models.explore.grid import GridDocument, GridItem, Stages
+from models.feature_schema import DENSE_NAMES, SPARSE_NAMES
 from models.viewers import action_log
 from models.viewers import state as viewer_state
 from models.viewers.decayed_counter import DecayedCounter
@@ -37,6 +38,7 @@ from streams import cli
 from streams.dead_letter import DeadLetter
 from streams.local.stack import EMBEDDED_KAFKA
 from streams.log.dead_letters import Redriven
+from streams.training import DISTILLATION_VIEWERS
 from tests.paths import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -159,6 +161,17 @@ def test_layouts_of_bytes_are_as_documented() -> None:
     assert f"| `schema` | {viewer_state.SCHEMA} |" in CONTRACTS
 
 
+def test_sizes_of_features_are_those_of_the_columns() -> None:
+    """What is not compressed follows from the columns; what is compressed was measured with them."""
+    media_bytes = 4 * (len(DENSE_NAMES) + len(SPARSE_NAMES))
+    ranking = (ROOT / "docs" / "ranking.md").read_text()
+    told = re.findall(r"\(([\d.]+) kB before zlib\)", ranking)
+    expected = [25 * media_bytes / 1000, 500 * media_bytes / 1000]
+    assert [float(kb) for kb in told] == pytest.approx(expected, abs=0.05), "measure again"
+    held_mb = DISTILLATION_VIEWERS * 500 * media_bytes / 1e6
+    assert OPERATIONS.count(f"({held_mb:.0f} MB") == 2
+
+
 def test_codes_are_as_documented() -> None:
     """The documented numbers are the code's: what they are stands in files for ever."""
     rows = re.findall(
@@ -209,7 +222,7 @@ def test_the_example_reads_a_state_as_the_code_does() -> None:
     assert repr(read["authors"]["a1"]["like"]["decayed"]) in CONTRACTS
 
 
-def test_the_example_reads_what_fell_out_of_the_lanes() -> None:
+def test_the_example_reads_what_fell_out_of_the_logs() -> None:
     [snippet] = re.findall(r"<!-- snippet: python -->\n```python\n(.*?)```", CONTRACTS, re.DOTALL)
     example: dict[str, Any] = {}
     exec(snippet, example)
