@@ -136,7 +136,7 @@ def create_api(reader: Reader, desk: Desk) -> FastAPI:
 
     @api.get("/v1/status")
     async def status() -> dict[str, Any]:
-        """Versions that are live, and whether the worker has read all there is."""
+        """Versions that are live, and whether the ranker has read all there is."""
         return reader.status()
 
     @api.get("/v1/index")

@@ -1,7 +1,7 @@
-"""The building blocks of the ranking passes, in NumPy: what the serving process runs.
+"""The building blocks of the ranking passes, in NumPy: what the ranker runs.
 
 Training (:mod:`models.training`) uses torch; the trained weights arrive here as plain float32
-arrays, so that a ranking worker needs neither torch nor its start-up time. Both give the same
+arrays, so that a ranker needs neither torch nor its start-up time. Both give the same
 numbers to within 1e-5.
 
 Errors::

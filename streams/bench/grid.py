@@ -2,7 +2,7 @@
 
 From a viewer's state as it is stored to the JSON of 25 items, on the clustered world of
 ``bench igql``: context, 500 candidates, three passes, value, diversity, document. Times are
-processor time of one thread; garbage is collected as in a worker. Each viewer was ranked before
+processor time of one thread; garbage is collected as in a ranker. Each viewer was ranked before
 and likes one more media: that is when a grid is made. The networks have the shapes that training
 gives them, with random weights: what a product of matrices costs does not depend on what is in
 them.
@@ -218,7 +218,7 @@ class _TimedSpread:
 
 def random_rankers(seed: int = 1) -> RankerBundle:
     """Rankers of the shapes that training gives them."""
-    # The shapes stand in modules that import torch; a serving process has none of it.
+    # The shapes stand in modules that import torch; a ranker has none of it.
     from models.training.distillation import FIRST, SECOND
     from models.training.final import FinalConfig
     from models.training.interest import InterestConfig

@@ -20,7 +20,7 @@ def explain(
 
     The ranker makes the grid anew and tells what it did.
     """
-    from streams.cli.worker_api import get
+    from streams.cli.ranker_api import get
 
     parameters = {"viewer_id": viewer} | ({} if media is None else {"media_id": media})
     told = get(load_settings(), "/v1/explain", parameters)

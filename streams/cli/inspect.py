@@ -29,7 +29,7 @@ def show_viewer(
 
 @inspect.command("index")
 def show_index(json: Json = False) -> None:
-    """The account index as the topics give it: a ranking worker's /v1/index has the same hash."""
+    """The account index as the topics give it: a ranker's /v1/index has the same hash."""
     import asyncio
 
     show(asyncio.run(inspect_index(load_settings())), as_json=json)

@@ -1,4 +1,4 @@
-"""``freshgrid query``: check queries, or ask the ranking worker what one gives a viewer."""
+"""``freshgrid query``: check queries, or ask the ranker what one gives a viewer."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def ask(settings: Settings, text: str, viewer_id: str) -> dict[str, Any]:
     """
     from models.igql.errors import IgqlError
     from models.queries import planned
-    from streams.cli.worker_api import RequestRefusedError, post
+    from streams.cli.ranker_api import RequestRefusedError, post
     from streams.serving.own_operators import load_operators
 
     try:

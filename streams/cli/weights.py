@@ -43,7 +43,7 @@ def set_weights(
     who: Who = "",
     json: Json = False,
 ) -> None:
-    """Change weights; those not named stay. Running workers follow within a second."""
+    """Change weights; those not named stay. Running rankers follow within a second."""
     import asyncio
 
     from infra.open_stores import open_stores
@@ -107,7 +107,7 @@ def set_experiments(
     who: Who = "",
     json: Json = False,
 ) -> None:
-    """Replace the arms. Running workers follow within a second."""
+    """Replace the arms. Running rankers follow within a second."""
     import asyncio
 
     from infra.open_stores import open_stores

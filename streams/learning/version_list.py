@@ -146,7 +146,7 @@ def _rankers(artifact: Artifact) -> RankerBundle:
     return RankerBundle.from_arrays(artifact.arrays, artifact.meta)
 
 
-#: Kind → what makes use of an artifact, so that nothing is announced that workers would refuse.
+#: Kind → what makes use of an artifact, so that nothing is announced that rankers would refuse.
 _USABLE: dict[str, Callable[[Artifact], Any]] = {
     IG2VEC: lambda artifact: saved_account_vectors(artifact.arrays),
     RANKERS: _rankers,

@@ -1,4 +1,4 @@
-"""What the HTTP API asks for: pages of a grid, and how the ranking worker is doing."""
+"""What the HTTP API asks for: pages of a grid, and how the ranker is doing."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Lookup:
         return {"space": space.name, "version": version, "accounts": accounts, "hash": digest}
 
     def status(self) -> dict[str, Any]:
-        """How the ranking worker is doing."""
+        """How the ranker is doing: what it has read, made and serves."""
         world, rankers = self._world, self._rankers.live.version
         space = world.space
         return {

@@ -142,7 +142,7 @@ def _row(change: Change, arm: str) -> dict[str, Any]:
 
 def _unreadable(store: ExperimentStore, why: str) -> ExperimentError:
     return ExperimentError(
-        f"{store.where} is no experiment ({why}), the workers serve the last good one; "
+        f"{store.where} is no experiment ({why}), the rankers serve the last good one; "
         "replace it with freshgrid experiments set FILE (freshgrid experiments history has those "
         "of before)"
     )

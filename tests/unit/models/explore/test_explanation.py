@@ -28,7 +28,7 @@ from models.rankers.prior import PriorRankers
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
-from streams.cli import app, worker_api
+from streams.cli import app, ranker_api
 from tests.explorers import explorer_of
 
 NOW = 1_700_000_000_000
@@ -234,7 +234,7 @@ async def test_the_route_and_the_command(world: World, monkeypatch: pytest.Monke
     assert one.json()["media"]["drop"]["stage"] == "inventory"
 
     answers: dict[bool, dict[str, Any]] = {False: grid.json(), True: one.json()}
-    monkeypatch.setattr(worker_api, "get", lambda _s, _p, given: answers["media_id" in given])
+    monkeypatch.setattr(ranker_api, "get", lambda _s, _p, given: answers["media_id" in given])
     shown = CliRunner().invoke(app, ["explain", "new"])
     assert shown.exit_code == 0 and "account_nn" not in shown.output and "m0 " in shown.output
     assert f"{grid.json()['candidates']} → " in shown.output

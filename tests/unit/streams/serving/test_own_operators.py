@@ -90,7 +90,7 @@ def named(registry: Registry) -> set[str]:
 
 
 async def sources_served(config: Settings, world: World) -> set[str]:
-    """Sources of the grid of a new viewer, as a ranking process makes and stores it."""
+    """Sources of the grid of a new viewer, as a ranker makes and stores it."""
     store, queries = MemoryStore(config), LiveQueries(config, load_operators(config))
     explorer = Explorer(config, world, store, queries, lambda _: Treatment(query=queries.of()))
     await Ranking(store, explorer).make_now(["new"])

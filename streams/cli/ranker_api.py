@@ -3,8 +3,8 @@
 Errors::
 
     FreshgridError
-    ├── RequestRefusedError   the worker says what is wrong with the request
-    └── UnreachableError      no worker answers, or not as it should
+    ├── RequestRefusedError   the ranker says what is wrong with the request
+    └── UnreachableError      no ranker answers, or not as it should
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIMEOUT_S: Final = 15.0
 
 
 class RequestRefusedError(FreshgridError):
-    """The worker says what is wrong with the request."""
+    """The ranker says what is wrong with the request."""
 
 
 def get(settings: Settings, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _url(settings: Settings, path: str) -> str:
 def _answer(url: str, body: bytes | None) -> dict[str, Any]:
     request = Request(url, body, {"Content-Type": "application/json"})
     try:
-        # No proxy: the worker is ours.
+        # No proxy: the ranker is ours.
         with build_opener(ProxyHandler({})).open(request, timeout=TIMEOUT_S) as answer:
             found: dict[str, Any] = msgspec.json.decode(answer.read())
             return found
