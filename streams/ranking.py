@@ -5,8 +5,9 @@ than grids can be made, it matters who comes first: whoever asked for a page lat
 be looking at it; then who followed somebody or did an action other than a view; then who only
 viewed something. Among equals it is the one touched last. Viewers touched by old events (a replay,
 a backlog after a pause) and viewers to be ranked again because the models changed wait in the
-background. Everyone but those who asked gets a share of the time (`SHARES`), and leaves the rest. A chunk of touches is finished once every
-viewer in it has a grid, stands in a newer chunk, or was dropped because too many wait.
+background. Whoever did not ask for a page gets a share of the time (`SHARES`). A chunk of touches
+is finished once every viewer in it has a grid, stands in a newer chunk, or was dropped because too
+many wait.
 """
 
 from __future__ import annotations

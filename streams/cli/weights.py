@@ -10,9 +10,7 @@ import typer
 from infra.errors import SettingsError
 from streams.cli.common import Json, load_settings, show
 
-weights = typer.Typer(
-    no_args_is_help=True, help="What each action is worth; live in a second."
-)
+weights = typer.Typer(no_args_is_help=True, help="What each action is worth; live in a second.")
 experiments = typer.Typer(help="Arms of viewers, and how they do.")
 
 Who = Annotated[

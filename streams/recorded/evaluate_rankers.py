@@ -121,7 +121,8 @@ def _report(version: str, bundle: RankerBundle, examples: Examples) -> dict[str,
     if not measurable(examples):
         raise EvaluationError(
             f"{len(examples)} labelled examples are newer than what {version} has learned, and "
-            "too few have an action other than a view to measure by; wait for more, or give --events"
+            "too few have an action other than a view to measure by; wait for more, or give "
+            "--events"
         )
     heads = ranker_quality(bundle.final, examples)
     return {"version": version, "examples": len(examples), "heads": heads}
