@@ -131,6 +131,24 @@ def test_the_example_of_the_api_runs(capsys: pytest.CaptureFixture[str]) -> None
     assert "media_id='m3'" in capsys.readouterr().out
 
 
+def test_every_room_and_page_is_in_the_layout_of_the_readme() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)/` \| (.*) \|$", README, flags=re.MULTILINE))
+    rooms = {
+        (place, file.parent.name)
+        for place in ("streams", "models")
+        for file in (ROOT / place).glob("*/__init__.py")
+    }
+    rooms |= {("tests", file.name) for file in (ROOT / "tests").iterdir() if file.is_dir()}
+    rooms |= {("docs", f"docs/{page.name}") for page in (ROOT / "docs").glob("*.md")}
+    missing = {
+        room: place
+        for place, room in rooms
+        if not room.startswith(("_", "."))
+        and not re.search(rf"[`(]{re.escape(room)}/?[`)]", rows[place])
+    }
+    assert missing == {}
+
+
 def test_every_topic_is_documented() -> None:
     named = set(re.findall(r"`((?:events|catalog|explore)\.\w+)`", CONTRACTS))
     assert named == set(TOPICS)
@@ -162,7 +180,7 @@ def test_layouts_of_bytes_are_as_documented() -> None:
 
 
 def test_sizes_of_features_are_those_of_the_columns() -> None:
-    """What is not compressed follows from the columns; what is compressed was measured with them."""
+    """Sizes before compression follow from the columns; those after it were measured with them."""
     media_bytes = 4 * (len(DENSE_NAMES) + len(SPARSE_NAMES))
     ranking = (ROOT / "docs" / "ranking.md").read_text()
     told = re.findall(r"\(([\d.]+) kB before zlib\)", ranking)
