@@ -1,1 +1,4 @@
-"""Pure domain code: events, folds, embeddings, candidates, ranking. No I/O and no clock."""
+"""Pure domain code: events, folds, embeddings, candidates, ranking, training.
+
+It must not know Kafka, Redis, HTTP, the environment or the time: what it needs is handed in.
+"""

@@ -2,7 +2,7 @@
 
 One list for every consumer: serving assembles it, training learns from it, and
 ``FEATURE_VERSION`` ties a trained artifact to the declarations it was trained on.
-:mod:`models.features.assembly` fills the matrix and re-exports everything here.
+:mod:`models.features.assembly` fills the matrix.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The queries that come with the package, and text → what runs.
 
 A query that ranks by no trained model has ``ranking_model=source_score``; the embedding that
-``account_nn`` takes is the live one.
+``account_nn`` takes is the live one. It must not know which arm a query runs for, nor where an
+installation keeps its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Benchmarks: commands that measure and give figures; nothing is asserted.
+"""Benchmarks: commands that measure and give figures.
+
+They must not know which figures are good enough: nothing is asserted. Only the command line imports
+them.
 
 A benchmark is a module here and a line in :data:`BENCHES`. The module has a function
 ``run(settings, **options) -> figures``. Keyword-only arguments are the options of its command, each

@@ -3,7 +3,8 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage. What can be expected to go wrong is a
 :class:`infra.errors.FreshgridError` and shows as one sentence on stderr.
 
-A command imports what it needs when it runs, so that ``freshgrid --help`` answers at once.
+A command imports what it needs when it runs, so that ``freshgrid --help`` answers at once. It must
+not know how what it is asked for is done: it reads options, calls, and shows what came of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models, vectors and arms judged on recorded events, without any server but a log to read.
+"""Models, vectors and arms judged on what was recorded: files, the log, and the arms as stored.
 
-It must not touch what is live.
+It must not change what is live: logs and stores are only read.
 """

@@ -1,5 +1,7 @@
 """The built-in operators, each declared and implemented in one place.
 
+An operator must not know the query that it stands in.
+
 ``operators`` holds them all: what a module of this package registers is there. User code adds to
 a copy of it::
 

@@ -1,4 +1,7 @@
-"""The torch twins of the bodies of the final pass, one a module: each module here is imported."""
+"""The torch twins of the bodies of the final pass, one a module: each module here is imported.
+
+A twin must not know heads, losses or examples: it turns inputs into outputs.
+"""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,6 +1,7 @@
 """Rules of the source that neither ruff nor import-linter knows."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,33 @@ def test_public_docstrings_inform() -> None:
 )
 def test_what_is_terse(source: str, names: list[str]) -> None:
     assert terse(ast.parse(source)) == names
+
+
+def sentences(text: str) -> int:
+    """Sentences of a docstring: an end of one stands before white space or at the end."""
+    return len(re.findall(r"[.!?](?=\s|$)", text))
+
+
+def test_packages_say_what_they_are_for_and_what_they_must_not_know() -> None:
+    packages = [file.parent for file in sources() if file.name == "__init__.py"]
+    assert {ROOT / "streams", ROOT / "models", ROOT / "infra"} <= set(packages)
+    found = [
+        str(package.relative_to(ROOT))
+        for package in packages
+        if sentences(
+            ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or ""
+        )
+        < 2
+    ]
+    assert found == [], "say in two sentences what is for this room, and what it must not know"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("", 0), ("One, e.g.: ``a.b``.", 1), ("What it is.\n\nIt knows no other.", 2)],
+)
+def test_how_many_sentences(text: str, count: int) -> None:
+    assert sentences(text) == count
 
 
 def imported(tree: ast.Module) -> set[str]:
