@@ -54,7 +54,7 @@ Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
 class MediaEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A like, save, see-fewer or view of one media, as it stands on the wire."""
+    """One action on one media, as it stands on the wire."""
 
     event_id: Id
     viewer_id: Id
