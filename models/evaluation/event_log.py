@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from models.actions import POSITIVE, Action
+from models.arrays.types import Mask
 
-Mask = NDArray[np.bool_]
 Indices = NDArray[np.int32]
 Times = NDArray[np.int64]
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import Action
-from models.evaluation.event_log import EventLog, Indices, Mask, Times
+from models.arrays.types import Mask
+from models.evaluation.event_log import EventLog, Indices, Times
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from models.actions import POSITIVE, STRONG_POSITIVE, WEAK_POSITIVE, Action
 from models.arrays.packed_sort import falling
 from models.evaluation.event_log import EventLog, Indices, Pairs, Times
 from models.evaluation.grid_metrics import Lists
+from models.events import DAY_MS
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
 Scores = NDArray[np.float32]
 Parameters = Mapping[str, float]
 #: Lists made at once: their scores are a dense matrix over the whole inventory.

@@ -22,11 +22,12 @@ from models.evaluation.baselines.popularity import (
     recent_popularity,
     task_popularity,
 )
-from models.evaluation.baselines.protocol import DAY_MS, Baseline, Parameters
+from models.evaluation.baselines.protocol import Baseline, Parameters
 from models.evaluation.baselines.runs import BaselineLists, BaselineRuns
 from models.evaluation.event_log import Indices
 from models.evaluation.shown import head_figures, media_rate, shown_in
 from models.evaluation.targets import Targets, prequential_targets, static_targets
+from models.events import DAY_MS
 from models.examples.choices import Choices
 from models.examples.examples import Examples
 from models.feature_schema import FeatureMatrix

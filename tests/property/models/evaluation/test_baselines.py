@@ -20,7 +20,6 @@ from models.evaluation.baselines.popularity import (
     task_popularity,
 )
 from models.evaluation.baselines.protocol import (
-    DAY_MS,
     Exclusions,
     Requests,
     best,
@@ -29,6 +28,7 @@ from models.evaluation.baselines.protocol import (
     requests_of,
 )
 from models.evaluation.event_log import POSITIVE, EventLog
+from models.events import DAY_MS
 from tests.event_logs import Row, event_log, rows
 
 
