@@ -77,7 +77,7 @@ def static_targets(
         ts_g,
         grid_p[order_p].astype(np.int64),
         media_p[order_p],
-        log.pairs(log.of()).count_before(viewer_g, ts_g),
+        log.by_viewer(log.of()).count_before(viewer_g, ts_g),
     )
 
 
@@ -91,7 +91,7 @@ def prequential_targets(
         ts_g,
         np.arange(len(viewer_g), dtype=np.int64),
         media_g,
-        log.pairs(log.of()).count_before(viewer_g, ts_g),
+        log.by_viewer(log.of()).count_before(viewer_g, ts_g),
     )
 
 

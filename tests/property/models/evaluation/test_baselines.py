@@ -34,7 +34,7 @@ from tests.event_logs import Row, event_log, rows
 
 def everybody(log: EventLog, now: int) -> Requests:
     viewers = np.arange(log.viewers, dtype=np.int32)
-    return requests_of(log.pairs(log.of()), viewers, np.full(len(viewers), now, np.int64))
+    return requests_of(log.by_viewer(log.of()), viewers, np.full(len(viewers), now, np.int64))
 
 
 @given(rows(), st.integers(0, 13), st.floats(0, 50))

@@ -23,7 +23,7 @@ from models.rankers.final_pass import FinalPass
 from models.rankers.networks import (
     CLIP,
     DensePass,
-    Embeddings,
+    EmbeddingTable,
     FeatureVersionError,
     Mlp,
     ModelError,
@@ -214,7 +214,7 @@ def test_bundle_with_other_heads_is_refused() -> None:
 
 def test_embedding_rows_wrap_within_their_column() -> None:
     table_rd: NDArray[np.float32] = np.arange(5, dtype=np.float32)[:, None]
-    vectors = Embeddings(table_rd, np.array([2, 3]), parts=(0, 1, 1))
+    vectors = EmbeddingTable(table_rd, np.array([2, 3]), parts=(0, 1, 1))
     ids_ns = np.array([[0, 0, 1], [1, 2, 0], [2, 3, 5], [-1, -1, 4]], np.int32)
     expected = [[0, 2, 3], [1, 4, 2], [0, 2, 4], [1, 4, 3]]
     np.testing.assert_array_equal(vectors(ids_ns)[:, :, 0], expected)

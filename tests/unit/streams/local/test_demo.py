@@ -12,14 +12,14 @@ from rich.console import Console
 
 from infra.embedded import embedded_redis
 from models.actions import STRONG_HEADS
-from models.explore.grid import GridDocument, GridItem, Probabilities, Stages, to_json
+from models.explore.grid import GridDocument, GridItem, ItemStages, Probabilities, to_json
 from streams.local import scenario
 from streams.local.demo import Narrator, moves
 from streams.local.scenario import MANY_LIKES, LiveViewer, ScenarioError, pick_viewers
 
 
 def grid(*media_ids: str, reflects_ts: int = 0) -> GridDocument:
-    stages = Stages(0, 0, 0.0, 0, 0.0, 0, 0.0)
+    stages = ItemStages(0, 0, 0.0, 0, 0.0, 0, 0.0)
     items = [
         GridItem(n, media_id, "a1", 0.25, Probabilities(0.25, 0.25, 0.25), "popular", None, stages)
         for n, media_id in enumerate(media_ids)
