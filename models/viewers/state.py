@@ -299,12 +299,6 @@ def related_authors(state: ViewerState, *kinds: Relation) -> set[str]:
     }
 
 
-def seen_media(state: ViewerState) -> set[str]:
-    """Media the viewer viewed or acted on, as far back as the caps reach."""
-    known = history(state)
-    return {entry.media_id for entry in known.done}.union(known.older)
-
-
 def digest(viewer_id: str, state: ViewerState, config: FoldConfig) -> int:
     """A 256-bit hash of what the viewer did, without the bookkeeping of the log.
 
