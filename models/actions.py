@@ -112,6 +112,8 @@ class Action(IntEnum):
 
 #: Names by code.
 ACTION_NAMES: Final = tuple(action.word for action in Action)
+#: Codes by name.
+ACTION_CODES: Final = {action.word: action.value for action in Action}
 #: What the viewer wants more of, by code.
 POSITIVE: Final = tuple(action for action in Action if action.row.polarity > 0)
 #: Kept in the log of views; a view with or without meaning it is one exposure.
@@ -136,6 +138,8 @@ for _action in Action:
     _of[_action.row.long] = _action
 #: Topic of actions on media → its code in stored offsets.
 MEDIA_EVENT_TOPICS: Final = {action.row.topic: action.row.topic_code for action in Action}
+#: The same topics by what people call them: ``like`` of ``events.like``.
+MEDIA_EVENT_TOPIC_OF: Final = {topic.removeprefix("events."): topic for topic in MEDIA_EVENT_TOPICS}
 #: Topics of views.
 VIEW_TOPICS: Final = frozenset(action.row.topic for action in VIEWS)
 FOLLOW_TOPIC: Final = "events.follow"

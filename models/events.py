@@ -22,10 +22,12 @@ MAX_ID_BYTES: Final = 128
 #: Ids of so few characters need not be measured in bytes.
 SURELY_SHORT: Final = MAX_ID_BYTES // 4
 MAX_VALUE_BYTES: Final = 64 * 1024
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 # Event time is accepted from 2010 on; anything older is seconds mistaken for milliseconds.
 MIN_TS_MS: Final = 1_262_304_000_000
 # A producer's clock may run ahead; a day covers every real skew and time-zone mistake.
-MAX_AHEAD_MS: Final = 24 * 3600 * 1000
+MAX_AHEAD_MS: Final = DAY_MS
 
 
 class Relation(StrEnum):
@@ -215,4 +217,4 @@ def _bad_ts(ts: int, now_ms: int) -> InvalidEventError:
     if ts < MIN_TS_MS:
         hint = "it looks like seconds; send milliseconds" if ts > 10**8 else "send epoch ms"
         return InvalidEventError("bad_ts", f"ts {ts} is before 2010: {hint}")
-    return InvalidEventError("bad_ts", f"ts {ts} is {(ts - now_ms) // 3_600_000} hours ahead")
+    return InvalidEventError("bad_ts", f"ts {ts} is {(ts - now_ms) // HOUR_MS} hours ahead")

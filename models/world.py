@@ -17,7 +17,7 @@ from models.account_index.space import AccountSpace
 from models.actions import Action
 from models.arrays.id_table import hash_id
 from models.arrays.types import UNKNOWN, Rows
-from models.events import Account, Media, MediaEvent
+from models.events import DAY_MS, HOUR_MS, Account, Media, MediaEvent
 from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.image import DIMENSION, ImageError, image_vector
@@ -26,7 +26,6 @@ from models.inventory.popularity import Popularity, PopularityConfig
 from models.inventory.trend import Trend
 from models.item_to_item.weights import ItemWeights
 
-HOUR_MS: Final = 3_600_000
 #: By code, whether media that a viewer does it to belong together.
 _CO_ENGAGES_X: Final = np.array([action.row.co_engages for action in Action])
 
@@ -42,7 +41,7 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     popularity: PopularityConfig = PopularityConfig()
-    trends_ms: tuple[int, ...] = (12 * HOUR_MS, 60 * 24 * HOUR_MS)
+    trends_ms: tuple[int, ...] = (12 * HOUR_MS, 60 * DAY_MS)
     co_engagement: CoEngagementConfig = CoEngagementConfig()
     image_dimension: int = DIMENSION
 

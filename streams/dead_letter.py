@@ -35,6 +35,17 @@ class DeadLetter(msgspec.Struct):
     truncated: bool = False
 
 
+_dead_letter = msgspec.json.Decoder(DeadLetter)
+
+
+def parse_dead_letter(value: bytes | None) -> DeadLetter | None:
+    """The dead letter that a record holds, None for a mark or somebody else's record."""
+    try:
+        return _dead_letter.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
     """The dead letter of a record that waited for its media."""
     key = record.viewer_id.encode()

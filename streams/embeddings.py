@@ -23,13 +23,13 @@ import msgspec
 
 from infra.artifacts import Artifact, ArtifactStore
 from infra.config import Settings
-from models.actions import Action
+from models.actions import ACTION_CODES
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
 from models.ig2vec.quality import AccountVectors
 from models.world import World
 from streams.learning.promotion import Promotion, Saved
-from streams.records import ClosedSession, Finish, Sender
+from streams.records import Finish, Sender, closed_sessions
 from streams.serving.world_feed import embedding_messages, removal_messages
 from streams.versions import IG2VEC, Version, last_good, version_message
 
@@ -48,8 +48,6 @@ COPY_INTERVAL_S: Final = 300.0
 #: still sending, or that a record on its way names.
 SPACE_GRACE_S: Final = 600.0
 
-_CODES: Final = {action.word: action.value for action in Action}
-_session = msgspec.json.Decoder(ClosedSession)
 logger = logging.getLogger(__name__)
 
 
@@ -102,12 +100,13 @@ class Embeddings:
     def closed(self, values: Sequence[bytes], finish: Finish) -> None:
         """Take in closed sessions; calls `finish` when what they changed has been sent on."""
         self._unfinished.append(finish)
-        for value in values:
+        for session in closed_sessions(values):
             try:
-                session = _session.decode(value)
-                steps = [Step(author, _CODES[action], ts) for author, action, ts in session.steps]
-            except (msgspec.DecodeError, KeyError) as error:
-                logger.warning("a record of closed sessions is skipped: %r", error)
+                steps = [
+                    Step(author, ACTION_CODES[action], ts) for author, action, ts in session.steps
+                ]
+            except KeyError as error:
+                logger.warning("a closed session is skipped: there is no action %s", error)
                 continue
             self._histories.add(session.viewer_id, steps)
             self._fresh_sessions += 1

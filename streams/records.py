@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from infra.kafka import Message
-from infra.topics import TOUCHED_TOPIC
+from infra.topics import SESSIONS_TOPIC, TOUCHED_TOPIC
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,19 @@ class ClosedSession(msgspec.Struct):
     steps: list[tuple[str, str, int]]
 
 
+_session = msgspec.json.Decoder(ClosedSession)
 _touched = msgspec.json.Decoder(Touched)
+
+
+def closed_sessions(values: Iterable[bytes | None]) -> list[ClosedSession]:
+    """What values of ``explore.sessions`` tell; what is none of ours is skipped."""
+    found = []
+    for value in values:
+        try:
+            found.append(_session.decode(value or b""))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            logger.warning("a record of %s is skipped: %s", SESSIONS_TOPIC, error)
+    return found
 
 
 def touches(records: Sequence[Record]) -> list[Touched]:

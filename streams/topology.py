@@ -3,12 +3,18 @@
 The code that reads takes its topics from here, so from any topic it can be told who writes it and
 who reads it: ``freshgrid topology explore.touched``. In short::
 
-    events.* of the actions, events.follow         ─▶ ingest   ─▶ store, explore.touched
-    catalog.media, catalog.accounts                ─▶ catalog  ─▶ store, waiting events back
-    explore.touched                                ─▶ sessions ─▶ explore.sessions
-    explore.sessions                               ─▶ learner  ─▶ explore.embeddings, .versions
-    explore.touched                                ─▶ ranking  ─▶ grid:{viewer}
-    (whatever none of them can apply)                          ─▶ explore.dead_letters
+    events.*                                 ─▶ ingest           ─▶ explore.touched, store
+    catalog.*                                ─▶ catalog          ─▶ events.* that waited, store
+    (what neither can apply)                 ─▶ ingest, catalog  ─▶ explore.dead_letters
+    explore.touched                          ─▶ sessions         ─▶ explore.sessions, store
+    explore.sessions                         ─▶ embeddings       ─▶ explore.embeddings, .versions
+    catalog.*, events.*, explore.embeddings  ─▶ ranker's world
+    explore.versions                         ─▶ live rankers, live item weights
+    explore.touched                          ─▶ ranking          ─▶ store
+    (a page is asked for)                    ─▶ lookup           ─▶ explore.impressions, store
+    (one of many grids, without cuts)        ─▶ sampled grids    ─▶ explore.candidates
+    explore.impressions, events.*            ─▶ examples         ─▶ explore.examples
+    explore.examples, .candidates, events.*  ─▶ training         ─▶ explore.versions
 """
 
 from __future__ import annotations
@@ -108,6 +114,12 @@ FLOWS: Final = (
         writes=(EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
     ),
     Flow(
+        # What others made live, which it goes on from, and accounts whose vectors it takes out.
+        "embeddings told", LEARNER, "streams/embeddings.py",
+        reads=(ACCOUNTS_TOPIC, VERSIONS_TOPIC),
+        writes=(EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+    ),
+    Flow(
         "examples", LEARNER, "streams/examples.py",
         reads=(IMPRESSIONS_TOPIC, *_ACTIONS), group=EXAMPLES_GROUP,
         writes=(EXAMPLES_TOPIC,),
@@ -123,15 +135,35 @@ FLOWS: Final = (
         reads=(*_EVENTS, EXAMPLES_TOPIC, CANDIDATES_TOPIC, VERSIONS_TOPIC),
         writes=(VERSIONS_TOPIC,),
     ),
+    Flow(
+        "item weights", LEARNER, "streams/learning/item_publishing.py",
+        # Fitted on what `training` reads.
+        reads=(VERSIONS_TOPIC,),
+        writes=(VERSIONS_TOPIC,),
+    ),
     # Ranker.
     Flow(
         "ranking", RANKER, "streams/ranking.py",
         reads=(TOUCHED_TOPIC,), group=RANKER_GROUP,
         stores=("grid:{VIEWER}",),
     ),
+    # Grids are made again for new models, and short ones for new media.
+    Flow(
+        "ranking again", RANKER, "streams/ranking.py",
+        reads=(MEDIA_TOPIC, VERSIONS_TOPIC),
+        stores=("grid:{VIEWER}",),
+    ),
     Flow(
         "ranker's world", RANKER, "streams/serving/world_feed.py",
         reads=(*_CATALOG, *_ACTIONS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+    ),
+    Flow(
+        "live rankers", RANKER, "streams/serving/live_rankers.py",
+        reads=(VERSIONS_TOPIC,),
+    ),
+    Flow(
+        "live item weights", RANKER, "streams/serving/live_items.py",
+        reads=(VERSIONS_TOPIC,),
     ),
     Flow(
         "lookup", RANKER, "streams/serving/lookup.py",
@@ -169,8 +201,8 @@ FLOWS: Final = (
     Flow(
         "experiments", COMMAND, "streams/recorded/experiment_report.py",
         reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in STRONG_HEADS)),
-        stores=_EXPERIMENT,
     ),
+    Flow("experiments set", COMMAND, "streams/serving/weights.py", stores=_EXPERIMENT),
     Flow("weights", COMMAND, "streams/serving/weights.py", stores=_EXPERIMENT),
     Flow(
         "inspect index", COMMAND, "streams/cli/inspect.py",

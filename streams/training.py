@@ -29,7 +29,7 @@ from models.actions import FOLLOW_TOPIC, HEADS, STRONG_HEADS
 from models.evaluation.ranker_gate import RankerDecision
 from models.events import FollowEvent, InvalidEventError, parse_event
 from models.examples.candidate_log import CandidateLog
-from models.examples.candidate_sets import candidate_sets
+from models.examples.candidate_sets import DISTILLATION_VIEWERS, candidate_sets, new_viewers
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
@@ -50,12 +50,9 @@ from streams.serving.own_operators import load_operators
 from streams.serving.world_feed import media_events
 from streams.versions import DECISION_NOTE, RANKERS, Version, announce, earlier
 
-#: Viewers whose candidates the earlier passes are distilled on, and of how many the candidates must
-#: have been logged before those are taken and none are found anew.
-DISTILLATION_VIEWERS: Final = 120
+#: Of so many viewers candidates must have been logged before those are distilled on and none are
+#: found anew.
 ENOUGH_LOGGED: Final = 100
-#: One more for so many of them has no history: few such are ranked, and the passes must know them.
-VIEWERS_PER_NEW: Final = 10
 #: Events are sorted by time before they are observed: partitions are read unevenly. They wait for
 #: the reader to reach the end of all partitions, or until there are this many.
 MAX_UNSORTED: Final = 500_000
@@ -229,8 +226,7 @@ class Training:
         if len(logged) < ENOUGH_LOGGED:
             logged = []
             viewers = list(self._builder.viewers())[-DISTILLATION_VIEWERS:]
-        new = (len(logged) + len(viewers)) // VIEWERS_PER_NEW + 1
-        viewers += [(f"new-{number}", ViewerState()) for number in range(new)]
+        viewers += new_viewers(len(logged) + len(viewers))
         logger.info(
             "candidates to distil on: %d sets as they were logged, of %d viewers found anew",
             len(logged), len(viewers),

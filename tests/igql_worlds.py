@@ -10,7 +10,7 @@ from models.actions import Action
 from models.events import Account, FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.inventory.co_engagement import CoEngagementConfig
 from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
-from models.item_to_item.histories import Pairs
+from models.item_to_item.histories import PositivePairs
 from models.item_to_item.weights import ItemWeights
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
@@ -60,7 +60,7 @@ def random_weights(rng: np.random.Generator, media: int) -> ItemWeights:
     liked = rng.integers(media, size=(2 * media, 4))
     pairs = np.array([(viewer, row) for viewer, rows in enumerate(liked) for row in set(rows)])
     config = ItemToItemConfig(shrink=2.0, neighbours=8)
-    return fit_item_weights(Pairs(pairs[:, 0], pairs[:, 1].astype(np.int32)), config)
+    return fit_item_weights(PositivePairs(pairs[:, 0], pairs[:, 1].astype(np.int32)), config)
 
 
 def random_viewers(world: World, seed: int, count: int) -> list[ViewerContext]:

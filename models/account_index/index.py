@@ -128,12 +128,6 @@ class AccountIndex:
         """Accounts searched exactly beside the main; rebuild when it grows large."""
         return self._delta.alive
 
-    @property
-    def main_size(self) -> int:
-        """Vectors in the main, dead ones included."""
-        main = self._main
-        return 0 if main is None else main.ann.size
-
     def nbytes(self) -> dict[str, int]:
         """Bytes held in arrays, by part; the ids come on top.
 

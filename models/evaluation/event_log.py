@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from models.actions import POSITIVE, Action
+from models.arrays.types import Mask
 
-Mask = NDArray[np.bool_]
 Indices = NDArray[np.int32]
 Times = NDArray[np.int64]
 
@@ -63,12 +63,14 @@ class EventLog:
         """Which events stand and are one of these actions."""
         return np.isin(self.action_n, actions) & self.standing_n
 
-    def pairs(self, wanted_n: Mask) -> Pairs:
-        """The viewers and media of these events."""
-        return Pairs(self.viewer_n[wanted_n], self.media_n[wanted_n], self.ts_n[wanted_n], self)
+    def by_viewer(self, wanted_n: Mask) -> ViewerEvents:
+        """These events, to look up by viewer and time."""
+        return ViewerEvents(
+            self.viewer_n[wanted_n], self.media_n[wanted_n], self.ts_n[wanted_n], self
+        )
 
 
-class Pairs:
+class ViewerEvents:
     """Events of each viewer in order of time, to look up what a viewer had done by then."""
 
     def __init__(self, viewer_n: Indices, media_n: Indices, ts_n: Times, log: EventLog) -> None:

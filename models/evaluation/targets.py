@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import Action
-from models.evaluation.event_log import EventLog, Indices, Mask, Times
+from models.arrays.types import Mask
+from models.evaluation.event_log import EventLog, Indices, Times
 
 #: Newest part of the training period's events that what is tuned is judged on.
 VALIDATION_SHARE: Final = 0.15
@@ -92,7 +93,7 @@ def static_targets(
         ts_g,
         grid_p[order_p].astype(np.int64),
         media_p[order_p],
-        log.pairs(log.of()).count_before(viewer_g, ts_g),
+        log.by_viewer(log.of()).count_before(viewer_g, ts_g),
     )
 
 
@@ -106,7 +107,7 @@ def prequential_targets(
         ts_g,
         np.arange(len(viewer_g), dtype=np.int64),
         media_g,
-        log.pairs(log.of()).count_before(viewer_g, ts_g),
+        log.by_viewer(log.of()).count_before(viewer_g, ts_g),
     )
 
 

@@ -8,6 +8,7 @@ its training rows come from the query and not from exposures. Some were logged a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -19,6 +20,16 @@ from models.features.assembly import assemble
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState
 from models.world import World
+
+#: Viewers whose candidates the earlier passes are distilled on.
+DISTILLATION_VIEWERS: Final = 120
+#: One more for so many of them has no history: few such are ranked, and the passes must know them.
+VIEWERS_PER_NEW: Final = 10
+
+
+def new_viewers(known: int) -> list[tuple[str, ViewerState]]:
+    """Viewers without history, as many as belong to so many that have one."""
+    return [(f"new-{number}", ViewerState()) for number in range(known // VIEWERS_PER_NEW + 1)]
 
 
 def candidate_sets(

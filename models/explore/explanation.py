@@ -16,7 +16,7 @@ from models.explore.pipeline import Found
 from models.explore.trace import Trace
 from models.explore.valuation import Scored
 from models.igql.plan_report import describe
-from models.igql.planner import Filter, Node, Sieve, Step
+from models.igql.planner import Filter, Node, OperatorNode, Sieve
 from models.igql.registry import SetType
 from models.igql.sets import ColumnSet
 from models.rankers.value import Weights, terms
@@ -298,7 +298,7 @@ def _filters(found: Found) -> Iterator[Filter]:
 
 
 def _of_node(node: Node) -> tuple[Filter, ...]:
-    return node.filters if isinstance(node, Step | Sieve) else ()
+    return node.filters if isinstance(node, OperatorNode | Sieve) else ()
 
 
 def _passes(row: int, one: Filter, found: Found) -> bool:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from models.actions import VIEWS
 from models.arrays.types import NO_POSITIONS, Rows
 from models.arrays.viewer_pairs import PairSet, pairs
+from models.events import DAY_MS
 from models.world import World
 
 Seeds = NDArray[np.uint64]
@@ -43,7 +44,7 @@ class ExplorationConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     share: float = 0.04
-    max_age_ms: int = 72 * 3_600_000
+    max_age_ms: int = 3 * DAY_MS
     max_views: float = 50.0
     first_position: float = 0.2
 

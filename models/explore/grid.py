@@ -42,7 +42,7 @@ else:
     )
 
 
-class Stages(msgspec.Struct, frozen=True):
+class ItemStages(msgspec.Struct, frozen=True):
     """How one item came through the passes: scores, and ranks from 0.
 
     Attributes:
@@ -76,7 +76,7 @@ class GridItem(msgspec.Struct, frozen=True):
     probabilities: Probabilities
     source: str
     seed: str | None
-    stages: Stages
+    stages: ItemStages
     propensity: float = 1.0
 
 
@@ -200,7 +200,7 @@ class Grid:
                 map(Probabilities, *self.probabilities_nh.T.tolist()),
                 [found.sources[code] for code in found.source_n.tolist()],
                 [next(seeds) if known else None for known in known_n.tolist()],
-                map(Stages, *(column_n.tolist() for column_n in stages)),
+                map(ItemStages, *(column_n.tolist() for column_n in stages)),
                 self.propensity_n.tolist(),
             )
         )

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.types import Float, Rows
+from models.events import HOUR_MS
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SHORT_TERM, SOURCES
 from models.features.rows import FeatureRows
-from models.features.viewers import HOUR_MS, WEEK_MS, logs, relative_rates, stepped
+from models.features.viewers import WEEK_MS, logs, relative_rates, stepped
 from models.item_to_item.sums import Histories
 
 #: Fills a block: one row of `out_kn` a column.

@@ -12,7 +12,7 @@ from models.arrays.types import UNKNOWN, Rows
 from models.feature_schema import ID_NAMES, SPARSE_BUCKETS
 
 #: int32; −1 for the hash of an id that is not known, 0 for its bucket.
-Ids = NDArray[np.int32]
+HashedIds = NDArray[np.int32]
 
 #: Columns that depend on the media; those that are the same for all media of a viewer.
 OF_MEDIA: Final = [
@@ -29,7 +29,7 @@ assert sorted(OF_MEDIA + OF_VIEWER) == list(range(len(SPARSE_BUCKETS)))
 _KNOWN_S: Final = np.array(SPARSE_BUCKETS, np.int32) - 1
 
 
-def buckets(hash_sn: Ids, columns: Sequence[int]) -> Ids:
+def buckets(hash_sn: HashedIds, columns: Sequence[int]) -> HashedIds:
     """Buckets of the hashes of these columns, in their place."""
     known_sn = hash_sn >= 0
     hash_sn %= _KNOWN_S[columns, None]
@@ -38,7 +38,7 @@ def buckets(hash_sn: Ids, columns: Sequence[int]) -> Ids:
     return hash_sn
 
 
-def hash_of(hash_r: Ids, rows: Rows) -> Ids:
+def hash_of(hash_r: HashedIds, rows: Rows) -> HashedIds:
     """Hashes of `rows`; an unknown row has an unknown hash."""
     if not len(hash_r):
         return np.full(rows.shape, UNKNOWN, np.int32)
@@ -47,6 +47,6 @@ def hash_of(hash_r: Ids, rows: Rows) -> Ids:
     return hashes
 
 
-def hash_of_code(hash_c: Ids, codes: Ids) -> Ids:
+def hash_of_code(hash_c: HashedIds, codes: HashedIds) -> HashedIds:
     """Hashes of codes; code 0 is "none"."""
     return np.where(codes > 0, hash_c[codes], np.int32(UNKNOWN))

@@ -6,11 +6,11 @@ import numpy as np
 
 from models.arrays.types import UNKNOWN, Rows
 from models.features.dense import alike
-from models.features.hashed_ids import OF_MEDIA, Ids, buckets, hash_of, hash_of_code
+from models.features.hashed_ids import OF_MEDIA, HashedIds, buckets, hash_of, hash_of_code
 from models.features.rows import FeatureRows
 
 
-def sparse_ids(rows: FeatureRows) -> Ids:
+def sparse_ids(rows: FeatureRows) -> HashedIds:
     """Buckets_ns of all columns, 0 for an id that is not known."""
     catalog, media_n = rows.world.catalog, rows.media_n
     hash_5n = np.array(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.actions import HEADS, VIEWS, Action
 from models.arrays.types import UNKNOWN, Float, Rows
 from models.arrays.viewer_pairs import PairSet, pairs_of
+from models.events import DAY_MS, HOUR_MS
 from models.feature_schema import (
     LONG_TERM,
     SHORT_TERM,
@@ -21,11 +22,10 @@ from models.features.hashed_ids import OF_VIEWER, buckets, hash_of
 from models.viewers.context import ViewerContext
 from models.world import World
 
-HOUR_MS: Final = 3_600_000
-WEEK_MS: Final = 7 * 24 * HOUR_MS
+WEEK_MS: Final = 7 * DAY_MS
 SEE_FEWERS: Final = 30
 #: A see-fewer weighs half after this long, in similarity and so in the penalty on value.
-SEE_FEWER_HALF_LIFE_MS: Final = 30 * 24 * HOUR_MS
+SEE_FEWER_HALF_LIFE_MS: Final = 30 * DAY_MS
 #: Actions of `RATE_COLUMNS`, and everybody's rates while there is no traffic to measure them on.
 _RATED: Final = list(HEADS)
 _DEFAULT_RATES: Final = np.array([head.row.rate for head in HEADS])

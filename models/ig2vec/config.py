@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from models.events import DAY_MS
+
 
 class Ig2VecConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Hyper-parameters of fit and update.
@@ -59,5 +61,5 @@ class Ig2VecConfig(msgspec.Struct, frozen=True, kw_only=True):
     min_count: int = 2
     max_accounts: int = 1_000_000
     max_waiting: int = 100_000
-    count_half_life_ms: int = 30 * 24 * 3600 * 1000
+    count_half_life_ms: int = 30 * DAY_MS
     seed: int = 7

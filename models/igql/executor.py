@@ -22,7 +22,7 @@ from models.igql.breaker import Breaker
 from models.igql.execution import Execution, Scratch
 from models.igql.fetching import fetch, sift
 from models.igql.plan_report import PlanReport, StepReport
-from models.igql.planner import Mix, Node, Plan, Sieve, Step, Viewers
+from models.igql.planner import Mix, Node, OperatorNode, Plan, Sieve, Viewers
 from models.igql.predicates import candidates
 from models.igql.registry import Arguments
 from models.igql.sets import ColumnSet
@@ -141,7 +141,7 @@ def _nobody(source: str, outcome: str) -> None:
     pass
 
 
-def _nothing(step: Step, rows: ColumnSet) -> ColumnSet:
+def _nothing(step: OperatorNode, rows: ColumnSet) -> ColumnSet:
     """The empty set of the type that a step gives for such rows."""
     return ColumnSet.empty(step.operator.given(rows.type) or step.operator.gives)
 
@@ -171,7 +171,7 @@ class _Run:
         match node:
             case Viewers():
                 return ColumnSet.viewers(len(execution.viewers))
-            case Step():
+            case OperatorNode():
                 return self._step(node, self.node(node.input), report)
             case Sieve():
                 rows = self.node(node.input)
@@ -193,7 +193,7 @@ class _Run:
                 report.notes, execution.notes = execution.notes, []
                 return found
 
-    def _step(self, step: Step, rows: ColumnSet, report: StepReport) -> ColumnSet:
+    def _step(self, step: OperatorNode, rows: ColumnSet, report: StepReport) -> ColumnSet:
         execution, operator = self._execution, step.operator
         if not len(rows):
             return _nothing(step, rows)
@@ -232,7 +232,7 @@ class _Run:
         self._close(report, rows, started)
         return found.rows
 
-    def _kernel(self, step: Step) -> Callable[[ColumnSet, Arguments], ColumnSet]:
+    def _kernel(self, step: OperatorNode) -> Callable[[ColumnSet, Arguments], ColumnSet]:
         execution, operator = self._execution, step.operator
         code = self._plan.source_codes.get(operator.name) if operator.source else None
 

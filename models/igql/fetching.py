@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.arrays.types import Mask, Rows
 from models.igql.execution import Execution
-from models.igql.planner import Filter, Step
+from models.igql.planner import Filter, OperatorNode
 from models.igql.registry import Arguments
 from models.igql.sets import ColumnSet, concatenate
 
@@ -69,7 +69,11 @@ def sift(
 
 
 def fetch(
-    execution: Execution, step: Step, rows: ColumnSet, kernel: Kernel, may_go_on: Callable[[], bool]
+    execution: Execution,
+    step: OperatorNode,
+    rows: ColumnSet,
+    kernel: Kernel,
+    may_go_on: Callable[[], bool],
 ) -> Fetched:
     """Run a step's kernel and filters until there is enough or nothing more.
 
@@ -91,7 +95,11 @@ def fetch(
 
 
 def _limited(
-    execution: Execution, step: Step, rows: ColumnSet, kernel: Kernel, may_go_on: Callable[[], bool]
+    execution: Execution,
+    step: OperatorNode,
+    rows: ColumnSet,
+    kernel: Kernel,
+    may_go_on: Callable[[], bool],
 ) -> Fetched:
     name = step.operator.limit
     wanted = int(step.arguments[name])
@@ -124,7 +132,11 @@ def _limited(
 
 
 def _deep(
-    execution: Execution, step: Step, rows: ColumnSet, kernel: Kernel, may_go_on: Callable[[], bool]
+    execution: Execution,
+    step: OperatorNode,
+    rows: ColumnSet,
+    kernel: Kernel,
+    may_go_on: Callable[[], bool],
 ) -> Fetched:
     name = step.operator.depth
     each = depth = int(step.arguments[name])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.igql.planner import Mix, Node, Plan, Sieve, Step, Viewers, inputs
+from models.igql.planner import Mix, Node, OperatorNode, Plan, Sieve, Viewers, inputs
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ def describe(node: Node) -> str:
             return f"blend({', '.join(f'{weight:g}' for weight, _ in branches)})"
         case Sieve():
             return "filters"
-        case Step(operator=operator, arguments=arguments):
+        case OperatorNode(operator=operator, arguments=arguments):
             given = ", ".join(
                 f"{name}={_value(value)}" for name, value in arguments.items() if value is not None
             )

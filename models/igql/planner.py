@@ -53,7 +53,7 @@ class Viewers:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class OperatorNode:
     """An operator and the filters that were moved to it.
 
     Attributes:
@@ -88,7 +88,7 @@ class Mix:
     key: Hashable
 
 
-Node: TypeAlias = Viewers | Step | Sieve | Mix
+Node: TypeAlias = Viewers | OperatorNode | Sieve | Mix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +113,7 @@ class Plan:
 def inputs(node: Node) -> tuple[Node, ...]:
     """The nodes that a node reads."""
     match node:
-        case Step(input=below) | Sieve(input=below):
+        case OperatorNode(input=below) | Sieve(input=below):
             return (below,)
         case Mix(branches=branches):
             return tuple(branch for _, branch in branches)
@@ -219,7 +219,9 @@ class _Planner:
         )
         return self._one(
             key,
-            lambda: Step(call.operator, call.arguments, below, tuple(filters), cut, asked, key),
+            lambda: OperatorNode(
+                call.operator, call.arguments, below, tuple(filters), cut, asked, key
+            ),
         )
 
     def _sieve(self, below: Node, filters: list[Filter]) -> Node:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.arrays.id_table import hash_id
 from models.arrays.types import Mask
+from models.events import HOUR_MS
 from models.features.assembly import Assembly
 from models.features.candidates import Candidates
 from models.igql.execution import Execution
@@ -17,7 +18,6 @@ from models.igql.registry import SetType
 from models.igql.sets import ColumnSet
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate, Text
 
-_HOUR_MS: Final = 3_600_000
 _COMPARE: Final = {
     "<": operator.lt,
     "<=": operator.le,
@@ -52,7 +52,7 @@ def column(execution: Execution, rows: ColumnSet, name: str) -> NDArray[Any]:
         case "source", _:
             return rows.source_n
         case "media_age_hours", _:
-            return np.maximum(execution.now_ms - catalog.created_ts_n[row_n], 0) / _HOUR_MS
+            return np.maximum(execution.now_ms - catalog.created_ts_n[row_n], 0) / HOUR_MS
         case "language", _:
             return catalog.language_n[row_n]
         case "topic", _:

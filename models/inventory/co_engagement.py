@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns
 from models.arrays.types import UNKNOWN, Rows
+from models.events import DAY_MS
 
 #: Half-lives that an event may lie after the landmark, so that float32 weights stay finite.
 _MAX_EXPONENT: Final = 60.0
@@ -44,7 +45,7 @@ class CoEngagementConfig(msgspec.Struct, frozen=True, kw_only=True):
         support: a pair that came so often, undecayed, counts half as much as one that came always.
     """
 
-    half_life_ms: int = 7 * 24 * 3600 * 1000
+    half_life_ms: int = 7 * DAY_MS
     neighbours: int = 16
     window: int = 3
     media: int = 250_000

@@ -12,6 +12,7 @@ from models.actions import Action
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns, TopRows
 from models.arrays.types import UNKNOWN, Rows
+from models.events import DAY_MS
 
 ACTIONS: Final = len(Action)
 
@@ -24,7 +25,7 @@ class PopularityConfig(msgspec.Struct, frozen=True, kw_only=True):
         worth_x: what each action adds to a media's overall popularity, by code.
     """
 
-    half_life_ms: int = 3 * 24 * 3600 * 1000
+    half_life_ms: int = 3 * DAY_MS
     worth_x: tuple[float, ...] = tuple(action.row.popularity for action in Action)
 
 

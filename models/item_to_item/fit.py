@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from models.item_to_item.histories import Pairs, PositiveLog
+from models.item_to_item.histories import PositiveLog, PositivePairs
 from models.item_to_item.weights import ItemWeights
 
 #: Media whose neighbours are found at once.
@@ -46,7 +46,7 @@ class ItemToItemConfig(msgspec.Struct, frozen=True, kw_only=True):
     growth: float = 0.2
 
 
-def fit_item_weights(pairs: Pairs, config: ItemToItemConfig) -> ItemWeights:
+def fit_item_weights(pairs: PositivePairs, config: ItemToItemConfig) -> ItemWeights:
     """Fit; takes seconds for a million pairs."""
     rows, at_n, count_r = np.unique(pairs.media_n, return_inverse=True, return_counts=True)
     kept = np.flatnonzero(count_r >= config.viewers)

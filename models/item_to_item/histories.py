@@ -11,7 +11,7 @@ from models.arrays.growing import GrowingColumns
 from models.arrays.types import Rows
 
 
-class Pairs(NamedTuple):
+class PositivePairs(NamedTuple):
     """Who liked what, each once.
 
     Attributes:
@@ -60,7 +60,7 @@ class PositiveLog:
             for name in ("viewer", "media", "sign"):
                 self._events[name][:] = old[name][-self._most :]
 
-    def pairs(self, each: int) -> Pairs:
+    def pairs(self, each: int) -> PositivePairs:
         """Who liked what among the newest positives, of each viewer the newest `each`."""
         viewer_n = self._events["viewer"][-self._most :]
         media_n, sign_n = (self._events[name][-self._most :] for name in ("media", "sign"))
@@ -74,7 +74,7 @@ class PositiveLog:
         order = np.lexsort((place_n, viewer_k))
         begin = np.searchsorted(viewer_k[order], viewer_k[order])
         newest = order[np.arange(len(order)) - begin < each]
-        return Pairs(viewer_k[newest], (keys[newest] & 0xFFFFFFFF).astype(np.int32))
+        return PositivePairs(viewer_k[newest], (keys[newest] & 0xFFFFFFFF).astype(np.int32))
 
     @staticmethod
     def _empty() -> GrowingColumns:

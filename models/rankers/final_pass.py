@@ -32,7 +32,7 @@ from models.rankers.body import Body
 from models.rankers.ensemble import Ensemble
 from models.rankers.networks import (
     Arrays,
-    Embeddings,
+    EmbeddingTable,
     Meta,
     ModelError,
     Standardizer,
@@ -76,7 +76,7 @@ class FinalPass:
     #: Dense columns this pass reads.
     columns: ClassVar[tuple[int, ...]] = ALL_COLUMNS
 
-    def __init__(self, standardizer: Standardizer, embeddings: Embeddings, body: Body) -> None:
+    def __init__(self, standardizer: Standardizer, embeddings: EmbeddingTable, body: Body) -> None:
         dense, ids = len(DENSE_NAMES), len(ID_NAMES)
         if standardizer.mean_f.shape != (dense,) or standardizer.scale_f.shape != (dense,):
             raise ModelError(
@@ -119,7 +119,7 @@ class FinalPass:
         widths = (inputs(embedding_dim), *hidden, len(HEADS))
         return cls(
             Standardizer(normal(dense), np.abs(normal(dense))),
-            Embeddings(normal(int(sizes_s.sum()), embedding_dim), sizes_s),
+            EmbeddingTable(normal(int(sizes_s.sum()), embedding_dim), sizes_s),
             BODY.random(rng, widths, members),
         )
 
@@ -205,7 +205,9 @@ class FinalPass:
             Standardizer(
                 take_array(arrays, "mean", 1, _WHAT), take_array(arrays, "scale", 1, _WHAT)
             ),
-            Embeddings(take_array(arrays, "table", 2, _WHAT), np.asarray(sizes_s, dtype=np.int64)),
+            EmbeddingTable(
+                take_array(arrays, "table", 2, _WHAT), np.asarray(sizes_s, dtype=np.int64)
+            ),
             BODY.from_arrays(arrays, _WHAT),
         )
 

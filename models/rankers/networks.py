@@ -213,7 +213,7 @@ class Mlp:
         return cls(layers_from_arrays(arrays, "layer", 2, what))
 
 
-class Embeddings:
+class EmbeddingTable:
     """One table of learnt vectors for all ids.
 
     A hashed id addresses row ``id mod size`` of its feature's part of the table; the places of a

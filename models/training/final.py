@@ -21,7 +21,7 @@ from models.arrays.types import Float
 from models.examples.examples import Examples
 from models.feature_schema import SHORT_TERM
 from models.rankers.final_pass import AUTHOR, BODY, IDS, FinalPass, inputs, table_sizes
-from models.rankers.networks import Embeddings, Standardizer
+from models.rankers.networks import EmbeddingTable, Standardizer
 from models.training.bodies import network_of
 from models.training.body import BodyNetwork
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
@@ -153,7 +153,7 @@ def train_final(
     standardizer = Standardizer.fit(train.features.dense_nf)
     weights_n = train.weights_n / train.weights_n.mean()
     network = FinalNetwork.new(config)
-    rows = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows
+    rows = EmbeddingTable(network.table.weight.detach().numpy(), network.sizes_s).rows
     start_linear(network.body, standardizer(train.features.dense_nf), train.labels_nh, weights_n)
 
     def tensor(array: NDArray[Any]) -> Tensor:
@@ -252,7 +252,7 @@ def freeze(network: FinalNetwork, standardizer: Standardizer) -> FinalPass:
     """The network as NumPy weights."""
     return FinalPass(
         standardizer,
-        Embeddings(network.table.weight.detach().numpy().copy(), network.sizes_s),
+        EmbeddingTable(network.table.weight.detach().numpy().copy(), network.sizes_s),
         network.body.freeze(),
     )
 

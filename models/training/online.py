@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from models.actions import HEADS
 from models.arrays.types import Float
+from models.events import DAY_MS
 from models.examples.examples import Examples
 from models.rankers.final_pass import FinalPass
 from models.training.calibration import Calibration
@@ -60,7 +61,7 @@ class OnlineConfig(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     batch: int = 256
-    expire_ms: int = 30 * 24 * 3_600_000
+    expire_ms: int = 30 * DAY_MS
     calibration_rows: int = 20_000
     final: FinalConfig = FinalConfig(dropout=0.1)
 

@@ -30,7 +30,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from models.actions import NEGATIVE, VIEWS, Action
-from models.events import FollowEvent, MediaEvent, Relation
+from models.events import DAY_MS, FollowEvent, MediaEvent, Relation
 from models.viewers.action_log import ActionLog, Entry, FallenLog, event_key, pack, standing
 from models.viewers.decayed_counter import DecayedCounter
 
@@ -46,7 +46,7 @@ SLACK: Final = 32
 class FoldConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Caps and time constants of the fold. Part of the state: changing them needs a rebuild."""
 
-    half_life_ms: int = 7 * 24 * 3600 * 1000
+    half_life_ms: int = 7 * DAY_MS
     max_strong: int = 200
     max_views: int = 100
     max_older: int = 1000
@@ -297,12 +297,6 @@ def related_authors(state: ViewerState, *kinds: Relation) -> set[str]:
         for author, registers in state.relations.items()
         if any((r := registers.get(kind.value)) is not None and not r[1] for kind in kinds)
     }
-
-
-def seen_media(state: ViewerState) -> set[str]:
-    """Media the viewer viewed or acted on, as far back as the caps reach."""
-    known = history(state)
-    return {entry.media_id for entry in known.done}.union(known.older)
 
 
 def digest(viewer_id: str, state: ViewerState, config: FoldConfig) -> int:

@@ -19,6 +19,7 @@ from gensim.models import Word2Vec
 from msgspec import Meta
 
 from infra.config import Settings
+from models.events import DAY_MS
 from models.ig2vec.config import Ig2VecConfig
 from models.ig2vec.gate import QualityFigures
 from models.ig2vec.histories import Histories
@@ -27,7 +28,7 @@ from models.ig2vec.quality import AccountVectors, split_topics
 from streams.bench.progress import say
 from streams.local.scenario import FIXTURE
 from streams.recorded.evaluate_embeddings import measured
-from streams.recorded.recording import DAY_MS, Recording, read_recording
+from streams.recorded.recording import Recording, read_recording
 
 SEEDS: Final = 3
 #: Sessions learned in one update; in the stream an update takes what closed within 2 s.

@@ -24,6 +24,7 @@ from infra.config import Settings
 from infra.errors import SettingsError
 from models.arrays.types import Float
 from models.evaluation.metrics import auc, calibration_error, ndcg, normalised_entropy
+from models.events import DAY_MS
 from models.examples.examples import Examples
 from models.feature_schema import DENSE_INDEX, DENSE_NAMES
 from models.rankers.networks import Standardizer, sigmoid
@@ -35,7 +36,6 @@ from models.training.rankers import COUNTERS, POPULARITY, TrainingConfig, split_
 from streams.bench.progress import say
 from streams.local.scenario import FIXTURE
 from streams.recorded.examples import recorded_examples, stream_start
-from streams.recorded.recording import DAY_MS
 
 #: Real days that come before the reported ones.
 FIRST_DAYS: Final = 5

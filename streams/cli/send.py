@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from infra.errors import FreshgridError, UnreachableError
-from models.actions import FOLLOW_TOPIC, MEDIA_EVENT_TOPICS
+from models.actions import FOLLOW_TOPIC, MEDIA_EVENT_TOPIC_OF
 from models.events import Relation
 from streams.cli.common import Json, load_settings, show
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infra.config import Settings
 
 RELATIONS: Final = tuple(Relation)
-ACTIONS: Final = (*(topic.removeprefix("events.") for topic in MEDIA_EVENT_TOPICS), *RELATIONS)
+ACTIONS: Final = (*MEDIA_EVENT_TOPIC_OF, *RELATIONS)
 #: A broker that takes longer to acknowledge one record is not there.
 ACKNOWLEDGED_TIMEOUT_S: Final = 15.0
 

@@ -90,12 +90,11 @@ def show_experiments(
         return
     import asyncio
 
+    from models.events import DAY_MS
     from streams.clock import now_ms, parse_time
     from streams.recorded.experiment_report import DEFAULT_DAYS, experiment_report
 
-    since_ms = (
-        now_ms() - DEFAULT_DAYS * 86_400_000 if since is None else parse_time("--since", since)
-    )
+    since_ms = now_ms() - DEFAULT_DAYS * DAY_MS if since is None else parse_time("--since", since)
     show(asyncio.run(experiment_report(load_settings(), since_ms)), as_json=json)
 
 

@@ -27,7 +27,7 @@ from infra.errors import FreshgridError, SettingsError
 from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader, Start
 from infra.topics import DEAD_LETTERS_TOPIC
-from streams.dead_letter import DeadLetter
+from streams.dead_letter import DeadLetter, parse_dead_letter
 
 #: The record that died: topic, partition, offset.
 Died = tuple[str, int, int]
@@ -108,21 +108,18 @@ class Wanted(NamedTuple):
         )
 
 
-_dead_letter = msgspec.json.Decoder(DeadLetter)
 _mark = msgspec.json.Decoder(Redriven)
 
 
 def decode_record(record: ConsumerRecord[bytes, bytes]) -> StoredDeadLetter | Redriven | None:
     """A dead letter, a mark, or None for somebody else's record."""
-    value = record.value or b""
+    about = parse_dead_letter(record.value)
+    if about is not None:
+        return StoredDeadLetter(DeadLetterId(record.partition, record.offset), record.key, about)
     try:
-        about = _dead_letter.decode(value)
+        return _mark.decode(record.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):
-        try:
-            return _mark.decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-    return StoredDeadLetter(DeadLetterId(record.partition, record.offset), record.key, about)
+        return None
 
 
 async def dead_letter_partitions(settings: Settings) -> int:

@@ -31,17 +31,15 @@ from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
 from infra.stores import Store, Versioned
 from infra.topics import DEAD_LETTERS_TOPIC, SESSIONS_TOPIC, TOUCHED_TOPIC
-from streams.dead_letter import DeadLetter
+from streams.dead_letter import parse_dead_letter
 from streams.log.fold import Progress, Report, fold_log
 from streams.log.replay import state_hash
-from streams.records import ClosedSession, Sender, Touched
+from streams.records import Sender, Touched, closed_sessions
 from streams.topology import FOLDED, WORKER_GROUP
 
 #: Viewers handled by one call.
 PAGE: Final = 1000
 
-_dead_letter = msgspec.json.Decoder(DeadLetter)
-_session = msgspec.json.Decoder(ClosedSession)
 _json = msgspec.json.Encoder()
 
 
@@ -175,8 +173,8 @@ class Unhandled:
         await self._sender.send([m for m in dead_letters if self._is_new(m)])
 
     def _is_new(self, message: Message) -> bool:
-        dead_letter = _dead_letter.decode(message.value or b"")
-        return dead_letter.offset >= self._committed.get(
+        dead_letter = parse_dead_letter(message.value)
+        return dead_letter is not None and dead_letter.offset >= self._committed.get(
             (dead_letter.topic, dead_letter.partition), 0
         )
 
@@ -204,11 +202,9 @@ async def _resume(settings: Settings, store: Store, outbox: Outbox) -> int:
         for partition in range(cluster.partitions[SESSIONS_TOPIC]):
             newest: dict[str, int] = {}
             async for batch in reader.read(await reader.spans([(SESSIONS_TOPIC, partition)])):
-                for record in batch.records:
-                    session = _closed_session(record.value)
-                    if session is not None:
-                        ended_ts = max(session.ended_ts, newest.get(session.viewer_id, 0))
-                        newest[session.viewer_id] = ended_ts
+                for session in closed_sessions(record.value for record in batch.records):
+                    ended_ts = max(session.ended_ts, newest.get(session.viewer_id, 0))
+                    newest[session.viewer_id] = ended_ts
             await _remember_sent(store, newest)
     viewers = 0
     messages: list[Message] = []
@@ -233,13 +229,6 @@ async def _remember_sent(store: Store, newest: Mapping[str, int]) -> None:
                 versioned.state.sessions_sent = newest[viewer_id]
                 changed.append((viewer_id, versioned))
         await store.commit([v for v, _ in changed], [s for _, s in changed])
-
-
-def _closed_session(value: bytes | None) -> ClosedSession | None:
-    try:
-        return _session.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None  # somebody else's record
 
 
 async def _report(folded: Report, store: Store, viewers: int, hashed: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.errors import FreshgridError
-from models.actions import ACTION_NAMES, MEDIA_EVENT_TOPICS, VIEWS, Action, action_in
+from models.actions import ACTION_CODES, ACTION_NAMES, MEDIA_EVENT_TOPICS, VIEWS, Action, action_in
 from models.evaluation.event_log import EventLog
 from models.events import (
     ACCOUNTS_TOPIC,
@@ -41,7 +41,6 @@ from streams.recorded.tables import column_names, identifiers, read_columns, tim
 
 #: An author of a media that nobody names one of; no id that a log has may begin so.
 OWN: Final = "own:"
-_CODES: Final = {action.word: action.value for action in Action}
 _IGNORED: Final = -1
 
 
@@ -275,11 +274,11 @@ def _from_tables(data: Path, told: Path, mapping: Mapping) -> Dataset:
 def _actions(found: dict[str, list[Any]], mapping: Mapping, rows: int) -> NDArray[np.int8]:
     events = mapping.events
     if events.always is not None:
-        return np.full(rows, _CODES.get(events.always, _IGNORED), np.int8)
+        return np.full(rows, ACTION_CODES.get(events.always, _IGNORED), np.int8)
     if "rating" in found:
         steps = sorted(mapping.ratings, key=lambda step: step.at_least)
         codes = np.array(
-            [_IGNORED, *(_CODES.get(step.action, _IGNORED) for step in steps)], np.int8
+            [_IGNORED, *(ACTION_CODES.get(step.action, _IGNORED) for step in steps)], np.int8
         )
         rating_n = np.array(found["rating"], np.float64)
         place_n = np.searchsorted([step.at_least for step in steps], rating_n, side="right")
@@ -293,7 +292,7 @@ def _actions(found: dict[str, list[Any]], mapping: Mapping, rows: int) -> NDArra
             f"column {events.action!r} has {unknown[0]!r}, which the mapping does not know; "
             'say what it means under [actions], or "ignore"'
         )
-    return np.array([_CODES.get(names[text], _IGNORED) for text in texts], np.int8)
+    return np.array([ACTION_CODES.get(names[text], _IGNORED) for text in texts], np.int8)
 
 
 def _viewed(table: _Events) -> _Events:

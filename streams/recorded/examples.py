@@ -14,8 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from models.actions import EVENT_TOPICS, action_in
+from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPIC_OF, action_in
 from models.events import (
+    DAY_MS,
     MEDIA_TOPIC,
     InvalidEventError,
     Media,
@@ -30,7 +31,7 @@ from models.ig2vec.model import Ig2Vec
 from models.world import World
 from streams.clock import now_ms
 from streams.log.replay import read_fixture
-from streams.recorded.recording import DAY_MS, RecordingError, read_recording
+from streams.recorded.recording import RecordingError, read_recording
 
 #: Counts up whenever the examples of a recording change though the declared features do not.
 _CACHE_VERSION: Final = 2
@@ -118,7 +119,7 @@ def _kuairand_events(folder: Path) -> Iterator[Observed]:
     table = table.sort_by([("ts", "ascending")])
     rows: Sequence[list[object]] = [table[name].to_pylist() for name in columns]
     for number, (ts, viewer, media, author, action, long) in enumerate(zip(*rows, strict=True)):
-        code = action_in(f"events.{action}", bool(long))
+        code = action_in(MEDIA_EVENT_TOPIC_OF[str(action)], bool(long))
         author_id = None if author is None else f"a{author}"
         yield code, MediaEvent(f"{number}", f"v{viewer}", f"m{media}", int(str(ts)), author_id)
 

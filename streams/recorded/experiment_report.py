@@ -22,12 +22,12 @@ from infra.stores import ExperimentError
 from infra.topics import IMPRESSIONS_TOPIC
 from models.actions import STRONG_HEADS, Action
 from models.evaluation.experiment_metrics import difference, rate
-from models.events import InvalidEventError, MediaEvent, parse_event
+from models.events import DAY_MS, InvalidEventError, MediaEvent, parse_event
 from streams.serving.weights import stored
 
 DEFAULT_DAYS: Final = 7
 #: An action so long after its impression is not of it.
-WINDOW_MS: Final = 24 * 3_600_000
+WINDOW_MS: Final = DAY_MS
 #: What is counted of each arm: views are what it is counted on.
 ACTIONS: Final = {head.word: head for head in STRONG_HEADS}
 

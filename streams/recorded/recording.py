@@ -16,12 +16,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from infra.errors import FreshgridError
-from models.actions import MEDIA_EVENT_TOPICS, Action, action_in
+from models.actions import MEDIA_EVENT_TOPIC_OF, MEDIA_EVENT_TOPICS, Action, action_in
 from models.events import (
     ACCOUNTS_TOPIC,
     MEDIA_TOPIC,
@@ -34,8 +33,6 @@ from models.events import (
 from models.ig2vec.histories import Histories, Step
 from streams.clock import now_ms
 from streams.log.replay import read_fixture
-
-DAY_MS: Final = 24 * 3600 * 1000
 
 
 class RecordingError(FreshgridError):
@@ -156,7 +153,7 @@ def _kuairand(folder: Path) -> Recording:
     for ts, viewer, author, action, is_long in zip(
         *(events[name] for name in columns if name != "ts_real"), strict=True
     ):
-        code = action_in(f"events.{action}", bool(is_long))
+        code = action_in(MEDIA_EVENT_TOPIC_OF[str(action)], bool(is_long))
         if code is not Action.VIEW and author is not None:
             steps[f"v{viewer}"].append(Step(f"a{author}", code, ts))
     tags: defaultdict[int, Counter[str]] = defaultdict(Counter)

@@ -33,8 +33,8 @@ from streams.serving.weights import (
     weights_history,
 )
 from streams.versions import RANKERS, Version, version_message
+from tests.rankers import bundle
 from tests.stores import empty_stores
-from tests.unit.models.rankers.test_passes import bundle
 
 
 class Record(NamedTuple):

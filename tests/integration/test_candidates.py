@@ -13,9 +13,10 @@ from infra.kafka import Follower
 from infra.metrics import CANDIDATE_SETS
 from infra.topics import CANDIDATES_TOPIC
 from models.examples.candidate_log import LoggedCandidates
+from models.examples.candidate_sets import DISTILLATION_VIEWERS
 from models.explore.impressions import unpack_features
 from models.world import World
-from streams.training import DISTILLATION_VIEWERS, ENOUGH_LOGGED, Training
+from streams.training import ENOUGH_LOGGED, Training
 from streams.versions import RANKERS
 from tests.integration.test_explore import CATALOGUE
 

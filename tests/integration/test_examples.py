@@ -27,8 +27,8 @@ from streams.examples import ExampleStream
 from streams.learning.version_list import promote, rollback
 from streams.topology import EXAMPLES_GROUP
 from streams.versions import RANKERS
+from tests.rankers import bundle
 from tests.unit.models.examples.test_from_pages import page
-from tests.unit.models.rankers.test_passes import bundle
 
 WINDOW_MS = 600
 LATE_MS = 100

@@ -25,7 +25,7 @@ from streams.learning.version_list import VersionError, list_versions, promote, 
 from streams.serving.world_feed import WorldFeed, embedding_messages, removal_messages
 from streams.topology import RANKER, followed
 from streams.versions import IG2VEC, RANKERS, Version, version_message
-from tests.unit.models.rankers.test_passes import bundle
+from tests.rankers import bundle
 
 #: Within which running processes follow: they ask the broker four times a second.
 FOLLOW_S = 10.0

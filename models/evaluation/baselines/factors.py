@@ -13,6 +13,7 @@ from implicit.als import AlternatingLeastSquares
 from implicit.bpr import BayesianPersonalizedRanking
 from numpy.typing import NDArray
 
+from models.arrays.types import Mask
 from models.evaluation.baselines.protocol import (
     Baseline,
     Parameters,
@@ -21,7 +22,7 @@ from models.evaluation.baselines.protocol import (
     positive_pairs,
     tie_break,
 )
-from models.evaluation.event_log import EventLog, Mask
+from models.evaluation.event_log import EventLog
 
 
 class Factors:

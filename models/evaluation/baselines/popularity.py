@@ -10,8 +10,6 @@ from scipy.sparse import csr_matrix
 
 from models.actions import Action
 from models.evaluation.baselines.protocol import (
-    DAY_MS,
-    HOUR_MS,
     Baseline,
     Parameters,
     Requests,
@@ -20,6 +18,7 @@ from models.evaluation.baselines.protocol import (
     tie_break,
 )
 from models.evaluation.event_log import EventLog
+from models.events import DAY_MS, HOUR_MS
 
 
 class Global:

@@ -12,11 +12,10 @@ from scipy.sparse import csr_matrix
 
 from models.actions import POSITIVE, STRONG_POSITIVE, WEAK_POSITIVE, Action
 from models.arrays.packed_sort import falling
-from models.evaluation.event_log import EventLog, Indices, Pairs, Times
+from models.evaluation.event_log import EventLog, Indices, Times, ViewerEvents
 from models.evaluation.grid_metrics import Lists
+from models.events import DAY_MS
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
 Scores = NDArray[np.float32]
 Parameters = Mapping[str, float]
 #: Lists made at once: their scores are a dense matrix over the whole inventory.
@@ -134,9 +133,9 @@ class Exclusions:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._met = log.pairs(np.ones(len(log), np.bool_))
-        self._strong = log.pairs(log.of(STRONG_POSITIVE))
-        self._long = log.pairs(log.of(WEAK_POSITIVE))
+        self._met = log.by_viewer(np.ones(len(log), np.bool_))
+        self._strong = log.by_viewer(log.of(STRONG_POSITIVE))
+        self._long = log.by_viewer(log.of(WEAK_POSITIVE))
         known = np.flatnonzero(log.author_m >= 0)
         self._author_ma = csr_matrix(
             (np.ones(len(known), np.float32), (known, log.author_m[known])),
@@ -155,6 +154,6 @@ class Exclusions:
         return csr_matrix(self.seen(viewer_g, ts_g) + own_gm)
 
 
-def requests_of(positives: Pairs, viewer_g: Indices, ts_g: Times) -> Requests:
+def requests_of(positives: ViewerEvents, viewer_g: Indices, ts_g: Times) -> Requests:
     """The lists of these viewers at these times."""
     return Requests(viewer_g, ts_g, positives.before(viewer_g, ts_g))

@@ -79,7 +79,7 @@ class BaselineRuns:
     ) -> None:
         self._log, self._actions = log, actions
         self._size, self._candidates, self._seed = size, candidates, seed
-        self._positives = log.pairs(log.of())
+        self._positives = log.by_viewer(log.of())
         self._exclusions = Exclusions(log)
 
     def tuned(self, baseline: Baseline, split_ms: int, real_from_ms: int = 0) -> Parameters:

@@ -18,6 +18,7 @@ from cornac.data.dataset import SequentialDataset
 from cornac.models import SASRec
 from numpy.typing import NDArray
 
+from models.arrays.types import Mask
 from models.evaluation.baselines.protocol import (
     Baseline,
     Parameters,
@@ -25,7 +26,7 @@ from models.evaluation.baselines.protocol import (
     Scores,
     tie_break,
 )
-from models.evaluation.event_log import EventLog, Mask
+from models.evaluation.event_log import EventLog
 
 #: Newest positives of a viewer that are attended to, and that a viewer is learned from.
 _LENGTH: Final = 20
@@ -44,7 +45,7 @@ class SasRec:
     """Products of media's embeddings with what attention makes of a viewer's newest positives."""
 
     def __init__(self, log: EventLog, until_ms: int, dimension: int, rate: float) -> None:
-        self._history = log.pairs(_first_of_each(log))
+        self._history = log.by_viewer(_first_of_each(log))
         self._tie_m: NDArray[np.float32] = tie_break(log, until_ms)
         self._model: SASRec | None = None
         viewers = np.arange(log.viewers, dtype=np.int32)

@@ -14,18 +14,13 @@ import numpy as np
 from models.actions import STRONG_POSITIVE, WEAK_POSITIVE, Action
 from models.arrays.types import NO_ROWS, UNKNOWN, Positions, Rows
 from models.igql.execution import Execution
-from models.igql.library.registered import operators
-from models.igql.registry import Arguments, Cost, SetType, count
+from models.igql.library.registered import cost_of_lists, operators
+from models.igql.registry import Arguments, SetType, count
 from models.igql.sets import ColumnSet, first_of_each, first_of_runs
 from models.viewers.context import ViewerContext
 
 #: A see-fewer among the newest so many keeps its author from being a seed.
 _SEE_FEWERS = 40
-
-
-def _cost(rows: float, arguments: Arguments) -> Cost:
-    found = rows * arguments["max_num_to_retrieve"]
-    return Cost(found, 20.0 + 0.02 * found)
 
 
 def _unwanted(viewers: Sequence[ViewerContext]) -> list[Rows]:
@@ -99,7 +94,7 @@ def _all_acted_on(asked: Sequence[ViewerContext], actions: Sequence[tuple[Action
     takes=SetType.VIEWER,
     gives=SetType.MEDIA,
     parameters=(count("max_num_to_retrieve", default=30, most=300),),
-    cost=_cost,
+    cost=cost_of_lists,
     source=True,
 )
 def liked(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
@@ -111,7 +106,7 @@ def liked(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> Col
     takes=SetType.VIEWER,
     gives=SetType.MEDIA,
     parameters=(count("max_num_to_retrieve", default=30, most=300),),
-    cost=_cost,
+    cost=cost_of_lists,
     source=True,
 )
 def saved(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
@@ -123,7 +118,7 @@ def saved(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> Col
     takes=SetType.VIEWER,
     gives=SetType.MEDIA,
     parameters=(count("max_num_to_retrieve", default=30, most=300),),
-    cost=_cost,
+    cost=cost_of_lists,
     source=True,
 )
 def engaged(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
@@ -136,7 +131,7 @@ def engaged(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> C
     takes=SetType.VIEWER,
     gives=SetType.ACCOUNTS,
     parameters=(count("max_num_to_retrieve", default=100, most=1000),),
-    cost=_cost,
+    cost=cost_of_lists,
     source=True,
 )
 def followed(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:

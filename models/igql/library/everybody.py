@@ -6,25 +6,21 @@ from typing import Final
 
 import numpy as np
 
+from models.events import DAY_MS
 from models.igql.execution import Execution
-from models.igql.library.registered import operators
-from models.igql.registry import Arguments, Cost, SetType, count
+from models.igql.library.registered import cost_of_lists, operators
+from models.igql.registry import Arguments, SetType, count
 from models.igql.sets import ColumnSet
 
 #: The score of a new media halves in this time.
-_FRESH_MS: Final = 7 * 24 * 3600 * 1000
-
-
-def _cost(rows: float, arguments: Arguments) -> Cost:
-    found = rows * arguments["max_num_to_retrieve"]
-    return Cost(found, 20.0 + 0.02 * found)
+_FRESH_MS: Final = 7 * DAY_MS
 
 
 @operators.register(
     takes=SetType.VIEWER,
     gives=SetType.MEDIA,
     parameters=(count("max_num_to_retrieve", default=100),),
-    cost=_cost,
+    cost=cost_of_lists,
     source=True,
     limit="max_num_to_retrieve",
 )
@@ -39,7 +35,7 @@ def popular(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> C
     takes=SetType.VIEWER,
     gives=SetType.MEDIA,
     parameters=(count("max_num_to_retrieve", default=100),),
-    cost=_cost,
+    cost=cost_of_lists,
     source=True,
     limit="max_num_to_retrieve",
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from models.actions import STRONG_POSITIVE, WEAK_POSITIVE
 from models.arrays.types import UNKNOWN, Mask, Rows
+from models.events import HOUR_MS
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.predicates import holds
@@ -64,7 +65,7 @@ def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask
     if arguments["language"] is not None:
         keep_n &= catalog.language_n[rows] == catalog.language_code(arguments["language"])
     if arguments["max_age_hours"] is not None:
-        oldest_ms = execution.now_ms - arguments["max_age_hours"] * 3_600_000
+        oldest_ms = execution.now_ms - arguments["max_age_hours"] * HOUR_MS
         keep_n &= catalog.created_ts_n[rows] >= oldest_ms
     if arguments["predicates"] is not None:
         keep_n &= holds(execution, media, arguments["predicates"])

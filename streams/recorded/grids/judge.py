@@ -22,12 +22,13 @@ from models.evaluation.grid_metrics import (
     share_held,
 )
 from models.evaluation.targets import Targets
+from models.events import DAY_MS
 from streams.recorded.grids.production import Made
 
 #: Slices by positives that a viewer had before: name, from, to.
 HISTORY: Final = (("0", 0, 1), ("1-4", 1, 5), ("5-19", 5, 20), ("20+", 20, 1 << 60))
 #: A media is new for so long after it came into the inventory.
-NEW_MS: Final = 7 * 24 * 3_600_000
+NEW_MS: Final = 7 * DAY_MS
 
 
 class Judge:

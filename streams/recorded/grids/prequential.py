@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES
-from models.evaluation.baselines.protocol import DAY_MS
 from models.evaluation.shown import head_figures
 from models.evaluation.targets import Targets, prequential_targets
+from models.events import DAY_MS
 from models.examples.examples import Examples
 from streams.recorded.grids.figures import figures_of
 from streams.recorded.grids.production import Made, Ranker, served, set_vectors

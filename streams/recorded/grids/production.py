@@ -22,7 +22,7 @@ from models.evaluation.baselines.protocol import NEVER, Exclusions
 from models.evaluation.baselines.runs import BaselineLists, lists_of
 from models.evaluation.event_log import Indices
 from models.evaluation.grid_metrics import Lists
-from models.examples.candidate_sets import candidate_sets
+from models.examples.candidate_sets import DISTILLATION_VIEWERS, candidate_sets, new_viewers
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig
@@ -62,9 +62,6 @@ CHUNK: Final = 1_000
 OBSERVED: Final = 20_000
 #: Viewers whose grids are made at once.
 BATCH: Final = 32
-#: Viewers whose candidates the earlier passes are distilled on, and of how many one is new.
-DISTILLATION_VIEWERS: Final = 120
-VIEWERS_PER_NEW: Final = 10
 #: Likes, saves, see-fewers and long views that the first fit of ig2vec waits for.
 FIRST_FIT: Final = 1_000
 #: Candidates that the query is asked for.
@@ -317,9 +314,7 @@ def _candidate_sets(
     now_ms: int,
     fold: FoldConfig,
 ) -> CandidateSets:
-    new = len(viewers) // VIEWERS_PER_NEW + 1
-    unknown = [(f"new-{number}", ViewerState()) for number in range(new)]
-    return candidate_sets([*viewers, *unknown], world, treatment, now_ms, fold)
+    return candidate_sets([*viewers, *new_viewers(len(viewers))], world, treatment, now_ms, fold)
 
 
 def train(

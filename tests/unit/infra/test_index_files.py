@@ -59,7 +59,7 @@ def test_another_process_takes_over_what_is_there(tmp_path: Path) -> None:
     # Nothing was built, and it brought no content: one account is gone, two have other vectors.
     assert folder._versions() == [version]
     assert second.index.state_hash() == before
-    assert (second.index.main_size, second.index.delta_size) == (ACCOUNTS, 2)
+    assert (second.index._main.ann.size, second.index.delta_size) == (ACCOUNTS, 2)
     rows_qk, _ = second.index.search(np.eye(2, 8, dtype=np.float32), 1)
     assert second.index.ids_of(rows_qk[:, 0]) == ["ä-4", "new"]
 

@@ -42,11 +42,11 @@ from models.viewers.state import (
     encode,
     entries,
     fold_media_event,
-    seen_media,
     suppressed_media,
 )
 from models.world import World
 from tests.paths import FIXTURES, ROOT
+from tests.viewers import seen_media
 
 NOW = 1_700_000_000_000
 

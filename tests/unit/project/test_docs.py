@@ -17,7 +17,7 @@ from infra.redis_schedule import SCHEDULE, STREAM_CLOCK
 from infra.topics import TOPICS
 from models.actions import TOPIC_CODES, Action, action_in
 from models.events import FollowEvent, MediaEvent, Relation
-from models.explore.grid import GridDocument, GridItem, Stages
+from models.explore.grid import GridDocument, GridItem, ItemStages
 from models.feature_schema import DENSE_NAMES, SPARSE_NAMES
 from models.viewers import action_log
 from models.viewers import state as viewer_state
@@ -160,7 +160,7 @@ def test_arrays_are_documented_field_by_field(array: Any) -> None:
     assert "\n".join(f"{i} | `{f}`" for i, f in enumerate(array.__struct_fields__)) in rows
 
 
-@pytest.mark.parametrize("described", [GridDocument, GridItem, Stages, DeadLetter, Redriven])
+@pytest.mark.parametrize("described", [GridDocument, GridItem, ItemStages, DeadLetter, Redriven])
 def test_fields_of_documents_are_named(described: Any) -> None:
     named = set(re.findall(r'[`"](\w+)[`"]', CONTRACTS))
     assert set(described.__struct_fields__) <= named

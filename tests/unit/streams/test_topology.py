@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 
 from infra import topics
 from infra.topics import TOPICS
-from streams import cli
+from models import actions, events
+from streams import cli, topology
 from streams.recorded.experiment_report import ACTIONS
 from streams.topology import COMMAND, FLOWS, OUTSIDE, ROLES, flow, followed, topics_of
 from tests.paths import ROOT
@@ -43,30 +45,162 @@ def test_flows_are_where_the_table_says() -> None:
     assert [flow.code for flow in FLOWS if not (ROOT / flow.code).exists()] == []
 
 
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in (ROOT / "streams").rglob("*.py")
+    if "bench" not in path.parts
+}
+ROLE_FILES = {f"streams/roles/{role}.py" for role in ROLES}
 #: Parts that flows share, and what composes them.
 SHARED = {
+    "streams/learning/promotion.py",
     "streams/log/dead_letters.py",
     "streams/log/fold.py",
     "streams/log/replay.py",
-    "streams/versions.py",
     "streams/local/scenario.py",
-    *(f"streams/roles/{role}.py" for role in ROLES),
+    *ROLE_FILES,
+}
+#: What topics carry: whoever calls something there that names a topic reads it or writes it.
+CARRIED = {
+    "streams/dead_letter.py",
+    "streams/records.py",
+    "streams/serving/world_feed.py",
+    "streams/versions.py",
+}
+#: These read records of files: recordings and fixtures.
+FILES = {f"streams/recorded/{name}.py" for name in ("dataset", "examples", "recording")}
+TOPIC_NAMES = {
+    name: topic
+    for module in (topics, actions, events)
+    for name, topic in vars(module).items()
+    if name.endswith("_TOPIC")
+    # What is looked up by topic there.
+    and isinstance(topic, str)
 }
 
 
-def test_whoever_reads_or_sends_stands_in_the_table() -> None:
+def named_topics(source: str, carried: dict[tuple[str, str], set[str]]) -> set[str]:
+    """Topics that a module names, by itself or by what it calls of what is carried."""
+    tree = ast.parse(source)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    imported = {
+        alias.asname or alias.name: (node.module or "", alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    found = {TOPIC_NAMES[name] for name in names & TOPIC_NAMES.keys()}
+    return found.union(*(carried.get(imported[name], ()) for name in names & imported.keys()))
+
+
+def carried_topics() -> dict[tuple[str, str], set[str]]:
+    """Module and function of what is carried → the topics that it or what it calls there names."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for file in CARRIED:
+        module = file.removesuffix(".py").replace("/", ".")
+        functions = {
+            node.name: {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+            for node in ast.parse(SOURCES[file]).body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        for function in functions:
+            called, waiting = set(), [function]
+            while waiting:
+                name = waiting.pop()
+                called.add(name)
+                waiting += (functions.get(name, set()) & functions.keys()) - called
+            names = set().union(*(functions[name] for name in called))
+            found[module, function] = {TOPIC_NAMES[name] for name in names & TOPIC_NAMES.keys()}
+    return found
+
+
+def test_whoever_opens_a_client_stands_in_the_table() -> None:
     client = re.compile(
         r"\b(LogReader|Follower|AIOKafkaConsumer|AIOKafkaProducer|Outbox|batch_sender|"
-        r"send_in_batches|sync_producer|live_versions)\("
+        r"send_in_batches|sync_producer)\("
     )
-    files = {
-        path.relative_to(ROOT).as_posix(): path.read_text()
-        for path in (ROOT / "streams").rglob("*.py")
-        if "bench" not in path.parts
+    found = {name for name, text in SOURCES.items() if client.search(text)}
+    assert found - SHARED - CARRIED <= {flow.code for flow in FLOWS}
+
+
+def test_whoever_names_a_topic_reads_or_writes_it_by_the_table() -> None:
+    carried = carried_topics()
+    assert carried["streams.versions", "announce"] == {"explore.versions"}
+    assert carried["streams.dead_letter", "dead_letter_of"] == {"explore.dead_letters"}
+    table: dict[str, set[str]] = {}
+    for of in FLOWS:
+        table.setdefault(of.code, set()).update(of.reads, of.writes)
+    named = {file: named_topics(source, carried) for file, source in SOURCES.items()}
+    aside = SHARED | CARRIED | FILES | {"streams/topology.py"}
+    assert all(named[file] for file in aside - {"streams/local/scenario.py"})
+    missing = {
+        file: found - table.get(file, set())
+        for file, found in named.items()
+        if file not in aside and not found <= table.get(file, set())
     }
-    found = {name for name, text in files.items() if client.search(text)}
-    assert found - SHARED <= {flow.code for flow in FLOWS}
-    assert found >= SHARED
+    assert missing == {}
+
+
+@pytest.mark.parametrize("role", ["learner", "ranker"])
+def test_whoever_a_role_hands_records_to_reads_them_by_the_table(role: str) -> None:
+    tree = ast.parse(SOURCES[f"streams/roles/{role}.py"])
+    modules = {
+        alias.name: f"{(node.module or '').replace('.', '/')}.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    parts = {
+        target.id: modules[node.value.func.id]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        for target in node.targets
+        if isinstance(target, ast.Name) and modules.get(node.value.func.id) in SOURCES
+    }
+    handed = {
+        node.func.value.id
+        for function in ast.walk(tree)
+        if getattr(function, "name", None) in {"handle", "tell"}
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+    }
+    receivers = {parts[name] for name in handed & parts.keys()}
+    assert "streams/serving/world_feed.py" in receivers
+    followers = {of.code for of in FLOWS if of.role == role and of.reads and of.group is None}
+    assert receivers <= followers
+
+
+def test_the_table_in_short_is_of_the_table() -> None:
+    lines = re.findall(r"^    (.*\S)$", topology.__doc__ or "", flags=re.MULTILINE)
+    told: set[str] = set()
+    for line in lines:
+        reads, names, *rest = (part.strip() for part in line.split("─▶"))
+        flows = [flow(name) for name in names.split(", ")]
+        written = " ".join(rest)
+        for topic in in_full(reads):
+            assert all(topic in of.reads for of in flows), line
+        for topic in in_full(written):
+            assert all(topic in of.writes for of in flows), line
+        assert ("store" in written) <= all(of.stores for of in flows), line
+        told |= in_full(reads) | in_full(written)
+    # Besides those of actions.
+    assert told | {"events.follow"} == set(TOPICS)
+
+
+def in_full(short: str) -> set[str]:
+    """The topics of a cell; ``events.*`` are those of all actions."""
+    whole = re.sub(r"(?<=, )\.", "explore.", short)
+    found: set[str] = set()
+    for name in re.findall(r"(?:events|catalog|explore)\.[a-z_*]+", whole):
+        if name == "events.*":
+            found |= set(actions.MEDIA_EVENT_TOPICS)
+        else:
+            found |= {t for t in TOPICS if t == name or (name == "catalog.*" and t[:8] == name[:8])}
+    return found
 
 
 def test_commands_are_those_of_the_command_line() -> None:

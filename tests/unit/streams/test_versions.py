@@ -25,7 +25,7 @@ from streams.versions import (
     listed,
     version_message,
 )
-from tests.unit.models.rankers.test_passes import bundle
+from tests.rankers import bundle
 
 
 class Record(NamedTuple):

@@ -110,7 +110,7 @@ def test_any_interleaving_equals_brute_force(
     index.rebuild()
     assert index.state_hash() == before
     assert index.delta_size == 0
-    assert index.main_size == len(wanted)
+    assert index._main.ann.size == len(wanted)
     check_search(index, wanted, (1, 2, -1), len(NAMES) + 1)
 
 

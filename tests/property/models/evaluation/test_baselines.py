@@ -20,7 +20,6 @@ from models.evaluation.baselines.popularity import (
     task_popularity,
 )
 from models.evaluation.baselines.protocol import (
-    DAY_MS,
     Exclusions,
     Requests,
     best,
@@ -29,12 +28,13 @@ from models.evaluation.baselines.protocol import (
     requests_of,
 )
 from models.evaluation.event_log import POSITIVE, EventLog
+from models.events import DAY_MS
 from tests.event_logs import Row, event_log, rows
 
 
 def everybody(log: EventLog, now: int) -> Requests:
     viewers = np.arange(log.viewers, dtype=np.int32)
-    return requests_of(log.pairs(log.of()), viewers, np.full(len(viewers), now, np.int64))
+    return requests_of(log.by_viewer(log.of()), viewers, np.full(len(viewers), now, np.int64))
 
 
 @given(rows(), st.integers(0, 13), st.floats(0, 50))

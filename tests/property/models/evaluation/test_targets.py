@@ -55,7 +55,7 @@ def test_a_history_holds_what_is_older(told: list[Row], now: int, newest: int | 
     log = event_log(told)
     viewers = np.arange(log.viewers, dtype=np.int32)
     now_g = np.full(len(viewers), now, np.int64)
-    found = log.pairs(log.of()).before(viewers, now_g, newest).toarray()
+    found = log.by_viewer(log.of()).before(viewers, now_g, newest).toarray()
     for viewer in viewers:
         media = [m for ts, v, m, a in zip(
             log.ts_n, log.viewer_n, log.media_n, log.action_n, strict=True

@@ -36,11 +36,11 @@ from models.viewers.state import (
     fold_follow_event,
     fold_media_event,
     related_authors,
-    seen_media,
     suppressed_media,
 )
 from models.world import World
 from tests.igql_worlds import random_weights
+from tests.viewers import seen_media
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig, fit_item_weights
-from models.item_to_item.histories import Pairs, PositiveLog
+from models.item_to_item.histories import PositiveLog, PositivePairs
 from models.item_to_item.sums import Histories, by_counting, by_sorting
 from models.item_to_item.weights import ItemWeights, ItemWeightsError, stored_ids
 
@@ -50,7 +50,7 @@ def standing(done: list[Positive], each: int) -> dict[int, set[int]]:
     return found
 
 
-def by_viewer(pairs: Pairs) -> list[set[int]]:
+def by_viewer(pairs: PositivePairs) -> list[set[int]]:
     found: dict[int, set[int]] = {}
     for viewer, media in zip(pairs.viewer_n.tolist(), pairs.media_n.tolist(), strict=True):
         assert media not in found.setdefault(viewer, set())
@@ -85,10 +85,10 @@ def test_who_came_between_decides_nothing(done: list[Positive], seed: int) -> No
     assert by_viewer(one.pairs(3)) == by_viewer(other.pairs(3))
 
 
-def pairs_of(liked: list[set[int]]) -> Pairs:
+def pairs_of(liked: list[set[int]]) -> PositivePairs:
     pairs = [(viewer, media) for viewer, rows in enumerate(liked) for media in sorted(rows)]
     table = np.array(pairs, np.int64).reshape(-1, 2)
-    return Pairs(table[:, 0], table[:, 1].astype(np.int32))
+    return PositivePairs(table[:, 0], table[:, 1].astype(np.int32))
 
 
 tastes = st.lists(st.sets(st.integers(0, MEDIA - 1)), max_size=12)

@@ -25,11 +25,11 @@ from models.viewers.state import (
     fold_follow_event,
     fold_media_event,
     related_authors,
-    seen_media,
     sessions,
     settle,
     suppressed_media,
 )
+from tests.viewers import seen_media
 
 HOUR = 3_600_000
 CONFIG = FoldConfig(half_life_ms=24 * HOUR)

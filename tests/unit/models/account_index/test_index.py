@@ -100,7 +100,7 @@ def test_only_real_changes_count(index: AccountIndex) -> None:
     assert index.upsert(["a", "b"], np.array([[5, 0], [0, 5]])) == 0
     assert (index.version, index.delta_size) == (version, 0)
     assert index.upsert(["a", "a"], np.array([[1, 0], [1, 1]])) == 1
-    assert (index.version, index.delta_size, index.main_size) == (version + 1, 1, 2)
+    assert (index.version, index.delta_size, index._main.ann.size) == (version + 1, 1, 2)
     index.swap(index.build_main())
     assert (index.version, index.delta_size) == (version + 1, 0)
 
@@ -147,7 +147,7 @@ def test_an_older_main_after_a_newer_one_loses_nobody(index: AccountIndex) -> No
     index.swap(older)
     rows_qk, _ = index.search(np.array([[-1, 0]]), 3)
     assert index.ids_of(rows_qk[0]) == ["c", "b", "a"]
-    assert (index.main_size, index.delta_size) == (2, 1)
+    assert (index._main.ann.size, index.delta_size) == (2, 1)
 
 
 def test_a_long_stream_of_changes_to_few_accounts_is_followed() -> None:
@@ -204,7 +204,7 @@ def test_a_main_from_elsewhere_must_fit(index: AccountIndex) -> None:
     # The names it brings are no accounts here.
     index.swap(index.bind_main(ann, ["a", "stranger"]))
     assert "stranger" not in index
-    assert (index.main_size, index.delta_size, len(index)) == (2, 1, 2)
+    assert (index._main.ann.size, index.delta_size, len(index)) == (2, 1, 2)
     assert index.search(np.array([[0, 1]]), 3)[0].tolist() == [[1, 0, -1]]
 
 

@@ -19,14 +19,14 @@ from models.examples.from_pages import (
     page_examples,
     read_pages,
 )
-from models.explore.grid import GridItem, Probabilities, Stages
+from models.explore.grid import GridItem, ItemStages, Probabilities
 from models.explore.impressions import Impression, ServedFeaturesError, pack_features
 from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
 
 T0 = 1_700_000_040_000
 CONFIG = JoinConfig(window_ms=10_000, late_ms=1_000)
 OVER = T0 + 12_000
-STAGES = Stages(0, 0, 0.0, 0, 0.0, 0, 0.0)
+STAGES = ItemStages(0, 0, 0.0, 0, 0.0, 0, 0.0)
 
 
 def page(request: str = "r", viewer: str = "v", served: int = T0, media: int = 4) -> Impression:

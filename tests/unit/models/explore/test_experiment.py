@@ -12,7 +12,7 @@ from models.explore.experiment import Arm, Experiment, InvalidExperimentError, T
 from models.queries import CandidateQuery, planned
 from models.rankers.value import InvalidWeightsError, Weights
 from models.world import World
-from tests.unit.models.rankers.test_passes import bundle
+from tests.rankers import bundle
 
 
 @pytest.mark.parametrize(

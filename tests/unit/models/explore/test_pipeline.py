@@ -28,7 +28,7 @@ from models.feature_schema import (
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
-from models.item_to_item.histories import Pairs
+from models.item_to_item.histories import PositivePairs
 from models.item_to_item.sums import Histories
 from models.item_to_item.weights import ItemWeights
 from models.queries import CandidateQuery, explore_plan, explore_text, planned
@@ -76,7 +76,9 @@ def world() -> World:
         ]
     )
     rows = world.catalog.media_rows([f"m{i}-{post}" for i in range(40) for post in range(5)])
-    pairs = Pairs(np.repeat(np.arange(200), 100), rows.reshape(2, 100)[np.arange(200) % 2].ravel())
+    pairs = PositivePairs(
+        np.repeat(np.arange(200), 100), rows.reshape(2, 100)[np.arange(200) % 2].ravel()
+    )
     world.item_weights = fit_item_weights(pairs, ItemToItemConfig())
     return world
 

@@ -17,11 +17,11 @@ from models.igql.execution import Execution
 from models.igql.executor import Executor, ExecutorConfig
 from models.igql.library import operators
 from models.igql.plan_report import describe
-from models.igql.planner import Mix, Node, Step, inputs
+from models.igql.planner import Mix, Node, OperatorNode, inputs
 from models.igql.registry import Arguments, Cost, SetType, count
 from models.igql.sets import ColumnSet
 from models.item_to_item.fit import ItemToItemConfig, fit_item_weights
-from models.item_to_item.histories import Pairs
+from models.item_to_item.histories import PositivePairs
 from models.queries import CandidateQuery, explore_plan, planned
 from models.rankers.prior import PriorRankers
 from models.rankers.protocol import Pass
@@ -180,10 +180,10 @@ def test_numbers_asked_for_reach_the_sources_and_equal_parts_are_one() -> None:
     [mix] = inputs(made.root)
     assert isinstance(mix, Mix) and mix.cut == 30
     (_, plain), (_, ranked) = mix.branches
-    assert isinstance(plain, Step) and (plain.cut, plain.asked) == (30, 30)
+    assert isinstance(plain, OperatorNode) and (plain.cut, plain.asked) == (30, 30)
     # All eighty are ranked before thirty are taken.
     [below] = inputs(ranked)
-    assert isinstance(below, Step) and (below.cut, below.asked) == (None, 30)
+    assert isinstance(below, OperatorNode) and (below.cut, below.asked) == (None, 30)
     assert inputs(plain) == inputs(below)
 
 
@@ -396,7 +396,7 @@ def test_alike_gives_the_heaviest_first_and_nothing_of_what_leads_to_them(world:
     assert len(executed.rows)
     [engaged] = [
         rows for node, rows in executed.nodes().items()
-        if isinstance(node, Step) and node.operator.name == "engaged"
+        if isinstance(node, OperatorNode) and node.operator.name == "engaged"
     ]  # fmt: skip
     bounds = engaged.bounds(len(viewers)).tolist()
     for at in range(len(viewers)):
@@ -414,7 +414,10 @@ def test_alike_gives_the_heaviest_first_and_nothing_of_what_leads_to_them(world:
 def test_alike_without_weights_is_empty_and_says_so() -> None:
     world = random_world(3, 60, 12, 5)
     viewers = [v for v in random_viewers(world, 2, 6) if len(v.positives(1))]
-    for weights in (None, fit_item_weights(Pairs(NO_POSITIONS, NO_ROWS), ItemToItemConfig())):
+    for weights in (
+        None,
+        fit_item_weights(PositivePairs(NO_POSITIONS, NO_ROWS), ItemToItemConfig()),
+    ):
         world.item_weights = weights
         executed = Executor().run(planned("user.engaged().alike()"), viewers, world, PRIOR, NOW)
         assert len(executed.rows) == 0 and not executed.report.failures()

@@ -24,7 +24,7 @@ from models.feature_schema import (
 )
 from models.rankers.early_passes import FirstPass, SecondPass
 from models.rankers.final_pass import FinalPass
-from models.rankers.networks import Embeddings, Standardizer
+from models.rankers.networks import EmbeddingTable, Standardizer
 from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, logistic
 from models.training.distillation import FIRST, SECOND, DistillationConfig, distil, padded
 from models.training.final import (
@@ -122,7 +122,7 @@ def test_numpy_equals_torch() -> None:
     features = matrix(np.random.default_rng(1), 500)
     standardizer = Standardizer.fit(features.dense_nf)
     frozen = freeze(network, standardizer)
-    rows_ns = Embeddings(network.table.weight.detach().numpy(), network.sizes_s).rows(
+    rows_ns = EmbeddingTable(network.table.weight.detach().numpy(), network.sizes_s).rows(
         features.sparse_ns
     )
     with torch.no_grad():
@@ -392,7 +392,7 @@ def test_embedding_rows_of_training_and_serving_agree() -> None:
     sizes_s = np.minimum(ID_BUCKETS, 10)
     np.testing.assert_array_equal(network.sizes_s, sizes_s)
     table_rd = network.table.weight.detach().numpy()
-    assert Embeddings(table_rd, network.sizes_s).rows(
+    assert EmbeddingTable(table_rd, network.sizes_s).rows(
         np.full((1, len(SPARSE_NAMES)), 10**6, np.int32)
     ).max() < len(table_rd)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from infra.embedded import embedded_redis
 from models.actions import Action
-from models.explore.grid import GridDocument, GridItem, Probabilities, Stages, to_json
+from models.explore.grid import GridDocument, GridItem, ItemStages, Probabilities, to_json
 from streams.local import scenario
 from streams.local.bundled import Act, BundledViewer
 from streams.local.demo import Narrator, cause, moves
@@ -26,7 +26,7 @@ TOPICS = {"m8": ["3", "4"], "m1": ["9"]}
 
 
 def item(n: int, media_id: str, seed: str | None = None) -> GridItem:
-    stages = Stages(0, 0, 0.0, 0, 0.0, 0, 0.0)
+    stages = ItemStages(0, 0, 0.0, 0, 0.0, 0, 0.0)
     source = "alike" if seed else "popular"
     return GridItem(
         n, media_id, "a9", 0.25, Probabilities(0.25, 0.25, 0.00004), source, seed, stages

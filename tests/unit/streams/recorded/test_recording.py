@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from models.actions import Action
+from models.events import DAY_MS
 from models.ig2vec.histories import Step
 from streams.log.replay import FixtureError
-from streams.recorded.recording import DAY_MS, Recording, RecordingError, read_recording
+from streams.recorded.recording import Recording, RecordingError, read_recording
 from tests.paths import ROOT
 
 T = 1_652_000_000_000
