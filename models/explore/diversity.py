@@ -20,14 +20,15 @@ class DiversityConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         enabled: False is the feed mode: by value alone, no penalty, no rule.
-        author_penalty, seed_penalty: for each earlier pick of the same author, or of the same seed
-            beyond its share, in units of the distance from the best value to the median, so that
-            the same setting works for every form and scale of value.
+        author_penalty, seed_penalty: share of its value above the lowest that a media loses for
+            each earlier pick of the same author, or of the same seed beyond its share. A share, so
+            that the same setting works for every form and scale of value, however far the best
+            stands above the rest.
         author_spacing: positions from one media of an author to the next at least; 1 is no rule.
         author_cap, seed_cap: most media of one author, or of one seed whose share is not more.
 
     Raises:
-        ValueError: a penalty is negative, a rule below 1.
+        ValueError: a penalty is no share, a rule below 1.
     """
 
     enabled: bool = True
@@ -39,8 +40,8 @@ class DiversityConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in ("author_penalty", "seed_penalty"):
-            if not getattr(self, name) >= 0.0:
-                raise ValueError(f"{name} is {getattr(self, name)}; give a number of at least 0")
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a share from 0 to 1")
         for name in ("author_spacing", "author_cap", "seed_cap"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a whole number from 1 on")
@@ -109,12 +110,11 @@ class _Picks:
     """
 
     def __init__(self, left: list[_Row], config: DiversityConfig, share: int) -> None:
-        n = len(left)
-        unit = max(left[0][0] - (left[(n - 1) // 2][0] + left[n // 2][0]) / 2, 1e-9)
         self._left = left
+        self._lowest = left[-1][0]
         self._config = config
-        self._author_penalty = config.author_penalty * unit
-        self._seed_penalty = config.seed_penalty * unit
+        self._author_kept = 1.0 - config.author_penalty
+        self._seed_kept = 1.0 - config.seed_penalty
         self._share, self._seed_cap = share, max(config.seed_cap, share)
         # Of what is below 0 nothing is counted, so it is never a repeat.
         self._of_author: dict[int, int] = {}
@@ -149,18 +149,15 @@ class _Picks:
         for at, (value, author, seed, is_mine, _) in enumerate(self._left):
             if value <= best_value:
                 break
-            if author in of_author:
-                repeats = of_author[author]
-                if repeats >= config.author_cap:
+            from_author, from_seed = of_author.get(author, 0), of_seed.get(seed, 0)
+            if from_author:
+                if from_author >= config.author_cap:
                     continue
                 if step - self._last_at[author] < config.author_spacing:
                     continue
-                value -= self._author_penalty * repeats
-            if seed in of_seed:
-                repeats = of_seed[seed]
-                if repeats >= self._seed_cap:
-                    continue
-                value -= self._seed_penalty * max(repeats - self._share, 0)
+            if from_seed >= self._seed_cap:
+                continue
+            value = self._kept(value, from_author, from_seed)
             if value > best_value and (is_mine or not must):
                 best, best_value = at, value
         return best
@@ -174,9 +171,13 @@ class _Picks:
             must and not is_mine,
             of_author >= config.author_cap or of_seed >= self._seed_cap,
             bool(of_author) and step - self._last_at[author] < config.author_spacing,
-            -(
-                value
-                - self._author_penalty * of_author
-                - self._seed_penalty * max(of_seed - self._share, 0)
-            ),
+            -self._kept(value, of_author, of_seed),
         )
+
+    def _kept(self, value: float, of_author: int, of_seed: int) -> float:
+        """The value less its penalties: never more than the value itself."""
+        more = of_seed - self._share
+        if not of_author and more <= 0:
+            return value
+        kept = self._author_kept**of_author * self._seed_kept ** max(more, 0)
+        return value - (value - self._lowest) * (1.0 - kept)

@@ -38,7 +38,8 @@ class _PriorScore:
         return _READ
 
     def score(self, features: FeatureMatrix) -> Float:
-        score_n: Float = _log_odds(features) @ _WORTH_H
+        # No product of matrices: that adds up in an order that depends on how many rows there are.
+        score_n: Float = np.add.reduce(_log_odds(features) * _WORTH_H, axis=1)
         return score_n
 
 

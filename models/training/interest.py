@@ -36,6 +36,7 @@ from models.training.loop import TrainingDataError, fit
 MIN_SETS: Final = 20
 #: Chosen candidates of a head from which on it has an order of its own.
 MIN_CHOSEN: Final = 20
+_TINY: Final = 1e-9
 
 
 class InterestConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,11 +151,11 @@ def _level(logits_n: Float, label_n: Float, weights_n: Float) -> float:
 def confirmed(
     choices: Choices, prior_nh: Float, learned_nh: Float, told_h: NDArray[np.bool_]
 ) -> float:
-    """How much of what was learned the choices held out confirm, 0 to 1.
+    """How much of what was learned the choices held out allow to believe, 0 to 1.
 
-    The gain in NDCG over the prior's order, each head and set a measurement, shrunk by its noise as
-    James and Stein's positive-part estimate (1961) shrinks a mean: 1 − (error / gain)². Where
-    nothing can be told from chance the order stays the prior's, exactly.
+    Gains in NDCG over the prior's order, each head and set a measurement: all of it where their
+    mean is a standard error or more, the prior's order, exactly, where there is no gain, and a part
+    in between.
 
     Args:
         choices: that nobody learned from, n rows.
@@ -169,10 +170,10 @@ def confirmed(
         )
         gains.append(after_g - before_g)
     gain_g = np.concatenate(gains)
-    gain = gain_g.mean() if len(gain_g) else 0.0
-    if gain <= 0.0:
+    if not len(gain_g):
         return 0.0
-    return float(max(0.0, 1.0 - gain_g.var() / len(gain_g) / gain**2))
+    gain, error = gain_g.mean(), gain_g.std() / np.sqrt(len(gain_g))
+    return float(np.clip(gain / max(error, _TINY), 0.0, 1.0))
 
 
 def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float) -> Interest:

@@ -68,7 +68,10 @@ CARRIED = {
     "streams/versions.py",
 }
 #: These read records of files: recordings and fixtures.
-FILES = {f"streams/recorded/{name}.py" for name in ("dataset", "examples", "recording")}
+FILES = {
+    "streams/local/bundled.py",
+    *(f"streams/recorded/{name}.py" for name in ("dataset", "examples", "recording")),
+}
 TOPIC_NAMES = {
     name: topic
     for module in (topics, actions, events)

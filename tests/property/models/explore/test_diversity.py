@@ -44,13 +44,13 @@ configs = st.builds(
 def check_steps(case: Case, size: int, config: DiversityConfig, personal: int) -> None:
     """Look at everything at each step: nothing may be better than what was picked."""
     size = min(size, len(case.value_n))
-    unit = max(float(case.value_n.max() - np.median(case.value_n)), 1e-9) if size else 1.0
+    lowest = float(case.value_n.min()) if size else 0.0
     owed = min(personal, int(case.personal_n.sum()), size)
     picked: list[int] = []
     for step, row in enumerate(diversify(*case[:3], size, config, case.personal_n, personal)):
         must = owed >= size - step
         ranks = {
-            at: _rank(case, at, picked, unit, config, must, size)
+            at: _rank(case, at, picked, lowest, config, must, size)
             for at in range(len(case.value_n))
             if at not in picked
         }
@@ -63,7 +63,7 @@ def _rank(
     case: Case,
     at: int,
     picked: list[int],
-    unit: float,
+    lowest: float,
     config: DiversityConfig,
     must: bool,
     size: int,
@@ -72,9 +72,10 @@ def _rank(
     same_author = [i for i, p in enumerate(picked) if author >= 0 and case.author_n[p] == author]
     same_seed = [i for i, p in enumerate(picked) if seed >= 0 and case.seed_n[p] == seed]
     value = float(case.value_n[at])
-    value -= config.author_penalty * unit * len(same_author)
     share = size // max(len({seed for seed in case.seed_n.tolist() if seed >= 0}), 1)
-    value -= config.seed_penalty * unit * max(len(same_seed) - share, 0)
+    kept = (1.0 - config.author_penalty) ** len(same_author)
+    kept *= (1.0 - config.seed_penalty) ** max(len(same_seed) - share, 0)
+    value -= (value - lowest) * (1.0 - kept)
     return (
         must and not case.personal_n[at],
         len(same_author) >= config.author_cap or len(same_seed) >= max(config.seed_cap, share),
@@ -131,8 +132,8 @@ def test_feed_mode_is_the_order_of_value_alone(case: Case, size: int, personal: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("author_penalty", -1.0), ("seed_penalty", float("nan")), ("author_spacing", 0),
-     ("author_cap", 0), ("seed_cap", -1)],
+    [("author_penalty", -1.0), ("author_penalty", 1.5), ("seed_penalty", float("nan")),
+     ("author_spacing", 0), ("author_cap", 0), ("seed_cap", -1)],
 )  # fmt: skip
 def test_a_rule_that_cannot_be_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} is"):

@@ -16,15 +16,22 @@ def test_off_is_by_value_alone() -> None:
 
 
 def test_a_repeat_of_an_author_falls_behind_and_falls_more_each_time() -> None:
-    values = np.array([1.0, 0.99, 0.98, 0.9, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+    values = np.array([1.0, 0.99, 0.98, 0.9, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     author = np.array([7, 7, 7, 1, 2, 3, 4, 5, 6, 8])
     none = np.full(10, -1)
     order = diversify(
         values, author, none, 10, DiversityConfig(author_penalty=0.3, author_spacing=1)
     ).tolist()
-    # Unit = 1.0 − 0.3: the second post of author 7 costs 0.21, the third 0.42 in all.
-    assert order[:5] == [0, 3, 1, 2, 4]
-    assert order.index(2) - order.index(1) == 1
+    # The second post of author 7 keeps 0.693, the third 0.480.
+    assert order[:5] == [0, 3, 1, 4, 2]
+
+
+@given(scale=st.floats(0.01, 100.0), seed=st.integers(0, 99))
+def test_neither_level_nor_scale_of_the_values_matters(scale: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    value_n, author, group = rng.random(30), *rng.integers(-1, 6, (2, 30))
+    one = diversify(value_n, author, group, 10)
+    assert one.tolist() == diversify(value_n * scale - 3.0, author, group, 10).tolist()
 
 
 def test_groups_below_zero_never_repeat() -> None:

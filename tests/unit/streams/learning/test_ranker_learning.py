@@ -304,7 +304,7 @@ def test_grids_that_got_worse_are_refused_by_how_much(chosen_bundle) -> None:
     learned, newest = choices.split(HELD)
     # What is learned has labels that the newest choices contradict.
     wrong = RankerLearning(Settings())
-    wrong.learn([], [reversed_choices(learned)])
+    wrong.learn([], [reversed_choices(choices_from(0, 1000))])
     bundle = wrong.train(Examples.empty(), sets())
     learning.learn([], [Choices.concatenate([learned, newest])])
     decision = learning.judge(bundle)
