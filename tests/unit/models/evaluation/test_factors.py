@@ -38,7 +38,7 @@ def test_who_came_after_the_fit_gets_what_is_popular(baseline: Baseline) -> None
     log = a_log()
     fitted = baseline.fit(log, 500, baseline.sweep[0])
     viewer_g, ts_g = np.array([0, 30], np.int32), np.full(2, 2_000, np.int64)
-    scores_gm = fitted.score(requests_of(log.pairs(log.of()), viewer_g, ts_g))
+    scores_gm = fitted.score(requests_of(log.by_viewer(log.of()), viewer_g, ts_g))
     counted_m = np.bincount(log.media_n[:-1], minlength=MEDIA)
     assert (np.diff(scores_gm[1][np.argsort(-counted_m, kind="stable")]) <= 0).all()
     assert not np.allclose(scores_gm[0], scores_gm[1])

@@ -50,7 +50,7 @@ def a_log(viewers: int = 24, length: int = 8) -> EventLog:
 def test_the_next_in_the_circle_is_best_and_seeds_are_fixed() -> None:
     log, until_ms = a_log(), 6_000
     viewer_g = np.arange(12, dtype=np.int32)
-    requests = requests_of(log.pairs(log.of()), viewer_g, np.full(12, until_ms, np.int64))
+    requests = requests_of(log.by_viewer(log.of()), viewer_g, np.full(12, until_ms, np.int64))
     fitted = SasRec(log, until_ms, 32, 0.01)
     scores_gm = fitted.score(requests)
     assert scores_gm.shape == (12, MEDIA)
@@ -62,7 +62,7 @@ def test_the_next_in_the_circle_is_best_and_seeds_are_fixed() -> None:
 def test_without_history_the_popular_come_first() -> None:
     log = a_log(viewers=20)
     viewer_g, ts_g = np.zeros(1, np.int32), np.zeros(1, np.int64)
-    requests = requests_of(log.pairs(log.of()), viewer_g, ts_g)
+    requests = requests_of(log.by_viewer(log.of()), viewer_g, ts_g)
     assert (SasRec(log, 0, 8, 0.01).score(requests) == 0).all()
     found_gm = sasrec().fit(log, 3_000, {"dimension": 8, "learning_rate": 0.01}).score(requests)
     counted_m = np.bincount(log.media_n[: log.before(3_000)], minlength=MEDIA)
@@ -71,7 +71,7 @@ def test_without_history_the_popular_come_first() -> None:
 
 def test_newest_media_come_in_order() -> None:
     log = a_log()
-    pairs = log.pairs(log.action_n == Action.LIKE)
+    pairs = log.by_viewer(log.action_n == Action.LIKE)
     [before, nothing] = pairs.newest(np.array([3, 4], np.int32), np.array([4_000, 0]), 3)
     assert before.tolist() == [4, 5, 6]
     assert len(nothing) == 0
