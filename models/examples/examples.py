@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -50,6 +50,30 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             groups_n=self.groups_n[rows],
             ts_n=self.ts_n[rows],
             positions_n=self.positions_n[rows],
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The columns by name, as a file stores them."""
+        return {
+            "dense": self.features.dense_nf,
+            "sparse": self.features.sparse_ns,
+            "labels": self.labels_nh,
+            "weights": self.weights_n,
+            "groups": self.groups_n,
+            "ts": self.ts_n,
+            "positions": self.positions_n,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Rebuild from :meth:`to_arrays`; other columns may stand beside."""
+        return cls(
+            features=FeatureMatrix(arrays["dense"], arrays["sparse"]),
+            labels_nh=arrays["labels"],
+            weights_n=arrays["weights"],
+            groups_n=arrays["groups"],
+            ts_n=arrays["ts"],
+            positions_n=arrays["positions"],
         )
 
     @classmethod

@@ -26,7 +26,7 @@ from models.events import (
 )
 from models.examples.examples import Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
-from models.feature_schema import FEATURE_VERSION, FeatureMatrix
+from models.feature_schema import FEATURE_VERSION
 from models.ig2vec.model import Ig2Vec
 from models.world import World
 from streams.clock import now_ms
@@ -138,26 +138,10 @@ def _cache_path(path: Path, vectors_until_ms: int) -> Path:
 
 def _load(path: Path) -> Examples:
     with np.load(path, allow_pickle=False) as arrays:
-        return Examples(
-            features=FeatureMatrix(arrays["dense"], arrays["sparse"]),
-            labels_nh=arrays["labels"],
-            weights_n=arrays["weights"],
-            groups_n=arrays["groups"],
-            ts_n=arrays["ts"],
-            positions_n=arrays["positions"],
-        )
+        return Examples.from_arrays(arrays)
 
 
 def _save(path: Path, examples: Examples) -> None:
     part = path.with_suffix(".part.npz")
-    np.savez(
-        part,
-        dense=examples.features.dense_nf,
-        sparse=examples.features.sparse_ns,
-        labels=examples.labels_nh,
-        weights=examples.weights_n,
-        groups=examples.groups_n,
-        ts=examples.ts_n,
-        positions=examples.positions_n,
-    )
+    np.savez(part, allow_pickle=False, **examples.to_arrays())
     part.replace(path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from models.examples.choices import Choices
-from models.examples.examples import Examples
-from models.feature_schema import FeatureMatrix
 from models.item_to_item.weights import ItemWeights
 from streams.recorded.grids.production import Made, Vectors
 from streams.recorded.grids.stages import Arrays
@@ -41,31 +39,6 @@ def items_of(arrays: Arrays) -> ItemWeights | None:
         return None
     stored = {name.removeprefix("items."): array for name, array in arrays.items()}
     return ItemWeights.from_arrays(stored, media_s, "")
-
-
-def examples_arrays(examples: Examples) -> Arrays:
-    """Features, labels and the rest, a row an example."""
-    return {
-        "dense": examples.features.dense_nf,
-        "sparse": examples.features.sparse_ns,
-        "labels": examples.labels_nh,
-        "weights": examples.weights_n,
-        "groups": examples.groups_n,
-        "ts": examples.ts_n,
-        "positions": examples.positions_n,
-    }
-
-
-def examples_of(arrays: Arrays) -> Examples:
-    """What was given to :func:`examples_arrays`, from what it gave."""
-    return Examples(
-        features=FeatureMatrix(arrays["dense"], arrays["sparse"]),
-        labels_nh=arrays["labels"],
-        weights_n=arrays["weights"],
-        groups_n=arrays["groups"],
-        ts_n=arrays["ts"],
-        positions_n=arrays["positions"],
-    )
 
 
 def choices_arrays(choices: Choices) -> Arrays:

@@ -29,8 +29,6 @@ from streams.recorded.grids.run import Run, as_text
 from streams.recorded.grids.stage_arrays import (
     choices_arrays,
     choices_of,
-    examples_arrays,
-    examples_of,
     items_arrays,
     items_of,
     made_arrays,
@@ -83,7 +81,7 @@ def _learned(
         learner.finish()
         learner.fit(run.split_ms)
         return {
-            **examples_arrays(learner.examples),
+            **learner.examples.to_arrays(),
             **choices_arrays(learner.choices),
             **items_arrays(learner.item_weights()),
             **vectors_arrays(learner.vectors),
@@ -94,7 +92,7 @@ def _learned(
 
     def rankers() -> Arrays:
         _bring_to_split(run, ranker, vectors, items)
-        return _trained(run, ranker, examples_of(learned), choices_of(learned))
+        return _trained(run, ranker, Examples.from_arrays(learned), choices_of(learned))
 
     trained = run.stage("rankers", RANKERS, [seed, run.options.task], rankers)
     meta = msgspec.json.decode(str(trained.pop("meta")))
