@@ -70,7 +70,7 @@ def test_pairs_are_the_newest_of_each_viewer_that_stand(
         assert len(log) <= 2 * most
     assert log.added == len(done)
     expected = standing(done[-most:], each)
-    assert by_viewer(log.by_viewer(each)) == [expected[viewer] for viewer in sorted(expected)]
+    assert by_viewer(log.pairs(each)) == [expected[viewer] for viewer in sorted(expected)]
 
 
 @given(done=positives, seed=st.integers(0, 99))
