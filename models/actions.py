@@ -80,7 +80,7 @@ class Action(IntEnum):
     SEE_FEWER = 2, Row(
         meaning="asked to see fewer of a media",
         topic="events.see_fewer", topic_code=2, polarity=-1, worth=5.0, loss=3.0, rate=0.002,
-        popularity=-4.0, co_engages=False, ig2vec="hard_negative",
+        popularity=0.0, co_engages=False, ig2vec="hard_negative",
     )  # fmt: skip
     VIEW = 3, Row(
         meaning="saw a media",

@@ -22,7 +22,8 @@ MAX_ID_BYTES: Final = 128
 #: Ids of so few characters need not be measured in bytes.
 SURELY_SHORT: Final = MAX_ID_BYTES // 4
 MAX_VALUE_BYTES: Final = 64 * 1024
-HOUR_MS: Final = 3_600_000
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 # Event time is accepted from 2010 on; anything older is seconds mistaken for milliseconds.
 MIN_TS_MS: Final = 1_262_304_000_000

@@ -20,6 +20,7 @@ from models.actions import ACTION_NAMES, HEAD_NAMES
 #: of another surface: its one-hot columns are all zero.
 SOURCES: Final = (
     "logged", "account_nn", "followed", "popular", "fresh", "co_engaged", "similar_image", "alike",
+    "evergreen",
 )  # fmt: skip
 
 #: Newest positives that make up what a viewer likes: in the long run, and now.

@@ -17,7 +17,7 @@ from models.account_index.space import AccountSpace
 from models.actions import Action
 from models.arrays.id_table import hash_id
 from models.arrays.types import UNKNOWN, Rows
-from models.events import DAY_MS, HOUR_MS, Account, Media, MediaEvent
+from models.events import DAY_MS, HOUR_MS, MINUTE_MS, Account, Media, MediaEvent
 from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.image import DIMENSION, ImageError, image_vector
@@ -70,6 +70,7 @@ class World:
         self.images = ImageSpace(self.config.image_dimension)
         # All spaces that were told of; vectors of different ones cannot be compared.
         self._spaces: dict[str, AccountSpace] = {}
+        self._lifted: tuple[ItemWeights, int, NDArray[np.float32]] | None = None
         self._named = ""
         self._complete_at = 0
 
@@ -228,6 +229,26 @@ class World:
                 len(account_rows), np.bool_
             )
         return self.space.vectors_of(account_rows)
+
+    def worth(self, media_rows: Rows, now_ms: int) -> NDArray[np.float64]:
+        """What media are worth to everybody, (n, p) for times from short to long."""
+        shortest, *longer = self.trends
+        told = [shortest.worth(media_rows, now_ms), self.popularity.score(media_rows, now_ms)]
+        told += [trend.worth(media_rows, now_ms) for trend in longer]
+        return np.stack(told, axis=1)
+
+    def lift(self, weights: ItemWeights, now_ms: int) -> NDArray[np.float32] | None:
+        """What the summed weights of each slot are multiplied by; None for nothing.
+
+        Looked at once a minute: worth moves slowly beside one viewer's likes.
+        """
+        if weights.lift is None:
+            return None
+        minute = now_ms // MINUTE_MS
+        if self._lifted is None or self._lifted[:2] != (weights, minute):
+            lift_s = weights.lift.of(self.worth(weights.media_s, now_ms))
+            self._lifted = weights, minute, lift_s
+        return self._lifted[2]
 
     @property
     def space_name(self) -> str:

@@ -32,6 +32,7 @@ from models.arrays.types import UNKNOWN
 from models.events import FollowEvent, MediaEvent
 from models.examples.choices import ChoiceConfig, Choices, ChoiceSampler, Find
 from models.examples.examples import Examples
+from models.examples.lift_draws import draws
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig
@@ -201,6 +202,9 @@ class ExampleBuilder:
             until_ts = start_ts + self.config.window_ms
             done = [self._done_next(viewer_id, until_ts) for viewer_id in asked]
             self._choices.make(viewers, done, start_ts)
+            drawn = draws(viewers, done, self.world, start_ts)
+            if drawn is not None:
+                self.items.draws.add(drawn)
         self._unbuilt = max(self._unbuilt, number + 1)
         end_ts = start_ts + self.config.slice_ms
         for viewer_id in {event.viewer_id for _, event in events}:

@@ -168,6 +168,11 @@ class ViewerQuery(_Binding):
         return MediaQuery(self.tree)
 
     @_operator
+    def evergreen(self, max_num_to_retrieve: int = 100) -> MediaQuery:
+        """The media with the highest weighted counts over months, best first."""
+        return MediaQuery(self.tree)
+
+    @_operator
     def fresh(self, max_num_to_retrieve: int = 100) -> MediaQuery:
         """The newest media, newest first; the score halves every week."""
         return MediaQuery(self.tree)

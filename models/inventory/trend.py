@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.forward_decay import ForwardDecay
-from models.arrays.growing import GrowingColumns
+from models.arrays.growing import GrowingColumns, TopRows
 from models.arrays.types import UNKNOWN, Rows
 
 
@@ -26,6 +26,7 @@ class Trend:
         self._decay = ForwardDecay(half_life_ms)
         self._worth_x = np.array(worth_x)
         self._media = GrowingColumns(worth=(np.float64, 0.0))
+        self._top = TopRows()
 
     def add(
         self,
@@ -44,9 +45,15 @@ class Trend:
             return
         if (left := self._decay.advance(int(ts.max()))) != 1.0:
             self._media["worth"][:] *= left
+            self._top.rescale()
         self._media.grow(int(media_rows.max()) + 1)
         weight_n = sign * self._worth_x[actions] * self._decay.weights(ts)
         np.add.at(self._media["worth"], media_rows, weight_n)
+        self._top.touch(np.unique(media_rows))
+
+    def most_worth(self, k: int) -> Rows:
+        """Up to k media rows with the highest worth above 0, best first."""
+        return self._top.best(self._media["worth"], k)
 
     def worth(self, media_rows: Rows, now_ms: int) -> NDArray[np.float64]:
         """Decayed worth of media rows at `now_ms`, none below 0; 0 where nothing was done."""

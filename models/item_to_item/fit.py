@@ -1,9 +1,12 @@
-"""Item weights from histories: shrunk cosines of media by who liked them.
+"""Item weights from histories: how many of the viewers who liked one media liked another.
 
-Cosines of item-to-item filtering (Sarwar et al., WWW 2001), shrunk where few viewers liked both
-(Bell and Koren, KDD 2007): common / (√(one · other) + shrink). Of each media the heaviest
-neighbours are kept, as many as the memory for all of them allows: with a small inventory nearly
-all of them matter, because a history is long and what is weakly alike adds up.
+What a liked media says of another is the share of its viewers who liked that one too, divided by a
+power of how many did at all (Deshpande and Karypis, TOIS 2004), and shrunk where few viewers liked
+both (Bell and Koren, KDD 2007): common / (one · other ** power + shrink). So a media that everybody
+liked says little; how much what everybody likes is worth is another question, which
+:mod:`models.item_to_item.lift` answers. Of each media the heaviest neighbours are kept, as many as
+the memory for all of them allows: with a small inventory nearly all of them matter, because a
+history is long and what is weakly alike adds up.
 """
 
 from __future__ import annotations
@@ -16,17 +19,23 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from models.item_to_item.histories import PositiveLog, PositivePairs
+from models.item_to_item.lift import Lift
+from models.item_to_item.lift_fit import DrawLog
 from models.item_to_item.weights import ItemWeights
 
 #: Media whose neighbours are found at once.
 _BLOCK: Final = 1_024
+#: Weights add up to what shrunk cosines of the same counts do, on whatever log: features and the
+#: order before any training are made for that scale.
+_COSINE_SHRINK: Final = np.float32(50)
 
 
 class ItemToItemConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How weights are fitted, and when.
 
     Attributes:
-        shrink: viewers that a cosine is shrunk by.
+        power: of how many liked the other media.
+        shrink: what is added to the product; where it is large beside that, numbers decide.
         history: newest positives of a viewer that count.
         viewers: who liked a media at least, or it has no weights.
         media: that have weights at most, those that most viewers liked.
@@ -36,7 +45,8 @@ class ItemToItemConfig(msgspec.Struct, frozen=True, kw_only=True):
         growth: share of the positives kept that must be new for the next.
     """
 
-    shrink: float = 50.0
+    power: float = 0.7
+    shrink: float = 300.0
     history: int = 200
     viewers: int = 2
     media: int = 250_000
@@ -46,8 +56,10 @@ class ItemToItemConfig(msgspec.Struct, frozen=True, kw_only=True):
     growth: float = 0.2
 
 
-def fit_item_weights(pairs: PositivePairs, config: ItemToItemConfig) -> ItemWeights:
-    """Fit; takes seconds for a million pairs."""
+def fit_item_weights(
+    pairs: PositivePairs, config: ItemToItemConfig, lift: Lift | None = None
+) -> ItemWeights:
+    """Fit; takes seconds for a million pairs. The lift is handed through."""
     rows, at_n, count_r = np.unique(pairs.media_n, return_inverse=True, return_counts=True)
     kept = np.flatnonzero(count_r >= config.viewers)
     if len(kept) > config.media:
@@ -62,15 +74,17 @@ def fit_item_weights(pairs: PositivePairs, config: ItemToItemConfig) -> ItemWeig
         (viewers, len(kept)),
     )
     neighbours = min(config.neighbours, max(config.entries // max(len(kept), 1), 1))
-    ends_s, near_e, weight_e = _neighbours(ones_vs, count_r[kept], config.shrink, neighbours)
-    return ItemWeights(rows[kept].astype(np.int32), ends_s, near_e, weight_e)
+    ends_s, near_e, weight_e = _neighbours(ones_vs, count_r[kept], config, neighbours)
+    return ItemWeights(rows[kept].astype(np.int32), ends_s, near_e, weight_e, lift)
 
 
 def _neighbours(
-    ones_vs: csr_matrix, count_s: NDArray[np.int64], shrink: float, most: int
+    ones_vs: csr_matrix, count_s: NDArray[np.int64], config: ItemToItemConfig, most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     by_slot_sv = ones_vs.T.tocsr()
-    root_s = np.sqrt(count_s).astype(np.float32)
+    count_s = count_s.astype(np.float32)
+    root_s, power_s = np.sqrt(count_s), count_s ** np.float32(config.power)
+    total = total_of_cosines = 0.0
     sizes: list[int] = []
     near: list[NDArray[np.int32]] = []
     weights: list[NDArray[np.float32]] = []
@@ -79,8 +93,13 @@ def _neighbours(
         for at in range(both_bs.shape[0]):
             span = slice(both_bs.indptr[at], both_bs.indptr[at + 1])
             near_k, common_k = both_bs.indices[span], both_bs.data[span]
-            weight_k = common_k / (root_s[start + at] * root_s[near_k] + np.float32(shrink))
-            weight_k[near_k == start + at] = 0.0
+            common_k = np.where(near_k == start + at, np.float32(0), common_k)
+            weight_k = common_k / (
+                count_s[start + at] * power_s[near_k] + np.float32(config.shrink)
+            )
+            total += float(weight_k.sum())
+            cosine_k = common_k / (root_s[start + at] * root_s[near_k] + _COSINE_SHRINK)
+            total_of_cosines += float(cosine_k.sum())
             if len(weight_k) > most:
                 best = np.argpartition(-weight_k, most - 1)[:most]
                 near_k, weight_k = near_k[best], weight_k[best]
@@ -92,7 +111,8 @@ def _neighbours(
             weights.append(weight_k.astype(np.float32))
     if not near:
         return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
-    return np.cumsum(sizes, dtype=np.int64), np.concatenate(near), np.concatenate(weights)
+    weight_e = np.concatenate(weights) * np.float32(total_of_cosines / (total or 1.0))
+    return np.cumsum(sizes, dtype=np.int64), np.concatenate(near), weight_e
 
 
 class ItemToItem:
@@ -102,6 +122,8 @@ class ItemToItem:
     same places of it.
 
     Attributes:
+        log: of positives.
+        draws: of what viewers chose, which the lift is fitted on.
         weights: of the last fit, None before the first.
         fits: how many there were.
     """
@@ -109,6 +131,7 @@ class ItemToItem:
     def __init__(self, config: ItemToItemConfig | None = None) -> None:
         self.config = config or ItemToItemConfig()
         self.log = PositiveLog()
+        self.draws = DrawLog()
         self.weights: ItemWeights | None = None
         self.fits = 0
         self._fitted_at = 0
@@ -125,6 +148,7 @@ class ItemToItem:
         if self.log.added == self._fitted_at:
             return False
         self._fitted_at = self.log.added
-        self.weights = fit_item_weights(self.log.pairs(self.config.history), self.config)
+        pairs = self.log.pairs(self.config.history)
+        self.weights = fit_item_weights(pairs, self.config, self.draws.fit())
         self.fits += 1
         return True

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.arrays.packed_ids import pack_ids, unpack_ids
 from models.arrays.types import UNKNOWN, Rows
+from models.item_to_item.lift import Lift
 from models.item_to_item.sums import Histories, Links, Sums, by_counting, by_sorting
 
 Weights = NDArray[np.float32]
@@ -49,6 +50,7 @@ class ItemWeights:
         ends_s: where the neighbours of each slot end in the next two.
         near_e: slots of neighbours.
         weight_e: how much each belongs to the media whose neighbour it is, above 0.
+        lift: what summed weights are multiplied by for what everybody likes; None is nothing.
         version: name of the fit, empty for one that is not stored.
     """
 
@@ -58,9 +60,11 @@ class ItemWeights:
         ends_s: NDArray[np.int64],
         near_e: NDArray[np.int32],
         weight_e: Weights,
+        lift: Lift | None = None,
         version: str = "",
     ) -> None:
         self.version = version
+        self.lift = lift
         self.media_s = media_s
         self._ends_s, self._near_e, self._weight_e = ends_s, near_e, weight_e
         self._starts_s = np.append(0, ends_s[:-1]).astype(np.int64)
@@ -171,6 +175,7 @@ class ItemWeights:
             "ends": self._ends_s,
             "near": self._near_e,
             "weight": self._weight_e.astype(np.float16),
+            "lift": np.array(() if self.lift is None else self.lift.powers),
         }
 
     @classmethod
@@ -185,6 +190,8 @@ class ItemWeights:
             raise ItemWeightsError(f"item weights have no {', '.join(missing)}; fit them anew")
         ends_s, near_e = arrays["ends"].astype(np.int64), arrays["near"].astype(np.int32)
         weight_e = arrays["weight"].astype(np.float32)
+        # Weights that were stored before there was a lift have none.
+        lift_p = arrays.get("lift", np.zeros(0))
         fits = (
             ends_s.ndim == near_e.ndim == weight_e.ndim == 1
             and len(ends_s) == len(media_s)
@@ -195,13 +202,16 @@ class ItemWeights:
             and np.isfinite(weight_e).all()
             # The bits of a weight are ordered as the weight is only where it is not negative.
             and (weight_e >= 0).all()
+            and lift_p.ndim == 1
+            and np.isfinite(lift_p).all()
         )
         if not fits:
             raise ItemWeightsError(
                 f"item weights of {len(media_s)} media with {len(near_e)} neighbours do not fit "
                 "together; fit them anew"
             )
-        return cls(media_s, ends_s, near_e, weight_e, version)
+        lift = Lift(tuple(lift_p.tolist())) if len(lift_p) else None
+        return cls(media_s, ends_s, near_e, weight_e, lift, version)
 
 
 _ARRAYS: Final = ("ids", "id_ends", "ends", "near", "weight")

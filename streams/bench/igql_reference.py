@@ -335,7 +335,8 @@ class _Reference:
         return _best_of(pairs, "co_engaged")
 
     def _alike(self, below: list[Candidate]) -> list[Candidate]:
-        weights = self.world.world.item_weights
+        world = self.world.world
+        weights = world.item_weights
         if weights is None:
             return []
         total: dict[int, float] = {}
@@ -348,6 +349,10 @@ class _Reference:
                     heaviest[row] = added, one
         there = {one.row for one in below}
         summed = {row: float(np.float32(one)) for row, one in total.items() if row not in there}
+        if (lift := weights.lift) is not None:
+            for row in summed:
+                worth_np = world.worth(np.array([row], np.int32), self.world.now_ms)
+                summed[row] = float(np.float32(summed[row]) * lift.of(worth_np)[0])
         pairs = [(score, row, heaviest[row][1]) for row, score in summed.items()]
         pairs.sort(key=lambda pair: (-pair[0], pair[1]))
         return _best_of(pairs, "alike")

@@ -21,7 +21,10 @@ from models.item_to_item.sums import Histories
     limit="max_num_to_retrieve",
 )
 def alike(execution: Execution, media: ColumnSet, arguments: Arguments) -> ColumnSet:
-    """Media by their item weights from all of these together, each under what adds most."""
+    """Media by their item weights from all of these together, each under what adds most.
+
+    What everybody likes more comes earlier, as far as viewers' choices say so.
+    """
     weights = execution.world.item_weights
     if weights is None or not len(weights):
         execution.note("no item weights were fitted yet")
@@ -32,6 +35,9 @@ def alike(execution: Execution, media: ColumnSet, arguments: Arguments) -> Colum
     slots = PairSet(pairs(viewer_k.astype(np.int64), found.slot_k))
     own_n = pairs(media.viewer_n.astype(np.int64), weights.slots_of(media.row_n))
     sum_k[slots.find(own_n)[1]] = 0.0
+    lift_s = execution.world.lift(weights, execution.now_ms)
+    if lift_s is not None:
+        sum_k *= lift_s.take(found.slot_k)
     left = (sum_k > 0).nonzero()[0]
     # Slots ascend, so of equal ones the first comes first.
     best = left.take(best_first(viewer_k.take(left), sum_k.take(left)))

@@ -1,4 +1,4 @@
-"""What is the same for everybody: the popular and the new."""
+"""What is the same for everybody: the popular, the lasting and the new."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def popular(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> C
     popularity = execution.world.popularity
     rows_k = popularity.most_popular(arguments["max_num_to_retrieve"])
     return viewers.to_each(SetType.MEDIA, rows_k, popularity.score(rows_k, execution.now_ms))
+
+
+@operators.register(
+    takes=SetType.VIEWER,
+    gives=SetType.MEDIA,
+    parameters=(count("max_num_to_retrieve", default=100),),
+    cost=cost_of_lists,
+    source=True,
+    limit="max_num_to_retrieve",
+)
+def evergreen(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
+    """The media with the highest weighted counts over months, best first."""
+    trend = execution.world.trends[-1]
+    rows_k = trend.most_worth(arguments["max_num_to_retrieve"])
+    return viewers.to_each(SetType.MEDIA, rows_k, trend.worth(rows_k, execution.now_ms))
 
 
 @operators.register(
