@@ -80,6 +80,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     _dense("likeness", "items", "log1p of 10 × the item weights from all of the positives, summed"),
     _dense("likeness_recent", "items", "log1p of 10 × those from the last 5 positives"),
     _dense("likeness_share", "items", "likeness before the logarithm, of the viewer's highest"),
+    _dense("appeal", "items", "log-odds that it is chosen, by likeness and worth, / 3"),
     # Viewer × author history.
     *(
         _dense(f"viewer_author_{name}", "viewer", f"log1p of the viewer's decayed {name} count")

@@ -242,11 +242,11 @@ class World:
 
         Looked at once a minute: worth moves slowly beside one viewer's likes.
         """
-        if weights.lift is None:
+        if weights.appeal is None:
             return None
         minute = now_ms // MINUTE_MS
         if self._lifted is None or self._lifted[:2] != (weights, minute):
-            lift_s = weights.lift.of(self.worth(weights.media_s, now_ms))
+            lift_s = weights.appeal.lift(self.worth(weights.media_s, now_ms))
             self._lifted = weights, minute, lift_s
         return self._lifted[2]
 

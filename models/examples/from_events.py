@@ -31,8 +31,8 @@ from models.arrays.id_table import hash_id
 from models.arrays.types import UNKNOWN
 from models.events import FollowEvent, MediaEvent
 from models.examples.choices import ChoiceConfig, Choices, ChoiceSampler, Find
+from models.examples.draws import draws
 from models.examples.examples import Examples
-from models.examples.lift_draws import draws
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig

@@ -19,7 +19,9 @@ from models.events import HOUR_MS
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SHORT_TERM, SOURCES
 from models.features.rows import FeatureRows
 from models.features.viewers import WEEK_MS, logs, relative_rates, stepped
+from models.item_to_item.appeal import USUAL
 from models.item_to_item.sums import Histories
+from models.item_to_item.weights import ItemWeights
 
 #: Fills a block: one row of `out_kn` a column.
 Block = Callable[[FeatureRows, Float], None]
@@ -79,18 +81,26 @@ def _topics(rows: FeatureRows, out_2n: Float) -> None:
             out_n[span] = count_t[topic_n[span]] / size
 
 
-def _likeness(rows: FeatureRows, out_3n: Float) -> None:
-    """What the item weights say of each row, from all that its viewer liked and from the last."""
-    weights = rows.world.item_weights
-    out_3n[:] = 0.0
-    if weights is None or not len(weights):
-        return
+def _likeness(rows: FeatureRows, out_4n: Float) -> None:
+    """What the item weights say of each row, from all that its viewer liked and from the last.
+
+    And together with what the row is worth to everybody.
+    """
+    weights, worth_np = rows.world.item_weights, rows.world.worth(rows.media_n, rows.now_ms)
+    appeal = USUAL if weights is None or weights.appeal is None else weights.appeal
+    out_4n[:] = 0.0
+    if weights is not None and len(weights):
+        _add_likeness(rows, weights, out_4n[:3])
+    np.divide(appeal.log_odds(out_4n[0], worth_np), np.float32(3), out=out_4n[3])
+    out_4n[:2] *= np.float32(10)
+    np.log1p(out_4n[:2], out=out_4n[:2])
+
+
+def _add_likeness(rows: FeatureRows, weights: ItemWeights, out_3n: Float) -> None:
     slot_n = weights.slots_of(rows.media_n)
     histories = Histories.of(rows.batch.liked_media)
     out_3n[0], out_3n[1], highest_v = weights.likeness(histories, slot_n, rows.spans, SHORT_TERM)
     np.divide(out_3n[0], np.maximum(highest_v, _TINY)[rows.viewer_n], out=out_3n[2])
-    out_3n[:2] *= np.float32(10)
-    np.log1p(out_3n[:2], out=out_3n[:2])
 
 
 def _trends(rows: FeatureRows, out_kn: Float) -> None:
@@ -178,7 +188,7 @@ BLOCKS: Final[dict[tuple[str, ...], Block]] = {
     ("topic_affinity", "topic_aversion"): _topics,
     ("author_vector_missing", "viewer_vector_missing"): _missing,
     ("image_similarity", "image_missing"): _pictures,
-    ("likeness", "likeness_recent", "likeness_share"): _likeness,
+    ("likeness", "likeness_recent", "likeness_share", "appeal"): _likeness,
     (
         *(f"viewer_author_{name}" for name in ACTION_COLUMNS),
         "viewer_author_recency", "viewer_author_aversion",

@@ -4,8 +4,8 @@ What a liked media says of another is the share of its viewers who liked that on
 power of how many did at all (Deshpande and Karypis, TOIS 2004), and shrunk where few viewers liked
 both (Bell and Koren, KDD 2007): common / (one · other ** power + shrink). So a media that everybody
 liked says little; how much what everybody likes is worth is another question, which
-:mod:`models.item_to_item.lift` answers. Of each media the heaviest neighbours are kept, as many as
-the memory for all of them allows: with a small inventory nearly all of them matter, because a
+:mod:`models.item_to_item.appeal` answers. Of each media the heaviest neighbours are kept, as many
+as the memory for all of them allows: with a small inventory nearly all of them matter, because a
 history is long and what is weakly alike adds up.
 """
 
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from models.item_to_item.appeal import Appeal
+from models.item_to_item.appeal_fit import DrawLog
 from models.item_to_item.histories import PositiveLog, PositivePairs
-from models.item_to_item.lift import Lift
-from models.item_to_item.lift_fit import DrawLog
 from models.item_to_item.weights import ItemWeights
 
 #: Media whose neighbours are found at once.
@@ -57,9 +57,9 @@ class ItemToItemConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fit_item_weights(
-    pairs: PositivePairs, config: ItemToItemConfig, lift: Lift | None = None
+    pairs: PositivePairs, config: ItemToItemConfig, appeal: Appeal | None = None
 ) -> ItemWeights:
-    """Fit; takes seconds for a million pairs. The lift is handed through."""
+    """Fit; takes seconds for a million pairs. The appeal is handed through."""
     rows, at_n, count_r = np.unique(pairs.media_n, return_inverse=True, return_counts=True)
     kept = np.flatnonzero(count_r >= config.viewers)
     if len(kept) > config.media:
@@ -75,7 +75,7 @@ def fit_item_weights(
     )
     neighbours = min(config.neighbours, max(config.entries // max(len(kept), 1), 1))
     ends_s, near_e, weight_e = _neighbours(ones_vs, count_r[kept], config, neighbours)
-    return ItemWeights(rows[kept].astype(np.int32), ends_s, near_e, weight_e, lift)
+    return ItemWeights(rows[kept].astype(np.int32), ends_s, near_e, weight_e, appeal)
 
 
 def _neighbours(
@@ -123,7 +123,7 @@ class ItemToItem:
 
     Attributes:
         log: of positives.
-        draws: of what viewers chose, which the lift is fitted on.
+        draws: of what viewers chose, which the appeal is fitted on.
         weights: of the last fit, None before the first.
         fits: how many there were.
     """

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.arrays.packed_ids import pack_ids, unpack_ids
 from models.arrays.types import UNKNOWN, Rows
-from models.item_to_item.lift import Lift
+from models.item_to_item.appeal import USUAL, Appeal
 from models.item_to_item.sums import Histories, Links, Sums, by_counting, by_sorting
 
 Weights = NDArray[np.float32]
@@ -50,7 +50,7 @@ class ItemWeights:
         ends_s: where the neighbours of each slot end in the next two.
         near_e: slots of neighbours.
         weight_e: how much each belongs to the media whose neighbour it is, above 0.
-        lift: what summed weights are multiplied by for what everybody likes; None is nothing.
+        appeal: how likeness and what everybody likes are weighed; None where nobody knows.
         version: name of the fit, empty for one that is not stored.
     """
 
@@ -60,11 +60,11 @@ class ItemWeights:
         ends_s: NDArray[np.int64],
         near_e: NDArray[np.int32],
         weight_e: Weights,
-        lift: Lift | None = None,
+        appeal: Appeal | None = None,
         version: str = "",
     ) -> None:
         self.version = version
-        self.lift = lift
+        self.appeal = appeal
         self.media_s = media_s
         self._ends_s, self._near_e, self._weight_e = ends_s, near_e, weight_e
         self._starts_s = np.append(0, ends_s[:-1]).astype(np.int64)
@@ -175,7 +175,7 @@ class ItemWeights:
             "ends": self._ends_s,
             "near": self._near_e,
             "weight": self._weight_e.astype(np.float16),
-            "lift": np.array(() if self.lift is None else self.lift.powers),
+            "appeal": np.zeros(0) if self.appeal is None else self.appeal.weights,
         }
 
     @classmethod
@@ -190,8 +190,8 @@ class ItemWeights:
             raise ItemWeightsError(f"item weights have no {', '.join(missing)}; fit them anew")
         ends_s, near_e = arrays["ends"].astype(np.int64), arrays["near"].astype(np.int32)
         weight_e = arrays["weight"].astype(np.float32)
-        # Weights that were stored before there was a lift have none.
-        lift_p = arrays.get("lift", np.zeros(0))
+        # Weights that were stored before there was an appeal have none.
+        appeal_f = arrays.get("appeal", np.zeros(0))
         fits = (
             ends_s.ndim == near_e.ndim == weight_e.ndim == 1
             and len(ends_s) == len(media_s)
@@ -202,16 +202,16 @@ class ItemWeights:
             and np.isfinite(weight_e).all()
             # The bits of a weight are ordered as the weight is only where it is not negative.
             and (weight_e >= 0).all()
-            and lift_p.ndim == 1
-            and np.isfinite(lift_p).all()
+            and appeal_f.shape in ((0,), USUAL.weights.shape)
+            and np.isfinite(appeal_f).all()
         )
         if not fits:
             raise ItemWeightsError(
                 f"item weights of {len(media_s)} media with {len(near_e)} neighbours do not fit "
                 "together; fit them anew"
             )
-        lift = Lift(tuple(lift_p.tolist())) if len(lift_p) else None
-        return cls(media_s, ends_s, near_e, weight_e, lift, version)
+        appeal = Appeal.of_weights(appeal_f) if len(appeal_f) else None
+        return cls(media_s, ends_s, near_e, weight_e, appeal, version)
 
 
 _ARRAYS: Final = ("ids", "id_ends", "ends", "near", "weight")

@@ -74,10 +74,10 @@ def _log_odds(features: FeatureMatrix) -> Float:
     for h, (name, head) in enumerate(zip(HEAD_NAMES, HEADS, strict=True)):
         base = math.log(head.row.rate / (1 - head.row.rate))
         rate_n = RATE * column(f"media_{name}_rate")
-        # Half of it: the order is what counts, and a sigmoid must not run into 1.
+        # A part of it: the order is what counts, and a sigmoid must not run into 1.
         if h in NEGATIVE_HEADS:
             averse_n = column("topic_aversion") + column("viewer_author_aversion")
-            odds_nh[:, h] = base - 0.5 * personal_n + rate_n + averse_n
+            odds_nh[:, h] = base - 0.3 * personal_n + rate_n + averse_n
         else:
-            odds_nh[:, h] = base - 1.0 + 0.5 * (wanted_n + rate_n)
+            odds_nh[:, h] = base - 1.0 + 0.3 * (wanted_n + rate_n)
     return odds_nh

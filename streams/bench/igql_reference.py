@@ -349,10 +349,10 @@ class _Reference:
                     heaviest[row] = added, one
         there = {one.row for one in below}
         summed = {row: float(np.float32(one)) for row, one in total.items() if row not in there}
-        if (lift := weights.lift) is not None:
+        if (appeal := weights.appeal) is not None:
             for row in summed:
                 worth_np = world.worth(np.array([row], np.int32), self.world.now_ms)
-                summed[row] = float(np.float32(summed[row]) * lift.of(worth_np)[0])
+                summed[row] = float(np.float32(summed[row]) * appeal.lift(worth_np)[0])
         pairs = [(score, row, heaviest[row][1]) for row, score in summed.items()]
         pairs.sort(key=lambda pair: (-pair[0], pair[1]))
         return _best_of(pairs, "alike")

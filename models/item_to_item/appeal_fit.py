@@ -1,10 +1,7 @@
-"""Powers of lift from what viewers chose among media drawn from all.
+"""Appeal from what viewers chose among media drawn from all: a conditional logit (McFadden, 1974).
 
-A conditional logit (McFadden, 1974) weighs both reasons to choose a media,
-
-    log-odds = likeness · log(weights summed) + Σ popularity · log(worth),
-
-and among media that have likeness its order is that of summed weights × lift.
+It asks before anything is retrieved, unlike :mod:`models.examples.choices`: which of all media, so
+that what the query finds does not decide what is found.
 """
 
 from __future__ import annotations
@@ -18,15 +15,11 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from models.arrays.types import Float
-from models.item_to_item.lift import USUAL, Lift, log_worth
+from models.item_to_item.appeal import USUAL, Appeal, appeal_columns
 
 #: Draws that a fit needs at least.
 MIN_DRAWS: Final = 100
-#: Added to summed weights before their logarithm.
-_SUM_FLOOR: Final = 1e-3
-#: Powers are held within these: a log may say nothing of likeness.
-_LEAST_LIKENESS: Final = 0.1
-_LOWEST, _HIGHEST = -2.0, 3.0
+#: How strongly weights are drawn to the usual ones.
 _RIDGE: Final = 1e-3
 
 
@@ -73,30 +66,21 @@ class DrawLog:
         worths = np.concatenate([part.worth_dkp for part in self._parts])
         return Draws(sums[-self._most :], worths[-self._most :])
 
-    def fit(self) -> Lift:
-        """The lift that they say, the usual one while they are few."""
-        return USUAL if len(self) < MIN_DRAWS else fit_lift(self.newest())
+    def fit(self) -> Appeal:
+        """The appeal that they say, the usual one while they are few."""
+        return USUAL if len(self) < MIN_DRAWS else fit_appeal(self.newest())
 
 
-def fit_lift(draws: Draws) -> Lift:
-    """The powers that say best what was chosen; takes some 0.1 s for thousands of draws."""
-    x_dkf = _columns(draws)
+def fit_appeal(draws: Draws) -> Appeal:
+    """The weights that say best what was chosen; takes some 0.1 s for thousands of draws."""
+    x_dkf = appeal_columns(draws.sum_dk, draws.worth_dkp)
+    usual_f = USUAL.weights
 
     def loss(weight_f: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         log_share_dk = log_softmax(x_dkf @ weight_f, axis=1)
         expected_df = np.einsum("dk,dkf->df", np.exp(log_share_dk), x_dkf)
-        slope_f = (expected_df - x_dkf[:, 0]).mean(axis=0) + 2 * _RIDGE * weight_f
-        return -log_share_dk[:, 0].mean() + _RIDGE * weight_f @ weight_f, slope_f
+        away_f = weight_f - usual_f
+        slope_f = (expected_df - x_dkf[:, 0]).mean(axis=0) + 2 * _RIDGE * away_f
+        return -log_share_dk[:, 0].mean() + _RIDGE * away_f @ away_f, slope_f
 
-    found = minimize(loss, np.zeros(x_dkf.shape[2]), jac=True, method="L-BFGS-B")
-    likeness, powers_p = found.x[0], found.x[2:]
-    powers_p = np.clip(powers_p / max(likeness, _LEAST_LIKENESS), _LOWEST, _HIGHEST)
-    return Lift(tuple(powers_p.tolist()))
-
-
-def _columns(draws: Draws) -> NDArray[np.float64]:
-    """Log of likeness, whether there is none, log of each worth."""
-    sum_dk1 = draws.sum_dk.astype(np.float64)[..., None]
-    return np.concatenate(
-        [np.log(sum_dk1 + _SUM_FLOOR), sum_dk1 == 0, log_worth(draws.worth_dkp)], axis=2
-    )
+    return Appeal.of_weights(minimize(loss, usual_f, jac=True, method="L-BFGS-B").x)

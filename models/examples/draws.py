@@ -1,7 +1,5 @@
-"""What viewers chose beside media drawn from all: what the lift of item weights is fitted on.
-
-Unlike :mod:`models.examples.choices` it asks before anything is retrieved: which of all media, so
-that what the query finds does not decide what is found.
+"""What viewers chose beside media drawn from all: what appeal is fitted on
+(:mod:`models.item_to_item.appeal_fit`).
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import numpy as np
 from models.actions import POSITIVE, Action
 from models.arrays.id_table import hash_id
 from models.arrays.types import UNKNOWN
-from models.item_to_item.lift_fit import Draws
+from models.item_to_item.appeal_fit import Draws
 from models.item_to_item.sums import Histories
 from models.viewers.context import ViewerContext
 from models.world import World

@@ -1,0 +1,86 @@
+"""What makes viewers choose a media: their own histories, and what it is worth to everybody.
+
+Item weights say how much a viewer's history speaks for a media. How much its popularity adds to
+that, and over which time, differs from log to log: where trends rule, what rose today counts and
+what always was liked counts against it; where histories are short, little else counts. So both are
+weighed by what viewers chose (:mod:`models.item_to_item.appeal_fit`):
+
+    log-odds = likeness · log(weights summed) + unlike · (nothing summed) + Σ worth · log(worth)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays.types import Float
+
+#: Added to worth, in likes, and to summed weights before their logarithms.
+_WORTH_FLOOR: Final = 0.1
+_SUM_FLOOR: Final = 1e-3
+#: Powers of lift are held within these: a log may say nothing of likeness.
+_LEAST_LIKENESS: Final = 0.1
+_LOWEST, _HIGHEST = -2.0, 3.0
+
+
+class Appeal(msgspec.Struct, frozen=True):
+    """Weights of the log-odds that a media is chosen among all.
+
+    Attributes:
+        likeness: of the logarithm of summed item weights.
+        unlike: where they are 0.
+        worth: of the logarithm of worth over each time, the shortest first.
+    """
+
+    likeness: float
+    unlike: float
+    worth: tuple[float, ...]
+
+    def log_odds(self, sum_n: NDArray[np.floating], worth_np: NDArray[np.floating]) -> Float:
+        """Of media with these summed weights and worths, above one with neither."""
+        columns_fn = appeal_columns(sum_n, worth_np).T
+        nothing_f = appeal_columns(np.zeros(1), np.zeros((1, len(self.worth))))[0]
+        odds_n = np.zeros(len(sum_n))
+        # Not a product of matrices: a value must not depend on how many there are.
+        for weight, column_n, nothing in zip(self.weights, columns_fn, nothing_f, strict=True):
+            odds_n += weight * (column_n - nothing)
+        return odds_n.astype(np.float32)
+
+    def lift(self, worth_np: NDArray[np.floating]) -> Float:
+        """What summed weights are multiplied by: in the order of that are the log-odds."""
+        powers_p = self.weights[2:] / max(self.likeness, _LEAST_LIKENESS)
+        log_lift_n = _log_worth(worth_np) @ np.clip(powers_p, _LOWEST, _HIGHEST)
+        lift_n: Float = np.exp(log_lift_n).astype(np.float32)
+        return lift_n
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """All weights, as :func:`appeal_columns` has the columns."""
+        return np.array([self.likeness, self.unlike, *self.worth])
+
+    @classmethod
+    def of_weights(cls, weights_f: NDArray[np.floating]) -> Appeal:
+        """The appeal with these weights."""
+        likeness, unlike, *worth = weights_f.tolist()
+        return cls(likeness, unlike, tuple(worth))
+
+
+#: Until choices say more: between what three logs say (``docs/evaluation.md``).
+USUAL: Final = Appeal(0.5, 0.0, (0.2, 0.5, 0.3))
+
+
+def appeal_columns(
+    sum_n: NDArray[np.floating], worth_np: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """What log-odds are made of: log of the sum, whether it is 0, log of each worth; last axis."""
+    sum_n1 = sum_n.astype(np.float64)[..., None]
+    return np.concatenate([np.log(sum_n1 + _SUM_FLOOR), sum_n1 == 0, _log_worth(worth_np)], axis=-1)
+
+
+def _log_worth(worth: NDArray[np.floating]) -> NDArray[np.float64]:
+    # Below 0 while undos weigh more than what they undo.
+    logs: NDArray[np.float64] = np.log(np.maximum(worth, 0.0) + _WORTH_FLOOR)
+    return logs
