@@ -69,7 +69,7 @@ class Appeal(msgspec.Struct, frozen=True):
 
 
 #: Until choices say more: between what three logs say (``docs/evaluation.md``).
-USUAL: Final = Appeal(0.5, 0.0, (0.2, 0.5, 0.3))
+USUAL: Final = Appeal(0.8, 0.0, (0.2, 0.4, 0.3))
 
 
 def appeal_columns(

@@ -79,3 +79,21 @@ def test_an_undo_takes_back_what_its_action_was_worth() -> None:
     trend = Trend(HALF_LIFE, WORTH)
     add(trend, [(1, Action.LIKE, 0.0, 1), (1, Action.SAVE, 0.0, 1), (1, Action.LIKE, 0.0, -1)])
     assert trend.worth(np.array([1], np.int32), 0).tolist() == [WORTH[Action.SAVE]]
+
+
+@given(done=events, batch=st.integers(1, 30), most=st.integers(1, 7))
+def test_the_most_worth_are_those_of_the_highest_worth(
+    done: list[Event], batch: int, most: int
+) -> None:
+    trend = Trend(HALF_LIFE, WORTH)
+    for start in range(0, len(done), batch):
+        add(trend, done[start : start + batch])
+        # Asked in between, so that what is kept must follow.
+        found = trend.most_worth(most)
+        at = max((round(at * HALF_LIFE) for *_, at, _ in done[: start + batch]), default=0)
+        worth_n = trend.worth(np.arange(6, dtype=np.int32), at)
+        assert len(set(found.tolist())) == len(found) <= most
+        left_n = np.delete(worth_n, found)
+        lowest = worth_n[found].min(initial=np.inf)
+        assert lowest >= left_n.max(initial=0.0) * (1 - 1e-9)
+        assert len(found) == most or left_n.max(initial=0.0) == 0.0

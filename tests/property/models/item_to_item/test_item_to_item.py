@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.item_to_item.appeal import Appeal
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig, fit_item_weights
 from models.item_to_item.histories import PositiveLog, PositivePairs
 from models.item_to_item.sums import Histories, by_counting, by_sorting
@@ -104,8 +105,8 @@ def dense(weights: ItemWeights) -> NDArray[np.float64]:
     return full_mm
 
 
-def cosines(liked: list[set[int]], config: ItemToItemConfig) -> NDArray[np.float64]:
-    """Shrunk cosines of the media that enough viewers liked, (from, to)."""
+def weighed(liked: list[set[int]], config: ItemToItemConfig) -> NDArray[np.float64]:
+    """Weights of the media that enough viewers liked, (from, to), in the scale of cosines."""
     ones_vm = np.array([[media in rows for media in range(MEDIA)] for rows in liked], float)
     ones_vm = ones_vm.reshape(-1, MEDIA)
     count_m = ones_vm.sum(axis=0)
@@ -113,17 +114,24 @@ def cosines(liked: list[set[int]], config: ItemToItemConfig) -> NDArray[np.float
     np.fill_diagonal(both_mm, 0.0)
     kept_m = count_m >= config.viewers
     both_mm *= np.outer(kept_m, kept_m)
-    found_mm: NDArray[np.float64] = both_mm / (np.sqrt(np.outer(count_m, count_m)) + config.shrink)
-    return found_mm
+    found_mm = both_mm / (np.outer(count_m, count_m**config.power) + config.shrink)
+    cosines_mm = both_mm / (np.sqrt(np.outer(count_m, count_m)) + 50)
+    scaled_mm: NDArray[np.float64] = found_mm * (cosines_mm.sum() / (found_mm.sum() or 1.0))
+    return scaled_mm
 
 
-@given(liked=tastes, shrink=st.sampled_from([0.5, 5.0, 50.0]), viewers=st.integers(1, 3))
+@given(
+    liked=tastes,
+    shrink=st.sampled_from([0.5, 5.0, 50.0]),
+    power=st.sampled_from([0.0, 0.7, 1.0]),
+    viewers=st.integers(1, 3),
+)
 def test_a_fit_is_the_dense_one_where_neighbours_are_unbounded(
-    liked: list[set[int]], shrink: float, viewers: int
+    liked: list[set[int]], shrink: float, power: float, viewers: int
 ) -> None:
-    config = ItemToItemConfig(shrink=shrink, viewers=viewers)
+    config = ItemToItemConfig(shrink=shrink, power=power, viewers=viewers)
     weights = fit_item_weights(pairs_of(liked), config)
-    np.testing.assert_allclose(dense(weights), cosines(liked, config), rtol=1e-6)
+    np.testing.assert_allclose(dense(weights), weighed(liked, config), rtol=1e-5)
     assert len(set(weights.media_s.tolist())) == len(weights)
 
 
@@ -132,12 +140,12 @@ def test_of_bounded_neighbours_the_heaviest_are_kept(
     liked: list[set[int]], neighbours: int
 ) -> None:
     config = ItemToItemConfig(shrink=1.0, neighbours=neighbours)
-    full_mm = cosines(liked, config)
+    full_mm = weighed(liked, config)
     kept_mm = dense(fit_item_weights(pairs_of(liked), config))
     for full_m, kept_m in zip(full_mm, kept_mm, strict=True):
         there = kept_m > 0
         assert there.sum() == min(neighbours, (full_m > 0).sum())
-        np.testing.assert_allclose(kept_m[there], full_m[there], rtol=1e-6)
+        np.testing.assert_allclose(kept_m[there], full_m[there], rtol=1e-5)
         assert kept_m[there].min(initial=np.inf) >= full_m[~there].max(initial=0.0) - 1e-6
 
 
@@ -251,7 +259,16 @@ def test_stored_weights_are_read_back_for_another_catalogue(
             np.testing.assert_array_equal(array, arrays[name])
 
 
-@given(weights=fitted(), what=st.integers(0, 8))
+def test_weights_stored_before_there_was_an_appeal_have_none() -> None:
+    pairs = pairs_of([{0, 1}, {0, 1}])
+    weights = fit_item_weights(pairs, ItemToItemConfig(), Appeal(1.5, -0.5, (0.25, 0.0, -2.0)))
+    arrays = stored(weights)
+    assert ItemWeights.from_arrays(arrays, weights.media_s, "").appeal == weights.appeal
+    del arrays["appeal"]
+    assert ItemWeights.from_arrays(arrays, weights.media_s, "").appeal is None
+
+
+@given(weights=fitted(), what=st.integers(0, 10))
 def test_damaged_arrays_are_refused(weights: ItemWeights, what: int) -> None:
     arrays = stored(weights)
     assume(len(arrays["near"]) > 1)
@@ -269,6 +286,10 @@ def test_damaged_arrays_are_refused(weights: ItemWeights, what: int) -> None:
         arrays["weight"] = -arrays["weight"]  # type: ignore[operator]
     elif what == 7:
         arrays["near"] = arrays["near"][:, None]
+    elif what == 8:
+        arrays["appeal"] = np.ones(3)
+    elif what == 9:
+        arrays["appeal"] = np.array([1.0, 0.0, np.nan, 0.0, 0.0])
     else:
         media_s = media_s[:-1]
     with pytest.raises(ItemWeightsError, match="fit them anew"):

