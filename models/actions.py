@@ -105,6 +105,11 @@ class Action(IntEnum):
     )  # fmt: skip
 
     @property
+    def sent_as(self) -> str:
+        """What people call its topic: ``view`` of a long view."""
+        return self.row.topic.removeprefix("events.")
+
+    @property
     def word(self) -> str:
         """Its name on the wire: of labels, heads, weights, counts and steps of a session."""
         return self.name.lower()
@@ -139,7 +144,7 @@ for _action in Action:
 #: Topic of actions on media → its code in stored offsets.
 MEDIA_EVENT_TOPICS: Final = {action.row.topic: action.row.topic_code for action in Action}
 #: The same topics by what people call them: ``like`` of ``events.like``.
-MEDIA_EVENT_TOPIC_OF: Final = {topic.removeprefix("events."): topic for topic in MEDIA_EVENT_TOPICS}
+MEDIA_EVENT_TOPIC_OF: Final = {action.sent_as: action.row.topic for action in Action}
 #: Topics of views.
 VIEW_TOPICS: Final = frozenset(action.row.topic for action in VIEWS)
 FOLLOW_TOPIC: Final = "events.follow"

@@ -110,14 +110,14 @@ async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> di
 def _entry(entry: Entry) -> dict[str, Any]:
     from models.actions import Action
 
-    row = Action(entry.action).row
+    action = Action(entry.action)
     described: dict[str, Any] = {
         "media_id": entry.media_id,
         "author_id": entry.author_id,
-        "action": row.topic.removeprefix("events."),
+        "action": action.sent_as,
         "ts": entry.ts,
     }
-    if row.long:
+    if action.row.long:
         described["long"] = True
     return described
 

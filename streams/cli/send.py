@@ -38,10 +38,12 @@ def send(
     json: Json = False,
 ) -> None:
     """Send one event, as a producer would."""
+    if action not in ACTIONS:
+        raise RefusedEventError(f"there is no event {action!r}; send {', '.join(ACTIONS)}")
     relation = action in RELATIONS
     sent = send_event(
         load_settings(),
-        FOLLOW_TOPIC if relation else f"events.{action}",
+        FOLLOW_TOPIC if relation else MEDIA_EVENT_TOPIC_OF[action],
         viewer,
         media_id=media,
         author_id=author,

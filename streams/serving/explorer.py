@@ -6,6 +6,7 @@ showed before, and stored: asking for the same cursor again gives the same page.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -155,7 +156,10 @@ class Explorer:
         Raises:
             CursorError: the series has expired.
         """
-        pages = await self._store.pages(cursor.viewer_id, cursor.series)
+        pages, [(_, state)] = await asyncio.gather(
+            self._store.pages(cursor.viewer_id, cursor.series),
+            self._store.load([cursor.viewer_id]),
+        )
         if len(pages) > cursor.number:
             return EncodedGrid.decode(pages[cursor.number]).document
         if len(pages) < cursor.number:
@@ -165,7 +169,6 @@ class Explorer:
             )
         before = [EncodedGrid.decode(page).document for page in pages]
         shown = [item.media_id for document in before for item in document.items]
-        [(_, state)] = await self._store.load([cursor.viewer_id])
         page = self._next(cursor.viewer_id, state, shown)
         return await self.keep(cursor, page)
 

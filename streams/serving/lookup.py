@@ -112,15 +112,16 @@ class Lookup:
         """The ready grid, None where there is none or it is out of date."""
         if self._ranking.waits(viewer_id):
             return None
-        json = await self._store.grid(viewer_id)
+        # The state itself tells what is current: the touch may not have come yet, or been dropped.
+        json, [(_, state)] = await asyncio.gather(
+            self._store.grid(viewer_id), self._store.load([viewer_id])
+        )
         if json is None:
             return None
         try:
             grid = EncodedGrid.decode(json)
         except msgspec.DecodeError:
             return None  # written by an older release
-        # The state itself tells: the touch may not have come yet, or been dropped.
-        [(_, state)] = await self._store.load([viewer_id])
         return grid if self._explorer.is_current(grid.document, state) else None
 
     async def index(self) -> dict[str, Any]:

@@ -9,8 +9,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import pytest
+from typer.testing import CliRunner
 
 from infra.supervisor import free_port
+from streams.cli import app
+from streams.cli.send import RefusedEventError
 from tests.paths import ROOT
 
 
@@ -105,3 +108,9 @@ def test_doctor_names_a_server_out_of_reach_and_fails() -> None:
     assert [line.split()[1] for line in failed] == ["kafka", "redis"]
     assert "KAFKA_BOOTSTRAP_SERVERS" in failed[0]
     assert "REDIS_URL" in failed[1]
+
+
+def test_an_event_that_there_is_not_is_refused_before_anything_is_asked() -> None:
+    error = CliRunner().invoke(app, ["send", "liek", "--viewer", "v"]).exception
+    assert isinstance(error, RefusedEventError)
+    assert "'liek'" in str(error) and "like, save, see_fewer" in str(error)
