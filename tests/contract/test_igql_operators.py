@@ -75,7 +75,7 @@ def run(operator: Operator, rows: ColumnSet, viewers: list[Any], **other: Any) -
 
 def listed(rows: ColumnSet, viewer: int) -> list[tuple[Any, ...]]:
     mine = rows.take(rows.viewer_n == viewer)
-    columns = [mine.row_n, mine.source_n, mine.seed_n, mine.score_n, mine.rank_n]
+    columns: list[Any] = [mine.row_n, mine.source_n, mine.seed_n, mine.score_n, mine.rank_n]
     columns += [bound.value_n for bound in mine.columns.values()]
     return list(zip(*(column.tolist() for column in columns), strict=True))
 

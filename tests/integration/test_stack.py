@@ -17,7 +17,8 @@ from infra.config import Settings
 from infra.embedded import embedded_redis, kafka_cluster_id
 from infra.errors import ChildError, PortInUseError, UnreachableError
 from infra.supervisor import free_port
-from streams.local.stack import EMBEDDED_KAFKA, ROLES, starting_stack
+from streams.local.stack import EMBEDDED_KAFKA, starting_stack
+from streams.topology import ROLES
 from tests.paths import ROOT
 
 STAND_IN = Path(__file__).with_name("stand_in_role.py")

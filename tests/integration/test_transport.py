@@ -108,6 +108,7 @@ class Reader:
 
     def __init__(self, app: App, handle: Callable[[Chunk], Awaitable[None]] | None) -> None:
         self.app = app
+        self.stopped: asyncio.Future[None]
         self.chunks: list[Chunk] = []
         self.offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
         self.values: list[str] = []

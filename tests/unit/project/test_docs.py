@@ -17,6 +17,7 @@ from infra.redis_schedule import SCHEDULE, STREAM_CLOCK
 from infra.topics import TOPICS
 from models.actions import TOPIC_CODES, Action, action_in
 from models.events import FollowEvent, MediaEvent, Relation
+from models.examples.candidate_sets import DISTILLATION_VIEWERS
 from models.explore.grid import GridDocument, GridItem, ItemStages
 from models.feature_schema import DENSE_NAMES, SPARSE_NAMES
 from models.viewers import action_log
@@ -38,7 +39,6 @@ from streams import cli
 from streams.dead_letter import DeadLetter
 from streams.local.stack import EMBEDDED_KAFKA
 from streams.log.dead_letters import Redriven
-from streams.training import DISTILLATION_VIEWERS
 from tests.paths import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

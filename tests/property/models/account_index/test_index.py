@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def check_search(
 @settings(max_examples=120)
 @given(steps=operations)
 def test_any_interleaving_equals_brute_force(
-    config: MainConfig, steps: list[tuple[str, object]]
+    config: MainConfig, steps: list[tuple[str, Any]]
 ) -> None:
     index = AccountIndex(DIMENSION, config)
     wanted: dict[str, np.ndarray] = {}

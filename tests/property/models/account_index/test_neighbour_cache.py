@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,7 +56,7 @@ def check(index: AccountIndex, cache: NeighbourCache, asked: list[str], k: int) 
 @settings(max_examples=60, deadline=None)
 @given(steps=operations)
 def test_the_cache_answers_as_a_search_would(
-    config: MainConfig, capacity: int, length: int, steps: list[tuple[str, object]]
+    config: MainConfig, capacity: int, length: int, steps: list[tuple[str, Any]]
 ) -> None:
     index = AccountIndex(DIMENSION, config)
     cache = NeighbourCache(index, capacity, length)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.actions import Action
+from models.actions import POSITIVE, Action
 from models.evaluation.baselines.ease import Ease, ease_weights
 from models.evaluation.baselines.item_knn import ItemKnn
 from models.evaluation.baselines.popularity import (
@@ -27,7 +27,7 @@ from models.evaluation.baselines.protocol import (
     positive_pairs,
     requests_of,
 )
-from models.evaluation.event_log import POSITIVE, EventLog
+from models.evaluation.event_log import EventLog
 from models.events import DAY_MS
 from tests.event_logs import Row, event_log, rows
 

@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.actions import Action
-from models.evaluation.event_log import POSITIVE
+from models.actions import POSITIVE, Action
 from models.evaluation.targets import prequential_targets, static_targets
 from tests.event_logs import Row, event_log, rows
 

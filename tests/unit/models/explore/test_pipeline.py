@@ -330,7 +330,7 @@ def test_weights_decide_what_value_means(world: World) -> None:
     )
     by_saves = Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"save": 1.0})
     other = grid_of(world, ViewerState(), weights=by_saves).items[0]
-    assert other.value == pytest.approx(other.probabilities.save)
+    assert other.value == pytest.approx(other.probabilities.by_head()["save"])
 
 
 def test_a_diverged_ranker_still_gives_a_grid_of_finite_values(world: World) -> None:

@@ -129,14 +129,14 @@ def test_queries_are_values() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: user.posted_media(), IgqlTypeError, "stands behind accounts or media"),
-        (lambda: user.build(), IgqlTypeError, "build stands behind media"),
-        (lambda: user.likd(), IgqlTypeError, "did you mean liked?"),
+        (lambda: user.posted_media(), IgqlTypeError, "stands behind accounts or media"),  # type: ignore[attr-defined]
+        (lambda: user.build(), IgqlTypeError, "build stands behind media"),  # type: ignore[attr-defined]
+        (lambda: user.likd(), IgqlTypeError, "did you mean liked?"),  # type: ignore[attr-defined]
         (lambda: blend((1.0, user.followed())), IgqlTypeError, "gives media, not accounts"),
         (lambda: blend((1.0, 3)), IgqlTypeError, "gives media, not 3"),
         (lambda: blend(), IgqlArgumentError, "blend has no branches"),
         (lambda: blend((True, user.popular())), IgqlArgumentError, "a weight is a number"),
-        (lambda: user.popular(limit=3), IgqlArgumentError, "unexpected keyword argument 'limit'"),
+        (lambda: user.popular(limit=3), IgqlArgumentError, "unexpected keyword argument 'limit'"),  # type: ignore[call-arg]
         (lambda: user.popular([3]), IgqlArgumentError, "is a list"),
         (lambda: user.let(a="a b"), IgqlArgumentError, "'a b' is no name"),
         (lambda: user.let(a="true"), IgqlArgumentError, "true is a word of the language"),

@@ -8,7 +8,7 @@ import pytest
 from models.actions import Action
 from models.ig2vec.histories import Step
 from models.ig2vec.quality import split_topics
-from streams.recorded import tune_embeddings
+from streams.recorded import evaluate_embeddings, tune_embeddings
 from streams.recorded.evaluate_embeddings import EvaluationError, evaluate_recording
 from streams.recorded.recording import Recording
 from streams.recorded.tune_embeddings import SEEDS, Trial, tune
@@ -47,7 +47,7 @@ def test_a_sweep_reports_on_accounts_it_did_not_choose_on(
 ) -> None:
     choose, report = split_topics(recording.topics)
     asked: list[set[str]] = []
-    measured = tune_embeddings.measured
+    measured = evaluate_embeddings.measured
 
     def spy(sets, topics, config=None):  # type: ignore[no-untyped-def]
         asked.append(set(topics))

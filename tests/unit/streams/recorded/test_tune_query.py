@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from infra.config import Settings
+from models.evaluation.targets import static_targets
 from models.igql.library import operators
 from models.igql.parser import parse
 from models.igql.reweighting import outer_blend
 from models.queries import CandidateQuery
 from streams.recorded import tune_query as module
 from streams.recorded.dataset import Dataset, DatasetError, read_dataset
-from streams.recorded.grids.production import Ranker
+from streams.recorded.grids.production import Ranker, learned_at
 from streams.recorded.grids.task import task_of
 from streams.recorded.tune_query import TuneError, TuneOptions, tune_query
 
@@ -94,8 +95,8 @@ def test_blending_what_branches_brought_gives_what_the_query_gives(tmp_path: Pat
     viewers = np.arange(40, dtype=np.int32)
     ranker = Ranker(data, Settings(), task_of("like"), viewers)
     ranker.advance(until_ms)
-    _, ranker.world.item_weights = module.learned_at(data, Settings(), 1, until_ms)
-    targets = module.static_targets(data.log, task_of("like").positives, until_ms)
+    _, ranker.world.item_weights = learned_at(data, Settings(), 1, until_ms)
+    targets = static_targets(data.log, task_of("like").positives, until_ms)
     targets = targets.take(np.arange(40))
     parts = module._branch_rows(ranker, plan, mix, targets, until_ms, nobody)
     lists_vk = BranchRows(parts, 40, 15).lists([weight for weight, _ in mix.branches])

@@ -90,7 +90,7 @@ def counted(outcome: str) -> float:
 
 def test_grids_are_drawn_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(sampled_grids.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("streams.serving.sampled_grids.time.monotonic", lambda: clock[0])
     drawn: list[float] = []
     none, some = SampledGrids(0.0, _unused), SampledGrids(4.0, _unused)
     for _ in range(600):
