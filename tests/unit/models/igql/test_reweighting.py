@@ -11,7 +11,7 @@ from models.queries import explore_text, planned
 
 def test_weights_change_and_nothing_else_does() -> None:
     text = explore_text()
-    weights = [0.5, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05]
+    weights = [0.5, 0.1, 0.1, 0.1, 0.1, 0.05, 0.04, 0.01]
     found = reweighted(text, weights)
     blend = outer_blend(parse(found))
     assert blend is not None
