@@ -5,7 +5,11 @@ that, and over which time, differs from log to log: where trends rule, what rose
 what always was liked counts against it; where histories are short, little else counts. So both are
 weighed by what viewers chose (:mod:`models.item_to_item.appeal_fit`):
 
-    log-odds = likeness · log(weights summed) + unlike · (nothing summed) + Σ worth · log(worth)
+    log-odds = likeness · log(weights summed) + Σ worth · log(worth)
+
+Where nothing is summed, because the viewer or the media is new, popularity is all there is and
+counts by weights of its own: where histories say much, what always was liked may count against a
+media, and for a newcomer it never does.
 """
 
 from __future__ import annotations
@@ -33,11 +37,13 @@ class Appeal(msgspec.Struct, frozen=True):
         likeness: of the logarithm of summed item weights.
         unlike: where they are 0.
         worth: of the logarithm of worth over each time, the shortest first.
+        worth_alone: the same where summed weights are 0.
     """
 
     likeness: float
     unlike: float
     worth: tuple[float, ...]
+    worth_alone: tuple[float, ...]
 
     def log_odds(self, sum_n: NDArray[np.floating], worth_np: NDArray[np.floating]) -> Float:
         """Of media with these summed weights and worths, above one with neither."""
@@ -51,7 +57,7 @@ class Appeal(msgspec.Struct, frozen=True):
 
     def lift(self, worth_np: NDArray[np.floating]) -> Float:
         """What summed weights are multiplied by: in the order of that are the log-odds."""
-        powers_p = self.weights[2:] / max(self.likeness, _LEAST_LIKENESS)
+        powers_p = np.array(self.worth) / max(self.likeness, _LEAST_LIKENESS)
         log_lift_n = _log_worth(worth_np) @ np.clip(powers_p, _LOWEST, _HIGHEST)
         lift_n: Float = np.exp(log_lift_n).astype(np.float32)
         return lift_n
@@ -59,25 +65,32 @@ class Appeal(msgspec.Struct, frozen=True):
     @property
     def weights(self) -> NDArray[np.float64]:
         """All weights, as :func:`appeal_columns` has the columns."""
-        return np.array([self.likeness, self.unlike, *self.worth])
+        return np.array([self.likeness, self.unlike, *self.worth, *self.worth_alone])
 
     @classmethod
     def of_weights(cls, weights_f: NDArray[np.floating]) -> Appeal:
         """The appeal with these weights."""
-        likeness, unlike, *worth = weights_f.tolist()
-        return cls(likeness, unlike, tuple(worth))
+        likeness, unlike, *worths = weights_f.tolist()
+        times = len(worths) // 2
+        return cls(likeness, unlike, tuple(worths[:times]), tuple(worths[times:]))
 
 
 #: Until choices say more: between what three logs say (``docs/evaluation.md``).
-USUAL: Final = Appeal(0.8, 0.0, (0.2, 0.4, 0.3))
+USUAL: Final = Appeal(0.8, 0.0, (0.2, 0.4, 0.3), (0.2, 0.4, 0.3))
 
 
 def appeal_columns(
     sum_n: NDArray[np.floating], worth_np: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """What log-odds are made of: log of the sum, whether it is 0, log of each worth; last axis."""
+    """What log-odds are made of, on the last axis.
+
+    Log of the sum, whether it is 0, log of each worth where it is not, and where it is.
+    """
     sum_n1 = sum_n.astype(np.float64)[..., None]
-    return np.concatenate([np.log(sum_n1 + _SUM_FLOOR), sum_n1 == 0, _log_worth(worth_np)], axis=-1)
+    alone_n1, logs_np = sum_n1 == 0, _log_worth(worth_np)
+    return np.concatenate(
+        [np.log(sum_n1 + _SUM_FLOOR), alone_n1, logs_np * ~alone_n1, logs_np * alone_n1], axis=-1
+    )
 
 
 def _log_worth(worth: NDArray[np.floating]) -> NDArray[np.float64]:

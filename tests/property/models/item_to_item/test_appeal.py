@@ -11,7 +11,8 @@ from models.item_to_item.appeal import USUAL, Appeal
 from models.item_to_item.appeal_fit import MIN_DRAWS, DrawLog, Draws, fit_appeal
 
 weights = st.floats(-1.9, 1.9)
-appeals = st.builds(Appeal, st.floats(1.0, 2.0), weights, st.tuples(weights, weights, weights))
+worths = st.tuples(weights, weights, weights)
+appeals = st.builds(Appeal, st.floats(1.0, 2.0), weights, worths, worths)
 counts = st.floats(0.01, 1e4)
 media = st.lists(st.tuples(counts, counts, counts, counts), min_size=2, max_size=20)
 
@@ -47,7 +48,7 @@ def test_a_media_with_neither_is_where_log_odds_begin(appeal: Appeal) -> None:
 
 
 def test_powers_are_bounded_where_a_log_says_nothing_of_likeness() -> None:
-    lift_n = Appeal(0.0, 0.0, (9.0, -9.0, 0.0)).lift(np.array([[0.9, 0.0, 0.0]]))
+    lift_n = Appeal(0.0, 0.0, (9.0, -9.0, 0.0), (0.0, 0.0, 0.0)).lift(np.array([[0.9, 0.0, 0.0]]))
     np.testing.assert_allclose(lift_n, [1.0 * 0.1**-2.0], rtol=1e-6)
     assert Appeal.of_weights(USUAL.weights) == USUAL
 
@@ -69,15 +70,17 @@ def made(appeal: Appeal, draws: int, seed: int) -> Draws:
 
 @pytest.mark.parametrize("worth", [(0.5, 0.7, -0.6), (0.2, 0.4, 0.5)])
 def test_a_fit_finds_what_choices_were_made_by(worth: tuple[float, float, float]) -> None:
-    appeal = Appeal(0.9, -0.4, worth)
+    appeal = Appeal(0.9, -0.4, worth, (0.6, 0.0, 0.3))
     found = fit_appeal(made(appeal, 4_000, 1))
     np.testing.assert_allclose(found.likeness, appeal.likeness, atol=0.15)
     np.testing.assert_allclose(found.worth, appeal.worth, atol=0.15)
+    np.testing.assert_allclose(found.worth_alone, appeal.worth_alone, atol=0.25)
 
 
 def test_few_draws_say_nothing_and_old_ones_go() -> None:
     log = DrawLog(most=300)
-    old, new = Appeal(0.9, 0.0, (1.0, 0.0, 0.0)), Appeal(0.9, 0.0, (0.0, 0.0, 1.0))
+    short, long = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
+    old, new = Appeal(0.9, 0.0, short, short), Appeal(0.9, 0.0, long, long)
     log.add(made(old, MIN_DRAWS - 1, 1))
     assert log.fit() == USUAL
     for seed in range(2, 12):

@@ -261,7 +261,9 @@ def test_stored_weights_are_read_back_for_another_catalogue(
 
 def test_weights_stored_before_there_was_an_appeal_have_none() -> None:
     pairs = pairs_of([{0, 1}, {0, 1}])
-    weights = fit_item_weights(pairs, ItemToItemConfig(), Appeal(1.5, -0.5, (0.25, 0.0, -2.0)))
+    weights = fit_item_weights(
+        pairs, ItemToItemConfig(), Appeal(1.5, -0.5, (0.25, 0.0, -2.0), (1, 0, 0))
+    )
     arrays = stored(weights)
     assert ItemWeights.from_arrays(arrays, weights.media_s, "").appeal == weights.appeal
     del arrays["appeal"]
@@ -289,7 +291,7 @@ def test_damaged_arrays_are_refused(weights: ItemWeights, what: int) -> None:
     elif what == 8:
         arrays["appeal"] = np.ones(3)
     elif what == 9:
-        arrays["appeal"] = np.array([1.0, 0.0, np.nan, 0.0, 0.0])
+        arrays["appeal"] = np.full(8, np.nan)
     else:
         media_s = media_s[:-1]
     with pytest.raises(ItemWeightsError, match="fit them anew"):

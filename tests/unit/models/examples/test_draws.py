@@ -32,7 +32,9 @@ def world() -> World:
     )
     halves = world.catalog.media_rows([f"m{n}" for n in range(MEDIA)]).reshape(2, -1)
     pairs = PositivePairs(np.repeat(np.arange(20), MEDIA // 2), np.tile(halves, (10, 1)).ravel())
-    world.item_weights = fit_item_weights(pairs, ItemToItemConfig(), Appeal(1.0, 0.0, (1.0, 0, 0)))
+    world.item_weights = fit_item_weights(
+        pairs, ItemToItemConfig(), Appeal(1.0, 0.0, (1.0, 0, 0), (0, 0, 0))
+    )
     return world
 
 
