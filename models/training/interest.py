@@ -36,8 +36,8 @@ from models.training.loop import TrainingDataError, fit
 MIN_SETS: Final = 20
 #: Chosen candidates of a head from which on it has an order of its own.
 MIN_CHOSEN: Final = 20
-#: Share of what was learned that is believed at most. Choices tell of the next minutes; what a viewer
-#: wants in days is nearer to the prior (``docs/decisions/0026-value-of-choices.md``).
+#: Share of what was learned that is believed at most. Choices tell of the next minutes; what a
+#: viewer wants in days is nearer to the prior (``docs/decisions/0026-value-of-choices.md``).
 MOST_CONFIRMED: Final = 0.75
 _TINY: Final = 1e-9
 
