@@ -7,6 +7,7 @@ is one gather, whatever their lengths, and what :mod:`models.item_to_item.sums` 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -75,6 +76,12 @@ class ItemWeights:
         # Room to work in: whoever owns the world asks from one thread. All 0 between calls, and
         # the last place, which is that of slot −1, always.
         self._sum_s = np.zeros(len(media_s) + 1)
+
+    def with_appeal(self, appeal: Appeal) -> ItemWeights:
+        """The same weights with another appeal."""
+        found = copy(self)
+        found.appeal = appeal
+        return found
 
     def __len__(self) -> int:
         """Media with weights."""

@@ -15,15 +15,19 @@ import numpy as np
 
 from infra.config import Settings
 from infra.errors import FreshgridError
+from models.actions import Action
 from models.evaluation.bootstrap import Bootstrap, Sums
 from models.evaluation.grid_metrics import Lists, list_figures, recall
 from models.evaluation.targets import Targets, static_targets, validation_from
+from models.examples.draws import draws
 from models.igql.errors import IgqlError
 from models.igql.parser import parse
 from models.igql.planner import Mix, Node, Plan, inputs
 from models.igql.registry import Registry
 from models.igql.reweighting import outer_blend, reweighted
 from models.igql.sets import ColumnSet, joined
+from models.item_to_item.appeal import Appeal
+from models.item_to_item.appeal_fit import DrawLog
 from models.queries import CandidateQuery, planned
 from streams.recorded.dataset import Dataset, DatasetError
 from streams.recorded.grids.judge import told
@@ -102,6 +106,9 @@ def tune_query(
     ranker.advance(from_ms)
     vectors, ranker.world.item_weights = learned_at(data, settings, options.seed, from_ms)
     set_vectors(ranker.world, vectors)
+    if ranker.world.item_weights is not None:
+        appeal = _appeal(data, ranker, halves[0], task.positives[0], from_ms)
+        ranker.world.item_weights = ranker.world.item_weights.with_appeal(appeal)
     most = min(mix.cut or CANDIDATES, CANDIDATES)
     found = [
         BranchRows(_branch_rows(ranker, plan, mix, of_half, from_ms, tell), len(of_half), most)
@@ -137,6 +144,20 @@ def tune_query(
         **_figures(found[1].lists(before), found[1].lists(after), halves[1], options.seed),
     }
     return {"data": data.name, "query": name, "figures": figures}, written
+
+
+def _appeal(data: Dataset, ranker: Ranker, targets: Targets, action: Action, now_ms: int) -> Appeal:
+    """What the viewers who weights are chosen on say of popularity beside likeness."""
+    done: list[dict[str, set[Action]]] = [{} for _ in range(len(targets))]
+    for grid, media in zip(targets.grid_p.tolist(), targets.media_p.tolist(), strict=True):
+        done[grid][data.media_ids[media]] = {action}
+    drawn, log = (
+        draws(ranker.contexts(targets.viewer_g, now_ms), done, ranker.world, now_ms),
+        DrawLog(),
+    )
+    if drawn is not None:
+        log.add(drawn)
+    return log.fit()
 
 
 def _planned(name: str, text: str, operators: Registry) -> tuple[Plan, Mix]:
