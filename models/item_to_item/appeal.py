@@ -25,6 +25,7 @@ from models.arrays.types import Float
 #: Added to worth, in likes, and to summed weights before their logarithms.
 _WORTH_FLOOR: Final = 0.1
 _SUM_FLOOR: Final = 1e-3
+_LOG_OF_NONE: Final = float(np.log(_WORTH_FLOOR))
 #: Powers of lift are held within these: a log may say nothing of likeness.
 _LEAST_LIKENESS: Final = 0.1
 _LOWEST, _HIGHEST = -2.0, 3.0
@@ -47,13 +48,20 @@ class Appeal(msgspec.Struct, frozen=True):
 
     def log_odds(self, sum_n: NDArray[np.floating], worth_np: NDArray[np.floating]) -> Float:
         """Of media with these summed weights and worths, above one with neither."""
-        columns_fn = appeal_columns(sum_n, worth_np).T
-        nothing_f = appeal_columns(np.zeros(1), np.zeros((1, len(self.worth))))[0]
-        odds_n = np.zeros(len(sum_n))
+        alone_n = sum_n == 0
+        logs_np = _log_worth(worth_np) - _LOG_OF_NONE
+        odds_n = self.likeness * np.log((sum_n + _SUM_FLOOR) / _SUM_FLOOR)
+        odds_n += np.where(alone_n, 0.0, self._begins_at)
         # Not a product of matrices: a value must not depend on how many there are.
-        for weight, column_n, nothing in zip(self.weights, columns_fn, nothing_f, strict=True):
-            odds_n += weight * (column_n - nothing)
-        return odds_n.astype(np.float32)
+        for log_n, weight, alone in zip(logs_np.T, self.worth, self.worth_alone, strict=True):
+            odds_n += log_n * np.where(alone_n, alone, weight)
+        found_n: Float = odds_n.astype(np.float32)
+        return found_n
+
+    @property
+    def _begins_at(self) -> float:
+        """Log-odds of a media without worth as soon as there is some likeness."""
+        return _LOG_OF_NONE * (sum(self.worth) - sum(self.worth_alone)) - self.unlike
 
     def lift(self, worth_np: NDArray[np.floating]) -> Float:
         """What summed weights are multiplied by: in the order of that are the log-odds."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.item_to_item.appeal import USUAL, Appeal
+from models.item_to_item.appeal import USUAL, Appeal, appeal_columns
 from models.item_to_item.appeal_fit import MIN_DRAWS, DrawLog, Draws, fit_appeal
 
 weights = st.floats(-1.9, 1.9)
@@ -91,3 +91,16 @@ def test_few_draws_say_nothing_and_old_ones_go() -> None:
         log.add(made(new, 100, seed))
     assert len(log.newest()) == 300
     assert log.fit().worth[2] > 0.6
+
+
+@given(
+    appeal=appeals,
+    of=st.lists(st.tuples(st.just(0.0) | counts, counts, counts, counts), min_size=1),
+)
+def test_log_odds_are_the_columns_weighed(
+    appeal: Appeal, of: list[tuple[float, float, float, float]]
+) -> None:
+    sum_n, worth_np = np.array(of)[:, 0], np.array(of)[:, 1:]
+    nothing_f = appeal_columns(np.zeros(1), np.zeros((1, 3)))[0]
+    expected_n = (appeal_columns(sum_n, worth_np) - nothing_f) @ appeal.weights
+    np.testing.assert_allclose(appeal.log_odds(sum_n, worth_np), expected_n, rtol=1e-5, atol=1e-4)
