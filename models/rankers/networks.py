@@ -137,6 +137,12 @@ class Standardizer:
         scale_f = np.where(useful_f, 1.0 / np.where(useful_f, deviation_f, 1.0), 0.0)
         return cls(mean_f.astype(np.float32), scale_f.astype(np.float32))
 
+    def without(self, columns: Sequence[int]) -> Standardizer:
+        """The same with these features switched off."""
+        scale_f = self.scale_f.copy()
+        scale_f[list(columns)] = 0.0
+        return Standardizer(self.mean_f, scale_f)
+
     def __call__(self, dense_nf: Float) -> Float:
         """Standardised, always finite copy of `dense_nf`."""
         with np.errstate(over="ignore", invalid="ignore"):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from models.actions import HEAD_NAMES, HEADS
 from models.arrays.types import Float
 from models.examples.examples import Examples
-from models.feature_schema import SHORT_TERM
+from models.feature_schema import DENSE_INDEX, SHORT_TERM
 from models.rankers.final_pass import AUTHOR, BODY, IDS, FinalPass, inputs, table_sizes
 from models.rankers.networks import EmbeddingTable, Standardizer
 from models.training.bodies import network_of
@@ -28,6 +28,9 @@ from models.training.calibration import MIN_POSITIVES, Calibration, calibrate, l
 from models.training.loop import TrainingDataError, fit, usable_device
 from models.training.optimisers import RowAdam
 
+#: Dense features that say nothing of what happens when a media is shown. Appeal is learned of all
+#: media; among those that another system showed it stands for whatever that one showed them for.
+_UNREAD: Final = (DENSE_INDEX["appeal"],)
 #: Base rate that a head without any positive starts from.
 MIN_RATE: Final = 1e-5
 #: Where that regression ends: the network goes on from there.
@@ -150,7 +153,7 @@ def train_final(
     if not len(train):
         raise TrainingDataError("final pass: no training examples; observe more events first")
     on = usable_device(device)
-    standardizer = Standardizer.fit(train.features.dense_nf)
+    standardizer = Standardizer.fit(train.features.dense_nf).without(_UNREAD)
     weights_n = train.weights_n / train.weights_n.mean()
     network = FinalNetwork.new(config)
     rows = EmbeddingTable(network.table.weight.detach().numpy(), network.sizes_s).rows
