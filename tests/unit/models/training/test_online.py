@@ -9,6 +9,7 @@ import pytest
 from models.actions import HEADS
 from models.evaluation.metrics import auc, calibration_error
 from models.examples.examples import Examples
+from models.feature_schema import DENSE_INDEX
 from models.rankers.networks import Standardizer
 from models.training.calibration import logistic
 from models.training.final import FinalConfig, freeze, thaw, train_final
@@ -130,9 +131,14 @@ def test_position_bias_is_not_served() -> None:
 def test_a_network_begins_as_a_logistic_regression() -> None:
     rows = exposures(3000, 4)
     still = msgspec.structs.replace(SMALL.final, epochs=1, learning_rate=1e-12)
-    standardizer = Standardizer.fit(rows.features.dense_nf)
+    appeal = DENSE_INDEX["appeal"]
+    standardizer = Standardizer.fit(rows.features.dense_nf).without([appeal])
     weights_f = logistic(standardizer(rows.features.dense_nf), rows.label("save"), rows.weights_n)
     expected_n = standardizer(rows.features.dense_nf) @ weights_f[:-1] + weights_f[-1]
     with reproducible(1, 1):
         started = train_final(rows, Examples.empty(), still)
     np.testing.assert_allclose(started.logits(rows.features)[:, 1], expected_n, atol=0.02)
+    # What a media is chosen for among all says nothing of what happens when it is shown.
+    before_nh = started.logits(rows.features)
+    rows.features.dense_nf[:, appeal] += 3.0
+    np.testing.assert_array_equal(started.logits(rows.features), before_nh)
