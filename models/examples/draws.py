@@ -12,6 +12,7 @@ import numpy as np
 from models.actions import POSITIVE, Action
 from models.arrays.id_table import hash_id
 from models.arrays.types import UNKNOWN
+from models.arrays.viewer_pairs import spans_of
 from models.item_to_item.appeal_fit import Draws
 from models.item_to_item.sums import Histories
 from models.viewers.context import ViewerContext
@@ -55,8 +56,7 @@ def draws(
     if not slots:
         return None
     slot_n = np.concatenate(slots)
-    ends = np.cumsum([len(of_viewer) for of_viewer in slots]).tolist()
-    spans = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    spans = spans_of(map(len, slots))
     sum_n = weights.likeness(Histories.of(histories), slot_n, spans).sum_n
     worth_np = world.worth(weights.media_s[slot_n], now_ms)
     # A row for each chosen media: it, and then the others of its viewer.

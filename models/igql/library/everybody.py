@@ -15,8 +15,7 @@ from models.igql.sets import ColumnSet
 #: The score of a new media halves in this time.
 _FRESH_MS: Final = 7 * DAY_MS
 
-
-@operators.register(
+_of_everybody = operators.register(
     takes=SetType.VIEWER,
     gives=SetType.MEDIA,
     parameters=(count("max_num_to_retrieve", default=100),),
@@ -24,6 +23,9 @@ _FRESH_MS: Final = 7 * DAY_MS
     source=True,
     limit="max_num_to_retrieve",
 )
+
+
+@_of_everybody
 def popular(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
     """The media with the highest decayed weighted counts, best first."""
     popularity = execution.world.popularity
@@ -31,14 +33,7 @@ def popular(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> C
     return viewers.to_each(SetType.MEDIA, rows_k, popularity.score(rows_k, execution.now_ms))
 
 
-@operators.register(
-    takes=SetType.VIEWER,
-    gives=SetType.MEDIA,
-    parameters=(count("max_num_to_retrieve", default=100),),
-    cost=cost_of_lists,
-    source=True,
-    limit="max_num_to_retrieve",
-)
+@_of_everybody
 def evergreen(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
     """The media with the highest weighted counts over months, best first."""
     trend = execution.world.trends[-1]
@@ -46,14 +41,7 @@ def evergreen(execution: Execution, viewers: ColumnSet, arguments: Arguments) ->
     return viewers.to_each(SetType.MEDIA, rows_k, trend.worth(rows_k, execution.now_ms))
 
 
-@operators.register(
-    takes=SetType.VIEWER,
-    gives=SetType.MEDIA,
-    parameters=(count("max_num_to_retrieve", default=100),),
-    cost=cost_of_lists,
-    source=True,
-    limit="max_num_to_retrieve",
-)
+@_of_everybody
 def fresh(execution: Execution, viewers: ColumnSet, arguments: Arguments) -> ColumnSet:
     """The newest media, newest first; the score halves every week."""
     catalog = execution.world.catalog
