@@ -91,20 +91,24 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "viewer_author_aversion", "viewer", "2^(−days/7) since the last see-fewer on the author"
     ),
     _dense("follows_author", "viewer", "1 where the viewer follows the author"),
-    # Popularity of the author and of the media, decayed.
+    # Popularity of the author, then of the media, decayed.
     *(
-        _dense(f"{entity}_{name}s", "popularity", f"log1p of the {entity}'s decayed {name}s, / 3")
+        column
         for entity in ("author", "media")
-        for name in ACTION_COLUMNS
-    ),
-    *(
-        _dense(
-            f"{entity}_{name}_rate",
-            "popularity",
-            f"log of the smoothed {name}s per view against everybody's, / 2",
+        for column in (
+            *(
+                _dense(f"{entity}_{name}s", "popularity", f"log1p of its decayed {name}s, / 3")
+                for name in ACTION_COLUMNS
+            ),
+            *(
+                _dense(
+                    f"{entity}_{name}_rate",
+                    "popularity",
+                    f"log of the smoothed {name}s per view against everybody's, / 2",
+                )
+                for name in RATE_COLUMNS
+            ),
         )
-        for entity in ("author", "media")
-        for name in RATE_COLUMNS
     ),
     *(
         _dense(f"media_trend_{name}", "popularity", f"log1p of its worth, half-life {time}, / 3")
@@ -170,34 +174,28 @@ VECTORS_OF: Final = tuple(
 DENSE_INDEX: Final = {name: column for column, name in enumerate(DENSE_NAMES)}
 ALL_COLUMNS: Final = tuple(range(len(DENSE_NAMES)))
 
-#: What the distilled first pass looks at: cheap, and most of what decides.
+#: What the distilled first pass looks at: cheap, and most of what decides. Of authors nothing but
+#: what the viewer did there: their vectors and counts cost the most, and wait for the second pass.
 MINIMAL: Final = (
-    "seed_similarity",
-    "short_similarity",
-    "long_similarity",
-    "see_fewer_similarity",
     "likeness",
     "likeness_recent",
     "likeness_share",
+    "appeal",
     "topic_affinity",
     "viewer_author_like",
     "viewer_author_long_view",
     "viewer_author_see_fewer",
-    "author_like_rate",
-    "author_long_view_rate",
-    "author_likes",
     "media_views",
     "media_likes",
     "media_saves",
     "media_long_views",
-    "media_trend_short",
-    "media_trend_long",
     "media_like_rate",
     "media_save_rate",
     "media_see_fewer_rate",
     "media_long_view_rate",
+    "media_trend_short",
+    "media_trend_long",
     "media_age",
-    "viewer_like_rate",
 )
 MINIMAL_COLUMNS: Final = tuple(DENSE_INDEX[name] for name in MINIMAL)
 

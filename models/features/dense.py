@@ -121,16 +121,20 @@ def _follows(rows: FeatureRows, out_1n: Float) -> None:
     out_1n[0, rows.batch.followed.find(rows.author_p)[0]] = 1.0
 
 
-def _popularity(rows: FeatureRows, out_kn: Float) -> None:
-    """Counts of the author, of the media, rates of the author, of the media."""
-    popularity, everybody = rows.world.popularity, rows.batch.everybody
-    authors_xn, media_xn, author_rates_hn, media_rates_hn = np.split(out_kn, _COUNTS_AND_RATES)
-    counts_xa = popularity.decayed_authors(rows.authors.rows_a, rows.now_ms).T.astype(np.float32)
-    counts_xn = popularity.decayed_media(rows.media_n, rows.now_ms).T.astype(np.float32)
-    authors_xn[:] = logs(counts_xa).take(rows.authors.at_n, axis=1)
-    media_xn[:] = logs(counts_xn)
-    author_rates_hn[:] = relative_rates(counts_xa, everybody).take(rows.authors.at_n, axis=1)
-    media_rates_hn[:] = relative_rates(counts_xn, everybody)
+def _of_author(rows: FeatureRows, out_kn: Float) -> None:
+    counts_ax = rows.world.popularity.decayed_authors(rows.authors.rows_a, rows.now_ms)
+    out_kn[:] = _counts_and_rates(rows, counts_ax).take(rows.authors.at_n, axis=1)
+
+
+def _of_media(rows: FeatureRows, out_kn: Float) -> None:
+    out_kn[:] = _counts_and_rates(
+        rows, rows.world.popularity.decayed_media(rows.media_n, rows.now_ms)
+    )
+
+
+def _counts_and_rates(rows: FeatureRows, counts_nx: NDArray[np.floating]) -> Float:
+    counts_xn = counts_nx.T.astype(np.float32)
+    return np.concatenate([logs(counts_xn), relative_rates(counts_xn, rows.batch.everybody)])
 
 
 def _age(rows: FeatureRows, out_2n: Float) -> None:
@@ -174,11 +178,15 @@ def _source(rows: FeatureRows, out_kn: Float) -> None:
 
 
 _TINY: Final = np.float32(1e-9)
-#: Where parts of the block of popularity end.
-_COUNTS_AND_RATES: Final = np.cumsum(
-    [len(ACTION_COLUMNS), len(ACTION_COLUMNS), len(RATE_COLUMNS)]
-).tolist()
 _SOURCE_CODES: Final = np.arange(1, len(SOURCES), dtype=np.int16)[:, None]
+
+_COUNTS_AND_RATES: Final = {
+    entity: (
+        *(f"{entity}_{name}s" for name in ACTION_COLUMNS),
+        *(f"{entity}_{name}_rate" for name in RATE_COLUMNS),
+    )
+    for entity in ("author", "media")
+}
 
 #: By the names of a block's columns, how it is filled.
 BLOCKS: Final[dict[tuple[str, ...], Block]] = {
@@ -194,10 +202,8 @@ BLOCKS: Final[dict[tuple[str, ...], Block]] = {
         "viewer_author_recency", "viewer_author_aversion",
     ): _history,
     ("follows_author",): _follows,
-    (
-        *(f"{entity}_{name}s" for entity in ("author", "media") for name in ACTION_COLUMNS),
-        *(f"{entity}_{name}_rate" for entity in ("author", "media") for name in RATE_COLUMNS),
-    ): _popularity,
+    _COUNTS_AND_RATES["author"]: _of_author,
+    _COUNTS_AND_RATES["media"]: _of_media,
     ("media_trend_short", "media_trend_long"): _trends,
     ("media_age", "media_freshness"): _age,
     ("nsfw", "spam", "misinformation"): _integrity,

@@ -53,7 +53,7 @@ def _shares(blend: Blend, checked: CheckedChain) -> Iterator[_Advice]:
         blend.branches, (part.weight for part in checked.head.branches), strict=True
     )
     for position, (branch, weight) in enumerate(pairs, 1):
-        if weight * taken < 1.0:
+        if 0.0 < weight * taken < 1.0:
             yield (
                 f"branch {position} is owed {weight * taken:.2g} of the {taken} rows taken: "
                 "it gives something only where others run short",

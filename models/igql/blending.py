@@ -1,20 +1,16 @@
-"""Branches interleaved in proportion to their weights, each media once."""
+"""Branches interleaved in proportion to their weights, each media once, and what stands in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.types import UNKNOWN
-from models.igql.sets import ColumnSet, first_of_each, first_of_runs, joined
-
-#: Later than any media of a branch with a weight is due.
-_NEVER: Final = 1e12
+from models.igql.sets import ColumnSet, concatenate, first_of_each, first_of_runs, joined
 
 
 def blend(
@@ -24,10 +20,13 @@ def blend(
 
     Of each viewer the i-th media of a part (from 0) is due at (i + ½) / weight, equal ones in the
     order of the parts. So a part that runs out, fails or has nothing for a viewer leaves its share
-    to the others in proportion, and one of weight 0 stands in when all others have run out.
+    to the others in proportion.
 
     A media that several parts bring is kept where its provenance says most: from a part that
     names a seed rather than from one that does not, then from the first of them.
+
+    Args:
+        weights: above 0.
     """
     rows = joined(parts)
     if not len(rows):
@@ -49,6 +48,22 @@ def blend(
     return rows.take(kept.take(at_vt.ravel().take(found_n)))
 
 
+def short(viewers: int, rows: ColumnSet, cut: int | None) -> bool:
+    """Whether a viewer has fewer rows than `cut`, of which None is never reached."""
+    return cut is None or bool(np.diff(rows.bounds(viewers)).min(initial=cut) < cut)
+
+
+def filled(viewers: int, rows: ColumnSet, others: ColumnSet, cut: int | None) -> ColumnSet:
+    """The rows, behind them of `others` what is not among them, to the first `cut` of each viewer.
+
+    Args:
+        others: each media once.
+    """
+    all_n = concatenate([rows, others])
+    found = all_n.take(first_of_each(all_n.viewer_n, all_n.row_n))
+    return found if cut is None else found.first(cut, viewers)
+
+
 def _room(size: int, cut: int | None) -> int:
     """A round number that is not below what a part of this size can give."""
     room = 1 << (size - 1).bit_length() if size else 0
@@ -66,8 +81,5 @@ def _due(
     part_t = np.arange(len(size_p)).repeat(size_p)
     turn_t = np.concatenate([np.arange(size) for size in size_p])
     weight_t = np.array(weights, np.float64)[part_t]
-    standing_in_t = weight_t == 0.0
-    due_t = (turn_t + 0.5) / np.where(standing_in_t, 1.0, weight_t)
-    due_t[standing_in_t] += _NEVER
-    order_t = due_t.argsort(kind="stable")
+    order_t = ((turn_t + 0.5) / weight_t).argsort(kind="stable")
     return part_t[order_t], turn_t[order_t]

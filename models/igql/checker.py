@@ -152,11 +152,9 @@ class _Checker:
             message = "the weights of this blend sum to zero: give one branch more than 0"
             self._report(IgqlBranchError, message, blend.span)
             return
-        for position, branch in enumerate(blend.branches, 1):
+        for branch in blend.branches:
             if branch.weight.value < 0:
                 self._report(IgqlBranchError, _negative(branch.weight), branch.weight.span)
-            elif branch.weight.value == 0:
-                self._report(IgqlBranchError, _unreachable(position), branch.weight.span)
 
     # Calls.
 
@@ -310,11 +308,7 @@ def _bound(operator: Operator, arguments: dict[str, ArgumentValue], scope: Scope
 
 
 def _negative(weight: Number) -> str:
-    return f"a weight is above 0, not {weight.value}"
-
-
-def _unreachable(position: int) -> str:
-    return f"branch {position} has weight 0 and never gives anything: remove it or give it more"
+    return f"a weight is 0 or more, not {weight.value}"
 
 
 def _either(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.arrays.types import NO_ROWS, Rows
 from models.features.candidates import Candidates
-from models.igql.blending import blend
+from models.igql.blending import blend, filled, short
 from models.igql.breaker import Breaker
 from models.igql.execution import Execution, Scratch
 from models.igql.fetching import fetch, sift
@@ -182,14 +182,24 @@ class _Run:
                 self._close(report, rows, started)
                 return found
             case Mix():
-                parts = [self.node(branch) for _, branch in node.branches]
+                weighted = [
+                    (weight, self.node(branch)) for weight, branch in node.branches if weight
+                ]
                 started = self._clock()
-                weights = [weight for weight, _ in node.branches]
-                if not any(w for w, part in zip(weights, parts, strict=True) if len(part)):
+                viewers, parts = len(execution.viewers), [part for _, part in weighted]
+                if not any(map(len, parts)):
                     execution.note("no branch with a weight brought anything")
-                found = blend(len(execution.viewers), parts, weights, node.cut)
-                report.rows_in = sum(map(len, parts))
-                report.microseconds = (self._clock() - started) * 1e6
+                found = blend(viewers, parts, [weight for weight, _ in weighted], node.cut)
+                microseconds = (self._clock() - started) * 1e6
+                # Those of weight 0 are asked only where somebody is short of media.
+                if len(weighted) < len(node.branches) and short(viewers, found, node.cut):
+                    others = [self.node(branch) for weight, branch in node.branches if not weight]
+                    started = self._clock()
+                    standing_in = blend(viewers, others, [1.0] * len(others))
+                    found = filled(viewers, found, standing_in, node.cut)
+                    microseconds += (self._clock() - started) * 1e6
+                    parts += others
+                report.rows_in, report.microseconds = sum(map(len, parts)), microseconds
                 report.notes, execution.notes = execution.notes, []
                 return found
 

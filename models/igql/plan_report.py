@@ -38,7 +38,7 @@ class PlanReport:
     """One execution of a plan for a batch of viewers.
 
     Attributes:
-        steps: by node, inputs before what reads them.
+        steps: by node, inputs before what reads them; none of what stood in for nothing.
     """
 
     plan: Plan
@@ -61,7 +61,10 @@ class PlanReport:
         """The plan as an indented tree, what runs last on top."""
         found = [f"{'rows in':>9}{'out':>8}{'µs':>9}  query {self.plan.version}"]
         for node, depth, again in self._walk():
-            step, indent = self.steps[node], "  " * depth
+            step, indent = self.steps.get(node), "  " * depth
+            if step is None:
+                found.append(f"{'':>26}  {indent}{describe(node)} (not needed)")
+                continue
             if again:
                 found.append(f"{'':>26}  {indent}{describe(node)} (as above)")
                 continue
@@ -86,7 +89,7 @@ class PlanReport:
                 {
                     "step": numbers[node],
                     "what": describe(node),
-                    "inputs": [numbers[below] for below in inputs(node)],
+                    "inputs": [numbers[below] for below in inputs(node) if below in numbers],
                     "rows_in": step.rows_in,
                     "rows_out": step.rows_out,
                     "microseconds": round(step.microseconds, 1),

@@ -157,7 +157,12 @@ class _Reference:
                     (branch.weight, self.chain(branch.query, filters, cut, asked))
                     for branch in chain.head.branches
                 ]
-                return _blend(branches)[:cut]
+                found = _blend([(weight, rows) for weight, rows in branches if weight])[:cut]
+                if cut is None or len(found) < cut:
+                    there = {one.row for one in found}
+                    others = _blend([(1.0, rows) for weight, rows in branches if not weight])
+                    found = [*found, *(one for one in others if one.row not in there)][:cut]
+                return found
             return [Candidate(0)]
         call = chain.calls[length - 1]
         name = call.operator.name
@@ -597,7 +602,7 @@ def _blend(branches: Sequence[tuple[float, list[Candidate]]]) -> list[Candidate]
         turn = 0.5
         for one in found:
             if best[one.row] == (one.seed == UNKNOWN, number):
-                due.append((turn / weight if weight else turn + 1e12, one))
+                due.append((turn / weight, one))
                 turn += 1.0
     due.sort(key=lambda entry: entry[0])
     return [one for _, one in due]

@@ -110,8 +110,9 @@ def tune_query(
         appeal = _appeal(data, ranker, halves[0], task.positives[0], from_ms)
         ranker.world.item_weights = ranker.world.item_weights.with_appeal(appeal)
     most = min(mix.cut or CANDIDATES, CANDIDATES)
+    weighed = [branch for weight, branch in mix.branches if weight]
     found = [
-        BranchRows(_branch_rows(ranker, plan, mix, of_half, from_ms, tell), len(of_half), most)
+        BranchRows(_branch_rows(ranker, plan, weighed, of_half, from_ms, tell), len(of_half), most)
         for of_half in halves
     ]
     brings_b = found[0].brings_b
@@ -121,7 +122,7 @@ def tune_query(
             f"the viewers of {data.name}, so there is nothing to weigh; give data that tells what "
             "the others need, e.g. authors of media"
         )
-    before = tuple(weight for weight, _ in mix.branches)
+    before = tuple(weight for weight, _ in mix.branches if weight)
     after = search_weights(
         before,
         brings_b,
@@ -130,7 +131,7 @@ def tune_query(
         options.seed,
         lambda done, total: tell("trials", done, total),
     )
-    written = reweighted(text, after)
+    written = reweighted(text, _with_zeros(mix, after))
     figures = {
         "viewers": len(halves[1]),
         "viewers_chosen_on": len(halves[0]),
@@ -140,7 +141,7 @@ def tune_query(
         "task": options.task,
         "trials": options.trials,
         "seed": options.seed,
-        "branches": _branches(text, before, after),
+        "branches": _branches(text, _with_zeros(mix, before), _with_zeros(mix, after)),
         **_figures(found[1].lists(before), found[1].lists(after), halves[1], options.seed),
     }
     return {"data": data.name, "query": name, "figures": figures}, written
@@ -166,8 +167,8 @@ def _planned(name: str, text: str, operators: Registry) -> tuple[Plan, Mix]:
     except IgqlError as error:
         raise TuneError(f"{name}:{error.line}:{error.column}\n{error}") from error
     mix = _mix(plan.root)
-    if mix is None or len(mix.branches) < 2:
-        kind = "does not begin with a blend" if mix is None else "blends a single branch"
+    if mix is None or sum(weight > 0 for weight, _ in mix.branches) < 2:
+        kind = "does not begin with a blend" if mix is None else "weighs a single branch"
         raise TuneError(
             f"query {name} {kind}, so it has no weights to tune; give one that begins "
             "blend(weight: subquery, weight: subquery)"
@@ -187,22 +188,28 @@ def _mix(node: Node) -> Mix | None:
 def _branch_rows(
     ranker: Ranker,
     plan: Plan,
-    mix: Mix,
+    branches: Sequence[Node],
     targets: Targets,
     now_ms: int,
     tell: Progress,
 ) -> list[ColumnSet]:
     """What each branch brings for the viewers, who are numbered as the grids of the targets."""
     query, viewers = CandidateQuery(plan=plan), targets.viewer_g
-    found: list[list[ColumnSet]] = [[] for _ in mix.branches]
+    found: list[list[ColumnSet]] = [[] for _ in branches]
     for start in range(0, len(viewers), BATCH):
         contexts = ranker.contexts(viewers[start : start + BATCH], now_ms)
         nodes = query.find(contexts, ranker.world, ranker.rankers, now_ms).nodes()
-        for of_branch, (_, branch) in zip(found, mix.branches, strict=True):
+        for of_branch, branch in zip(found, branches, strict=True):
             rows = nodes[branch]
             of_branch.append(replace(rows, viewer_n=rows.viewer_n + np.int32(start)))
         tell("candidates", min(start + BATCH, len(viewers)), len(viewers))
     return [joined(of_branch) for of_branch in found]
+
+
+def _with_zeros(mix: Mix, weights: Sequence[float]) -> list[float]:
+    """A weight for every branch, given those of the branches that do not only stand in."""
+    given = iter(weights)
+    return [next(given) if weight else 0.0 for weight, _ in mix.branches]
 
 
 def _branches(text: str, before: Sequence[float], after: Sequence[float]) -> list[dict[str, Any]]:

@@ -80,6 +80,7 @@ def chains(draw: st.DrawFn, depth: int = 2) -> str:
     if depth and draw(st.booleans()):
         parts = draw(st.lists(chains(depth=depth - 1), min_size=1, max_size=3))
         weights = [draw(st.sampled_from([0.1, 0.5, 1.0, 2.0])) for _ in parts]
+        weights[1:] = [draw(st.sampled_from([0, weight])) for weight in weights[1:]]
         head = f"blend({', '.join(f'{w}: {p}' for w, p in zip(weights, parts, strict=True))})"
     else:
         head = f"user.{draw(st.sampled_from(SOURCES)).format(n=draw(number))}"

@@ -120,7 +120,7 @@ def test_a_query_above_the_limits_names_its_dearest_operator() -> None:
 
 def test_all_mistakes_are_told_in_the_order_of_the_text() -> None:
     found = errors(
-        "blend(0: user.popular(0), 1: user.fresh().filter(nsf < 2)\n"
+        "blend(-1: user.popular(0), 1: user.fresh().filter(nsf < 2)\n"
         ".rank(ranking_model=best)).take(count=many, count=3)"
     )
     assert [type(error).__name__ for error in found] == [

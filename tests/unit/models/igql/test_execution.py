@@ -14,7 +14,7 @@ from models.events import Account, Media
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.igql.errors import IgqlLimitError
 from models.igql.execution import Execution
-from models.igql.executor import Executor, ExecutorConfig
+from models.igql.executor import Executed, Executor, ExecutorConfig
 from models.igql.library import operators
 from models.igql.plan_report import describe
 from models.igql.planner import Mix, Node, OperatorNode, inputs
@@ -195,6 +195,29 @@ def test_a_source_fetches_further_where_filters_take_much(world: World) -> None:
     newest = [row for row in world.catalog.newest(1000).tolist() if allowed[row]]
     assert found.candidates().media_n.tolist() == newest[:4]
     assert sum(found.report.dropped().values()) > 0
+
+
+def test_a_branch_of_weight_0_is_asked_only_where_others_are_short(world: World) -> None:
+    viewers = [nobody(world), nobody(world)]
+    text = "blend(1: user.popular(max_num_to_retrieve={}), 0: user.well()).take(5)"
+    enough, few = (
+        executor().run(planned(text.format(n), REGISTRY), viewers, world, PRIOR, NOW)
+        for n in (5, 3)
+    )
+    assert not sources(enough) & {"well"}
+    [line] = [line for line in enough.report.lines() if "well(" in line]
+    assert line.endswith("(not needed)")
+    assert not [step for step in enough.report.document()["steps"] if "well(" in step["what"]]
+    for viewer in range(2):
+        candidates = few.candidates(viewer)
+        assert len(set(candidates.media_n.tolist())) == len(candidates.media_n) == 5
+        names = [candidates.sources[code] for code in candidates.source_n]
+        assert names == ["popular"] * 3 + ["well"] * 2
+
+
+def sources(found: Executed) -> set[str]:
+    candidates = found.candidates()
+    return {candidates.sources[code] for code in candidates.source_n}
 
 
 def test_a_failing_source_costs_its_share_and_is_said(world: World) -> None:

@@ -98,7 +98,9 @@ def test_blending_what_branches_brought_gives_what_the_query_gives(tmp_path: Pat
     _, ranker.world.item_weights = learned_at(data, Settings(), 1, until_ms)
     targets = static_targets(data.log, task_of("like").positives, until_ms)
     targets = targets.take(np.arange(40))
-    parts = module._branch_rows(ranker, plan, mix, targets, until_ms, nobody)
+    parts = module._branch_rows(
+        ranker, plan, [branch for _, branch in mix.branches], targets, until_ms, nobody
+    )
     lists_vk = BranchRows(parts, 40, 15).lists([weight for weight, _ in mix.branches])
     contexts = ranker.contexts(targets.viewer_g, until_ms)
     served = CandidateQuery(plan=plan).find(contexts, ranker.world, ranker.rankers, until_ms)
@@ -111,7 +113,7 @@ def test_blending_what_branches_brought_gives_what_the_query_gives(tmp_path: Pat
     ("text", "said"),
     [
         ("user.popular().take(5)", "query q does not begin with a blend.*give one that begins"),
-        ("blend(1: user.popular()).take(5)", "query q blends a single branch"),
+        ("blend(1: user.popular()).take(5)", "query q weighs a single branch"),
         ("blend(1: user.populr(), 1: user.fresh())", r"q:1:\d+\n"),
         (
             "blend(1: user.followed(max_num_to_retrieve=5).posted_media(), 1: user.popular())"
