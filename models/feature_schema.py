@@ -114,6 +114,11 @@ FEATURES: Final[tuple[Feature, ...]] = (
         _dense(f"media_trend_{name}", "popularity", f"log1p of its worth, half-life {time}, / 3")
         for name, time in (("short", "12 hours"), ("long", "60 days"))
     ),
+    # The media against what the viewer liked last: who likes the new or the known goes on so.
+    *(
+        _dense(f"{name}_gap", "viewer", f"media_{name} less that of the last 5 positives, / 3")
+        for name in ("trend_short", "trend_long", "age")
+    ),
     # The media itself.
     _dense("media_age", "catalog", "log1p of hours since it was posted, / 3"),
     _dense("media_freshness", "catalog", "2^(−days/7) since it was posted"),

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.types import Float, Rows
+from models.arrays.types import NO_ROWS, Float, Rows
 from models.events import HOUR_MS
 from models.feature_schema import ACTION_COLUMNS, DENSE_NAMES, RATE_COLUMNS, SHORT_TERM, SOURCES
 from models.features.rows import FeatureRows
@@ -22,6 +22,7 @@ from models.features.viewers import WEEK_MS, logs, relative_rates, stepped
 from models.item_to_item.appeal import USUAL
 from models.item_to_item.sums import Histories
 from models.item_to_item.weights import ItemWeights
+from models.world import World
 
 #: Fills a block: one row of `out_kn` a column.
 Block = Callable[[FeatureRows, Float], None]
@@ -104,8 +105,12 @@ def _add_likeness(rows: FeatureRows, weights: ItemWeights, out_3n: Float) -> Non
 
 
 def _trends(rows: FeatureRows, out_kn: Float) -> None:
-    for out_n, trend in zip(out_kn, rows.world.trends, strict=True):
-        out_n[:] = logs(trend.worth(rows.media_n, rows.now_ms).astype(np.float32))
+    _trends_of(rows.world, rows.media_n, rows.now_ms, out_kn)
+
+
+def _trends_of(world: World, media_n: Rows, now_ms: int, out_kn: Float) -> None:
+    for out_n, trend in zip(out_kn, world.trends, strict=True):
+        out_n[:] = logs(trend.worth(media_n, now_ms).astype(np.float32))
 
 
 def _history(rows: FeatureRows, out_kn: Float) -> None:
@@ -142,6 +147,25 @@ def _age(rows: FeatureRows, out_2n: Float) -> None:
     np.log1p(age_n / np.float32(HOUR_MS), out=out_2n[0])
     out_2n[0] /= np.float32(3)
     np.exp2(age_n / np.float32(-WEEK_MS), out=out_2n[1])
+
+
+def _gaps(rows: FeatureRows, out_3n: Float) -> None:
+    """How much older and more in demand each media is than what its viewer liked last."""
+    recent = [media[:SHORT_TERM] for media in rows.batch.liked_media]
+    sizes_v = np.array([len(media) for media in recent])
+    media_r = np.concatenate([NO_ROWS, *recent])
+    of_both = np.concatenate((rows.media_n, media_r))
+    value_3b = np.empty((3, len(of_both)), np.float32)
+    age_b = np.maximum(rows.now_ms - rows.world.catalog.created_ts_n[of_both], 0)
+    value_3b[2] = np.log1p(age_b.astype(np.float32) / np.float32(HOUR_MS)) / np.float32(3)
+    _trends_of(rows.world, of_both, rows.now_ms, value_3b[:2])
+    n = len(rows.media_n)
+    viewer_r = np.arange(len(recent)).repeat(sizes_v)
+    for out_n, value_b in zip(out_3n, value_3b, strict=True):
+        mean_v = np.bincount(viewer_r, value_b[n:], len(recent)) / np.maximum(sizes_v, 1)
+        np.subtract(value_b[:n], mean_v.astype(np.float32)[rows.viewer_n], out=out_n)
+        out_n /= np.float32(3)
+        out_n[(sizes_v == 0)[rows.viewer_n]] = 0.0
 
 
 def _integrity(rows: FeatureRows, out_3n: Float) -> None:
@@ -205,6 +229,7 @@ BLOCKS: Final[dict[tuple[str, ...], Block]] = {
     _COUNTS_AND_RATES["author"]: _of_author,
     _COUNTS_AND_RATES["media"]: _of_media,
     ("media_trend_short", "media_trend_long"): _trends,
+    ("trend_short_gap", "trend_long_gap", "age_gap"): _gaps,
     ("media_age", "media_freshness"): _age,
     ("nsfw", "spam", "misinformation"): _integrity,
     (

@@ -8,7 +8,6 @@ choices among them instead (:mod:`models.examples.choices`;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, Self
 
 import numpy as np
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from models.actions import HEADS, NEGATIVE_HEADS
 from models.arrays.types import Float
 from models.feature_schema import ALL_COLUMNS, DENSE_NAMES, FeatureMatrix
-from models.rankers.ensemble import Ensemble
 from models.rankers.networks import Arrays, ModelError, Standardizer, sigmoid, take_array
 from models.rankers.prior_order import prior_order
 
@@ -29,7 +27,8 @@ class Interest:
 
     Args:
         standardizer: of all dense features.
-        ensemble: log-odds of each head, beside those of the prior.
+        weights_fh: what each standardised feature adds to the log-odds of each head.
+        bias_h: log-odds of each head where all of that is 0.
         prior_h: what the order of the prior counts in the log-odds of each head. Training begins
             there, so that few choices move it little.
         scale_h: what makes the mean over candidates that of the final pass; 0 for a head that
@@ -42,20 +41,22 @@ class Interest:
     def __init__(
         self,
         standardizer: Standardizer,
-        ensemble: Ensemble,
+        weights_fh: Float,
+        bias_h: NDArray[np.float32],
         prior_h: NDArray[np.float32],
         scale_h: NDArray[np.float32],
     ) -> None:
-        if ensemble.inputs != len(DENSE_NAMES) or ensemble.outputs != len(HEADS):
+        if weights_fh.shape != (len(DENSE_NAMES), len(HEADS)):
             raise ModelError(
-                f"{_WHAT}: network {ensemble.inputs} → {ensemble.outputs}; expected "
-                f"{len(DENSE_NAMES)} → {len(HEADS)}"
+                f"{_WHAT}: weights {weights_fh.shape}; expected {len(DENSE_NAMES)} features × "
+                f"{len(HEADS)} heads"
             )
         if scale_h.shape != (len(HEADS),) or (scale_h < 0).any():
             raise ModelError(f"{_WHAT}: scales {scale_h}; expected one of at least 0 a head")
-        if prior_h.shape != (len(HEADS),):
-            raise ModelError(f"{_WHAT}: prior {prior_h}; expected a number for each head")
-        self.standardizer, self.ensemble = standardizer, ensemble
+        for name, of_h in (("prior", prior_h), ("bias", bias_h)):
+            if of_h.shape != (len(HEADS),):
+                raise ModelError(f"{_WHAT}: {name} {of_h}; expected a number for each head")
+        self.standardizer, self.weights_fh, self.bias_h = standardizer, weights_fh, bias_h
         self.prior_h, self.scale_h = prior_h, scale_h
         told_h = scale_h > 0
         # What viewers want less of is known only where it was shown.
@@ -69,8 +70,9 @@ class Interest:
 
     def score(self, features: FeatureMatrix) -> Float:
         """P(next) of each head before scaling, (n, h)."""
-        logits_nh = self.ensemble(self.standardizer(features.select(ALL_COLUMNS)))
+        logits_nh = self.standardizer(features.select(ALL_COLUMNS)) @ self.weights_fh
         logits_nh += prior_order(features) * self.prior_h
+        logits_nh += self.bias_h
         return sigmoid(logits_nh)
 
     def expected(self, features: FeatureMatrix, probabilities_nh: Float) -> Float:
@@ -90,16 +92,16 @@ class Interest:
 
     def scaled(self, scale_h: NDArray[np.float32]) -> Interest:
         """The same with other scales."""
-        return Interest(self.standardizer, self.ensemble, self.prior_h, scale_h)
+        return Interest(self.standardizer, self.weights_fh, self.bias_h, self.prior_h, scale_h)
 
     @classmethod
-    def random(cls, rng: np.random.Generator, *, members: int, hidden: Sequence[int]) -> Self:
+    def random(cls, rng: np.random.Generator) -> Self:
         """Random weights in the shapes that training gives, to measure and to test with."""
         inputs, outputs = len(DENSE_NAMES), len(HEADS)
-        ensemble = Ensemble.random(rng, (inputs, *hidden, outputs), members)
         standardizer = Standardizer(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
+        weights_fh = (rng.normal(size=(inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)
         ones_h = np.ones(outputs, np.float32)
-        return cls(standardizer, ensemble, ones_h, ones_h)
+        return cls(standardizer, weights_fh, np.zeros(outputs, np.float32), ones_h, ones_h)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name, as an artifact stores them."""
@@ -108,7 +110,8 @@ class Interest:
             "scale": self.standardizer.scale_f,
             "prior": self.prior_h,
             "heads": self.scale_h,
-            **self.ensemble.to_arrays(),
+            "weights": self.weights_fh,
+            "bias": self.bias_h,
         }
 
     @classmethod
@@ -118,24 +121,20 @@ class Interest:
         Raises:
             ModelError: a weight is missing, misshapen or not finite.
         """
-        standardizer = Standardizer(
-            take_array(arrays, "mean", 1, _WHAT), take_array(arrays, "scale", 1, _WHAT)
+        return cls(
+            Standardizer(
+                take_array(arrays, "mean", 1, _WHAT), take_array(arrays, "scale", 1, _WHAT)
+            ),
+            take_array(arrays, "weights", 2, _WHAT),
+            take_array(arrays, "bias", 1, _WHAT),
+            take_array(arrays, "prior", 1, _WHAT),
+            take_array(arrays, "heads", 1, _WHAT),
         )
-        prior_h = take_array(arrays, "prior", 1, _WHAT)
-        scale_h = take_array(arrays, "heads", 1, _WHAT)
-        return cls(standardizer, Ensemble.from_arrays(arrays, _WHAT), prior_h, scale_h)
 
     @classmethod
     def none(cls) -> Self:
         """One that knows nothing: the final pass decides alone."""
         inputs, outputs = len(DENSE_NAMES), len(HEADS)
-        ensemble = Ensemble(
-            (np.zeros((inputs, outputs), np.float32), np.zeros(outputs, np.float32)),
-            [
-                (np.zeros((1, inputs, 1), np.float32), np.zeros((1, 1), np.float32)),
-                (np.zeros((1, 1, outputs), np.float32), np.zeros((1, outputs), np.float32)),
-            ],
-        )
         standardizer = Standardizer(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
         zeros_h = np.zeros(outputs, np.float32)
-        return cls(standardizer, ensemble, zeros_h, zeros_h)
+        return cls(standardizer, np.zeros((inputs, outputs), np.float32), zeros_h, zeros_h, zeros_h)

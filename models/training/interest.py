@@ -1,15 +1,17 @@
-"""Training of the interest network on choices among candidates.
+"""Training of the interest on choices among candidates: a conditional logit for each head.
 
-For each head the loss is listwise: cross entropy between what was chosen and a softmax over the
-candidate set, in which a sampled candidate counts as often as it stands for others. What differs
-between viewers alone cancels out, so that is not learned. Training begins at the order of the
-prior, and weight decay draws it back there: few choices must not make grids worse than none. The
-newest choices are held out: they say how much of what was learned to believe (:func:`confirmed`),
-calibrate each head, so that it is P(next) of a candidate, and say whether the order is any good.
+The loss is listwise: cross entropy between what was chosen and a softmax over the candidate set
+(McFadden, Conditional logit analysis of qualitative choice behavior, 1974), in which a sampled
+candidate counts as often as it stands for others. What differs between viewers alone cancels out,
+so that is not learned. Weights are drawn to 0, which is the order of the prior: few choices must
+not make grids worse than none. The newest choices are held out: they say how much of what was
+learned to believe (:func:`confirmed`), calibrate each head, so that it is P(next) of a candidate,
+and say whether the order is any good.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -27,10 +29,9 @@ from models.feature_schema import FeatureMatrix
 from models.rankers.interest import Interest
 from models.rankers.networks import Standardizer
 from models.rankers.prior_order import prior_order
-from models.training.bodies.ensemble import EnsembleNetwork
 from models.training.calibration import calibrate
 from models.training.distillation import padded
-from models.training.loop import TrainingDataError, fit
+from models.training.loop import TrainingDataError, TrainingDivergedError
 
 #: Choices that a training needs at least.
 MIN_SETS: Final = 20
@@ -43,23 +44,16 @@ _TINY: Final = 1e-9
 
 
 class InterestConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes and schedule.
+    """How it is fitted.
 
     Attributes:
-        members: networks of the ensemble.
-        hidden: widths of a member's hidden layers.
-        dropout: share of the inputs that each member does without in a step.
-        batch: candidate sets a step.
+        penalty: of the squared weights, beside the mean loss of a candidate set.
+        iterations: of L-BFGS at most.
         held: newest share of the choices that is not learned: it calibrates, and judges.
     """
 
-    members: int = 2
-    hidden: tuple[int, ...] = (32,)
-    dropout: float = 0.1
-    epochs: int = 8
-    batch: int = 32
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
+    penalty: float = 0.01
+    iterations: int = 60
     held: float = HELD
 
 
@@ -69,7 +63,7 @@ def train_interest(
     """Train; call inside :func:`models.training.loop.reproducible`.
 
     Returns:
-        The network with scales of 1 where a head was chosen often enough, and its figures on the
+        The interest with scales of 1 where a head was chosen often enough, and its figures on the
         choices held out: ``interest_confirmed``, the share of what was learned that it keeps, and
         ``interest_ndcg_<head>`` at 25 over the sampled sets.
 
@@ -84,51 +78,16 @@ def train_interest(
             f"{len(groups_g)} choices are too few, {MIN_SETS} are needed; wait for more events"
         )
     learned, held = choices.split(config.held)
-    x_nf = learned.dense_nf.astype(np.float32)
-    standardizer = Standardizer.fit(x_nf)
     chosen_h = learned.labels_nh.sum(axis=0)
     told_h = chosen_h >= MIN_CHOSEN
-    network = EnsembleNetwork(
-        config.members, (x_nf.shape[1], *config.hidden, len(HEADS)), config.dropout
-    )
-    rows_gk = torch.from_numpy(padded(learned.groups_n))
-    present_gk = rows_gk >= 0
-    dense_nf = torch.from_numpy(standardizer(x_nf))
-    labels_nh = torch.from_numpy(learned.labels_nh.astype(np.float32))
-    prior_nh = torch.from_numpy(prior_order(learned.features()))
-    log_weight_n = torch.from_numpy(np.log(learned.weights_n))
-    told = torch.from_numpy(told_h)
-
-    def loss_of(batch: Tensor) -> Tensor:
-        rows_bk, present_bk1 = rows_gk[batch].clamp_min(0), present_gk[batch].unsqueeze(2)
-        size = rows_bk.shape
-        logits_mbkh = network(dense_nf[rows_bk.flatten()]).unflatten(1, size)
-        logits_mbkh = logits_mbkh + prior_nh[rows_bk] + log_weight_n[rows_bk].unsqueeze(2)
-        log_share_mbkh = logits_mbkh.masked_fill(~present_bk1, -1e9).log_softmax(dim=2)
-        label_bkh = labels_nh[rows_bk] * present_bk1 * told
-        count_b1h = label_bkh.sum(dim=1, keepdim=True)
-        share_bkh = label_bkh / count_b1h.clamp_min(1.0)
-        loss: Tensor = -(share_bkh * log_share_mbkh).sum(dim=(2, 3)).mean()
-        return loss
-
-    fit(
-        network,
-        loss_of,
-        len(rows_gk),
-        what="interest",
-        epochs=config.epochs,
-        batch=config.batch,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-    )
-    ensemble = network.freeze()
-    held_nf = standardizer(held.dense_nf.astype(np.float32))
-    learned_nh, order_nh = ensemble(held_nf), prior_order(held.features())
+    standardizer = Standardizer.fit(learned.dense_nf.astype(np.float32))
+    weights_fh = _fitted(learned, standardizer, told_h, config)
+    learned_nh = standardizer(held.dense_nf.astype(np.float32)) @ weights_fh
+    order_nh = prior_order(held.features())
     share = confirmed(held, order_nh, order_nh + learned_nh, told_h)
-    for h in range(len(HEADS)):
-        ensemble = ensemble.calibrated(h, share, 0.0, held_nf[0, :0])
-    logits_nh = share * learned_nh + order_nh
-    prior_h = np.ones(len(HEADS), np.float32)
+    weights_fh *= np.float32(share)
+    logits_nh = order_nh + np.float32(share) * learned_nh
+    prior_h, bias_h = np.ones((2, len(HEADS)), np.float32)
     figures = {"choices": float(len(groups_g)), "interest_confirmed": share}
     for h, head in enumerate(HEAD_NAMES):
         if not told_h[h] or not held.labels_nh[:, h].any():
@@ -136,13 +95,56 @@ def train_interest(
         label_n = held.labels_nh[:, h].astype(np.float32)
         level = _level(logits_nh[:, h], label_n, held.weights_n)
         found = calibrate(
-            logits_nh[:, h] + np.float32(level), held_nf[:, :0], label_n, held.weights_n
+            logits_nh[:, h] + np.float32(level),
+            np.empty((len(label_n), 0), np.float32),
+            label_n,
+            held.weights_n,
         )
-        prior_h[h] = found.slope
-        shift = found.shift + found.slope * level
-        ensemble = ensemble.calibrated(h, found.slope, shift, found.weights_f)
+        prior_h[h], bias_h[h] = found.slope, found.shift + found.slope * level
+        weights_fh[:, h] *= np.float32(found.slope)
         figures[f"interest_ndcg_{head}"] = ndcg(label_n, logits_nh[:, h], held.groups_n, 25)
-    return Interest(standardizer, ensemble, prior_h, told_h.astype(np.float32)), figures
+    return Interest(standardizer, weights_fh, bias_h, prior_h, told_h.astype(np.float32)), figures
+
+
+def _fitted(
+    choices: Choices, standardizer: Standardizer, told_h: NDArray[np.bool_], config: InterestConfig
+) -> Float:
+    """The weights_fh beside the order of the prior, 0 for heads that choices do not tell of.
+
+    Raises:
+        TrainingDivergedError: the loss is not finite.
+    """
+    told = torch.from_numpy(np.flatnonzero(told_h))
+    x_nf = torch.from_numpy(standardizer(choices.dense_nf.astype(np.float32)))
+    rows_gk = torch.from_numpy(padded(choices.groups_n))
+    absent_gk1 = (rows_gk < 0).unsqueeze(2)
+    rows_gk = rows_gk.clamp_min(0)
+    offset_nh = torch.from_numpy(prior_order(choices.features()))[:, told]
+    offset_nh = offset_nh + torch.from_numpy(np.log(choices.weights_n))[:, None]
+    label_gkh = torch.from_numpy(choices.labels_nh.astype(np.float32))[:, told][rows_gk]
+    label_gkh = label_gkh.masked_fill(absent_gk1, 0.0)
+    share_gkh = label_gkh / label_gkh.sum(dim=1, keepdim=True).clamp_min(1.0)
+    weights_ft = torch.zeros(x_nf.shape[1], len(told), requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [weights_ft], max_iter=config.iterations, line_search_fn="strong_wolfe"
+    )
+
+    def loss_of() -> Tensor:
+        optimiser.zero_grad()
+        logits_gkh = (x_nf @ weights_ft + offset_nh)[rows_gk].masked_fill(absent_gk1, -1e9)
+        loss = -(share_gkh * logits_gkh.log_softmax(dim=1)).sum(dim=(1, 2)).mean()
+        loss = loss + config.penalty * (weights_ft**2).sum()
+        torch.autograd.backward(loss)
+        return loss
+
+    loss = float(optimiser.step(loss_of).detach())  # type: ignore[no-untyped-call]
+    weights_fh = np.zeros((x_nf.shape[1], len(HEADS)), np.float32)
+    weights_fh[:, told_h] = weights_ft.detach().numpy()
+    if not (math.isfinite(loss) and np.isfinite(weights_fh).all()):
+        raise TrainingDivergedError(
+            f"interest: loss is {loss}; look for broken features among the choices"
+        )
+    return weights_fh
 
 
 def _level(logits_n: Float, label_n: Float, weights_n: Float) -> float:

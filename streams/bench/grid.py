@@ -221,9 +221,8 @@ def random_rankers(seed: int = 1) -> RankerBundle:
     # The shapes stand in modules that import torch; a ranker has none of it.
     from models.training.distillation import FIRST, SECOND
     from models.training.final import FinalConfig
-    from models.training.interest import InterestConfig
 
-    rng, of, interest = np.random.default_rng(seed), FinalConfig(), InterestConfig()
+    rng, of = np.random.default_rng(seed), FinalConfig()
 
     def weights(*shape: int) -> NDArray[np.float32]:
         fan = shape[-2:][0]
@@ -246,5 +245,5 @@ def random_rankers(seed: int = 1) -> RankerBundle:
             members=of.members,
             hidden=of.hidden,
         ),
-        interest=Interest.random(rng, members=interest.members, hidden=interest.hidden),
+        interest=Interest.random(rng),
     )
