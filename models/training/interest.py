@@ -142,7 +142,7 @@ def _fitted(
     weights_fh[:, told_h] = weights_ft.detach().numpy()
     if not (math.isfinite(loss) and np.isfinite(weights_fh).all()):
         raise TrainingDivergedError(
-            f"interest: loss is {loss}; look for broken features among the choices"
+            f"interest: loss is {loss}; look for weights or features of choices that are no numbers"
         )
     return weights_fh
 
