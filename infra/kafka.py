@@ -108,6 +108,25 @@ async def committed_offsets(
         await consumer.stop()
 
 
+async def commit_offsets(settings: Settings, group: str, ends: Ends) -> None:
+    """Commit offsets for a group that nobody joins: what Kafka is to remember of a reading.
+
+    Raises:
+        KafkaError: the broker does not take them.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        group_id=group,
+        enable_auto_commit=False,
+    )
+    try:
+        await consumer.start()
+        consumer.assign([TopicPartition(*partition) for partition in ends])
+        await consumer.commit({TopicPartition(*at): end for at, end in ends.items()})
+    finally:
+        await consumer.stop()
+
+
 async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, int]:
     """Topic → number of partitions.
 
@@ -174,6 +193,7 @@ class Follower:
     Attributes:
         caught_up: everything that was there at the start has been handled.
         lag: records that the broker has and this reader was not given yet.
+        partitions: what it reads.
     """
 
     def __init__(
@@ -182,6 +202,7 @@ class Follower:
         self._partitions = [
             TopicPartition(topic, number) for topic in topics for number in range(partitions[topic])
         ]
+        self.partitions: list[Partition] = [(p.topic, p.partition) for p in self._partitions]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
             group_id=None,

@@ -11,11 +11,14 @@ from infra.kafka import Message
 from infra.metrics import DEAD_LETTERS
 from infra.stores import ParkedRecord
 from infra.topics import DEAD_LETTERS_TOPIC
-from models.events import InvalidEventError
+from models.events import InvalidEventError, check, decode_value
 from streams.records import Record
 
 #: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
 MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
+
+#: The last time that can be written as a date: the end of the year 9999.
+LAST_MS: Final = 253_402_300_799_000
 
 _json = msgspec.json.Encoder()
 
@@ -41,9 +44,21 @@ _dead_letter = msgspec.json.Decoder(DeadLetter)
 def parse_dead_letter(value: bytes | None) -> DeadLetter | None:
     """The dead letter that a record holds, None for a mark or somebody else's record."""
     try:
-        return _dead_letter.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        letter = decode_value(_dead_letter, value)
+        check(letter.partition >= 0 and letter.offset >= 0, "offset", "is negative")
+        check(0 <= letter.first_seen <= LAST_MS, "first_seen", "is no epoch time in ms")
+        check(_is_base64(letter.value_base64), "value_base64", "is not base64")
+    except InvalidEventError:
         return None
+    return letter
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:

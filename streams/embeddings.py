@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -29,7 +29,7 @@ from models.ig2vec.model import Ig2Vec, Ig2VecError
 from models.ig2vec.quality import AccountVectors
 from models.world import World
 from streams.learning.promotion import Promotion, Saved
-from streams.records import Finish, Sender, closed_sessions
+from streams.records import ClosedSession, Finish, Sender
 from streams.serving.world_feed import embedding_messages, removal_messages
 from streams.versions import IG2VEC, Version, last_good, version_message
 
@@ -93,21 +93,20 @@ class Embeddings:
         if version.kind == IG2VEC and version.space and version.space not in self._own_spaces:
             self._asked = version
 
+    def live(self) -> list[Version]:
+        """The live version as this process knows it; none while its vectors are on their way."""
+        live = self._promotion.live
+        return [live] if live is not None and live.space else []
+
     def deleted(self, accounts: Sequence[str]) -> None:
         """Take in accounts that were deleted: their vectors leave the topic."""
         self._deleted += accounts
 
-    def closed(self, values: Sequence[bytes], finish: Finish) -> None:
+    def closed(self, sessions: Iterable[ClosedSession], finish: Finish) -> None:
         """Take in closed sessions; calls `finish` when what they changed has been sent on."""
         self._unfinished.append(finish)
-        for session in closed_sessions(values):
-            try:
-                steps = [
-                    Step(author, ACTION_CODES[action], ts) for author, action, ts in session.steps
-                ]
-            except KeyError as error:
-                logger.warning("a closed session is skipped: there is no action %s", error)
-                continue
+        for session in sessions:
+            steps = [Step(author, ACTION_CODES[action], ts) for author, action, ts in session.steps]
             self._histories.add(session.viewer_id, steps)
             self._fresh_sessions += 1
             self._stream_ms = max(self._stream_ms, session.ended_ts)

@@ -24,10 +24,16 @@ from infra.topics import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC
 from models.actions import HEADS, action_in
 from models.evaluation.score_drift import ScoreDrift
 from models.events import InvalidEventError, MediaEvent, parse_event
-from models.examples.from_pages import ExampleJoin, JoinConfig, LabelledPage, read_pages
-from models.explore.impressions import Impression
+from models.examples.from_pages import (
+    ExampleJoin,
+    JoinConfig,
+    LabelledPage,
+    parse_labelled_page,
+)
+from models.explore.impressions import Impression, parse_impression
 from streams.clock import now_ms
-from streams.records import Sender
+from streams.letters import Letters
+from streams.records import Record, Sender, read_records
 from streams.topology import EXAMPLES_GROUP, flow
 
 #: Newest examples of each partition whose request ids are read at the start.
@@ -36,7 +42,6 @@ COMMIT_INTERVAL_S: Final = 1.0
 #: A drift that stays is told of again after so long.
 ALARM_INTERVAL_S: Final = 600.0
 
-_impression = msgspec.json.Decoder(Impression)
 _json = msgspec.json.Encoder()
 logger = logging.getLogger(__name__)
 
@@ -55,6 +60,7 @@ class ExampleStream:
             )
         )
         self._drift = ScoreDrift()
+        self._letters = Letters(sender)
         self._partitions = [
             TopicPartition(topic, number)
             for topic in flow("examples").reads
@@ -89,6 +95,7 @@ class ExampleStream:
                 fetched = await consumer.getmany(timeout_ms=1000)
                 for partition, records in fetched.items():
                     self._take(partition, records)
+                await self._letters.send()
                 await self._send(await self._read_until_ms(consumer))
                 if time.monotonic() - self._committed_s >= COMMIT_INTERVAL_S:
                     await self._commit(consumer)
@@ -102,7 +109,7 @@ class ExampleStream:
                 for place, span in (await reader.spans(self._examples)).items()
             }
             async for batch in reader.read(spans):
-                pages = read_pages([record.value for record in batch.records])
+                pages = read_records(EXAMPLES_TOPIC, batch.records, parse_labelled_page)
                 self._join.remember(page.request_id for page in pages)
 
     def _take(self, partition: TopicPartition, records: Iterable[Any]) -> None:
@@ -111,7 +118,7 @@ class ExampleStream:
             place = (topic, number, record.offset)
             self._read_ms[partition] = record.timestamp
             if topic == IMPRESSIONS_TOPIC:
-                self._page(record.value, place)
+                self._page(record, place)
                 continue
             try:
                 event = parse_event(topic, record.value, now_ms())
@@ -120,14 +127,11 @@ class ExampleStream:
             if isinstance(event, MediaEvent):
                 self._join.add_event(action_in(topic, event.long), event, place)
 
-    def _page(self, value: bytes | None, place: tuple[str, int, int]) -> None:
-        try:
-            page = _impression.decode(value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            logger.warning("a record of %s is skipped: %s", IMPRESSIONS_TOPIC, error)
-            return
-        self._join.add_page(page, place)
-        self._watch(page)
+    def _page(self, record: Record, place: tuple[str, int, int]) -> None:
+        refuse = self._letters.refuse
+        for page in read_records(IMPRESSIONS_TOPIC, [record], parse_impression, refuse):
+            self._join.add_page(page, place)
+            self._watch(page)
 
     def _watch(self, page: Impression) -> None:
         predicted = [item.probabilities for item in page.items]

@@ -25,6 +25,7 @@ import numpy as np
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import CANDIDATE_SETS, VERSIONS
+from infra.topics import CANDIDATES_TOPIC, EXAMPLES_TOPIC
 from models.actions import FOLLOW_TOPIC, HEADS, STRONG_HEADS
 from models.evaluation.ranker_gate import RankerDecision
 from models.events import FollowEvent, InvalidEventError, parse_event
@@ -33,9 +34,9 @@ from models.examples.candidate_sets import DISTILLATION_VIEWERS, candidate_sets,
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
-from models.examples.from_pages import page_examples, read_pages
+from models.examples.from_pages import page_examples, parse_labelled_page
 from models.explore.experiment import Treatment
-from models.explore.impressions import ServedFeaturesError
+from models.explore.impressions import OtherFeaturesError
 from models.rankers.bundle import RankerBundle
 from models.rankers.prior import PriorRankers
 from models.viewers.state import ViewerState
@@ -44,7 +45,7 @@ from streams.clock import now_ms
 from streams.learning.item_publishing import ItemPublishing
 from streams.learning.kept_versions import MOST
 from streams.learning.ranker_learning import RankerLearning
-from streams.records import Record, Sender
+from streams.records import Record, Refuse, Sender, read_records, skip
 from streams.serving.live_queries import LiveQueries
 from streams.serving.own_operators import load_operators
 from streams.serving.world_feed import media_events
@@ -71,6 +72,7 @@ class Training:
     Args:
         live: the rankers that are live already, if any: the first training is not urgent then.
         live_items: the item weights that are live already, if any.
+        refuse: what to do with a record of Freshgrid's own topics that says nothing.
     """
 
     def __init__(
@@ -82,10 +84,12 @@ class Training:
         *,
         live: Version | None = None,
         live_items: Version | None = None,
+        refuse: Refuse = skip,
     ) -> None:
         self._settings = settings
         self._artifacts = artifacts
         self._sender = sender
+        self._refuse = refuse
         config = ExampleConfig(window_ms=settings.label_window_ms, fold=settings.fold_config())
         self._queries = LiveQueries(settings, load_operators(settings))
         self._builder = ExampleBuilder(world, config, finder(world, self._treatment))
@@ -117,21 +121,30 @@ class Training:
 
     def examples(self, records: Sequence[Record]) -> None:
         """Take in records of ``explore.examples``."""
-        for page in read_pages([record.value for record in records]):
-            if page.request_id in self._pages:
-                continue
-            self._pages[page.request_id] = None
-            try:
-                self._collect(page_examples(page, self._negative_rate))
-            except ServedFeaturesError as error:
-                logger.debug("page %s is not learned: %s", page.request_id, error)
+        for examples in read_records(EXAMPLES_TOPIC, records, self._page, self._refuse):
+            self._collect(examples)
         while len(self._pages) > MAX_PAGES:
             self._pages.popitem(last=False)
 
+    def _page(self, value: bytes | None, now_ms: int) -> Examples:
+        """What a labelled page teaches that was not learned before."""
+        page = parse_labelled_page(value, now_ms)
+        if page.request_id in self._pages:
+            return Examples.empty()
+        try:
+            examples = page_examples(page, self._negative_rate)
+        except OtherFeaturesError as error:
+            logger.debug("page %s is not learned: %s", page.request_id, error)
+            examples = Examples.empty()
+        self._pages[page.request_id] = None
+        return examples
+
     def candidates(self, records: Sequence[Record]) -> None:
         """Take in records of ``explore.candidates``."""
-        for record in records:
-            CANDIDATE_SETS.labels(self._logged.add(record.value)).inc()
+        read = read_records(CANDIDATES_TOPIC, records, self._logged.add, self._refuse)
+        for outcome in read:
+            CANDIDATE_SETS.labels(outcome).inc()
+        CANDIDATE_SETS.labels("damaged").inc(len(records) - len(read))
 
     async def polled(self, lag: int) -> None:
         """Observe what has arrived once nothing more is on its way; train if enough is new."""
@@ -302,6 +315,10 @@ class Training:
             reason=decision.reason,
         )
         await announce(self._artifacts, self._sender, self._live, self._settings.keep_versions)
+
+    def live(self) -> list[Version]:
+        """The rankers and item weights that are live as this process knows it."""
+        return [of for of in (self._live, self._items.live) if of is not None]
 
     def told(self, version: Version) -> None:
         """Take in a record of ``explore.versions``: what the next training replaces.

@@ -11,7 +11,7 @@ on; where it never does, all of them.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final
 
@@ -20,10 +20,15 @@ import numpy as np
 
 from models.actions import HEAD_NAMES, HEADS, STRONG_HEADS, VIEWS, Action
 from models.arrays.id_table import hash_id
-from models.events import MediaEvent
+from models.events import Id, MediaEvent, check, check_ids, check_times, decode_value
 from models.examples.examples import Examples
 from models.examples.from_events import sample_share
-from models.explore.impressions import Impression, unpack_features
+from models.explore.impressions import (
+    LAST_POSITION,
+    MOST_ITEMS,
+    Impression,
+    unpack_features,
+)
 
 
 class LabelledPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +46,8 @@ class LabelledPage(msgspec.Struct, frozen=True, kw_only=True):
         versions: live versions when the page was made.
     """
 
-    viewer_id: str
-    request_id: str
+    viewer_id: Id
+    request_id: Id
     served_ms: int
     feature_version: str
     features: str
@@ -226,7 +231,8 @@ def page_examples(page: LabelledPage, negative_rate: float) -> Examples:
             ones every time.
 
     Raises:
-        ServedFeaturesError: its features are of another version, or broken.
+        OtherFeaturesError: its features are of another version.
+        ServedFeaturesError: they are broken.
     """
     features = unpack_features(page.features, len(page.media_ids), page.feature_version)
     labels_nh = np.zeros((len(page.media_ids), len(HEAD_NAMES)), np.float32)
@@ -253,13 +259,36 @@ def page_examples(page: LabelledPage, negative_rate: float) -> Examples:
     )
 
 
-def read_pages(values: Sequence[bytes | None]) -> Iterator[LabelledPage]:
-    """The pages that records of ``explore.examples`` hold; what is none is skipped."""
-    for value in values:
-        try:
-            yield _page.decode(value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
+def parse_labelled_page(value: bytes | None, now_ms: int) -> LabelledPage:
+    """Read one record of ``explore.examples``; its features are read by :func:`page_examples`.
+
+    Raises:
+        InvalidEventError: nothing can be learned from it.
+    """
+    page = decode_value(_page, value)
+    check_ids(page, "viewer_id", "request_id")
+    check_times(page, now_ms, "served_ms")
+    n = len(page.media_ids)
+    check(n <= MOST_ITEMS, "media_ids", f"are {n}; a page has at most {MOST_ITEMS}")
+    last = page.first_position + n - 1
+    check(
+        page.first_position >= 1 and last <= LAST_POSITION,
+        "first_position",
+        f"{page.first_position} is not from 1 to {LAST_POSITION - n + 1}",
+    )
+    check(
+        len(page.propensities) == n and all(0.0 < of <= 1.0 for of in page.propensities),
+        "propensities",
+        f"are not {n} numbers in (0, 1]",
+    )
+    for name, places in (("seen", page.seen), *page.labels.items()):
+        check(
+            all(0 <= place < n for place in places),
+            name,
+            f"names places that are not on a page of {n} items",
+        )
+        check(len(set(places)) == len(places), name, "names a place twice")
+    return page
 
 
 _page = msgspec.json.Decoder(LabelledPage)

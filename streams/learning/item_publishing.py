@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 class ItemPublishing:
     """Publishes item weights whenever there are new ones, but not more often than is told.
 
+    Attributes:
+        live: the live version as this process knows it, if any.
+
     Args:
         live: the version that is live already, if any.
     """
@@ -39,14 +42,14 @@ class ItemPublishing:
         self._settings = settings
         self._artifacts = artifacts
         self._sender = sender
-        self._live = live
+        self.live = live
         self._published_fits = 0
         self._published_s: float | None = None
 
     def told(self, version: Version) -> None:
         """Take in a record of ``explore.versions``: what the next version replaces."""
         if version.kind == ITEMS:
-            self._live = version
+            self.live = version
 
     async def offer(self, items: ItemToItem, catalog: Catalog) -> bool:
         """Publish the weights of the last fit if they are new; returns whether they went live.
@@ -69,10 +72,10 @@ class ItemPublishing:
         metrics = {"media": float(len(weights)), "neighbours": float(len(arrays["near"]))}
         version = await asyncio.to_thread(self._artifacts.put, ITEMS, arrays, {"metrics": metrics})
         self._published_s = now
-        live = self._live
+        live = self.live
         if live is not None and live.version == version:
             return False  # fitted again on the same, as after a restart
-        self._live = Version(
+        self.live = Version(
             kind=ITEMS,
             version=version,
             announced_ms=now_ms(),
@@ -80,6 +83,6 @@ class ItemPublishing:
             previous="" if live is None else live.version,
             reason=f"fitted on {items.log.added} likes and more",
         )
-        await announce(self._artifacts, self._sender, self._live, self._settings.keep_versions)
+        await announce(self._artifacts, self._sender, self.live, self._settings.keep_versions)
         logger.info("item weights %s of %d media are live", version, len(weights))
         return True

@@ -207,7 +207,7 @@ def _check(topic: str, value: bytes) -> None:
         if topic in EVENT_TOPICS:
             parse_event(topic, value or None, now_ms())
         elif topic == MEDIA_TOPIC:
-            parse_media(value or None)
+            parse_media(value or None, now_ms())
         elif topic == ACCOUNTS_TOPIC:
             parse_account(value or None)
         else:

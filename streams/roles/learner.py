@@ -9,26 +9,28 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import Final
 
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.kafka import ClusterInfo, Follower
+from infra.kafka import ClusterInfo, Follower, commit_offsets, committed_offsets
 from infra.topics import CANDIDATES_TOPIC, EXAMPLES_TOPIC, VERSIONS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC
 from models.world import World, WorldConfig
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
-from streams.records import Record
+from streams.letters import Letters
+from streams.records import Record, closed_sessions
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.world_feed import WorldFeed, deleted_accounts
-from streams.topology import LEARNER, LEARNER_GROUP, flow, followed
+from streams.topology import LEARNER, LEARNER_GROUP, LETTERS_GROUP, flow, followed
 from streams.training import Training
 from streams.transport import Chunk
-from streams.versions import IG2VEC, ITEMS, RANKERS, Version, live_versions, versions
+from streams.versions import IG2VEC, ITEMS, RANKERS, Heard, live_versions, version_message
 
 #: Of 19, by which the learner lets other processes go first.
 NICENESS: Final = 10
@@ -47,23 +49,33 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         # Takes seconds, most of which pass while the consumer group forms.
         importing = asyncio.ensure_future(asyncio.to_thread(import_module, "torch"))
         stack.push_async_callback(asyncio.gather, importing)
-        live = await live_versions(config, cluster)
+        live = await live_versions(config, cluster, artifacts)
         world = World(WorldConfig(image_dimension=config.image_dimension))
-        feed = WorldFeed(world)
+        follower = Follower(config, cluster.partitions, followed(LEARNER))
+        letters = Letters(
+            outbox,
+            await committed_offsets(config, LETTERS_GROUP, follower.partitions),
+            partial(commit_offsets, config, LETTERS_GROUP),
+        )
+        feed = WorldFeed(world, letters.refuse)
         embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
         training = Training(
             config, world, artifacts, outbox,
-            live=live.get(RANKERS), live_items=live.get(ITEMS),
+            live=live.get(RANKERS), live_items=live.get(ITEMS), refuse=letters.refuse,
         )  # fmt: skip
         examples = ExampleStream(config, cluster, outbox)
-        follower = Follower(config, cluster.partitions, followed(LEARNER))
-        # Of what was told before this process began only the newest counts.
-        backlog: dict[str, Version] = {}
+        heard = Heard(letters.refuse)
 
-        def tell(told: Sequence[Version]) -> None:
-            for version in told:
+        async def tell() -> None:
+            # Of what was told before this process began only the newest counts.
+            told, heard.live = heard.live, {}
+            for version in told.values():
                 embeddings.told(version)
                 training.told(version)
+            damaged, heard.damaged = heard.damaged, set()
+            known = [*embeddings.live(), *training.live()] if damaged else []
+            # Who starts next finds what is live again.
+            await outbox.send([version_message(of) for of in known if of.kind in damaged])
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic in EVENT_TOPICS:
@@ -79,22 +91,22 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             feed.apply(topic, records)
             if topic == ACCOUNTS_TOPIC:
                 embeddings.deleted(deleted_accounts(records))
-            elif topic == VERSIONS_TOPIC and follower.caught_up:
-                tell(versions(records))
             elif topic == VERSIONS_TOPIC:
-                backlog.update((version.kind, version) for version in versions(records))
+                heard.hear(records)
 
         async def polled() -> None:
             feed.polled(follower.lag)
+            await letters.send()
             if follower.caught_up:
-                tell(list(backlog.values()))
-                backlog.clear()
+                await tell()
             await training.polled(follower.lag)
 
         async def closed(chunk: Chunk) -> None:
-            values = [record.value for record in chunk.records if record.value is not None]
-            embeddings.closed(values, chunk.finish)
+            sessions = closed_sessions(chunk.records, of_sessions.refuse)
+            await of_sessions.send()
+            embeddings.closed(sessions, chunk.finish)
 
+        of_sessions = Letters(outbox)
         app = faust_app(LEARNER_GROUP, config, prompt=False)
         agent(app, flow("embeddings"), closed)
         failed = await stack.enter_async_context(running(app))

@@ -20,7 +20,7 @@ from infra.metrics import LABELS_LATE
 from infra.topics import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC
 from models.actions import Action
 from models.events import MediaEvent
-from models.examples.from_pages import read_pages
+from models.examples.from_pages import parse_labelled_page
 from models.explore.impressions import Impression, unpack_features
 from streams.clock import now_ms
 from streams.examples import ExampleStream
@@ -72,7 +72,8 @@ async def logged(settings, cluster, topic):
 
 
 async def labelled(settings, cluster):
-    return list(read_pages(await logged(settings, cluster, EXAMPLES_TOPIC)))
+    values = await logged(settings, cluster, EXAMPLES_TOPIC)
+    return [parse_labelled_page(value, now_ms()) for value in values]
 
 
 async def reaches(settings, cluster, names):

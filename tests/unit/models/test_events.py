@@ -80,13 +80,16 @@ def test_a_follow_names_its_kind() -> None:
 
 def test_catalogue_records_are_checked() -> None:
     media = parse_media(
-        b'{"media_id": "m", "author_id": "a", "created_ts": 1, "integrity": {"nsfw": 0.25}}'
+        b'{"media_id": "m", "author_id": "a", "created_ts": 1, "integrity": {"nsfw": 0.25}}',
+        NOW,
     )
     assert media.integrity.nsfw == 0.25
     with pytest.raises(InvalidEventError, match="nsfw"):
-        parse_media(b'{"media_id":"m","author_id":"a","created_ts":1,"integrity":{"nsfw":1.25}}')
+        parse_media(
+            b'{"media_id":"m","author_id":"a","created_ts":1,"integrity":{"nsfw":1.25}}', NOW
+        )
     with pytest.raises(InvalidEventError, match="created_ts"):
-        parse_media(b'{"media_id": "m", "author_id": "a", "created_ts": -5}')
+        parse_media(b'{"media_id": "m", "author_id": "a", "created_ts": -5}', NOW)
     assert parse_account(b'{"account_id": "a", "private": true}').private
     with pytest.raises(InvalidEventError, match="account_id"):
         parse_account(b"{}")

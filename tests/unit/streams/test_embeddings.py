@@ -83,20 +83,18 @@ class Learner:
     def close_sessions(self, count, *, authors="abcdef", seed=0, ts=1):
         """Sessions of new viewers, as one chunk."""
         rng = np.random.default_rng(seed)
-        values = []
+        closed = []
         for _ in range(count):
             self._sessions += 1
             steps = [(a, "like", ts) for a in rng.choice(list(authors), 4, replace=False).tolist()]
-            values.append(
-                msgspec.json.encode(ClosedSession(f"v{seed}-{self._sessions}", ts, ts, steps))
-            )
-        self.embeddings.closed(values, self._finish)
+            closed.append(ClosedSession(f"v{seed}-{self._sessions}", ts, ts, steps))
+        self.embeddings.closed(closed, self._finish)
 
     def close_session(self, *steps, ts=1):
         """A session of a new viewer: (account, action)."""
         self._sessions += 1
         session = ClosedSession(f"v-{self._sessions}", ts, ts, [(*step, ts) for step in steps])
-        self.embeddings.closed([msgspec.json.encode(session)], self._finish)
+        self.embeddings.closed([session], self._finish)
 
     def _finish(self):
         self.finished += 1
@@ -223,7 +221,7 @@ async def test_a_restart_goes_on_with_the_live_vectors(quiet, tmp_path):
 async def test_sessions_that_say_too_little_end_nothing(quiet, tmp_path):
     learner = Learner(tmp_path)
     lonely = ClosedSession("v", 1, 1, [("a", "like", 1)])
-    learner.embeddings.closed([msgspec.json.encode(lonely)] * ENOUGH, learner._finish)
+    learner.embeddings.closed([lonely] * ENOUGH, learner._finish)
     await learner.turns()
     assert (learner.outbox.sent, learner.finished) == ([], 0)
     learner.close_sessions(2 * ENOUGH)

@@ -17,7 +17,7 @@ from models.examples.from_pages import (
     JoinConfig,
     LabelledPage,
     page_examples,
-    read_pages,
+    parse_labelled_page,
 )
 from models.explore.grid import GridItem, ItemStages, Probabilities
 from models.explore.impressions import Impression, ServedFeaturesError, pack_features
@@ -223,8 +223,7 @@ def test_features_of_another_build_are_refused() -> None:
         page_examples(labelled, 1.0)
 
 
-def test_records_that_are_no_pages_are_skipped() -> None:
+def test_a_page_is_read_as_it_was_written() -> None:
     labelled = joined([act(Action.LIKE, 1)])["r"]
-    values = [None, b"{", b"\xff", msgspec.json.encode(labelled), b"{}"]
-    assert list(read_pages(values)) == [labelled]
+    assert parse_labelled_page(msgspec.json.encode(labelled), OVER) == labelled
     assert set(labelled.labels) <= set(HEAD_NAMES)
