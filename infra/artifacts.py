@@ -173,7 +173,7 @@ class ArtifactStore:
                     array = np.load(path, mmap_mode="r", allow_pickle=False)
                 else:
                     array = np.load(io.BytesIO(data), allow_pickle=False)
-            except (ValueError, EOFError) as error:
+            except (ValueError, EOFError, OSError) as error:
                 raise _damaged(path, f"is no array: {error}") from error
             if array.dtype.str != file.dtype or array.shape != file.shape:
                 raise _damaged(path, f"holds {array.dtype.str} {array.shape}, not as promised")

@@ -57,6 +57,13 @@ class InvalidEventError(ValueError):
 T = TypeVar("T")
 Id = Annotated[str, msgspec.Meta(min_length=1)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+#: A number of things, or the place of one in a list; one that is none is −1.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Rank = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
+#: Where a record stands in its partition, and how many bytes there are of something.
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+#: A time that can be written as a date, to the end of the year 9999.
+AnyTime = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
 Dwell = Annotated[int, msgspec.Meta(ge=0, le=MAX_DWELL_MS)]
 
 
@@ -220,18 +227,18 @@ def decode_value(
 
 
 def check_ids(record: msgspec.Struct, *names: str) -> None:
-    """Refuse a record in which one of these fields is no id; None is none that has to be there.
+    """Refuse a record in which one of these fields is too long for an id.
+
+    That an id is there and not empty is said by the type of its field.
 
     Raises:
         InvalidEventError: ``bad_id``.
     """
     for name in names:
         value = getattr(record, name)
-        if value is None:
+        if value is None or len(value) <= SURELY_SHORT:
             continue
-        if not value:
-            raise InvalidEventError("bad_id", f"{name} is empty; send an id")
-        if len(value) > SURELY_SHORT and len(value.encode()) > MAX_ID_BYTES:
+        if len(value.encode()) > MAX_ID_BYTES:
             raise InvalidEventError(
                 "bad_id",
                 f"{name} {value[:24]!r}… has {len(value.encode())} bytes; at most {MAX_ID_BYTES}",

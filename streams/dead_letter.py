@@ -11,14 +11,18 @@ from infra.kafka import Message
 from infra.metrics import DEAD_LETTERS
 from infra.stores import ParkedRecord
 from infra.topics import DEAD_LETTERS_TOPIC
-from models.events import InvalidEventError, check, decode_value
+from models.events import (
+    AnyTime,
+    Count,
+    InvalidEventError,
+    Offset,
+    check,
+    decode_value,
+)
 from streams.records import Record
 
 #: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
 MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
-
-#: The last time that can be written as a date: the end of the year 9999.
-LAST_MS: Final = 253_402_300_799_000
 
 _json = msgspec.json.Encoder()
 
@@ -27,12 +31,12 @@ class DeadLetter(msgspec.Struct):
     """A record that could not be applied, as ``explore.dead_letters`` carries it."""
 
     topic: str
-    partition: int
-    offset: int
+    partition: Count
+    offset: Offset
     error: str
     message: str
-    first_seen: int
-    size: int
+    first_seen: AnyTime
+    size: Offset
     key: str | None = None
     value_base64: str = ""
     truncated: bool = False
@@ -45,8 +49,6 @@ def parse_dead_letter(value: bytes | None) -> DeadLetter | None:
     """The dead letter that a record holds, None for a mark or somebody else's record."""
     try:
         letter = decode_value(_dead_letter, value)
-        check(letter.partition >= 0 and letter.offset >= 0, "offset", "is negative")
-        check(0 <= letter.first_seen <= LAST_MS, "first_seen", "is no epoch time in ms")
         check(_is_base64(letter.value_base64), "value_base64", "is not base64")
     except InvalidEventError:
         return None

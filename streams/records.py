@@ -39,7 +39,7 @@ class Record(Protocol):
 
     @property
     def partition(self) -> int:
-        """Number of its partition."""
+        """Number of the partition that it stands in."""
         ...
 
     @property

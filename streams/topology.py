@@ -6,7 +6,7 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     events.*                                 ─▶ ingest           ─▶ explore.touched, store
     catalog.*                                ─▶ catalog          ─▶ events.* that waited, store
     (what neither can apply)                 ─▶ ingest, catalog  ─▶ explore.dead_letters
-    (records of explore.* that say nothing)  ─▶ worker, learner  ─▶ explore.dead_letters
+    (what says nothing in explore.*)         ─▶ sessions, training ─▶ explore.dead_letters
     explore.touched                          ─▶ sessions         ─▶ explore.sessions, store
     explore.sessions                         ─▶ embeddings       ─▶ explore.embeddings, .versions
     catalog.*, events.*, explore.embeddings  ─▶ ranker's world

@@ -27,7 +27,7 @@ from infra.log_reader import LogReader
 from infra.metrics import VERSIONS
 from infra.topics import VERSIONS_TOPIC
 from models.evaluation.ranker_gate import RankerDecision
-from models.events import InvalidEventError, check, check_times, decode_value
+from models.events import Count, InvalidEventError, check, check_times, decode_value
 from models.ig2vec.gate import Decision
 from streams.records import Record, Refuse, Sender, read_records, skip
 
@@ -37,9 +37,11 @@ RANKERS: Final = "rankers"
 ITEMS: Final = "items"
 KINDS: Final = (IG2VEC, RANKERS, ITEMS)
 
-#: More vectors than any space has, longer than any name of one.
-_MOST_ACCOUNTS: Final = 10**9
+#: Longer than any name of a space.
 _MOST_SPACE_BYTES: Final = 256
+#: What the artifact store did not take is offered to it again after so long: a full disk does not
+#: get room in seconds, and making a version costs minutes of a core.
+STORE_AGAIN_S: Final = 300.0
 
 Loaded = TypeVar("Loaded")
 logger = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class Version(msgspec.Struct, frozen=True, omit_defaults=True):
     announced_ms: int
     metrics: dict[str, float] = {}
     space: str = ""
-    accounts: int = 0
+    accounts: Count = 0
     previous: str = ""
     reason: str = ""
 
@@ -106,7 +108,6 @@ def parse_version(value: bytes | None, now_ms: int) -> Version:
         f"{told.previous[:40]!r} is no name of a version",
     )
     check_times(told, now_ms, "announced_ms")
-    check(0 <= told.accounts <= _MOST_ACCOUNTS, "accounts", f"{told.accounts} is no number of them")
     check(
         len(told.space.encode()) <= _MOST_SPACE_BYTES,
         "space",
@@ -204,17 +205,36 @@ async def announce(artifacts: ArtifactStore, sender: Sender, version: Version, k
     Kept are the live one, up to `keep` that were live before it, and the newest `keep`.
 
     Raises:
-        ArtifactError: the store does not take the note; the version is not announced.
+        ArtifactError: the store does not take the note; nobody was told of the version.
+    """
+    await note_live(artifacts, version)
+    await tell(artifacts, sender, version, keep)
+
+
+async def note_live(artifacts: ArtifactStore, version: Version) -> None:
+    """The first half of :func:`announce`: note beside the version that it is going live.
+
+    Raises:
+        ArtifactError: the store does not take the note.
     """
     note = Live(announced_ms=version.announced_ms, previous=version.previous, reason=version.reason)
     await asyncio.to_thread(artifacts.write_note, version.kind, version.version, LIVE_NOTE, note)
+
+
+async def tell(artifacts: ArtifactStore, sender: Sender, version: Version, keep: int) -> None:
+    """The second half of :func:`announce`, which does not fail for the store's sake."""
     await sender.send([version_message(version)])
     VERSIONS.labels(version.kind, "promoted").inc()
     await asyncio.to_thread(prune, artifacts, version, keep)
 
 
 def prune(artifacts: ArtifactStore, live: Version, keep: int) -> tuple[str, ...]:
-    """Delete versions of a kind as :func:`announce` does; returns the deleted."""
+    """Delete versions of a kind as :func:`announce` does, and what crashes left of others.
+
+    Returns:
+        The deleted versions.
+    """
+    swept(artifacts, live.kind)
     back = [name for name, _ in zip(earlier(artifacts, live), range(keep), strict=False)]
     try:
         return artifacts.prune(live.kind, keep, {live.version, *back})
@@ -222,6 +242,17 @@ def prune(artifacts: ArtifactStore, live: Version, keep: int) -> tuple[str, ...]
         # Nobody waits for this; the next version tries again.
         logger.warning("old versions of %s could not be deleted: %s", live.kind, error)
         return ()
+
+
+def swept(artifacts: ArtifactStore, kind: str) -> None:
+    """Delete what crashes left unfinished, where the store lets itself be reached."""
+    try:
+        gone = artifacts.sweep(kind)
+    except ArtifactError as error:
+        logger.error("what is stored of %s cannot be tidied: %s", kind, error)
+        return
+    if gone:
+        logger.warning("unfinished %s deleted: %s", kind, ", ".join(gone))
 
 
 def earlier(artifacts: ArtifactStore, live: Version) -> Iterator[str]:

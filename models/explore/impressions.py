@@ -13,13 +13,13 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from typing import Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
 from isal import isal_zlib
 
-from models.events import InvalidEventError, check, check_ids, check_times, decode_value
+from models.events import Id, InvalidEventError, check, check_ids, check_times, decode_value
 from models.explore.grid import Grid, GridDocument, to_json
 from models.feature_schema import (
     DENSE_NAMES,
@@ -36,13 +36,14 @@ _LEVEL: Final = 1
 MOST_ITEMS: Final = 1_000
 MOST_PAGES: Final = 1_000
 LAST_POSITION: Final = 32_767
+FEATURES_REASON: Final = "bad_features"
 
 
 class ServedFeaturesError(InvalidEventError):
     """Text that holds no features of so many items."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("bad_features", message)
+        super().__init__(FEATURES_REASON, message)
 
 
 class OtherFeaturesError(ServedFeaturesError):
@@ -69,8 +70,8 @@ class Impression(StoredGrid, frozen=True, kw_only=True):
         served_ms: when it was answered.
     """
 
-    request_id: str
-    page: int
+    request_id: Id
+    page: Annotated[int, msgspec.Meta(ge=0, lt=MOST_PAGES)]
     served_ms: int
 
 
@@ -113,18 +114,10 @@ def parse_impression(value: bytes | None, now_ms: int) -> Impression:
     page = decode_value(_impression, value)
     check_ids(page, "viewer_id", "request_id")
     check_times(page, now_ms, "served_ms", "generated_at_ms", "reflects_ts")
-    check(0 <= page.page < MOST_PAGES, "page", f"{page.page} is not from 0 to {MOST_PAGES - 1}")
     n = len(page.items)
     check(n <= MOST_ITEMS, "items", f"are {n}; a page has at most {MOST_ITEMS}")
     for item in page.items:
         check_ids(item, "media_id", "author_id")
-        check(0.0 < item.propensity <= 1.0, "propensity", f"{item.propensity} is not in (0, 1]")
-        for head, probability in item.probabilities.by_head().items():
-            check(
-                0.0 <= probability <= 1.0,
-                f"probabilities.{head}",
-                f"is {probability}, which is not in [0, 1]",
-            )
     version = page.versions.get("features", "")
     if version == FEATURE_VERSION:
         unpack_features(page.features, n, version)

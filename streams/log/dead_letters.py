@@ -27,8 +27,8 @@ from infra.errors import FreshgridError, SettingsError
 from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader, Start
 from infra.topics import DEAD_LETTERS_TOPIC
-from models.events import InvalidEventError, check, decode_value
-from streams.dead_letter import LAST_MS, DeadLetter, parse_dead_letter
+from models.events import AnyTime, Count, InvalidEventError, Offset, decode_value
+from streams.dead_letter import DeadLetter, parse_dead_letter
 
 #: The record that died: topic, partition, offset.
 Died = tuple[str, int, int]
@@ -48,11 +48,11 @@ class Redriven(msgspec.Struct):
     """
 
     topic: str
-    partition: int
-    offset: int
-    redriven_ms: int
-    sent_partition: int
-    sent_offset: int
+    partition: Count
+    offset: Offset
+    redriven_ms: AnyTime
+    sent_partition: Count
+    sent_offset: Offset
 
 
 class DeadLetterId(NamedTuple):
@@ -118,11 +118,9 @@ def decode_record(record: ConsumerRecord[bytes, bytes]) -> StoredDeadLetter | Re
     if about is not None:
         return StoredDeadLetter(DeadLetterId(record.partition, record.offset), record.key, about)
     try:
-        mark = decode_value(_mark, record.value)
-        check(0 <= mark.redriven_ms <= LAST_MS, "redriven_ms", "is no epoch time in ms")
+        return decode_value(_mark, record.value)
     except InvalidEventError:
         return None
-    return mark
 
 
 async def dead_letter_partitions(settings: Settings) -> int:

@@ -211,7 +211,11 @@ def _check(topic: str, value: bytes) -> None:
         elif topic == ACCOUNTS_TOPIC:
             parse_account(value or None)
         else:
-            raise RefusedError("unknown_topic", f"nothing reads topic {topic}: it is none of ours")
+            raise RefusedError(
+                "unknown_topic",
+                f"topic {topic} is not one that producers send to: what is Freshgrid's own comes "
+                "again with the next record of its kind",
+            )
     except InvalidEventError as error:
         raise RefusedError(error.reason, f"it would die again: {error}") from error
 

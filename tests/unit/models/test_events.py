@@ -59,6 +59,10 @@ def test_an_unknown_topic_is_an_unknown_action() -> None:
         parse_event("events.poke", body(), NOW)
 
 
+def test_a_request_id_that_is_empty_names_no_page() -> None:
+    assert parse_event("events.like", body(request_id=""), NOW).request_id == ""  # type: ignore[union-attr]
+
+
 def test_unknown_fields_are_ignored() -> None:
     assert parse_event("events.save", body(schema=2, colour="red"), NOW).event_id == "e1"
 

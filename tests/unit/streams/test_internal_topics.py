@@ -33,7 +33,7 @@ from infra.topics import (
     VERSIONS_TOPIC,
 )
 from models.events import DAY_MS, InvalidEventError
-from models.examples.from_pages import ExampleJoin
+from models.examples.page_join import ExampleJoin
 from models.world import World
 from streams.clock import now_ms
 from streams.dead_letter import dead_letter, parse_dead_letter
@@ -135,10 +135,11 @@ class Process:
         return len(list(join.due(NOW + 3 * DAY_MS)))
 
     async def examples(self, records: list[Record]) -> int:
-        before = len(self.training._pages)
-        self.training.examples(records)
+        before = self.training._intake.pages
+        await self.training.examples(records)
         await self.training.polled(0)
-        return len(self.training._pages) - before
+        assert len(self.training._intake.kept.all()) == len(self.training._intake.kept)
+        return self.training._intake.pages - before
 
     async def candidates(self, records: list[Record]) -> int:
         self.training.candidates(records)
@@ -252,7 +253,7 @@ VALUES: Final[list[Any]] = [
     {"like": [0, 0]}, {"like": [-1]}, {"x": 1e300}, [1e300] * 4, [None], [{}],
 ]  # fmt: skip
 #: Of all topics: these fields decide what becomes of everything else, so no such value passes.
-NEVER: Final = {
+NEVER: Final[dict[str, list[Any]]] = {
     "viewer_id": ["", "x" * 200, None, 7],
     "ts": [-1, 10**17, 2**63, 2**70, NOW + 2 * DAY_MS],
     "ended_ts": [-1, 10**17, 2**63, 2**70, NOW + 2 * DAY_MS],
