@@ -14,15 +14,19 @@ Errors::
     FreshgridError
     └── ArtifactError            the message names the file, what is wrong and what to do
         └── ArtifactMissingError the version does not exist
+
+A store that cannot be reached, is no folder, is full or forbidden is an ArtifactError, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
@@ -35,9 +39,13 @@ from numpy.typing import NDArray
 from infra.errors import FreshgridError
 
 MANIFEST: Final = "manifest.json"
+#: Ending of a file that is being written.
+PART: Final = ".part"
 SCHEMA: Final = 1
 Note = TypeVar("Note")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+#: Nobody takes longer to write a version: what is unfinished and older was left by a crash.
+UNFINISHED_S: Final = 3600.0
 
 
 class ArtifactError(FreshgridError):
@@ -103,8 +111,8 @@ class ArtifactStore:
             meta: anything JSON can hold.
 
         Raises:
-            ArtifactError: a name is not a plain file name, an array holds Python objects, or
-                `meta` is not JSON.
+            ArtifactError: a name is not a plain file name, an array holds Python objects,
+                `meta` is not JSON, or the store does not take it; nothing of it is left then.
         """
         _check_name("kind", kind)
         data = {_check_name("array", name): _npy(name, array) for name, array in arrays.items()}
@@ -124,11 +132,18 @@ class ArtifactStore:
             return version
 
         folder = self._path(kind, version)
-        self._fs.makedirs(folder, exist_ok=True)
-        for name, content in data.items():
-            self._write(f"{folder}/{name}.npy", content)
         manifest = msgspec.structs.replace(manifest, version=version, created_ns=time.time_ns())
-        self._write(f"{folder}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest)))
+        try:
+            with self._reached(folder, "written"):
+                self._fs.makedirs(folder, exist_ok=True)
+            for name, content in data.items():
+                self._write(f"{folder}/{name}.npy", content)
+            self._write(f"{folder}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest)))
+        except ArtifactError:
+            # A full disk stays full of what nobody will finish.
+            with contextlib.suppress(Exception):
+                self._fs.rm(folder, recursive=True)
+            raise
         return version
 
     def get(self, kind: str, version: str, *, mapped: bool = False) -> Artifact:
@@ -158,7 +173,7 @@ class ArtifactStore:
                     array = np.load(path, mmap_mode="r", allow_pickle=False)
                 else:
                     array = np.load(io.BytesIO(data), allow_pickle=False)
-            except (ValueError, EOFError) as error:
+            except (ValueError, EOFError, OSError) as error:
                 raise _damaged(path, f"is no array: {error}") from error
             if array.dtype.str != file.dtype or array.shape != file.shape:
                 raise _damaged(path, f"holds {array.dtype.str} {array.shape}, not as promised")
@@ -176,7 +191,8 @@ class ArtifactStore:
         _check_name("version", version)
         path = f"{self._path(kind, version)}/{MANIFEST}"
         try:
-            data = self._fs.cat_file(path)
+            with self._reached(path, "read"):
+                data = self._fs.cat_file(path)
         except FileNotFoundError as error:
             raise ArtifactMissingError(
                 f"{kind} version {version!r} does not exist in {self.url}; "
@@ -184,7 +200,7 @@ class ArtifactStore:
             ) from error
         try:
             manifest = msgspec.json.decode(data, type=Manifest)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _damaged(path, f"is no manifest: {error}") from error
         if manifest.schema != SCHEMA:
             raise ArtifactError(
@@ -202,34 +218,46 @@ class ArtifactStore:
             note: anything JSON can hold.
 
         Raises:
-            ArtifactError: a name is not a plain file name.
+            ArtifactError: a name is not a plain file name, or the store does not take it.
         """
         path = self._note_path(kind, version, name)
-        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        with self._reached(path, "written"):
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         self._write(path, msgspec.json.format(msgspec.json.encode(note)))
 
     def read_note(self, kind: str, version: str, name: str, as_type: type[Note]) -> Note | None:
-        """A document that :meth:`write_note` wrote; None where there is none, or a damaged one."""
+        """A document that :meth:`write_note` wrote; None where there is none, or a damaged one.
+
+        A store that cannot be read has none: a note is no part of its version.
+        """
+        path = self._note_path(kind, version, name)
         try:
-            return msgspec.json.decode(
-                self._fs.cat_file(self._note_path(kind, version, name)), type=as_type
-            )
-        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            with self._reached(path, "read"):
+                data = self._fs.cat_file(path)
+            return msgspec.json.decode(data, type=as_type)
+        except (FileNotFoundError, ArtifactError):
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def list(self, kind: str) -> list[str]:
-        """The finished versions of `kind`, oldest first; damaged manifests are left out."""
+        """The finished versions of `kind`, oldest first; damaged manifests are left out.
+
+        Raises:
+            ArtifactError: the store cannot be read.
+        """
         _check_name("kind", kind)
-        self._fs.invalidate_cache()
         folder = f"{self._root}/{kind}"
         try:
-            names = [path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(folder, False)]
+            with self._reached(folder, "read"):
+                self._fs.invalidate_cache()
+                names = [path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(folder, False)]
         except FileNotFoundError:
             return []
         found: list[tuple[int, str]] = []
         for name in names:
             path = f"{folder}/{name}/{MANIFEST}"
-            if _NAME.fullmatch(name) and self._fs.exists(path):
+            if is_plain_name(name) and self._fs.exists(path):
                 try:
                     found.append((self.manifest(kind, name).created_ns, name))
                 except ArtifactError:
@@ -241,6 +269,7 @@ class ArtifactStore:
 
         Raises:
             ValueError: `keep` is negative.
+            ArtifactError: the store cannot be read or changed.
         """
         if keep < 0:
             raise ValueError(f"keep {keep} is negative; give the number of versions to keep")
@@ -248,10 +277,50 @@ class ArtifactStore:
         old = [v for v in versions[: max(0, len(versions) - keep)] if v not in protect]
         for version in old:
             folder = self._path(kind, version)
-            # Without its manifest a version is gone, whatever happens to the rest.
-            self._fs.rm_file(f"{folder}/{MANIFEST}")
-            self._fs.rm(folder, recursive=True)
+            with self._reached(folder, "deleted"):
+                # Without its manifest a version is gone, whatever happens to the rest.
+                self._fs.rm_file(f"{folder}/{MANIFEST}")
+                self._fs.rm(folder, recursive=True)
         return tuple(old)
+
+    def sweep(self, kind: str, older_than_s: float = UNFINISHED_S) -> tuple[str, ...]:
+        """Delete what crashes left unfinished and nobody can be writing any more.
+
+        That is: versions without a manifest, and files that were about to be renamed.
+
+        Returns:
+            The deleted versions and files, relative to the folder of the kind.
+
+        Raises:
+            ArtifactError: the store cannot be read or changed.
+        """
+        _check_name("kind", kind)
+        folder = f"{self._root}/{kind}"
+        before = time.time() - older_than_s
+        gone: list[str] = []
+        with self._reached(folder, "swept"):
+            self._fs.invalidate_cache()
+            files: dict[str, list[str]] = {}
+            for path in self._fs.find(folder):
+                version, _, name = path.removeprefix(f"{folder}/").partition("/")
+                files.setdefault(version, []).append(name)
+            for version, names in files.items():
+                unfinished = MANIFEST not in names
+                left = [name for name in names if unfinished or name.endswith(PART)]
+                old = [
+                    name
+                    for name in left
+                    if self._fs.modified(f"{folder}/{version}/{name}").timestamp() < before
+                ]
+                if unfinished and len(old) == len(names):
+                    self._fs.rm(f"{folder}/{version}", recursive=True)
+                    gone.append(version)
+                else:
+                    parts = [name for name in old if name.endswith(PART)]
+                    for name in parts:
+                        self._fs.rm_file(f"{folder}/{version}/{name}")
+                    gone += [f"{version}/{name}" for name in parts]
+        return tuple(gone)
 
     def _note_path(self, kind: str, version: str, name: str) -> str:
         for what, checked in (("kind", kind), ("version", version), ("note", name)):
@@ -270,18 +339,38 @@ class ArtifactStore:
             return False
         return True
 
+    @contextmanager
+    def _reached(self, path: str, done: str) -> Iterator[None]:
+        """Turn whatever the store answers, but that a file is not there, into an ArtifactError."""
+        try:
+            yield
+        except (FileNotFoundError, ArtifactError):
+            raise
+        except Exception as error:  # each kind of store has errors of its own
+            raise ArtifactError(
+                f"{path} cannot be {done}: {error or type(error).__name__}; "
+                "check ARTIFACTS_URL, and that there is room"
+            ) from error
+
     def _read(self, path: str) -> bytes:
         try:
-            data: bytes = self._fs.cat_file(path)
+            with self._reached(path, "read"):
+                data: bytes = self._fs.cat_file(path)
         except FileNotFoundError as error:
             raise _damaged(path, "is missing") from error
         return data
 
     def _write(self, path: str, data: bytes) -> None:
         # A reader sees the old file, none, or the whole new one.
-        part = f"{path}.{secrets.token_hex(4)}.part"
-        self._fs.pipe_file(part, data)
-        self._fs.mv(part, path)
+        part = f"{path}.{secrets.token_hex(4)}{PART}"
+        with self._reached(path, "written"):
+            try:
+                self._fs.pipe_file(part, data)
+                self._fs.mv(part, path)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._fs.rm_file(part)
+                raise
 
 
 def _version(manifest: Manifest) -> str:
@@ -305,8 +394,13 @@ def _npy(name: str, array: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a kind or a version may have this name: no path leads out of the store."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _check_name(what: str, name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not is_plain_name(name):
         raise ArtifactError(
             f"{what} name {name!r} is not plain; use letters, digits, '_', '-' and '.'"
         )

@@ -17,7 +17,7 @@ import msgspec
 
 from infra.config import Settings
 from infra.embedded import kafka_binary, redis_binary
-from infra.errors import FreshgridError, PortInUseError, UnreachableError, reason_of
+from infra.errors import FreshgridError, PortInUseError, SettingsError, UnreachableError, reason_of
 from infra.open_stores import store_hello
 from infra.supervisor import check_port
 
@@ -115,4 +115,6 @@ def _artifacts(url: str) -> str:
         return url
     folder = Path(url).resolve()
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not nearest.is_dir():
+        raise SettingsError(f"{nearest} is a file: ARTIFACTS_URL must name a folder")
     return f"{folder}{'' if nearest == folder else ' (will be made)'}"

@@ -108,6 +108,25 @@ async def committed_offsets(
         await consumer.stop()
 
 
+async def commit_offsets(settings: Settings, group: str, ends: Ends) -> None:
+    """Commit offsets for a group that nobody joins: what Kafka is to remember of a reading.
+
+    Raises:
+        KafkaError: the broker does not take them.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        group_id=group,
+        enable_auto_commit=False,
+    )
+    try:
+        await consumer.start()
+        consumer.assign([TopicPartition(*partition) for partition in ends])
+        await consumer.commit({TopicPartition(*at): end for at, end in ends.items()})
+    finally:
+        await consumer.stop()
+
+
 async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, int]:
     """Topic → number of partitions.
 
@@ -174,11 +193,20 @@ class Follower:
     Attributes:
         caught_up: everything that was there at the start has been handled.
         lag: records that the broker has and this reader was not given yet.
+
+    Args:
+        newest: topic → of each of its partitions only so many records are read, the newest at the
+            start and all that come.
     """
 
     def __init__(
-        self, settings: Settings, partitions: Mapping[str, int], topics: Sequence[str]
+        self,
+        settings: Settings,
+        partitions: Mapping[str, int],
+        topics: Sequence[str],
+        newest: Mapping[str, int] | None = None,
     ) -> None:
+        self._newest = newest or {}
         self._partitions = [
             TopicPartition(topic, number) for topic in topics for number in range(partitions[topic])
         ]
@@ -205,6 +233,11 @@ class Follower:
             self._consumer.assign(self._partitions)
             await self._consumer.seek_to_beginning(*self._partitions)
             behind = await self._consumer.end_offsets(self._partitions)
+            for partition in self._partitions:
+                most = self._newest.get(partition.topic)
+                first = await self._consumer.position(partition)
+                if most is not None and behind[partition] - most > first:
+                    self._consumer.seek(partition, behind[partition] - most)
             while True:
                 for partition, end in list(behind.items()):
                     if await self._consumer.position(partition) >= end:

@@ -35,6 +35,9 @@ SLICES: Final = Counter(
 )
 DEAD_LETTERS: Final = Counter("freshgrid_dead_letters", "Records dead-lettered", ["error"])
 PARKED: Final = Gauge("freshgrid_parked_media", "Media that events wait for")
+SESSIONS_LOOKED_AT: Final = Counter(
+    "freshgrid_sessions_looked_at", "Viewers looked at for sessions that have closed"
+)
 SESSIONS_CLOSED: Final = Counter("freshgrid_sessions_closed", "Sessions sent as closed")
 REDIS_FAILURES: Final = Counter(
     "freshgrid_redis_failures", "Failed attempts to reach Redis, each followed by another"
@@ -75,8 +78,8 @@ IMAGES_REFUSED: Final = Counter(
 )
 VERSIONS: Final = Counter(
     "freshgrid_versions",
-    "Trained versions: promoted, refused by the gate, diverged in training, or damaged when they "
-    "were to be loaded",
+    "Trained versions: promoted, refused by the gate, diverged in training, unstored because the "
+    "artifact store did not take them, or damaged when they were to be loaded",
     ["kind", "outcome"],
 )
 PAGES_LABELLED: Final = Counter(
@@ -85,8 +88,17 @@ PAGES_LABELLED: Final = Counter(
 LABELS_LATE: Final = Counter(
     "freshgrid_labels_late", "Events on a served page that came after the page was labelled"
 )
+LABELS_DROPPED: Final = Counter(
+    "freshgrid_labels_dropped", "Events dropped because too many waited for their pages"
+)
+LABELS_WAITING: Final = Gauge(
+    "freshgrid_labels_waiting", "Pages that wait for their labels, events for their pages", ["what"]
+)
 EXAMPLES_LEARNED: Final = Counter(
     "freshgrid_examples_learned", "Examples that the rankers learned from between trainings"
+)
+OTHER_LEARNERS: Final = Gauge(
+    "freshgrid_other_learners", "1 while another learner has some of the sessions, which is wrong"
 )
 SCORE_DRIFT: Final = Gauge(
     "freshgrid_score_drift",

@@ -142,14 +142,19 @@ redis.register_function('freshgrid_2_lease', function(keys, args)
   return due
 end)
 
--- keys: schedule (sorted set)   args: end of the lease, member, when it is due again ('' for never)
+-- keys: schedule (sorted set)
+-- args: end of the lease, then member and when it is due again ('' for never), as often as wanted
 -- A member that was scheduled anew since it was leased stays as it is.
 redis.register_function('freshgrid_2_release', function(keys, args)
-  if tonumber(redis.call('ZSCORE', keys[1], args[2]) or '-1') ~= tonumber(args[1]) then return end
-  if args[3] == '' then
-    redis.call('ZREM', keys[1], args[2])
-  else
-    redis.call('ZADD', keys[1], args[3], args[2])
+  local lease_end = tonumber(args[1])
+  for at = 2, #args, 2 do
+    if tonumber(redis.call('ZSCORE', keys[1], args[at]) or '-1') == lease_end then
+      if args[at + 1] == '' then
+        redis.call('ZREM', keys[1], args[at])
+      else
+        redis.call('ZADD', keys[1], args[at + 1], args[at])
+      end
+    end
   end
 end)
 

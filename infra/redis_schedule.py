@@ -43,13 +43,10 @@ class RedisSchedule:
 
     async def release(self, until_ms: int, due_ms: Mapping[str, int | None]) -> None:
         """Give leased viewers back: look at each at its time, or not again."""
-        await self._server.exchange(
-            [
-                ("FCALL", "freshgrid_2_release", 1, SCHEDULE, until_ms, viewer_id,
-                 "" if due is None else due)
-                for viewer_id, due in due_ms.items()
-            ]
-        )  # fmt: skip
+        release: list[str | int] = ["FCALL", "freshgrid_2_release", 1, SCHEDULE, until_ms]
+        for viewer_id, due in due_ms.items():
+            release += (viewer_id, "" if due is None else due)
+        await self._server.exchange([tuple(release)])
 
     async def forget(self) -> None:
         """Forget all viewers and the stream's time."""

@@ -6,7 +6,8 @@ Errors::
     └── InvalidEventError   the record can never be applied; `reason` is a stable word
 
 Validation is complete here: whatever :func:`parse_event`, :func:`parse_media` or
-:func:`parse_account` returns can be folded without further checks.
+:func:`parse_account` returns can be folded without further checks. What Freshgrid's own topics
+carry is read with the same care: beside each type, by :func:`decode_value` and the checks below it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ DAY_MS: Final = 24 * HOUR_MS
 MIN_TS_MS: Final = 1_262_304_000_000
 # A producer's clock may run ahead; a day covers every real skew and time-zone mistake.
 MAX_AHEAD_MS: Final = DAY_MS
+#: Nobody looks at one media for longer; a forgotten tab may.
+MAX_DWELL_MS: Final = 7 * DAY_MS
 
 
 class Relation(StrEnum):
@@ -54,6 +57,14 @@ class InvalidEventError(ValueError):
 T = TypeVar("T")
 Id = Annotated[str, msgspec.Meta(min_length=1)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+#: A number of things, or the place of one in a list; one that is none is −1.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Rank = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
+#: Where a record stands in its partition, and how many bytes there are of something.
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+#: A time that can be written as a date, to the end of the year 9999.
+AnyTime = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
+Dwell = Annotated[int, msgspec.Meta(ge=0, le=MAX_DWELL_MS)]
 
 
 class MediaEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -66,7 +77,7 @@ class MediaEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     author_id: Id | None = None
     request_id: str | None = None
     undo: bool = False
-    dwell_ms: int | None = None
+    dwell_ms: Dwell | None = None
     long: bool = False
 
 
@@ -135,9 +146,9 @@ def parse_event(topic: str, value: bytes | None, now_ms: int) -> MediaEvent | Fo
     """
     event: MediaEvent | FollowEvent
     if topic == FOLLOW_TOPIC:
-        event = _decode(_follow_event, value)
+        event = decode_value(_follow_event, value, MAX_VALUE_BYTES)
     elif topic in MEDIA_EVENT_TOPICS:
-        event = _decode(_media_event, value)
+        event = decode_value(_media_event, value, MAX_VALUE_BYTES)
     else:
         raise InvalidEventError(
             "unknown_action",
@@ -150,27 +161,28 @@ def parse_event(topic: str, value: bytes | None, now_ms: int) -> MediaEvent | Fo
         or len(event.viewer_id) > SURELY_SHORT
         or (event.author_id is not None and len(event.author_id) > SURELY_SHORT)
     ):
-        _check_ids(event, "event_id", "viewer_id", "author_id")
+        check_ids(event, "event_id", "viewer_id", "author_id")
     if isinstance(event, MediaEvent) and (
         len(event.media_id) > SURELY_SHORT or event.request_id is not None
     ):
-        _check_ids(event, "media_id", "request_id")
+        check_ids(event, "media_id", "request_id")
     return event
 
 
-def parse_media(value: bytes | None) -> Media:
+def parse_media(value: bytes | None, now_ms: int) -> Media:
     """Read one record of ``catalog.media``.
+
+    Args:
+        value: the record's value as Kafka delivered it.
+        now_ms: wall-clock time, to refuse media posted in the future: they would be new for ever.
 
     Raises:
         InvalidEventError: as :func:`parse_event` does.
     """
-    media = _decode(_media, value)
-    _check_ids(media, "media_id", "author_id")
-    # A media may be older than the service; only the mistake of sending seconds is refused.
-    if not 0 <= media.created_ts < 10**14:
-        raise InvalidEventError(
-            "bad_ts", f"created_ts {media.created_ts} is not an epoch time in milliseconds"
-        )
+    media = decode_value(_media, value, MAX_VALUE_BYTES)
+    check_ids(media, "media_id", "author_id")
+    # A media may be older than the service.
+    check_times(media, now_ms, "created_ts")
     return media
 
 
@@ -180,17 +192,27 @@ def parse_account(value: bytes | None) -> Account:
     Raises:
         InvalidEventError: as :func:`parse_event` does.
     """
-    account = _decode(_account, value)
-    _check_ids(account, "account_id")
+    account = decode_value(_account, value, MAX_VALUE_BYTES)
+    check_ids(account, "account_id")
     return account
 
 
-def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
+def decode_value(
+    decoder: msgspec.json.Decoder[T], value: bytes | None, most_bytes: int | None = None
+) -> T:
+    """Decode the value of one record; whatever is wrong with it, only one kind of error comes.
+
+    Args:
+        most_bytes: what is larger is refused undecoded; by default what Kafka took is not.
+
+    Raises:
+        InvalidEventError: ``empty``, ``oversize``, ``bad_field``, ``bad_json`` or ``bad_utf8``.
+    """
     if value is None:
         raise InvalidEventError("empty", "the record has no value; send a JSON object")
-    if len(value) > MAX_VALUE_BYTES:
+    if most_bytes is not None and len(value) > most_bytes:
         raise InvalidEventError(
-            "oversize", f"the value has {len(value)} bytes; at most {MAX_VALUE_BYTES} are accepted"
+            "oversize", f"the value has {len(value)} bytes; at most {most_bytes} are accepted"
         )
     try:
         return decoder.decode(value)
@@ -204,14 +226,49 @@ def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
         raise InvalidEventError("bad_json", "the JSON is nested too deeply") from error
 
 
-def _check_ids(record: msgspec.Struct, *names: str) -> None:
+def check_ids(record: msgspec.Struct, *names: str) -> None:
+    """Refuse a record in which one of these fields is too long for an id.
+
+    That an id is there and not empty is said by the type of its field.
+
+    Raises:
+        InvalidEventError: ``bad_id``.
+    """
     for name in names:
         value = getattr(record, name)
-        if value is not None and len(value.encode()) > MAX_ID_BYTES:
+        if value is None or len(value) <= SURELY_SHORT:
+            continue
+        if len(value.encode()) > MAX_ID_BYTES:
             raise InvalidEventError(
                 "bad_id",
                 f"{name} {value[:24]!r}… has {len(value.encode())} bytes; at most {MAX_ID_BYTES}",
             )
+
+
+def check_times(record: msgspec.Struct, now_ms: int, *names: str) -> None:
+    """Refuse a record in which one of these fields is no epoch time in ms, from 1970 to tomorrow.
+
+    Raises:
+        InvalidEventError: ``bad_ts``.
+    """
+    for name in names:
+        value = getattr(record, name)
+        if not 0 <= value <= now_ms + MAX_AHEAD_MS:
+            raise InvalidEventError(
+                "bad_ts",
+                f"{name} {value} is not an epoch time in milliseconds, at most "
+                f"{MAX_AHEAD_MS // HOUR_MS} hours ahead",
+            )
+
+
+def check(good: bool, name: str, what: str) -> None:
+    """Refuse a record unless `good`; the message says that the field `name` `what`.
+
+    Raises:
+        InvalidEventError: ``bad_field``.
+    """
+    if not good:
+        raise InvalidEventError("bad_field", f"{name} {what}")
 
 
 def _bad_ts(ts: int, now_ms: int) -> InvalidEventError:

@@ -68,8 +68,9 @@ class World:
         self.item_weights: ItemWeights | None = None
         self.space: AccountSpace | None = None
         self.images = ImageSpace(self.config.image_dimension)
-        # All spaces that were told of; vectors of different ones cannot be compared.
-        self._spaces: dict[str, AccountSpace] = {}
+        # All spaces that were told of, by name and dimension: vectors of different ones cannot be
+        # compared, and one vector of a wrong length must not keep the others of its space out.
+        self._spaces: dict[tuple[str, int], AccountSpace] = {}
         self._lifted: tuple[ItemWeights, int, NDArray[np.float32]] | None = None
         self._named = ""
         self._complete_at = 0
@@ -172,9 +173,10 @@ class World:
         if not ids:
             return
         rows = self.catalog.intern_accounts(ids)
-        of = self._spaces.get(space)
+        key = space, vectors_nd.shape[1]
+        of = self._spaces.get(key)
         if of is None:
-            of = self._spaces[space] = AccountSpace(space, vectors_nd.shape[1])
+            of = self._spaces[key] = AccountSpace(*key)
         try:
             of.upsert(ids, rows, vectors_nd, self.catalog.gone_account_a[rows])
         finally:
@@ -182,12 +184,14 @@ class World:
 
     def remove_embeddings(self, space: str, ids: Sequence[str]) -> None:
         """Forget the vectors of accounts in one space; what is not there is ignored."""
-        of = self._spaces.get(space)
-        if of is None or not ids:
+        if not ids:
             return
-        of.remove(ids, self.catalog.author_rows(ids))
-        if not of.told:
-            del self._spaces[space]
+        rows = self.catalog.author_rows(ids)
+        for key, of in list(self._spaces.items()):
+            if of.name == space:
+                of.remove(ids, rows)
+                if not of.told:
+                    del self._spaces[key]
         self._choose_space()
 
     def name_space(self, name: str, complete_at: int = 0) -> None:
@@ -210,8 +214,14 @@ class World:
         return list(self._spaces.values())
 
     def _choose_space(self) -> None:
-        serving = None if self.space is None else self._spaces.get(self.space.name)
-        named = self._spaces.get(self._named)
+        serving = None
+        if self.space is not None:
+            serving = self._spaces.get((self.space.name, self.space.dimension))
+        named = max(
+            (of for of in self._spaces.values() if of.name == self._named),
+            key=lambda of: of.told,
+            default=None,
+        )
         if named is None and (not self._complete_at or serving is None):
             # None is named, or none of its vectors came: whichever says most, whatever came first.
             self.space = max(self._spaces.values(), key=lambda s: (s.told, s.name), default=None)

@@ -11,7 +11,14 @@ from infra.kafka import Message
 from infra.metrics import DEAD_LETTERS
 from infra.stores import ParkedRecord
 from infra.topics import DEAD_LETTERS_TOPIC
-from models.events import InvalidEventError
+from models.events import (
+    AnyTime,
+    Count,
+    InvalidEventError,
+    Offset,
+    check,
+    decode_value,
+)
 from streams.records import Record
 
 #: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
@@ -24,12 +31,12 @@ class DeadLetter(msgspec.Struct):
     """A record that could not be applied, as ``explore.dead_letters`` carries it."""
 
     topic: str
-    partition: int
-    offset: int
+    partition: Count
+    offset: Offset
     error: str
     message: str
-    first_seen: int
-    size: int
+    first_seen: AnyTime
+    size: Offset
     key: str | None = None
     value_base64: str = ""
     truncated: bool = False
@@ -41,9 +48,19 @@ _dead_letter = msgspec.json.Decoder(DeadLetter)
 def parse_dead_letter(value: bytes | None) -> DeadLetter | None:
     """The dead letter that a record holds, None for a mark or somebody else's record."""
     try:
-        return _dead_letter.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        letter = decode_value(_dead_letter, value)
+        check(_is_base64(letter.value_base64), "value_base64", "is not base64")
+    except InvalidEventError:
         return None
+    return letter
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:

@@ -15,23 +15,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from infra.artifacts import Artifact, ArtifactStore
+from infra.artifacts import Artifact, ArtifactError, ArtifactStore
 from infra.config import Settings
+from infra.metrics import VERSIONS
 from models.actions import ACTION_CODES
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
 from models.ig2vec.quality import AccountVectors
 from models.world import World
 from streams.learning.promotion import Promotion, Saved
-from streams.records import Finish, Sender, closed_sessions
+from streams.records import ClosedSession, Finish, Sender
 from streams.serving.world_feed import embedding_messages, removal_messages
-from streams.versions import IG2VEC, Version, last_good, version_message
+from streams.versions import IG2VEC, STORE_AGAIN_S, Version, last_good, version_message
 
 #: Sessions that closed are learned this often: a compromise of freshness and batch efficiency.
 UPDATE_INTERVAL_S: Final = 2.0
@@ -78,6 +80,7 @@ class Embeddings:
         self._stream_ms = 0  # when the newest session ended
         self._unfinished: list[Finish] = []
         self._arrived_s = self._copied_s = time.monotonic()
+        self._store_again_s = -math.inf
         # Spaces that this process began or took over: what it says of them is no news to it.
         self._own_spaces: set[str] = set()
         self._asked: Version | None = None
@@ -93,21 +96,20 @@ class Embeddings:
         if version.kind == IG2VEC and version.space and version.space not in self._own_spaces:
             self._asked = version
 
+    def live(self) -> list[Version]:
+        """The live version as this process knows it; none while its vectors are on their way."""
+        live = self._promotion.live
+        return [live] if live is not None and live.space else []
+
     def deleted(self, accounts: Sequence[str]) -> None:
         """Take in accounts that were deleted: their vectors leave the topic."""
         self._deleted += accounts
 
-    def closed(self, values: Sequence[bytes], finish: Finish) -> None:
+    def closed(self, sessions: Iterable[ClosedSession], finish: Finish) -> None:
         """Take in closed sessions; calls `finish` when what they changed has been sent on."""
         self._unfinished.append(finish)
-        for session in closed_sessions(values):
-            try:
-                steps = [
-                    Step(author, ACTION_CODES[action], ts) for author, action, ts in session.steps
-                ]
-            except KeyError as error:
-                logger.warning("a closed session is skipped: there is no action %s", error)
-                continue
+        for session in sessions:
+            steps = [Step(author, ACTION_CODES[action], ts) for author, action, ts in session.steps]
             self._histories.add(session.viewer_id, steps)
             self._fresh_sessions += 1
             self._stream_ms = max(self._stream_ms, session.ended_ts)
@@ -126,9 +128,9 @@ class Embeddings:
 
     async def _take_over(self) -> None:
         """Go on from the version that was made live, or the newest before it that is whole."""
-        live, self._asked = self._asked, None
-        if live is None:
+        if self._asked is None or time.monotonic() < self._store_again_s:
             return
+        live, self._asked = self._asked, None
         before = self._promotion.live
         if before is not None and before.version != live.version:
             # Where it cannot be loaded, what was live until now is the first to go back to.
@@ -160,7 +162,19 @@ class Embeddings:
         """Send all vectors of the loaded version in a new space."""
         if self.model is not None:
             vectors = AccountVectors(*self.model.vectors())
-            self._own_spaces.add(await self._promotion.restore(version, vectors, reason))
+            try:
+                self._own_spaces.add(await self._promotion.restore(version, vectors, reason))
+            except ArtifactError as error:
+                self._unstored(error)
+                live = self._promotion.live
+                if self._asked is None and live is not None:
+                    # Whatever its space holds, it is sent again in a new one.
+                    self._asked = msgspec.structs.replace(live, space="")
+
+    def _unstored(self, error: ArtifactError) -> None:
+        VERSIONS.labels(IG2VEC, "unstored").inc()
+        logger.error("account vectors are not stored, the live ones stay: %s", error)
+        self._store_again_s = time.monotonic() + STORE_AGAIN_S
 
     async def _tidy(self) -> None:
         """Take out of the topic what nobody needs: deleted accounts, spaces that were left."""
@@ -178,7 +192,10 @@ class Embeddings:
                 del self._left[name]
 
     def _is_fit_due(self) -> bool:
-        quiet = time.monotonic() - self._arrived_s >= QUIET_S
+        now = time.monotonic()
+        if now < self._store_again_s:
+            return False
+        quiet = now - self._arrived_s >= QUIET_S
         fresh = self._fresh_sessions
         enough = max(self._settings.bootstrap_sessions, self._sessions_at_fit)
         return fresh >= enough and (quiet or fresh >= NEVER_QUIET * enough)
@@ -188,8 +205,8 @@ class Embeddings:
         negatives = self._histories.hard_negatives(self._window_start_ms())
         taken = self._histories.take_new()
         finishes, self._unfinished = self._unfinished, []
-        self._sessions_at_fit += self._fresh_sessions
-        self._fresh_sessions = 0
+        fitted, self._fresh_sessions = self._fresh_sessions, 0
+        self._sessions_at_fit += fitted
         started = time.monotonic()
         try:
             model = await asyncio.to_thread(
@@ -206,7 +223,13 @@ class Embeddings:
         )  # fmt: skip
         await self._take_over()
         serving = None if self.model is None else AccountVectors(*self.model.vectors())
-        space = await self._promotion.offer_fit(*self._saved(model), serving)
+        try:
+            space = await self._promotion.offer_fit(*self._saved(model), serving)
+        except ArtifactError as error:
+            self._unstored(error)
+            self._sessions_at_fit -= fitted
+            self._fresh_sessions += fitted
+            space = None
         if space is None:
             # The live model goes on learning, also from these.
             self._histories.put_back(taken)
@@ -229,6 +252,8 @@ class Embeddings:
         )
         ids, vectors_nd = model.vectors(changed)
         live = self._promotion.live
+        if live is not None and not live.space:
+            live = None  # its vectors wait for the artifact store
         if live is not None:
             await self._sender.send(embedding_messages(live.space, ids, vectors_nd))
         for finish in finishes:
@@ -239,7 +264,11 @@ class Embeddings:
             self._copied_s = now
             gone = await asyncio.to_thread(model.expire, self._window_start_ms())
             await self._sender.send(removal_messages(live.space, gone))
-            passed = await self._promotion.offer_copy(*self._saved(model))
+            try:
+                passed = await self._promotion.offer_copy(*self._saved(model))
+            except ArtifactError as error:
+                self._unstored(error)
+                return
             if not passed and (version := await self._load(live)) is not None:
                 await self._restore(version, "what was learned since was refused")
 

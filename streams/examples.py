@@ -19,15 +19,23 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from infra.config import Settings
 from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, Message
 from infra.log_reader import LogReader
-from infra.metrics import LABELS_LATE, PAGES_LABELLED, SCORE_DRIFT
+from infra.metrics import (
+    LABELS_DROPPED,
+    LABELS_LATE,
+    LABELS_WAITING,
+    PAGES_LABELLED,
+    SCORE_DRIFT,
+)
 from infra.topics import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC
 from models.actions import HEADS, action_in
 from models.evaluation.score_drift import ScoreDrift
 from models.events import InvalidEventError, MediaEvent, parse_event
-from models.examples.from_pages import ExampleJoin, JoinConfig, LabelledPage, read_pages
-from models.explore.impressions import Impression
+from models.examples.from_pages import LabelledPage, parse_labelled_page
+from models.examples.page_join import ExampleJoin, JoinConfig
+from models.explore.impressions import Impression, parse_impression
 from streams.clock import now_ms
-from streams.records import Sender
+from streams.letters import Letters
+from streams.records import Record, Sender, read_records
 from streams.topology import EXAMPLES_GROUP, flow
 
 #: Newest examples of each partition whose request ids are read at the start.
@@ -36,7 +44,6 @@ COMMIT_INTERVAL_S: Final = 1.0
 #: A drift that stays is told of again after so long.
 ALARM_INTERVAL_S: Final = 600.0
 
-_impression = msgspec.json.Decoder(Impression)
 _json = msgspec.json.Encoder()
 logger = logging.getLogger(__name__)
 
@@ -44,7 +51,13 @@ logger = logging.getLogger(__name__)
 class ExampleStream:
     """Labels every served page once, and watches what the rankers predict on them."""
 
-    def __init__(self, settings: Settings, cluster: ClusterInfo, sender: Sender) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: ClusterInfo,
+        sender: Sender,
+        letters: Letters | None = None,
+    ) -> None:
         self._settings = settings
         self._sender = sender
         self._join = ExampleJoin(
@@ -55,6 +68,7 @@ class ExampleStream:
             )
         )
         self._drift = ScoreDrift()
+        self._letters = letters or Letters(sender)
         self._partitions = [
             TopicPartition(topic, number)
             for topic in flow("examples").reads
@@ -89,6 +103,7 @@ class ExampleStream:
                 fetched = await consumer.getmany(timeout_ms=1000)
                 for partition, records in fetched.items():
                     self._take(partition, records)
+                await self._letters.send()
                 await self._send(await self._read_until_ms(consumer))
                 if time.monotonic() - self._committed_s >= COMMIT_INTERVAL_S:
                     await self._commit(consumer)
@@ -102,32 +117,30 @@ class ExampleStream:
                 for place, span in (await reader.spans(self._examples)).items()
             }
             async for batch in reader.read(spans):
-                pages = read_pages([record.value for record in batch.records])
+                pages = read_records(EXAMPLES_TOPIC, batch.records, parse_labelled_page)
                 self._join.remember(page.request_id for page in pages)
 
     def _take(self, partition: TopicPartition, records: Iterable[Any]) -> None:
         topic, number = partition
+        read_ms = now_ms()
         for record in records:
             place = (topic, number, record.offset)
             self._read_ms[partition] = record.timestamp
             if topic == IMPRESSIONS_TOPIC:
-                self._page(record.value, place)
+                self._page(record, place, read_ms)
                 continue
             try:
-                event = parse_event(topic, record.value, now_ms())
+                event = parse_event(topic, record.value, read_ms)
             except InvalidEventError:
                 continue
             if isinstance(event, MediaEvent):
-                self._join.add_event(action_in(topic, event.long), event, place)
+                self._join.add_event(action_in(topic, event.long), event, place, read_ms)
 
-    def _page(self, value: bytes | None, place: tuple[str, int, int]) -> None:
-        try:
-            page = _impression.decode(value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            logger.warning("a record of %s is skipped: %s", IMPRESSIONS_TOPIC, error)
-            return
-        self._join.add_page(page, place)
-        self._watch(page)
+    def _page(self, record: Record, place: tuple[str, int, int], read_ms: int) -> None:
+        refuse = self._letters.refuse
+        for page in read_records(IMPRESSIONS_TOPIC, [record], parse_impression, refuse):
+            self._join.add_page(page, place, read_ms)
+            self._watch(page)
 
     def _watch(self, page: Impression) -> None:
         predicted = [item.probabilities for item in page.items]
@@ -158,9 +171,12 @@ class ExampleStream:
         return until
 
     async def _send(self, until_ms: int) -> None:
-        late = self._join.late
+        late, dropped = self._join.late, self._join.dropped
         pages = list(self._join.due(until_ms))
         LABELS_LATE.inc(self._join.late - late)
+        LABELS_DROPPED.inc(self._join.dropped - dropped)
+        for what, waiting in self._join.waiting().items():
+            LABELS_WAITING.labels(what).set(waiting)
         if pages:
             await self._sender.send(example_messages(pages))
             PAGES_LABELLED.inc(len(pages))

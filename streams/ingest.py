@@ -264,7 +264,7 @@ class Ingest:
             if record.value is None:
                 continue
             try:
-                media = parse_media(record.value)
+                media = parse_media(record.value, now_ms)
             except InvalidEventError as error:
                 messages.append(dead_letter_of(topic, partition, record, error, now_ms))
                 continue

@@ -1,19 +1,33 @@
 """What passes between agents: a record as it is read, where messages go, and what topics carry.
 
-Agents never import each other: what two of them must agree on stands here.
+Agents never import each other: what two of them must agree on stands here. Freshgrid's own topics
+are read as carefully as those that producers send to: :func:`read_records` hands whatever is no
+record of its topic to a :data:`Refuse`, and goes on with the next.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from infra.kafka import Message
 from infra.topics import SESSIONS_TOPIC, TOUCHED_TOPIC
+from models.actions import ACTION_CODES
+from models.events import (
+    MAX_ID_BYTES,
+    Id,
+    InvalidEventError,
+    check,
+    check_ids,
+    check_times,
+    decode_value,
+)
+from streams.clock import now_ms
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 #: Called once everything that some records caused is safe.
@@ -22,6 +36,11 @@ Finish = Callable[[], None]
 
 class Record(Protocol):
     """A record of a topic: of Kafka, or a line of a fixture."""
+
+    @property
+    def partition(self) -> int:
+        """Number of the partition that it stands in."""
+        ...
 
     @property
     def offset(self) -> int:
@@ -55,7 +74,7 @@ class Touched(msgspec.Struct, omit_defaults=True):
         viewed: nothing but views changed it.
     """
 
-    viewer_id: str
+    viewer_id: Id
     ts: int
     viewed: bool = False
 
@@ -67,33 +86,88 @@ class ClosedSession(msgspec.Struct):
         steps: (author_id, action, ts) in event time order.
     """
 
-    viewer_id: str
+    viewer_id: Id
     started_ts: int
     ended_ts: int
-    steps: list[tuple[str, str, int]]
+    steps: list[tuple[Id, str, int]]
 
 
 _session = msgspec.json.Decoder(ClosedSession)
 _touched = msgspec.json.Decoder(Touched)
 
 
-def closed_sessions(values: Iterable[bytes | None]) -> list[ClosedSession]:
-    """What values of ``explore.sessions`` tell; what is none of ours is skipped."""
-    found = []
-    for value in values:
-        try:
-            found.append(_session.decode(value or b""))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            logger.warning("a record of %s is skipped: %s", SESSIONS_TOPIC, error)
-    return found
+def parse_session(value: bytes | None, now_ms: int) -> ClosedSession:
+    """Read one record of ``explore.sessions``.
+
+    Raises:
+        InvalidEventError: nothing can be learned from it.
+    """
+    session = decode_value(_session, value)
+    check_ids(session, "viewer_id")
+    # One that ended in the future would make everything else look old.
+    check_times(session, now_ms, "started_ts", "ended_ts")
+    check(bool(session.steps), "steps", "are none; a session has one at least")
+    for author_id, action, ts in session.steps:
+        check(len(author_id.encode()) <= MAX_ID_BYTES, "steps", "name an author that is no id")
+        check(action in ACTION_CODES, "steps", f"name {action[:40]!r}, which is no action")
+        check(
+            session.started_ts <= ts <= session.ended_ts,
+            "steps",
+            f"name the time {ts}, which is not in the session",
+        )
+    return session
 
 
-def touches(records: Sequence[Record]) -> list[Touched]:
-    """What records of ``explore.touched`` tell; what is none of ours is skipped."""
+def parse_touched(value: bytes | None, now_ms: int) -> Touched:
+    """Read one record of ``explore.touched``.
+
+    Raises:
+        InvalidEventError: it names no viewer.
+    """
+    touched = decode_value(_touched, value)
+    check_ids(touched, "viewer_id")
+    check_times(touched, now_ms, "ts")
+    return touched
+
+
+#: Called with a topic, a record that is none of its, and what is wrong with it.
+Refuse = Callable[[str, Record, InvalidEventError], None]
+
+
+def skip(topic: str, record: Record, error: InvalidEventError) -> None:
+    """Refuse a record where somebody else sends its dead letter."""
+    logger.warning(
+        "record %d of %s[%d] is skipped: %s", record.offset, topic, record.partition, error
+    )
+
+
+def read_records(
+    topic: str,
+    records: Iterable[Record],
+    parse: Callable[[bytes | None, int], T],
+    refuse: Refuse = skip,
+) -> list[T]:
+    """What records of a topic say, in order.
+
+    Args:
+        parse: reads a value, given the wall-clock time in ms; raises InvalidEventError.
+        refuse: what to do with a record that says nothing.
+    """
+    now = now_ms()
     found = []
     for record in records:
         try:
-            found.append(_touched.decode(record.value or b""))
-        except msgspec.DecodeError as error:
-            logger.warning("a record of %s is skipped: %s", TOUCHED_TOPIC, error)
+            found.append(parse(record.value, now))
+        except InvalidEventError as error:
+            refuse(topic, record, error)
     return found
+
+
+def closed_sessions(records: Iterable[Record], refuse: Refuse = skip) -> list[ClosedSession]:
+    """What records of ``explore.sessions`` tell."""
+    return read_records(SESSIONS_TOPIC, records, parse_session, refuse)
+
+
+def touches(records: Iterable[Record], refuse: Refuse = skip) -> list[Touched]:
+    """What records of ``explore.touched`` tell."""
+    return read_records(TOUCHED_TOPIC, records, parse_touched, refuse)

@@ -15,25 +15,31 @@ crash between sending and storing that sends a session twice.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from infra.kafka import Message
-from infra.metrics import SESSIONS_CLOSED
+from infra.metrics import SESSIONS_CLOSED, SESSIONS_LOOKED_AT
 from infra.stores import SessionSchedule, Store, Versioned
 from infra.topics import SESSIONS_TOPIC
 from models.actions import ACTION_NAMES
 from models.viewers.action_log import Entry
-from models.viewers.state import sessions
+from models.viewers.state import unsent_sessions
 from streams.records import ClosedSession, Sender, Touched
 
 SETTLE_MS: Final = 3000
 #: A worker that leased viewers and died is replaced after this.
 LEASE_MS: Final = 30_000
-#: Viewers looked at per sweep; more than a busy worker closes sessions of between two sweeps.
+#: Viewers leased at once: reading their states holds up the event loop for some 20 ms.
 SWEEP_LIMIT: Final = 1000
+#: So many leases are looked at side by side: Redis answers one while another is worked on.
+SIDE_BY_SIDE: Final = 2
+#: A sweep ends after so long, though more viewers are due, so that other timers have their turn.
+SWEEP_S: Final = 1.0
 
 
 _json = msgspec.json.Encoder()
@@ -60,11 +66,24 @@ class Sessions:
         await self._schedule.touch(viewer_ids, now_ms + SETTLE_MS, newest_ts, now_ms)
 
     async def sweep(self, now_ms: int) -> int:
-        """Send the sessions that have closed; returns how many."""
+        """Send the sessions that have closed of all viewers that are due; returns how many.
+
+        It goes on until nobody is due, or for `SWEEP_S`.
+        """
+        closed, deadline = 0, time.monotonic() + SWEEP_S
+        while True:
+            looks = await asyncio.gather(*(self._look(now_ms) for _ in range(SIDE_BY_SIDE)))
+            closed += sum(sent for _, sent in looks)
+            all_full = all(looked_at == SWEEP_LIMIT for looked_at, _ in looks)
+            if not all_full or time.monotonic() >= deadline:
+                return closed
+
+    async def _look(self, now_ms: int) -> tuple[int, int]:
+        """Look at the next viewers that are due; how many there were, and sessions of theirs."""
         lease_end = now_ms + LEASE_MS
         clock, viewer_ids = await self._schedule.lease(now_ms, lease_end, SWEEP_LIMIT)
         if clock is None or not viewer_ids:
-            return 0
+            return 0, 0
         stream_ms = clock.newest_ts + max(now_ms - clock.seen_ms, 0)
         messages: list[Message] = []
         changed: list[tuple[str, Versioned]] = []
@@ -85,7 +104,8 @@ class Sessions:
         await self._store.commit([v for v, _ in changed], [s for _, s in changed])
         await self._schedule.release(lease_end, again_ms)
         SESSIONS_CLOSED.inc(len(messages))
-        return len(messages)
+        SESSIONS_LOOKED_AT.inc(len(viewer_ids))
+        return len(viewer_ids), len(messages)
 
     def _wait_ms(self, open_ends: int, stream_ms: int, now_ms: int) -> int:
         """How long until an open session may have closed, by the wall clock."""
@@ -96,12 +116,11 @@ class Sessions:
     def _cut(self, versioned: Versioned, stream_ms: int) -> tuple[list[list[Entry]], int]:
         """Sessions that closed and were not sent, and when the open one will close (0 for none)."""
         closed: list[list[Entry]] = []
-        for session in sessions(versioned.state, self._gap_ms):
+        for session in unsent_sessions(versioned.state, self._gap_ms):
             ends_ms = session[-1].ts + self._gap_ms
             if ends_ms > stream_ms:
                 return closed, ends_ms
-            if session[-1].ts > versioned.state.sessions_sent:
-                closed.append(session)
+            closed.append(session)
         return closed, 0
 
 

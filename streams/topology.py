@@ -6,6 +6,7 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     events.*                                 ─▶ ingest           ─▶ explore.touched, store
     catalog.*                                ─▶ catalog          ─▶ events.* that waited, store
     (what neither can apply)                 ─▶ ingest, catalog  ─▶ explore.dead_letters
+    (what says nothing in explore.*)         ─▶ sessions, training ─▶ explore.dead_letters
     explore.touched                          ─▶ sessions         ─▶ explore.sessions, store
     explore.sessions                         ─▶ embeddings       ─▶ explore.embeddings, .versions
     catalog.*, events.*, explore.embeddings  ─▶ ranker's world
@@ -52,6 +53,9 @@ LEARNER_GROUP: Final = "freshgrid-learner"
 RANKER_GROUP: Final = "freshgrid-ranking"
 #: Keeps how far impressions are labelled.
 EXAMPLES_GROUP: Final = "freshgrid-examples"
+
+#: Keeps up to where dead letters were sent of what the learner reads whole.
+LETTERS_GROUP: Final = "freshgrid-letters"
 
 _EVENTS: Final = EVENT_TOPICS
 _ACTIONS: Final = tuple(MEDIA_EVENT_TOPICS)
@@ -104,14 +108,14 @@ FLOWS: Final = (
     Flow(
         "sessions", WORKER, "streams/sessions.py",
         reads=(TOUCHED_TOPIC,), group=WORKER_GROUP,
-        writes=(SESSIONS_TOPIC,),
+        writes=(SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
         stores=(_VIEWER, *_SCHEDULE),
     ),
     # Learner.
     Flow(
         "embeddings", LEARNER, "streams/embeddings.py",
         reads=(SESSIONS_TOPIC,), group=LEARNER_GROUP,
-        writes=(EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+        writes=(EMBEDDINGS_TOPIC, VERSIONS_TOPIC, DEAD_LETTERS_TOPIC),
     ),
     Flow(
         # What others made live, which it goes on from, and accounts whose vectors it takes out.
@@ -122,18 +126,19 @@ FLOWS: Final = (
     Flow(
         "examples", LEARNER, "streams/examples.py",
         reads=(IMPRESSIONS_TOPIC, *_ACTIONS), group=EXAMPLES_GROUP,
-        writes=(EXAMPLES_TOPIC,),
+        writes=(EXAMPLES_TOPIC, DEAD_LETTERS_TOPIC),
     ),
     # What was sent before a crash, so that no page is sent twice.
     Flow("examples sent", LEARNER, "streams/examples.py", reads=(EXAMPLES_TOPIC,)),
     Flow(
         "learner's world", LEARNER, "streams/serving/world_feed.py",
         reads=(*_CATALOG, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+        writes=(DEAD_LETTERS_TOPIC,),
     ),
     Flow(
         "training", LEARNER, "streams/training.py",
         reads=(*_EVENTS, EXAMPLES_TOPIC, CANDIDATES_TOPIC, VERSIONS_TOPIC),
-        writes=(VERSIONS_TOPIC,),
+        writes=(VERSIONS_TOPIC, DEAD_LETTERS_TOPIC),
     ),
     Flow(
         "item weights", LEARNER, "streams/learning/item_publishing.py",

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import CANDIDATE_SETS, VERSIONS
-from models.actions import FOLLOW_TOPIC, HEADS, STRONG_HEADS
+from infra.topics import CANDIDATES_TOPIC
+from models.actions import FOLLOW_TOPIC
 from models.evaluation.ranker_gate import RankerDecision
 from models.events import FollowEvent, InvalidEventError, parse_event
 from models.examples.candidate_log import CandidateLog
@@ -33,22 +33,29 @@ from models.examples.candidate_sets import DISTILLATION_VIEWERS, candidate_sets,
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
-from models.examples.from_pages import page_examples, read_pages
 from models.explore.experiment import Treatment
-from models.explore.impressions import ServedFeaturesError
 from models.rankers.bundle import RankerBundle
 from models.rankers.prior import PriorRankers
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
+from streams.learning.example_intake import ExampleIntake
 from streams.learning.item_publishing import ItemPublishing
 from streams.learning.kept_versions import MOST
 from streams.learning.ranker_learning import RankerLearning
-from streams.records import Record, Sender
+from streams.records import Record, Refuse, Sender, read_records, skip
 from streams.serving.live_queries import LiveQueries
 from streams.serving.own_operators import load_operators
 from streams.serving.world_feed import media_events
-from streams.versions import DECISION_NOTE, RANKERS, Version, announce, earlier
+from streams.versions import (
+    DECISION_NOTE,
+    RANKERS,
+    STORE_AGAIN_S,
+    Version,
+    earlier,
+    note_live,
+    tell,
+)
 
 #: Of so many viewers candidates must have been logged before those are distilled on and none are
 #: found anew.
@@ -58,10 +65,9 @@ ENOUGH_LOGGED: Final = 100
 MAX_UNSORTED: Final = 500_000
 #: The first training begins when no event came in for this long.
 QUIET_S: Final = 2.0
-#: Labelled pages remembered by request id: one sent twice is learned once.
-MAX_PAGES: Final = 1_000_000
+#: A stream of which there is always more to read is not waited for longer than this.
+NEVER_LEVEL_S: Final = 10.0
 
-_STRONG: Final = [HEADS.index(head) for head in STRONG_HEADS]
 logger = logging.getLogger(__name__)
 
 
@@ -71,6 +77,7 @@ class Training:
     Args:
         live: the rankers that are live already, if any: the first training is not urgent then.
         live_items: the item weights that are live already, if any.
+        refuse: what to do with a record of Freshgrid's own topics that says nothing.
     """
 
     def __init__(
@@ -82,30 +89,32 @@ class Training:
         *,
         live: Version | None = None,
         live_items: Version | None = None,
+        refuse: Refuse = skip,
     ) -> None:
         self._settings = settings
         self._artifacts = artifacts
         self._sender = sender
+        self._refuse = refuse
         config = ExampleConfig(window_ms=settings.label_window_ms, fold=settings.fold_config())
         self._queries = LiveQueries(settings, load_operators(settings))
         self._builder = ExampleBuilder(world, config, finder(world, self._treatment))
         self._keep_choices = config.choices.keep
-        self._negative_rate = config.negative_rate
         self._world = world
         self._unsorted: list[Observed] = []
-        self._pages: OrderedDict[str, None] = OrderedDict()
         self._logged = CandidateLog(DISTILLATION_VIEWERS)
-        self._examples = Examples.empty()
-        self._fresh: list[Examples] = []
+        self._intake = ExampleIntake(settings.keep_examples, config.negative_rate, refuse)
         self._fresh_choices: list[Choices] = []
-        self._new_positives = self._new_choices = 0
-        self._arrived_s = self._judged_s = time.monotonic()
+        self._trained_positives = self._new_choices = 0
+        self._arrived_s = self._judged_s = self._level_s = time.monotonic()
         self._live = live
         stored = None if live is None else self._stored(live)
         before = [] if live is None or stored is None else self._stored_before(live)
         self._learning = RankerLearning(settings, stored, before)
         self._items = ItemPublishing(settings, artifacts, sender, live_items)
         self._work: asyncio.Task[None] | None = None
+        # A candidate that the artifact store did not take, and whether it was learned on.
+        self._unstored: tuple[RankerBundle, bool] | None = None
+        self._store_again_s = -math.inf
 
     def events(self, topic: str, records: Sequence[Record]) -> None:
         """Take in records of an event topic."""
@@ -115,26 +124,31 @@ class Training:
         else:
             self._unsorted.extend(media_events(topic, records))
 
-    def examples(self, records: Sequence[Record]) -> None:
+    async def examples(self, records: Sequence[Record]) -> None:
         """Take in records of ``explore.examples``."""
-        for page in read_pages([record.value for record in records]):
-            if page.request_id in self._pages:
-                continue
-            self._pages[page.request_id] = None
-            try:
-                self._collect(page_examples(page, self._negative_rate))
-            except ServedFeaturesError as error:
-                logger.debug("page %s is not learned: %s", page.request_id, error)
-        while len(self._pages) > MAX_PAGES:
-            self._pages.popitem(last=False)
+        # In a thread, as all that takes time by how much comes in.
+        await asyncio.to_thread(self._intake.read, records)
 
     def candidates(self, records: Sequence[Record]) -> None:
         """Take in records of ``explore.candidates``."""
-        for record in records:
-            CANDIDATE_SETS.labels(self._logged.add(record.value)).inc()
+        read = read_records(CANDIDATES_TOPIC, records, self._logged.add, self._refuse)
+        for outcome in read:
+            CANDIDATE_SETS.labels(outcome).inc()
+        CANDIDATE_SETS.labels("damaged").inc(len(records) - len(read))
 
-    async def polled(self, lag: int) -> None:
-        """Observe what has arrived once nothing more is on its way; train if enough is new."""
+    async def polled(self, lag: int, caught_up: bool = False) -> None:
+        """Observe what has arrived once nothing more is on its way; train if enough is new.
+
+        Args:
+            lag: records that the topics have and that were not given yet.
+            caught_up: what there was when the process began has been given. A stream that is never
+                level is not waited for then.
+        """
+        now = time.monotonic()
+        if lag == 0:
+            self._level_s = now
+        elif caught_up and now - self._level_s >= NEVER_LEVEL_S:
+            lag = 0
         if self._unsorted and (lag == 0 or len(self._unsorted) > MAX_UNSORTED):
             events, self._unsorted = self._unsorted, []
             # In a thread, so that sessions and heartbeats go on meanwhile. The reader waits here,
@@ -147,11 +161,15 @@ class Training:
             self._work = None
         if self._work is not None or lag:
             return
-        if self._is_due():
-            self._new_positives = self._new_choices = 0
+        if self._unstored is not None and time.monotonic() >= self._store_again_s:
+            bundle, learned_on = self._unstored
+            self._work = asyncio.create_task(self._offer(bundle, learned_on=learned_on))
+        elif self._is_due():
+            self._trained_positives, self._new_choices = self._intake.positives, 0
             sets = await asyncio.to_thread(self._candidate_sets)
-            self._work = asyncio.create_task(self._train(self._examples, sets))
-        elif self._learning.live is not None and (self._fresh or self._fresh_choices):
+            examples = await asyncio.to_thread(self._intake.kept.all)
+            self._work = asyncio.create_task(self._train(examples, sets))
+        elif self._learning.live is not None and (len(self._intake.fresh) or self._fresh_choices):
             judge = time.monotonic() - self._judged_s >= self._settings.rankers_every_s
             judged_on = await asyncio.to_thread(self._candidate_sets) if judge else None
             self._work = asyncio.create_task(self._learn_on(judged_on))
@@ -160,24 +178,23 @@ class Training:
         started = time.monotonic()
         events.sort(key=lambda item: item[1].ts)
         self._builder.observe(events, now_ms())
-        self._collect(self._builder.take())
+        self._intake.add(self._builder.take())
         self._collect_choices(self._builder.take_choices())
         took_s = time.monotonic() - started
         logger.info(
-            "observed %d events in %.1f s: %d examples", len(events), took_s, len(self._examples)
+            "observed %d events in %.1f s: %d examples", len(events), took_s, len(self._intake.kept)
         )
 
     def _is_due(self) -> bool:
         if self._world.space is None:
             return False
         settings, bound = self._settings, self._settings.train_every_positives
+        new_positives = self._intake.positives - self._trained_positives
         if self._learning.learns_on:
-            return self._new_positives >= bound
+            return new_positives >= bound
         # The first training reads a replay to its end first, but does not wait for ever.
         waited = time.monotonic() - self._arrived_s >= QUIET_S
-        if self._new_positives >= bound or (
-            waited and self._new_positives >= settings.bootstrap_positives
-        ):
+        if new_positives >= bound or (waited and new_positives >= settings.bootstrap_positives):
             return True
         # No exposures to learn from, or none that came to anything: choices do without. What
         # they teach is kept up to date by learning on.
@@ -185,23 +202,8 @@ class Training:
             waited
             and self._learning.live is None
             and self._new_choices >= settings.bootstrap_choices
-            and not self._positives(self._examples)
+            and not self._intake.positives
         )
-
-    def _collect(self, fresh: Examples) -> None:
-        if not len(fresh):
-            return
-        self._fresh.append(fresh)
-        self._new_positives += self._positives(fresh)
-        merged = Examples.concatenate([self._examples, fresh])
-        keep = self._settings.keep_examples
-        if len(merged) > keep:
-            merged = merged.take(np.argsort(merged.ts_n, kind="stable")[-keep:])
-        self._examples = merged
-
-    @staticmethod
-    def _positives(examples: Examples) -> int:
-        return int((examples.labels_nh[:, _STRONG] > 0).any(axis=1).sum())
 
     def _collect_choices(self, fresh: Choices) -> None:
         if not len(fresh):
@@ -265,9 +267,8 @@ class Training:
             await self._offer(bundle, learned_on=True)
 
     async def _learn(self) -> None:
-        fresh, self._fresh = self._fresh, []
         choices, self._fresh_choices = self._fresh_choices, []
-        await asyncio.to_thread(self._learning.learn, fresh, choices)
+        await asyncio.to_thread(lambda: self._learning.learn([self._intake.fresh.take()], choices))
 
     def _failed(self, what: str, error: Exception) -> None:
         if isinstance(error, ArithmeticError):
@@ -280,20 +281,41 @@ class Training:
         The decision is recorded with the version, whatever it is.
         """
         decision = await asyncio.to_thread(self._learning.judge, bundle)
-        arrays, meta = bundle.to_arrays()
-        version = await asyncio.to_thread(self._artifacts.put, RANKERS, arrays, meta)
-        if self._live is not None and version == self._live.version:
+        self._unstored = None
+        try:
+            told = await self._store(bundle, decision)
+        except ArtifactError as error:
+            VERSIONS.labels(RANKERS, "unstored").inc()
+            logger.error("rankers are not stored, the live ones stay: %s", error)
+            self._unstored = bundle, learned_on
+            self._store_again_s = time.monotonic() + STORE_AGAIN_S
+            return
+        if told is None:
             return  # nothing was learned that changes a weight
-        await asyncio.to_thread(
-            self._artifacts.write_note, RANKERS, version, DECISION_NOTE, decision
-        )
+        version = told.version
         if not decision.promote:
             VERSIONS.labels(RANKERS, "refused").inc()
             logger.warning("rankers %s refused, the live ones stay: %s", version, decision.reason)
             return
         logger.info("rankers %s passed: %s", version, decision.reason)
         self._learning.promoted(bundle, learned_on=learned_on)
-        self._live = Version(
+        self._live = told
+        await tell(self._artifacts, self._sender, told, self._settings.keep_versions)
+
+    async def _store(self, bundle: RankerBundle, decision: RankerDecision) -> Version | None:
+        """Store a candidate with what was decided; what is to be told of it, None of the live one.
+
+        Raises:
+            ArtifactError: the store does not take all of it.
+        """
+        arrays, meta = bundle.to_arrays()
+        version = await asyncio.to_thread(self._artifacts.put, RANKERS, arrays, meta)
+        if self._live is not None and version == self._live.version:
+            return None
+        await asyncio.to_thread(
+            self._artifacts.write_note, RANKERS, version, DECISION_NOTE, decision
+        )
+        told = Version(
             kind=RANKERS,
             version=version,
             announced_ms=now_ms(),
@@ -301,7 +323,13 @@ class Training:
             previous="" if self._live is None else self._live.version,
             reason=decision.reason,
         )
-        await announce(self._artifacts, self._sender, self._live, self._settings.keep_versions)
+        if decision.promote:
+            await note_live(self._artifacts, told)
+        return told
+
+    def live(self) -> list[Version]:
+        """The rankers and item weights that are live as this process knows it."""
+        return [of for of in (self._live, self._items.live) if of is not None]
 
     def told(self, version: Version) -> None:
         """Take in a record of ``explore.versions``: what the next training replaces.

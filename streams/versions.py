@@ -9,26 +9,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from infra.artifacts import Artifact, ArtifactError, ArtifactMissingError, ArtifactStore
+from infra.artifacts import (
+    Artifact,
+    ArtifactError,
+    ArtifactMissingError,
+    ArtifactStore,
+    is_plain_name,
+)
 from infra.config import Settings
 from infra.kafka import ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import VERSIONS
 from infra.topics import VERSIONS_TOPIC
 from models.evaluation.ranker_gate import RankerDecision
+from models.events import Count, InvalidEventError, check, check_times, decode_value
 from models.ig2vec.gate import Decision
-from streams.records import Record, Sender
+from streams.records import Record, Refuse, Sender, read_records, skip
 
 IG2VEC: Final = "ig2vec"
 RANKERS: Final = "rankers"
 #: Item weights.
 ITEMS: Final = "items"
 KINDS: Final = (IG2VEC, RANKERS, ITEMS)
+
+#: Longer than any name of a space.
+_MOST_SPACE_BYTES: Final = 256
+#: What the artifact store did not take is offered to it again after so long: a full disk does not
+#: get room in seconds, and making a version costs minutes of a core.
+STORE_AGAIN_S: Final = 300.0
 
 Loaded = TypeVar("Loaded")
 logger = logging.getLogger(__name__)
@@ -50,7 +63,7 @@ class Version(msgspec.Struct, frozen=True, omit_defaults=True):
     announced_ms: int
     metrics: dict[str, float] = {}
     space: str = ""
-    accounts: int = 0
+    accounts: Count = 0
     previous: str = ""
     reason: str = ""
 
@@ -80,61 +93,172 @@ def version_message(version: Version) -> Message:
     return Message(VERSIONS_TOPIC, version.kind, _json.encode(version))
 
 
-def versions(records: Sequence[Record]) -> list[Version]:
-    """The versions that records of ``explore.versions`` tell of, oldest first."""
-    told = []
-    for record in records:
-        if record.value is None:
-            continue
-        try:
-            told.append(_version.decode(record.value))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            logger.warning("a record of %s is skipped: %s", VERSIONS_TOPIC, error)
+def parse_version(value: bytes | None, now_ms: int) -> Version:
+    """Read one record of ``explore.versions``.
+
+    Raises:
+        InvalidEventError: it names nothing that could be live.
+    """
+    told = decode_value(_version, value)
+    check(told.kind in KINDS, "kind", f"{told.kind[:40]!r} is none of {', '.join(KINDS)}")
+    check(is_plain_name(told.version), "version", f"{told.version[:40]!r} is no name of a version")
+    check(
+        not told.previous or is_plain_name(told.previous),
+        "previous",
+        f"{told.previous[:40]!r} is no name of a version",
+    )
+    check_times(told, now_ms, "announced_ms")
+    check(
+        len(told.space.encode()) <= _MOST_SPACE_BYTES,
+        "space",
+        f"{told.space[:40]!r}… has more than {_MOST_SPACE_BYTES} bytes",
+    )
     return told
 
 
-async def live_versions(settings: Settings, cluster: ClusterInfo) -> dict[str, Version]:
+def versions(records: Iterable[Record], refuse: Refuse = skip) -> list[Version]:
+    """The versions that records of ``explore.versions`` tell of, oldest first."""
+    told = [record for record in records if record.value is not None]
+    return read_records(VERSIONS_TOPIC, told, parse_version, refuse)
+
+
+class Heard:
+    """What ``explore.versions`` says, also where the newest record of a kind says nothing.
+
+    Compaction keeps that record and takes the good one before it, so somebody has to say again
+    what is live: the learner does.
+
+    Attributes:
+        live: kind → the newest version told of.
+        damaged: kinds whose newest record is no version.
+
+    Args:
+        refuse: what to do with a record that is no version.
+    """
+
+    def __init__(self, refuse: Refuse = skip) -> None:
+        self._refuse = refuse
+        self.live: dict[str, Version] = {}
+        self.damaged: set[str] = set()
+
+    def hear(self, records: Iterable[Record]) -> None:
+        """Take in records, in order."""
+        for record in records:
+            for told in versions([record], self._refused):
+                self.live[told.kind] = told
+                self.damaged.discard(told.kind)
+
+    def _refused(self, topic: str, record: Record, error: InvalidEventError) -> None:
+        self.damaged.update({(record.key or b"").decode("utf-8", "replace")} & set(KINDS))
+        self._refuse(topic, record, error)
+
+
+async def live_versions(
+    settings: Settings, cluster: ClusterInfo, artifacts: ArtifactStore | None = None
+) -> dict[str, Version]:
     """Kind → what ``explore.versions`` says is live now.
+
+    Args:
+        artifacts: where to look up what went live last of a kind of which the topic holds nothing
+            but a damaged record.
 
     Raises:
         UnreachableError: Kafka does not answer.
         LogReadError: the topic cannot be read to its end.
     """
-    live: dict[str, Version] = {}
+    heard = Heard()
     places = [(VERSIONS_TOPIC, number) for number in range(cluster.partitions[VERSIONS_TOPIC])]
     async with LogReader(settings) as reader:
         async for batch in reader.read(await reader.spans(places)):
-            live.update((told.kind, told) for told in versions(batch.records))
-    return live
+            heard.hear(batch.records)
+    if artifacts is not None:
+        for kind in sorted(heard.damaged - heard.live.keys()):
+            if (noted := await asyncio.to_thread(noted_live, artifacts, kind)) is not None:
+                heard.live[kind] = noted
+    return heard.live
+
+
+def noted_live(artifacts: ArtifactStore, kind: str) -> Version | None:
+    """The version that went live last by the notes beside the versions, None if none is noted.
+
+    Its space is not noted.
+    """
+    try:
+        names = artifacts.list(kind)
+    except ArtifactError as error:
+        logger.error("what was live of %s cannot be told: %s", kind, error)
+        return None
+    notes = {name: artifacts.read_note(kind, name, LIVE_NOTE, Live) for name in names}
+    live = max(
+        ((note.announced_ms, name, note) for name, note in notes.items() if note is not None),
+        default=None,
+    )
+    if live is None:
+        return None
+    announced_ms, name, note = live
+    return Version(kind, name, announced_ms, previous=note.previous, reason=note.reason)
 
 
 async def announce(artifacts: ArtifactStore, sender: Sender, version: Version, keep: int) -> None:
     """Make a version the live one, and delete versions that nobody can go back to any more.
 
     Kept are the live one, up to `keep` that were live before it, and the newest `keep`.
+
+    Raises:
+        ArtifactError: the store does not take the note; nobody was told of the version.
+    """
+    await note_live(artifacts, version)
+    await tell(artifacts, sender, version, keep)
+
+
+async def note_live(artifacts: ArtifactStore, version: Version) -> None:
+    """The first half of :func:`announce`: note beside the version that it is going live.
+
+    Raises:
+        ArtifactError: the store does not take the note.
     """
     note = Live(announced_ms=version.announced_ms, previous=version.previous, reason=version.reason)
     await asyncio.to_thread(artifacts.write_note, version.kind, version.version, LIVE_NOTE, note)
+
+
+async def tell(artifacts: ArtifactStore, sender: Sender, version: Version, keep: int) -> None:
+    """The second half of :func:`announce`, which does not fail for the store's sake."""
     await sender.send([version_message(version)])
     VERSIONS.labels(version.kind, "promoted").inc()
     await asyncio.to_thread(prune, artifacts, version, keep)
 
 
 def prune(artifacts: ArtifactStore, live: Version, keep: int) -> tuple[str, ...]:
-    """Delete versions of a kind as :func:`announce` does; returns the deleted."""
+    """Delete versions of a kind as :func:`announce` does, and what crashes left of others.
+
+    Returns:
+        The deleted versions.
+    """
+    swept(artifacts, live.kind)
     back = [name for name, _ in zip(earlier(artifacts, live), range(keep), strict=False)]
     try:
         return artifacts.prune(live.kind, keep, {live.version, *back})
-    except OSError as error:
+    except ArtifactError as error:
         # Nobody waits for this; the next version tries again.
-        logger.warning("old versions of %s could not be deleted: %r", live.kind, error)
+        logger.warning("old versions of %s could not be deleted: %s", live.kind, error)
         return ()
 
 
+def swept(artifacts: ArtifactStore, kind: str) -> None:
+    """Delete what crashes left unfinished, where the store lets itself be reached."""
+    try:
+        gone = artifacts.sweep(kind)
+    except ArtifactError as error:
+        logger.error("what is stored of %s cannot be tidied: %s", kind, error)
+        return
+    if gone:
+        logger.warning("unfinished %s deleted: %s", kind, ", ".join(gone))
+
+
 def earlier(artifacts: ArtifactStore, live: Version) -> Iterator[str]:
-    """What was live before `live`, newest first, each once."""
+    """What was live before `live`, newest first, each once; a damaged note ends it."""
     seen, version = {live.version}, live.previous
-    while version and version not in seen:
+    while version and version not in seen and is_plain_name(version):
         yield version
         seen.add(version)
         note = artifacts.read_note(live.kind, version, LIVE_NOTE, Live)

@@ -52,7 +52,7 @@ _IDS: Final = ("event_id", "viewer_id", "media_id", "author_id", "account_id", "
 _LIMITS: Final[dict[str, dict[str, Any]]] = {
     **{name: {"maxLength": MAX_ID_BYTES} for name in _IDS},
     "ts": {"minimum": MIN_TS_MS},
-    "created_ts": {"minimum": 0, "exclusiveMaximum": 10**14},
+    "created_ts": {"minimum": 0},
 }
 _PRODUCED: Final = (MediaEvent, FollowEvent, Media, Account)
 

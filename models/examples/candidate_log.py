@@ -7,15 +7,16 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from models.events import Id, check_ids, check_times, decode_value
 from models.explore.audit import Uncut
-from models.explore.impressions import ServedFeaturesError, pack_features, unpack_features
-from models.feature_schema import FEATURE_VERSION, FeatureMatrix
+from models.explore.impressions import OtherFeaturesError, pack_features, unpack_features
+from models.feature_schema import FeatureMatrix
 
 #: More than any query finds: a broken record must not ask for more memory than a whole one.
 _MOST: Final = 100_000
 
-#: What became of a record: taken in, of features that this build does not have, or none at all.
-Outcome = Literal["read", "other_features", "damaged"]
+#: What became of a record: taken in, or of features that this build does not have.
+Outcome = Literal["read", "other_features"]
 
 
 class LoggedCandidates(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class LoggedCandidates(msgspec.Struct, frozen=True, kw_only=True):
         versions: as of a grid; ``features`` says of which columns, ``query`` what found them.
     """
 
-    viewer_id: str
+    viewer_id: Id
     ranked_ms: int
     candidates: Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
     features: str
@@ -62,19 +63,23 @@ class CandidateLog:
     def __len__(self) -> int:
         return len(self._newest)
 
-    def add(self, value: bytes | None) -> Outcome:
+    def add(self, value: bytes | None, now_ms: int) -> Outcome:
         """Take in a record of ``explore.candidates``, in any order of time.
 
-        One that is broken, or of other features, changes nothing.
+        One of other features changes nothing.
+
+        Raises:
+            InvalidEventError: it is broken; nothing was changed.
         """
+        record = decode_value(_record, value)
+        check_ids(record, "viewer_id")
+        # One from the future would be the newest of its viewer for ever.
+        check_times(record, now_ms, "ranked_ms")
+        version = record.versions.get("features", "")
         try:
-            record = _record.decode(value or b"")
-            version = record.versions.get("features", "")
-            if version != FEATURE_VERSION:
-                return "other_features"
             features = unpack_features(record.features, record.candidates, version)
-        except (msgspec.DecodeError, UnicodeDecodeError, ServedFeaturesError):
-            return "damaged"
+        except OtherFeaturesError:
+            return "other_features"
         known = self._newest.get(record.viewer_id)
         if known is None or known.ranked_ms <= record.ranked_ms:
             query = record.versions.get("query", "")

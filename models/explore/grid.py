@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES
 from models.arrays.types import UNKNOWN, Rows
+from models.events import Count, Id, Probability, Rank
 from models.feature_schema import FeatureMatrix
 from models.features.candidates import Candidates
 from models.inventory.catalog import Catalog
 from models.world import World
+
+#: A chance that something was shown: what had none was not shown.
+Propensity = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 
 
 class _Probabilities(msgspec.Struct, frozen=True):
@@ -34,7 +38,7 @@ else:
     #: A document from before there was a head says 0 of it.
     Probabilities = msgspec.defstruct(
         "Probabilities",
-        [(name, float, 0.0) for name in HEAD_NAMES],
+        [(name, Probability, 0.0) for name in HEAD_NAMES],
         bases=(_Probabilities,),
         module=__name__,
         namespace={"__doc__": "What the final pass predicts for one item, by head."},
@@ -51,12 +55,12 @@ class ItemStages(msgspec.Struct, frozen=True):
         penalty: value taken off for see-fewers on the same author.
     """
 
-    source_rank: int
-    candidate_rank: int
+    source_rank: Rank
+    candidate_rank: Rank
     first_score: float
-    first_rank: int
+    first_rank: Rank
     second_score: float
-    second_rank: int
+    second_rank: Rank
     penalty: float
 
 
@@ -69,15 +73,15 @@ class GridItem(msgspec.Struct, frozen=True):
             for its place, 1 for all that the ranking chose.
     """
 
-    position: int
-    media_id: str
-    author_id: str
+    position: Count
+    media_id: Id
+    author_id: Id
     value: float
     probabilities: Probabilities
     source: str
     seed: str | None
     stages: ItemStages
-    propensity: float = 1.0
+    propensity: Propensity = 1.0
 
 
 class GridDocument(msgspec.Struct, frozen=True):
@@ -91,12 +95,12 @@ class GridDocument(msgspec.Struct, frozen=True):
         versions: live version of everything the grid depends on.
     """
 
-    viewer_id: str
+    viewer_id: Id
     items: list[GridItem]
     generated_at_ms: int
     reflects_ts: int
-    candidates: int
-    dropped: dict[str, int]
+    candidates: Count
+    dropped: dict[str, Count]
     versions: dict[str, str]
     schema: Literal[1] = 1
 

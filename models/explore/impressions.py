@@ -3,7 +3,9 @@
 Errors::
 
     ValueError
-    └── ServedFeaturesError   bytes that are no features of this many items, or of other features
+    └── InvalidEventError
+        └── ServedFeaturesError      bytes that are no features of this many items
+            └── OtherFeaturesError   features of another version: nothing is wrong with them
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from typing import Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
 from isal import isal_zlib
 
+from models.events import Id, InvalidEventError, check, check_ids, check_times, decode_value
 from models.explore.grid import Grid, GridDocument, to_json
 from models.feature_schema import (
     DENSE_NAMES,
@@ -28,10 +31,23 @@ from models.world import World
 
 #: Of ISA-L, which writes zlib's format in a third of zlib's time: as small as zlib's fastest.
 _LEVEL: Final = 1
+#: Far more than a grid or a series of pages has: a broken record must not ask for more memory than
+#: a whole one, nor for a place that int16 cannot hold.
+MOST_ITEMS: Final = 1_000
+MOST_PAGES: Final = 1_000
+LAST_POSITION: Final = 32_767
+FEATURES_REASON: Final = "bad_features"
 
 
-class ServedFeaturesError(ValueError):
-    """Text that holds no features of so many items, or such of another feature version."""
+class ServedFeaturesError(InvalidEventError):
+    """Text that holds no features of so many items."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(FEATURES_REASON, message)
+
+
+class OtherFeaturesError(ServedFeaturesError):
+    """Features of another version, as stand in a log from before an upgrade."""
 
 
 class StoredGrid(GridDocument, frozen=True, kw_only=True):
@@ -54,8 +70,8 @@ class Impression(StoredGrid, frozen=True, kw_only=True):
         served_ms: when it was answered.
     """
 
-    request_id: str
-    page: int
+    request_id: Id
+    page: Annotated[int, msgspec.Meta(ge=0, lt=MOST_PAGES)]
     served_ms: int
 
 
@@ -86,6 +102,26 @@ class EncodedGrid(NamedTuple):
 
 
 _decoder = msgspec.json.Decoder(StoredGrid)
+_impression = msgspec.json.Decoder(Impression)
+
+
+def parse_impression(value: bytes | None, now_ms: int) -> Impression:
+    """Read one record of ``explore.impressions``; features of another version are left as they are.
+
+    Raises:
+        InvalidEventError: it can never be labelled.
+    """
+    page = decode_value(_impression, value)
+    check_ids(page, "viewer_id", "request_id")
+    check_times(page, now_ms, "served_ms", "generated_at_ms", "reflects_ts")
+    n = len(page.items)
+    check(n <= MOST_ITEMS, "items", f"are {n}; a page has at most {MOST_ITEMS}")
+    for item in page.items:
+        check_ids(item, "media_id", "author_id")
+    version = page.versions.get("features", "")
+    if version == FEATURE_VERSION:
+        unpack_features(page.features, n, version)
+    return page
 
 
 def stored_grid(grid: Grid, world: World) -> StoredGrid:
@@ -109,10 +145,11 @@ def unpack_features(text: str, items: int, feature_version: str) -> FeatureMatri
     """The features that :func:`pack_features` wrote, bit for bit.
 
     Raises:
-        ServedFeaturesError: they are of another feature version, or not of `items` items.
+        OtherFeaturesError: they are of another feature version.
+        ServedFeaturesError: they are not of `items` items.
     """
     if feature_version != FEATURE_VERSION:
-        raise ServedFeaturesError(
+        raise OtherFeaturesError(
             f"features of version {feature_version!r}; this build has {FEATURE_VERSION!r}: they "
             "are left out, new ones come with what this build serves"
         )
@@ -121,7 +158,7 @@ def unpack_features(text: str, items: int, feature_version: str) -> FeatureMatri
     try:
         # One byte more than it may be, so that what is too long does not fill the memory.
         data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
-    except (binascii.Error, zlib.error) as error:
+    except (binascii.Error, zlib.error, ValueError) as error:
         raise ServedFeaturesError(f"served features cannot be read: {error}") from error
     if len(data) != size:
         raise ServedFeaturesError(

@@ -144,6 +144,16 @@ class ActionLog:
         found.reverse()
         return found
 
+    def entries_since(self, ts: int) -> list[Entry]:
+        """The records from a time (ms) on, oldest first; those before are not unpacked."""
+        data, found = self.data, list[Entry]()
+        for at in starts(data):
+            if int.from_bytes(data[at : at + 6], "big") < ts:
+                break
+            found.append(unpack(data, at))
+        found.reverse()
+        return found
+
     def __len__(self) -> int:
         return self.size
 

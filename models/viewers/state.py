@@ -257,9 +257,31 @@ def entries(state: ViewerState) -> list[Entry]:
 
 def sessions(state: ViewerState, gap_ms: int) -> list[list[Entry]]:
     """The viewer's actions cut where `gap_ms` passed without one, oldest first."""
+    return _cut_sessions(entries(state), gap_ms)
+
+
+def unsent_sessions(state: ViewerState, gap_ms: int) -> list[list[Entry]]:
+    """Those of :func:`sessions` that ended after `sessions_sent`, without unpacking all others."""
+    sent = state.sessions_sent
+    if state.newest_ts() <= sent:
+        return []
+    # A session that ended after `sent` and has nothing in the gap before began after it.
+    since = sent - gap_ms
+    # An undo takes back the newest action before it, so older ones need not be known.
+    found = sorted(
+        standing(state.strong.entries_since(since)) + standing(state.views.entries_since(since))
+    )
+    cut = _cut_sessions(found, gap_ms)
+    if found and sent and found[0].ts <= sent and cut[0][-1].ts > sent:
+        # It goes on from one that was sent, who knows from when on.
+        cut = sessions(state, gap_ms)
+    return [session for session in cut if session[-1].ts > sent]
+
+
+def _cut_sessions(done: list[Entry], gap_ms: int) -> list[list[Entry]]:
     cut: list[list[Entry]] = []
     last_ts = -gap_ms
-    for entry in entries(state):
+    for entry in done:
         if entry.ts - last_ts >= gap_ms or not cut:
             cut.append([])
         cut[-1].append(entry)

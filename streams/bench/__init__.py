@@ -30,6 +30,8 @@ BENCHES: Final = {
     "quality": "grids of the bundled events beside baselines, static, with a fixed seed",
     "retrieval": "searches of the account index against a scan, and while it changes",
     "training": "the final pass learning from a stream beside frozen and simple ones; its speed",
+    "learner": "labelled pages per second that a learner with a full room takes in",
+    "sessions": "viewers per second that one worker looks at for sessions that have closed",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",
 }
 

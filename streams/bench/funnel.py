@@ -105,7 +105,7 @@ def _read(path: Path) -> tuple[World, list[Observed]]:
     media, accounts, observed, now = [], [], list[Observed](), now_ms()
     for line in read_fixture(path):
         if line.topic == MEDIA_TOPIC:
-            media.append(parse_media(line.value))
+            media.append(parse_media(line.value, now_ms()))
         elif line.topic == ACCOUNTS_TOPIC:
             accounts.append(parse_account(line.value))
         elif line.topic in (*MEDIA_EVENT_TOPICS, FOLLOW_TOPIC):

@@ -17,6 +17,7 @@ import typer
 
 from infra.errors import FreshgridError, SettingsError
 from streams.cli.common import load_settings
+from streams.clock import now_ms
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -91,7 +92,7 @@ def pictures_of_media(lines: Iterable[str], name: str) -> Iterator[Picture]:
         if not line.strip():
             continue
         try:
-            media = parse_media(line.encode())
+            media = parse_media(line.encode(), now_ms())
         except InvalidEventError as error:
             raise ImageCommandError(f"{name}:{number} is no media: {error}") from error
         yield Picture(media.image_url or "", msgspec.json.decode(line))

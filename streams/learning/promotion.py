@@ -28,7 +28,15 @@ from streams.clock import now_ms
 from streams.learning.kept_versions import MOST, KeptVersions
 from streams.records import Sender
 from streams.serving.world_feed import embedding_messages
-from streams.versions import DECISION_NOTE, IG2VEC, Version, announce, earlier
+from streams.versions import (
+    DECISION_NOTE,
+    IG2VEC,
+    Version,
+    announce,
+    earlier,
+    note_live,
+    tell,
+)
 
 #: Labelled accounts that versions are judged on: enough for a macro-F1 within a few points, few
 #: enough that judging takes seconds.
@@ -78,12 +86,14 @@ class Promotion:
 
         Returns:
             The new space, None if the fit was refused.
+
+        Raises:
+            ArtifactError: the store does not take it; what was live stays.
         """
         vectors = saved_account_vectors(model.arrays)
         decision, version = await self._judge(model, vectors, against)
         if not decision.promote:
             return None
-        self._kept.add(version, vectors)
         await self._go_live(
             Version(
                 kind=IG2VEC,
@@ -96,6 +106,7 @@ class Promotion:
             ),
             vectors,
         )
+        self._kept.add(version, vectors)
         return version
 
     async def offer_copy(self, model: Saved, metrics: Mapping[str, float]) -> bool:
@@ -103,6 +114,9 @@ class Promotion:
 
         Its vectors have been sent as they changed, so one that passes is only told of. Returns
         whether it passed.
+
+        Raises:
+            ArtifactError: the store does not take it; what was live stays.
         """
         live = self.live
         if live is None:
@@ -114,7 +128,6 @@ class Promotion:
             against = _only(against, np.isin(against.ids, vectors.ids))
         decision, version = await self._judge(model, vectors, against)
         if decision.promote:
-            self._kept.add(version, vectors)
             copy = msgspec.structs.replace(
                 live,
                 version=version,
@@ -125,11 +138,16 @@ class Promotion:
                 reason=decision.reason,
             )
             await announce(self._artifacts, self._sender, copy, self._settings.keep_versions)
+            self._kept.add(version, vectors)
             self.live = copy
         return decision.promote
 
     async def restore(self, version: str, vectors: AccountVectors, reason: str) -> str:
-        """Make a stored version live again, all of its vectors in a new space, which it returns."""
+        """Make a stored version live again, all of its vectors in a new space, which it returns.
+
+        Raises:
+            ArtifactError: the store does not take a note of it.
+        """
         back = [] if self.live is None else list(earlier(self._artifacts, self.live))
         if version in back:
             back = back[back.index(version) + 1 :]
@@ -245,11 +263,16 @@ def judge(
 async def go_live(
     artifacts: ArtifactStore, sender: Sender, version: Version, vectors: AccountVectors, keep: int
 ) -> Version:
-    """Send all vectors of a space, then make it the live one."""
+    """Send all vectors of a space, then make it the live one.
+
+    Raises:
+        ArtifactError: the store does not take a note of it; nothing was sent.
+    """
     ids, vectors_nd = vectors
-    await sender.send(embedding_messages(version.space, ids, vectors_nd))
     version = msgspec.structs.replace(version, accounts=len(ids))
-    await announce(artifacts, sender, version, keep)
+    await note_live(artifacts, version)
+    await sender.send(embedding_messages(version.space, ids, vectors_nd))
+    await tell(artifacts, sender, version, keep)
     return version
 
 

@@ -27,6 +27,7 @@ from infra.errors import FreshgridError, SettingsError
 from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader, Start
 from infra.topics import DEAD_LETTERS_TOPIC
+from models.events import AnyTime, Count, InvalidEventError, Offset, decode_value
 from streams.dead_letter import DeadLetter, parse_dead_letter
 
 #: The record that died: topic, partition, offset.
@@ -47,11 +48,11 @@ class Redriven(msgspec.Struct):
     """
 
     topic: str
-    partition: int
-    offset: int
-    redriven_ms: int
-    sent_partition: int
-    sent_offset: int
+    partition: Count
+    offset: Offset
+    redriven_ms: AnyTime
+    sent_partition: Count
+    sent_offset: Offset
 
 
 class DeadLetterId(NamedTuple):
@@ -117,8 +118,8 @@ def decode_record(record: ConsumerRecord[bytes, bytes]) -> StoredDeadLetter | Re
     if about is not None:
         return StoredDeadLetter(DeadLetterId(record.partition, record.offset), record.key, about)
     try:
-        return _mark.decode(record.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode_value(_mark, record.value)
+    except InvalidEventError:
         return None
 
 

@@ -31,7 +31,7 @@ from infra.log_reader import BEGINNING, LogReader, PartitionBatch, Span, Start
 from infra.stores import Store
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import EVENT_TOPICS
-from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, InvalidEventError, decode_value
 from streams.clock import now_ms
 from streams.ingest import Ingest
 from streams.records import Sender
@@ -153,8 +153,8 @@ def _partitions(cluster: ClusterInfo, *topics: str) -> list[Partition]:
 def _dead_records(batch: PartitionBatch) -> Iterable[tuple[str, int, int]]:
     for record in batch.records:
         try:
-            dead_letter = _died.decode(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            dead_letter = decode_value(_died, record.value)
+        except InvalidEventError:
             continue  # somebody else's record, or a mark that a dead letter was redriven
         yield dead_letter.topic, dead_letter.partition, dead_letter.offset
 

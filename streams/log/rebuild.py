@@ -202,7 +202,7 @@ async def _resume(settings: Settings, store: Store, outbox: Outbox) -> int:
         for partition in range(cluster.partitions[SESSIONS_TOPIC]):
             newest: dict[str, int] = {}
             async for batch in reader.read(await reader.spans([(SESSIONS_TOPIC, partition)])):
-                for session in closed_sessions(record.value for record in batch.records):
+                for session in closed_sessions(batch.records):
                     ended_ts = max(session.ended_ts, newest.get(session.viewer_id, 0))
                     newest[session.viewer_id] = ended_ts
             await _remember_sent(store, newest)

@@ -207,11 +207,15 @@ def _check(topic: str, value: bytes) -> None:
         if topic in EVENT_TOPICS:
             parse_event(topic, value or None, now_ms())
         elif topic == MEDIA_TOPIC:
-            parse_media(value or None)
+            parse_media(value or None, now_ms())
         elif topic == ACCOUNTS_TOPIC:
             parse_account(value or None)
         else:
-            raise RefusedError("unknown_topic", f"nothing reads topic {topic}: it is none of ours")
+            raise RefusedError(
+                "unknown_topic",
+                f"topic {topic} is not one that producers send to: what is Freshgrid's own comes "
+                "again with the next record of its kind",
+            )
     except InvalidEventError as error:
         raise RefusedError(error.reason, f"it would die again: {error}") from error
 

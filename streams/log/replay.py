@@ -56,6 +56,7 @@ class Line(NamedTuple):
     key: bytes
     value: bytes
     offset: int = 0
+    partition: int = 0
 
 
 class ReplayReport(NamedTuple):

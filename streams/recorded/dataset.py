@@ -170,7 +170,7 @@ def _from_records(path: Path) -> Dataset:
     for line in read_fixture(path):
         try:
             if line.topic == MEDIA_TOPIC:
-                record = parse_media(line.value)
+                record = parse_media(line.value, now_ms())
                 media[record.media_id] = record
             elif line.topic == ACCOUNTS_TOPIC:
                 account = parse_account(line.value)

@@ -21,11 +21,12 @@ from models.evaluation.ranker_gate import measurable
 from models.evaluation.ranker_quality import ranker_quality
 from models.examples.examples import Examples
 from models.examples.from_events import ExampleConfig
-from models.examples.from_pages import page_examples, read_pages
+from models.examples.from_pages import page_examples, parse_labelled_page
 from models.explore.impressions import ServedFeaturesError
 from models.rankers.bundle import RankerBundle
 from streams.recorded.evaluate_embeddings import EvaluationError, versions_to_measure
 from streams.recorded.examples import recorded_examples, stream_start
+from streams.records import read_records
 from streams.versions import RANKERS
 
 #: Of a recording, the part that is learned; half of the rest chooses thresholds.
@@ -100,11 +101,11 @@ async def logged_examples(settings: Settings) -> Examples:
     async with LogReader(settings) as reader:
         spans = await reader.spans([(EXAMPLES_TOPIC, number) for number in range(partitions)])
         async for batch in reader.read(spans):
-            for page in read_pages([record.value for record in batch.records]):
+            for page in read_records(EXAMPLES_TOPIC, batch.records, parse_labelled_page):
                 try:
                     parts.append(page_examples(page, rate))
                 except ServedFeaturesError:
-                    continue  # served by another build
+                    continue  # served by another build, or damaged
     examples = Examples.concatenate(parts)
     return examples.take(np.argsort(examples.ts_n, kind="stable"))
 

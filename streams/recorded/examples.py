@@ -81,7 +81,7 @@ def _fixture(path: Path) -> tuple[list[Media], list[Observed]]:
     for line in read_fixture(path):
         try:
             if line.topic == MEDIA_TOPIC:
-                media.append(parse_media(line.value))
+                media.append(parse_media(line.value, now_ms()))
             elif line.topic in EVENT_TOPICS:
                 event = parse_event(line.topic, line.value, now_ms())
                 action = (

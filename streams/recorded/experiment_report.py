@@ -22,7 +22,7 @@ from infra.stores import ExperimentError
 from infra.topics import IMPRESSIONS_TOPIC
 from models.actions import STRONG_HEADS, Action
 from models.evaluation.experiment_metrics import difference, rate
-from models.events import DAY_MS, InvalidEventError, MediaEvent, parse_event
+from models.events import DAY_MS, InvalidEventError, MediaEvent, decode_value, parse_event
 from streams.serving.weights import stored
 
 DEFAULT_DAYS: Final = 7
@@ -77,8 +77,8 @@ class ArmOutcomes:
     def show(self, value: bytes, at_ms: int) -> None:
         """Count a page served at `at_ms`; one that was asked for again counts once."""
         try:
-            page = _page.decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            page = decode_value(_page, value)
+        except InvalidEventError:
             self.skipped += 1
             return
         if page.request_id in self._seen:

@@ -109,7 +109,7 @@ def _fixture(path: Path) -> Recording:
     for line in read_fixture(path):
         try:
             if line.topic == MEDIA_TOPIC:
-                media = parse_media(line.value)
+                media = parse_media(line.value, now_ms())
                 authors[media.media_id] = media.author_id
             elif line.topic == ACCOUNTS_TOPIC:
                 account = parse_account(line.value)

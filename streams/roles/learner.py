@@ -6,32 +6,72 @@ Imports gensim and torch.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import Final
+
+from aiokafka.errors import KafkaError
 
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.kafka import ClusterInfo, Follower
-from infra.topics import CANDIDATES_TOPIC, EXAMPLES_TOPIC, VERSIONS_TOPIC
+from infra.kafka import ClusterInfo, Ends, Follower, commit_offsets, committed_offsets
+from infra.topics import (
+    CANDIDATES_TOPIC,
+    EMBEDDINGS_TOPIC,
+    EXAMPLES_TOPIC,
+    IMPRESSIONS_TOPIC,
+    SESSIONS_TOPIC,
+    VERSIONS_TOPIC,
+)
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC
 from models.world import World, WorldConfig
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
-from streams.records import Record
+from streams.learning.lone_learner import watch_for_another
+from streams.letters import Letters
+from streams.records import Record, closed_sessions
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.world_feed import WorldFeed, deleted_accounts
-from streams.topology import LEARNER, LEARNER_GROUP, flow, followed
+from streams.topology import LEARNER, LEARNER_GROUP, LETTERS_GROUP, flow, followed
 from streams.training import Training
 from streams.transport import Chunk
-from streams.versions import IG2VEC, ITEMS, RANKERS, Version, live_versions, versions
+from streams.versions import (
+    IG2VEC,
+    ITEMS,
+    KINDS,
+    RANKERS,
+    Heard,
+    live_versions,
+    swept,
+    version_message,
+)
 
+logger = logging.getLogger(__name__)
+
+#: Of these topics the learner sends the dead letters.
+LETTERED: Final = (
+    SESSIONS_TOPIC,
+    EMBEDDINGS_TOPIC,
+    IMPRESSIONS_TOPIC,
+    EXAMPLES_TOPIC,
+    CANDIDATES_TOPIC,
+    VERSIONS_TOPIC,
+)
 #: Of 19, by which the learner lets other processes go first.
 NICENESS: Final = 10
+
+
+async def _note_sent(config: Settings, ends: Ends) -> None:
+    try:
+        await commit_offsets(config, LETTERS_GROUP, ends)
+    except KafkaError as error:
+        logger.warning("a restart may send dead letters again: %s", error)
 
 
 @asynccontextmanager
@@ -47,23 +87,38 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         # Takes seconds, most of which pass while the consumer group forms.
         importing = asyncio.ensure_future(asyncio.to_thread(import_module, "torch"))
         stack.push_async_callback(asyncio.gather, importing)
-        live = await live_versions(config, cluster)
+        for kind in KINDS:
+            await asyncio.to_thread(swept, artifacts, kind)
+        live = await live_versions(config, cluster, artifacts)
         world = World(WorldConfig(image_dimension=config.image_dimension))
-        feed = WorldFeed(world)
+        # Of labelled pages only so many that the examples kept cannot be of others: each gives one
+        # or more on average.
+        pages = -(-config.keep_examples // cluster.partitions[EXAMPLES_TOPIC])
+        follower = Follower(
+            config, cluster.partitions, followed(LEARNER), newest={EXAMPLES_TOPIC: pages}
+        )
+        lettered = [(topic, n) for topic in LETTERED for n in range(cluster.partitions[topic])]
+        sent = await committed_offsets(config, LETTERS_GROUP, lettered)
+        letters = Letters(outbox, sent, partial(_note_sent, config))
+        feed = WorldFeed(world, letters.refuse)
         embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
         training = Training(
             config, world, artifacts, outbox,
-            live=live.get(RANKERS), live_items=live.get(ITEMS),
+            live=live.get(RANKERS), live_items=live.get(ITEMS), refuse=letters.refuse,
         )  # fmt: skip
-        examples = ExampleStream(config, cluster, outbox)
-        follower = Follower(config, cluster.partitions, followed(LEARNER))
-        # Of what was told before this process began only the newest counts.
-        backlog: dict[str, Version] = {}
+        examples = ExampleStream(config, cluster, outbox, letters)
+        heard = Heard(letters.refuse)
 
-        def tell(told: Sequence[Version]) -> None:
-            for version in told:
+        async def tell() -> None:
+            # Of what was told before this process began only the newest counts.
+            told, heard.live = heard.live, {}
+            for version in told.values():
                 embeddings.told(version)
                 training.told(version)
+            damaged, heard.damaged = heard.damaged, set()
+            known = [*embeddings.live(), *training.live()] if damaged else []
+            # Who starts next finds what is live again.
+            await outbox.send([version_message(of) for of in known if of.kind in damaged])
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic in EVENT_TOPICS:
@@ -71,7 +126,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
                 training.events(topic, records)
                 return
             if topic == EXAMPLES_TOPIC:
-                training.examples(records)
+                await training.examples(records)
                 return
             if topic == CANDIDATES_TOPIC:
                 training.candidates(records)
@@ -79,25 +134,33 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             feed.apply(topic, records)
             if topic == ACCOUNTS_TOPIC:
                 embeddings.deleted(deleted_accounts(records))
-            elif topic == VERSIONS_TOPIC and follower.caught_up:
-                tell(versions(records))
             elif topic == VERSIONS_TOPIC:
-                backlog.update((version.kind, version) for version in versions(records))
+                heard.hear(records)
 
         async def polled() -> None:
             feed.polled(follower.lag)
+            await letters.send()
             if follower.caught_up:
-                tell(list(backlog.values()))
-                backlog.clear()
-            await training.polled(follower.lag)
+                await tell()
+            await training.polled(follower.lag, follower.caught_up)
 
         async def closed(chunk: Chunk) -> None:
-            values = [record.value for record in chunk.records if record.value is not None]
-            embeddings.closed(values, chunk.finish)
+            sessions = closed_sessions(chunk.records, letters.refuse)
+            await letters.send()
+            embeddings.closed(sessions, chunk.finish)
 
         app = faust_app(LEARNER_GROUP, config, prompt=False)
         agent(app, flow("embeddings"), closed)
         failed = await stack.enter_async_context(running(app))
+
+        def assigned() -> int:
+            return sum(tp.topic == SESSIONS_TOPIC for tp in app.consumer.assignment())
+
+        alone = watch_for_another(
+            assigned, cluster.partitions[SESSIONS_TOPIC], config.session_timeout_s
+        )
         yield await stack.enter_async_context(
-            background(failed, follower.run(handle, polled), embeddings.run(), examples.run())
+            background(
+                failed, follower.run(handle, polled), embeddings.run(), examples.run(), alone
+            )
         )

@@ -17,6 +17,7 @@ from models.events import MEDIA_TOPIC
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
 from streams.ingest import Ingest
+from streams.letters import Letters
 from streams.records import touches
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.sessions import Sessions
@@ -40,6 +41,7 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         stack.push_async_callback(outbox.stop)
         ingest = Ingest(stores.viewers, outbox, config.fold_config(), cluster.log_id)
         sessions = Sessions(stores.viewers, stores.sessions, outbox, config.session_gap_ms)
+        letters = Letters(outbox)
         events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
         app = faust_app(WORKER_GROUP, config)
 
@@ -50,7 +52,8 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         async def note(chunks: Sequence[Chunk]) -> None:
             records = [record for chunk in chunks for record in chunk.records]
-            await sessions.touched(touches(records), now_ms())
+            await sessions.touched(touches(records, letters.refuse), now_ms())
+            await letters.send()
 
         async def sweep() -> None:
             await sessions.sweep(now_ms())

@@ -1,14 +1,16 @@
 """Topics → the world in memory: catalogue, popularity and account vectors.
 
 Rankers and the learner read these topics whole, each for itself. What cannot be parsed is skipped
-here: the ingest worker dead-letters it.
+here: the ingest worker dead-letters it, or the learner where the topic is one of Freshgrid's own.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,16 +25,20 @@ from models.events import (
     ACCOUNTS_TOPIC,
     MEDIA_TOPIC,
     Account,
+    Id,
     InvalidEventError,
     Media,
     MediaEvent,
+    check,
+    check_ids,
+    decode_value,
     parse_account,
     parse_event,
     parse_media,
 )
 from models.world import World
 from streams.clock import now_ms
-from streams.records import Record
+from streams.records import Record, Refuse, read_records, skip
 from streams.versions import IG2VEC, versions
 
 logger = logging.getLogger(__name__)
@@ -46,13 +52,45 @@ class Embedding(msgspec.Struct):
         vector: little-endian float32, base64.
     """
 
-    account_id: str
-    space: str
+    account_id: Id
+    space: Id
     vector: str
 
 
+class ToldVector(NamedTuple):
+    """An account vector as it was told, of finite numbers that are not all zero."""
+
+    account_id: str
+    space: str
+    vector_d: NDArray[np.float32]
+
+
+#: More numbers than any account vector has.
+_MOST_DIMENSIONS: Final = 4096
+
 _embedding = msgspec.json.Decoder(Embedding)
 _json = msgspec.json.Encoder()
+
+
+def parse_embedding(value: bytes | None, now_ms: int) -> ToldVector:
+    """Read one record of ``explore.embeddings``.
+
+    Raises:
+        InvalidEventError: it holds no vector of an account.
+    """
+    told = decode_value(_embedding, value)
+    check_ids(told, "account_id")
+    try:
+        vector_d = np.frombuffer(base64.b64decode(told.vector, validate=True), "<f4")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidEventError(
+            "bad_field", f"vector is no base64 of float32 numbers: {error}"
+        ) from error
+    d = len(vector_d)
+    check(1 <= d <= _MOST_DIMENSIONS, "vector", f"has {d} numbers, not 1 to {_MOST_DIMENSIONS}")
+    check(bool(np.isfinite(vector_d).all()), "vector", "is not finite")
+    check(bool(vector_d.any()), "vector", "has length zero")
+    return ToldVector(told.account_id, told.space, vector_d)
 
 
 def embedding_messages(
@@ -81,10 +119,14 @@ class WorldFeed:
 
     Where it ends is a function of the newest record of each key: whoever reads the topics from
     their beginning, whenever, ends in the same world.
+
+    Args:
+        refuse: what to do with a record of Freshgrid's own topics that says nothing.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, refuse: Refuse = skip) -> None:
         self.world = world
+        self._refuse = refuse
 
     def apply(self, topic: str, records: Sequence[Record]) -> None:
         """Apply records of one topic: the catalogue, events on media, vectors or versions."""
@@ -96,7 +138,7 @@ class WorldFeed:
                     newest[_key(record)] = None
                     continue
                 try:
-                    media = parse_media(record.value)
+                    media = parse_media(record.value, now_ms())
                 except InvalidEventError:
                     continue
                 newest[media.media_id] = media
@@ -110,7 +152,7 @@ class WorldFeed:
         elif topic == EMBEDDINGS_TOPIC:
             self._embeddings(records)
         elif topic == VERSIONS_TOPIC:
-            for version in versions(records):
+            for version in versions(records, self._refuse):
                 if version.kind == IG2VEC and version.space:
                     self.world.name_space(version.space, version.accounts)
         else:
@@ -143,15 +185,10 @@ class WorldFeed:
                 space, _, account_id = _key(record).partition(":")
                 newest[space, account_id] = None
                 continue
-            try:
-                told = _embedding.decode(record.value)
-                vector_d = np.frombuffer(base64.b64decode(told.vector, validate=True), "<f4")
-            except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-                logger.warning("vector of account %s refused: %s", _key(record), error)
-                continue
-            newest[told.space, told.account_id] = vector_d
+            for told in read_records(EMBEDDINGS_TOPIC, [record], parse_embedding, self._refuse):
+                newest[told.space, told.account_id] = told.vector_d
         removed: dict[str, list[str]] = {}
-        # Vectors of different lengths cannot be stacked; the world refuses the wrong ones.
+        # Vectors of different lengths cannot be stacked, nor compared.
         changed: dict[tuple[str, int], dict[str, NDArray[np.float32]]] = {}
         for (space, name), of in newest.items():
             if of is None:

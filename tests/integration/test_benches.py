@@ -13,7 +13,7 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.kafka import prepare_cluster
 from models.ig2vec.config import Ig2VecConfig
-from streams.bench import embeddings, growth, ingest, memory, retrieval
+from streams.bench import embeddings, growth, ingest, learner, memory, retrieval, sessions
 from streams.bench.background import send_steadily
 from streams.bench.population import TOPICS
 from streams.bench.servers import NotEmptyError, bench_servers
@@ -107,3 +107,19 @@ def test_servers_that_hold_something_are_refused() -> None:
             pytest.fail("took somebody's Redis")
         with Redis.from_url(url) as redis:
             assert redis.get("somebody's") == b"1"
+
+
+def test_learner_takes_in_pages_with_its_room_full() -> None:
+    figures = learner.run(Settings(), pages=600, kept=2_000)
+    assert figures["pages_per_s"] > 0
+    assert (figures["pages"], figures["kept_examples"]) == (600, 2_000)
+    assert 0 < figures["positives"] < 600
+    assert figures["loop_late_max_ms"] >= figures["loop_late_p99_ms"] >= 0
+
+
+def test_sessions_looks_at_every_viewer_twice() -> None:
+    figures = sessions.run(Settings(), viewers=2_500)
+    assert figures["viewers"] == 2_500
+    assert min(figures["viewers_per_s"], figures["closing_viewers_per_s"]) > 0
+    # One each, of all but those without actions.
+    assert 0 < figures["sessions_closed"] <= 2_500

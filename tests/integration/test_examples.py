@@ -14,13 +14,13 @@ from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox, send_in_batches
 from infra.config import Settings
 from infra.embedded import embedded_kafka
-from infra.kafka import Message, committed_offsets, prepare_cluster
+from infra.kafka import Follower, Message, committed_offsets, prepare_cluster
 from infra.log_reader import LogReader
 from infra.metrics import LABELS_LATE
 from infra.topics import EXAMPLES_TOPIC, IMPRESSIONS_TOPIC
 from models.actions import Action
 from models.events import MediaEvent
-from models.examples.from_pages import read_pages
+from models.examples.from_pages import parse_labelled_page
 from models.explore.impressions import Impression, unpack_features
 from streams.clock import now_ms
 from streams.examples import ExampleStream
@@ -72,7 +72,8 @@ async def logged(settings, cluster, topic):
 
 
 async def labelled(settings, cluster):
-    return list(read_pages(await logged(settings, cluster, EXAMPLES_TOPIC)))
+    values = await logged(settings, cluster, EXAMPLES_TOPIC)
+    return [parse_labelled_page(value, now_ms()) for value in values]
 
 
 async def reaches(settings, cluster, names):
@@ -222,3 +223,42 @@ def test_rankers_are_swapped_without_a_failed_request(explore):
         asking.join()
     asyncio.run(rollback(explore.settings, RANKERS, None))
     assert {status for status, _ in answers} == {200}
+
+
+async def test_a_follower_reads_the_newest_of_a_topic_only_and_all_that_come(broker):
+    cluster = await prepare_cluster(broker)
+    places = [
+        ("explore.candidates", number) for number in range(cluster.partitions["explore.candidates"])
+    ]
+
+    async def send(*values):
+        await send_in_batches(
+            broker, [Message("explore.candidates", v, v.encode()) for v in values]
+        )
+
+    # The end that the embedded broker lists is the beginning of the last batch.
+    for number in range(0, 60, 3):
+        await send(*(f"old-{at}" for at in range(number, number + 3)))
+    async with LogReader(broker) as reader:
+        there = {at: span.end for at, span in (await reader.spans(places)).items()}
+    read = []
+
+    async def handle(topic, records):
+        read.extend((record.partition, record.offset, record.value) for record in records)
+
+    follower = Follower(
+        broker, cluster.partitions, ["explore.candidates"], newest={"explore.candidates": 2}
+    )
+    task = asyncio.create_task(follower.run(handle))
+    try:
+        async with asyncio.timeout(30):
+            while not follower.caught_up:
+                await asyncio.sleep(0.02)
+            await send("new")
+            while not any(value == b"new" for *_, value in read):
+                await asyncio.sleep(0.02)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert 0 < len(read) < 61
+    assert all(offset >= there["explore.candidates", at] - 60 for at, offset, _ in read)

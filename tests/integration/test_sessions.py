@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from infra.embedded import embedded_redis
+from streams import sessions as module
 from streams.ingest import Ingest
 from streams.log.replay import Line
 from streams.records import Touched
-from streams.sessions import LEASE_MS, SETTLE_MS, SWEEP_LIMIT, Sessions
+from streams.sessions import LEASE_MS, SETTLE_MS, SIDE_BY_SIDE, SWEEP_LIMIT, Sessions
 from tests.stores import KINDS, empty_stores
 
 MINUTE = 60_000
@@ -195,12 +196,15 @@ async def test_a_worker_that_died_with_a_lease_is_replaced(stream, monkeypatch):
     assert await stream.sweep(1) == [("v", [0])]
 
 
-async def test_more_viewers_than_one_sweep_takes(stream):
-    viewers = [f"v{number}" for number in range(SWEEP_LIMIT + 1)]
+async def test_a_sweep_goes_on_until_nobody_is_due_or_its_time_is_up(stream, monkeypatch):
+    at_once = SIDE_BY_SIDE * SWEEP_LIMIT
+    viewers = [f"v{number}" for number in range(at_once + 1)]
     for viewer in viewers:
         await stream.like(viewer, 0)
     await stream.like("last", 60)
+    monkeypatch.setattr(module, "SWEEP_S", 0.0)
     sent = await stream.sweep()
-    assert 0 < len(sent) < len(viewers)
+    assert len(sent) in (at_once - 1, at_once)
+    monkeypatch.setattr(module, "SWEEP_S", 60.0)
     sent += await stream.sweep(0)
     assert sorted(viewer for viewer, _ in sent) == sorted(viewers)

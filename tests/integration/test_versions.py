@@ -160,7 +160,7 @@ def follows(explore, kind, version):
 def told(explore, kind):
     records = explore.records(VERSIONS_TOPIC)
     found = [json.loads(record.value) for record in records]
-    return [of for of in found if of["kind"] == kind]
+    return [of for of in found if of["kind"] == kind and "version" in of]
 
 
 def test_rankers_are_promoted_and_rolled_back_while_they_serve(explore, artifacts):
@@ -260,6 +260,17 @@ def test_a_damaged_version_is_refused_and_nothing_changes(explore, artifacts, ki
         explore.wait(lambda: told(explore, kind)[-1]["version"] == artifact.version)
         before["ig2vec"] = told(explore, kind)[-1]["space"]
         follows(explore, "ig2vec", before["ig2vec"])
+    assert explore.status()["versions"] == before
+
+
+@pytest.mark.parametrize("kind", [IG2VEC, RANKERS])
+def test_a_bad_record_is_answered_by_what_is_live(explore, kind):
+    before, records = explore.status()["versions"], told(explore, kind)
+    explore.send(VERSIONS_TOPIC, b'{"kind": "%s", "previous": "../../etc"}' % kind.encode(), kind)
+    # Compaction may now take whatever stood before.
+    explore.wait(lambda: len(told(explore, kind)) > len(records))
+    assert told(explore, kind)[-1]["version"] == records[-1]["version"]
+    assert live(explore, kind) == records[-1]["version"]
     assert explore.status()["versions"] == before
 
 

@@ -52,7 +52,7 @@ def test_exactly_the_poison_is_refused(workload: Workload) -> None:
             if topic in EVENT_TOPICS:
                 parse_event(topic, value, NOW_MS)
             elif topic == MEDIA_TOPIC:
-                parse_media(value)
+                parse_media(value, NOW_MS)
         except InvalidEventError as error:
             reasons[error.reason] += 1
             assert (topic, key) in workload.poison

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -193,3 +194,70 @@ def test_objects_and_strange_meta_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="not JSON"):
         store.put("ig2vec", {}, {"x": object()})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_no_folder_is_an_artifact_error_whatever_is_asked(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    store = ArtifactStore(str(file))
+    asked: list[Callable[[], object]] = [
+        lambda: store.put("ig2vec", ARRAYS, META),
+        lambda: store.get("ig2vec", "v"),
+        lambda: store.list("ig2vec"),
+        lambda: store.prune("ig2vec", 1),
+        lambda: store.write_note("ig2vec", "v", "live", {}),
+    ]
+    for ask in asked:
+        with pytest.raises(ArtifactError, match="ARTIFACTS_URL"):
+            ask()
+    assert store.read_note("ig2vec", "v", "live", dict) is None
+    assert file.read_text() == "no folder"
+
+
+@pytest.mark.parametrize("fails_at", range(6))
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, fails_at: int) -> None:
+    store = ArtifactStore(str(tmp_path))
+    kept = store.put("ig2vec", {"x": np.zeros(1)}, {})
+    written = 0
+    pipe_file = store._fs.pipe_file
+
+    def full(path: str, value: bytes, **more: object) -> None:
+        nonlocal written
+        written += 1
+        if written > fails_at:
+            Path(path).write_bytes(value[:1])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        pipe_file(path, value, **more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store._fs, "pipe_file", full)
+        if fails_at == 5:  # four arrays and the manifest: it fits
+            store.put("ig2vec", ARRAYS, META)
+            return
+        with pytest.raises(ArtifactError, match="No space left"):
+            store.put("ig2vec", ARRAYS, META)
+        with pytest.raises(ArtifactError, match="No space left"):
+            patched.setattr(store._fs, "pipe_file", full)
+            written = fails_at
+            store.write_note("ig2vec", kept, "live", {})
+    assert store.list("ig2vec") == [kept]
+    assert {path.parent.name for path in tmp_path.rglob("*") if path.is_file()} == {kept}
+    assert store.get("ig2vec", store.put("ig2vec", ARRAYS, META)).meta == META
+
+
+def test_what_a_crash_left_is_swept_and_what_may_be_under_way_is_not(store: ArtifactStore) -> None:
+    whole = store.put("ig2vec", ARRAYS, META)
+    store.write_note("ig2vec", whole, "live", {"a": 1})
+    root = f"{store._root}/ig2vec"
+    for path in (f"{whole}/x.npy.1234.part", "unfinished/x.npy", "unfinished/notes/live.json"):
+        store._fs.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
+        store._fs.pipe_file(f"{root}/{path}", b"x")
+    assert store.sweep("ig2vec") == ()
+    assert sorted(store.sweep("ig2vec", older_than_s=-60)) == sorted(
+        ["unfinished", f"{whole}/x.npy.1234.part"]
+    )
+    assert store.sweep("ig2vec", older_than_s=-60) == ()
+    assert store.get("ig2vec", whole).meta == META
+    assert store.read_note("ig2vec", whole, "live", dict) == {"a": 1}
+    assert not store._fs.exists(f"{root}/unfinished")
+    assert store.sweep("rankers") == ()

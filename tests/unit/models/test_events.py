@@ -59,6 +59,10 @@ def test_an_unknown_topic_is_an_unknown_action() -> None:
         parse_event("events.poke", body(), NOW)
 
 
+def test_a_request_id_that_is_empty_names_no_page() -> None:
+    assert parse_event("events.like", body(request_id=""), NOW).request_id == ""  # type: ignore[union-attr]
+
+
 def test_unknown_fields_are_ignored() -> None:
     assert parse_event("events.save", body(schema=2, colour="red"), NOW).event_id == "e1"
 
@@ -80,13 +84,16 @@ def test_a_follow_names_its_kind() -> None:
 
 def test_catalogue_records_are_checked() -> None:
     media = parse_media(
-        b'{"media_id": "m", "author_id": "a", "created_ts": 1, "integrity": {"nsfw": 0.25}}'
+        b'{"media_id": "m", "author_id": "a", "created_ts": 1, "integrity": {"nsfw": 0.25}}',
+        NOW,
     )
     assert media.integrity.nsfw == 0.25
     with pytest.raises(InvalidEventError, match="nsfw"):
-        parse_media(b'{"media_id":"m","author_id":"a","created_ts":1,"integrity":{"nsfw":1.25}}')
+        parse_media(
+            b'{"media_id":"m","author_id":"a","created_ts":1,"integrity":{"nsfw":1.25}}', NOW
+        )
     with pytest.raises(InvalidEventError, match="created_ts"):
-        parse_media(b'{"media_id": "m", "author_id": "a", "created_ts": -5}')
+        parse_media(b'{"media_id": "m", "author_id": "a", "created_ts": -5}', NOW)
     assert parse_account(b'{"account_id": "a", "private": true}').private
     with pytest.raises(InvalidEventError, match="account_id"):
         parse_account(b"{}")

@@ -206,9 +206,8 @@ def test_pages_of_actions_are_up_to_date() -> None:
 
 
 def test_reasons_of_dead_letters_are_documented() -> None:
-    code = (ROOT / "models" / "events.py").read_text() + (
-        ROOT / "streams" / "ingest.py"
-    ).read_text()
+    files = ("models/events.py", "models/explore/impressions.py", "streams/ingest.py")
+    code = "".join((ROOT / file).read_text() for file in files)
     raised = set(re.findall(r'InvalidEventError\(\s*"(\w+)"', code))
     raised |= set(re.findall(r'_REASON: Final = "(\w+)"', code))
     # A topic that the worker does not read cannot bring an unknown action.

@@ -49,7 +49,7 @@ def test_every_record_is_valid_and_in_order(name: str) -> None:
         topic = line.pop("topic")
         value = json.dumps(line).encode()
         if topic == MEDIA_TOPIC:
-            item = parse_media(value)
+            item = parse_media(value, NOW_MS)
             assert item.media_id not in media
             media.add(item.media_id)
             order = (0, item.created_ts)

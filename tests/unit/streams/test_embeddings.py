@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from infra.artifacts import ArtifactStore
+from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.ig2vec.gate import Decision
@@ -83,20 +83,18 @@ class Learner:
     def close_sessions(self, count, *, authors="abcdef", seed=0, ts=1):
         """Sessions of new viewers, as one chunk."""
         rng = np.random.default_rng(seed)
-        values = []
+        closed = []
         for _ in range(count):
             self._sessions += 1
             steps = [(a, "like", ts) for a in rng.choice(list(authors), 4, replace=False).tolist()]
-            values.append(
-                msgspec.json.encode(ClosedSession(f"v{seed}-{self._sessions}", ts, ts, steps))
-            )
-        self.embeddings.closed(values, self._finish)
+            closed.append(ClosedSession(f"v{seed}-{self._sessions}", ts, ts, steps))
+        self.embeddings.closed(closed, self._finish)
 
     def close_session(self, *steps, ts=1):
         """A session of a new viewer: (account, action)."""
         self._sessions += 1
         session = ClosedSession(f"v-{self._sessions}", ts, ts, [(*step, ts) for step in steps])
-        self.embeddings.closed([msgspec.json.encode(session)], self._finish)
+        self.embeddings.closed([session], self._finish)
 
     def _finish(self):
         self.finished += 1
@@ -223,7 +221,7 @@ async def test_a_restart_goes_on_with_the_live_vectors(quiet, tmp_path):
 async def test_sessions_that_say_too_little_end_nothing(quiet, tmp_path):
     learner = Learner(tmp_path)
     lonely = ClosedSession("v", 1, 1, [("a", "like", 1)])
-    learner.embeddings.closed([msgspec.json.encode(lonely)] * ENOUGH, learner._finish)
+    learner.embeddings.closed([lonely] * ENOUGH, learner._finish)
     await learner.turns()
     assert (learner.outbox.sent, learner.finished) == ([], 0)
     learner.close_sessions(2 * ENOUGH)
@@ -450,3 +448,45 @@ async def test_copies_are_some_time_apart(quiet, tmp_path, monkeypatch):
     learner.close_sessions(25, seed=1)
     await learner.until(lambda: learner.finished == 2)
     assert len(learner.outbox.versions()) == 1
+
+
+async def test_a_fit_that_the_store_does_not_take_is_tried_again_and_learning_goes_on(
+    quiet, tmp_path, monkeypatch, caplog
+):
+    full = tmp_path / "full"
+    full.write_text("no folder")
+    learner = Learner(full)
+    learner.close_sessions(ENOUGH)
+    await learner.turns()
+    assert (learner.outbox.sent, learner.finished) == ([], 0)
+    assert "not stored" in caplog.text
+    assert "ARTIFACTS_URL" in caplog.text
+    # Not in a loop: a fit takes seconds of a core.
+    caplog.clear()
+    await learner.turns()
+    assert "not stored" not in caplog.text
+    full.unlink()
+    learner.embeddings._store_again_s = 0.0
+    await learner.until(lambda: learner.finished == 1)
+    [version] = learner.outbox.versions()
+    assert learner.artifacts.list(IG2VEC) == [version.version]
+
+
+async def test_going_back_waits_for_the_store(quiet, tmp_path):
+    folder = tmp_path / "artifacts"
+    learner = await fitted(folder)
+    [first] = learner.outbox.versions()
+    again = Learner(folder, msgspec.structs.replace(first, space=""))
+    write_note = again.artifacts.write_note
+
+    def full(*arguments):
+        raise ArtifactError("no room")
+
+    again.artifacts.write_note = full
+    await again.turns()
+    assert again.outbox.sent == []
+    again.artifacts.write_note = write_note
+    again.embeddings._store_again_s = 0.0
+    await again.turns()
+    [told] = again.outbox.versions()
+    assert again.outbox.spaces() == {told.space}

@@ -17,12 +17,14 @@ from streams.versions import (
     IG2VEC,
     LIVE_NOTE,
     RANKERS,
+    Heard,
     Live,
     Version,
     announce,
     earlier,
     last_good,
     listed,
+    noted_live,
     version_message,
 )
 from tests.rankers import bundle
@@ -31,6 +33,8 @@ from tests.rankers import bundle
 class Record(NamedTuple):
     key: bytes
     value: bytes | None
+    offset: int = 0
+    partition: int = 0
 
 
 class Outbox:
@@ -208,3 +212,48 @@ async def test_a_starting_process_takes_the_last_whole_rankers(store, tmp_path, 
     assert await Process(store).told(live) == bundles[first]
     (tmp_path / RANKERS / first / "manifest.json").unlink()
     assert await Process(store).told(live) == PriorRankers().version
+
+
+class Told(NamedTuple):
+    """A record of ``explore.versions``."""
+
+    value: bytes | None
+    offset: int = 0
+    key: bytes = b"ig2vec"
+    partition: int = 0
+
+
+def said(version):
+    return Told(version_message(version).value)
+
+
+@pytest.mark.parametrize("previous", ["../../etc", "a/b", "", "gone"])
+def test_the_way_back_ends_where_a_note_is_damaged(store, previous):
+    first = put(store, 1)
+    store.write_note(IG2VEC, first, LIVE_NOTE, Live(announced_ms=1, previous=previous, reason=""))
+    live = Version(IG2VEC, "0" * 24, 2, previous=first)
+    assert list(earlier(store, live))[:1] == [first]
+    assert last_good(store, live, number_of) == (first, 1)
+
+
+async def test_what_is_live_is_known_although_the_newest_record_is_damaged(store):
+    heard = Heard()
+    good = Version(IG2VEC, "v1", 1, space="s")
+    heard.hear([said(good), Told(b'{"kind": "ig2vec", "version": "../../etc"}')])
+    assert (heard.live, heard.damaged) == ({IG2VEC: good}, {IG2VEC})
+    heard.hear([said(good)])
+    assert heard.damaged == set()
+    # Compaction took the good record: the notes tell what went live last.
+    first, second = put(store, 1), put(store, 2)
+    await announce(store, Outbox(), Version(IG2VEC, second, 5, previous=first), 5)
+    await announce(store, Outbox(), Version(IG2VEC, first, 9, previous=second, reason="back"), 5)
+    noted = noted_live(store, IG2VEC)
+    assert (noted.version, noted.previous, noted.reason) == (first, second, "back")
+    assert noted_live(store, RANKERS) is None
+
+
+def test_nothing_is_noted_where_the_store_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert noted_live(ArtifactStore(str(tmp_path / "file")), IG2VEC) is None
+    live = Version(IG2VEC, "v1", 1, previous="v0")
+    assert last_good(ArtifactStore(str(tmp_path / "file")), live, number_of) is None

@@ -28,6 +28,7 @@ from models.viewers.state import (
     sessions,
     settle,
     suppressed_media,
+    unsent_sessions,
 )
 from tests.viewers import seen_media
 
@@ -230,3 +231,12 @@ def test_relations_and_suppressions_follow_the_newest_event(history):
 def test_the_hash_of_all_viewers_ignores_their_order(states):
     digests = [digest(name, fold(history), CONFIG) for name, history in states]
     assert combine(digests) == combine(reversed(digests))
+
+
+@given(histories, st.integers(0, 41 * 24 * HOUR), st.sampled_from([HOUR, 24 * HOUR, 10**12]))
+def test_sessions_that_were_not_sent_are_found_without_the_others(history, sent, gap):
+    state = fold(history)
+    for sent_ts in (0, 1_700_000_000_000 + sent, *(s[-1].ts for s in sessions(state, gap))):
+        state.sessions_sent = sent_ts
+        expected = [of for of in sessions(state, gap) if of[-1].ts > sent_ts]
+        assert unsent_sessions(state, gap) == expected

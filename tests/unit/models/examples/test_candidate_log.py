@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.events import DAY_MS, InvalidEventError
 from models.examples.candidate_log import CandidateLog, LoggedCandidates, logged_candidates
 from models.explore.audit import Uncut, rank_uncut
 from models.explore.experiment import Treatment
@@ -124,7 +125,7 @@ def test_the_newest_of_each_viewer_is_kept_in_whatever_order_they_come(
     arriving = [*records, *records[:5]]
     random.shuffle(arriving)
     for viewer, at in arriving:
-        assert log.add(msgspec.json.encode(record(f"v{viewer}", at))) == "read"
+        assert log.add(msgspec.json.encode(record(f"v{viewer}", at)), NOW) == "read"
     newest = {viewer: max(at for one, at in records if one == viewer) for viewer, _ in records}
     expected = sorted(newest.values())[-keep:]
     assert kept(log) == sorted(matrix(at, 3).dense_nf.tobytes() for at in expected)
@@ -140,6 +141,8 @@ def damaged() -> dict[str, bytes | None]:
         "no UTF-8": b'{"viewer_id": "\xff"}',
         "no object": b"[]",
         "a field less": b'{"viewer_id": "v", "ranked_ms": 1}',
+        "nobody": text(viewer_id=""),
+        "from the future": text(ranked_ms=NOW + 2 * DAY_MS),
         "no candidates": text(candidates=0),
         "fewer": text(candidates=-3),
         "one more than there are": text(candidates=4),
@@ -151,23 +154,24 @@ def damaged() -> dict[str, bytes | None]:
 @pytest.mark.parametrize("what", damaged())
 def test_a_damaged_record_loses_nothing_else(what: str) -> None:
     log = CandidateLog(4)
-    log.add(msgspec.json.encode(record("before", 1)))
-    log.add(msgspec.json.encode(record("v", 2)))
+    log.add(msgspec.json.encode(record("before", 1)), NOW)
+    log.add(msgspec.json.encode(record("v", 2)), NOW)
     before = kept(log)
-    assert log.add(damaged()[what]) == "damaged"
+    with pytest.raises(InvalidEventError):
+        log.add(damaged()[what], NOW)
     assert kept(log) == before
-    assert log.add(msgspec.json.encode(record("after", 3))) == "read"
+    assert log.add(msgspec.json.encode(record("after", 3)), NOW) == "read"
     assert len(log) == 3
 
 
 def test_sets_of_other_features_or_queries_are_left_out() -> None:
     log = CandidateLog(4)
     other = {"features": "other", "query": "q"}
-    assert log.add(msgspec.json.encode(record(versions=other))) == "other_features"
-    assert log.add(msgspec.json.encode(record(versions={}))) == "other_features"
+    assert log.add(msgspec.json.encode(record(versions=other)), NOW) == "other_features"
+    assert log.add(msgspec.json.encode(record(versions={})), NOW) == "other_features"
     assert len(log) == 0
     for at, query in enumerate(("live", "arm", "gone")):
         versions = {"features": FEATURE_VERSION, "query": query}
-        log.add(msgspec.json.encode(record(query, at, at + 1, versions=versions)))
+        log.add(msgspec.json.encode(record(query, at, at + 1, versions=versions)), NOW)
     assert [len(features) for features in log.found_by({"live", "arm"})] == [1, 2]
     assert log.found_by([]) == []

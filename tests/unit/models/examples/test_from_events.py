@@ -220,7 +220,7 @@ def test_real_events_give_one_example_per_exposure() -> None:
     for line in fixture.read_bytes().splitlines():
         topic = msgspec.json.decode(line)["topic"]
         if topic == "catalog.media":
-            media.append(parse_media(line))
+            media.append(parse_media(line, NOW))
         elif topic in EVENT_TOPICS:
             parsed = parse_event(topic, line, NOW)
             follow = isinstance(parsed, FollowEvent)

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from models.actions import HEAD_NAMES, Action
 from models.events import MediaEvent
 from models.examples.from_pages import (
-    ExampleJoin,
-    JoinConfig,
     LabelledPage,
     page_examples,
-    read_pages,
+    parse_labelled_page,
 )
+from models.examples.page_join import ExampleJoin, JoinConfig, _Held
 from models.explore.grid import GridItem, ItemStages, Probabilities
 from models.explore.impressions import Impression, ServedFeaturesError, pack_features
 from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
@@ -223,8 +222,86 @@ def test_features_of_another_build_are_refused() -> None:
         page_examples(labelled, 1.0)
 
 
-def test_records_that_are_no_pages_are_skipped() -> None:
+def test_a_page_is_read_as_it_was_written() -> None:
     labelled = joined([act(Action.LIKE, 1)])["r"]
-    values = [None, b"{", b"\xff", msgspec.json.encode(labelled), b"{}"]
-    assert list(read_pages(values)) == [labelled]
+    assert parse_labelled_page(msgspec.json.encode(labelled), OVER) == labelled
     assert set(labelled.labels) <= set(HEAD_NAMES)
+
+
+def ahead(number: int, hours: int = 24) -> tuple[Action, MediaEvent]:
+    return act(Action.LIKE, 1, after=hours * 3_600_000, request=f"ahead-{number}")
+
+
+def test_events_ahead_of_the_clock_wait_no_longer_than_others() -> None:
+    join = ExampleJoin(CONFIG)
+    join.add_event(*ahead(1), ("likes", 0, 7), read_ms=T0)
+    assert list(join.due(T0 + 1_000)) == []
+    assert (join.waiting()["events"], join.held()) == (1, {("likes", 0): 7})
+    # Its page comes in time.
+    join.add_page(page("ahead-1", served=T0), read_ms=T0)
+    assert list(join.due(T0 + 1_001)) == []
+    assert join.waiting() == {"pages": 1, "events": 0}
+    join.add_event(*ahead(2), ("likes", 0, 8), read_ms=T0)
+    list(join.due(T0 + 1_001))
+    assert join.waiting()["events"] == 0
+    # Of the one that belongs to a page, only.
+    assert join.held()["likes", 0] == 7
+
+
+def test_a_page_from_the_future_is_due_when_one_of_now_is() -> None:
+    join = ExampleJoin(CONFIG)
+    join.add_page(page("future", served=T0 + 24 * 3_600_000), read_ms=T0)
+    assert [of.request_id for of in join.due(OVER)] == ["future"]
+
+
+def test_those_that_wait_are_not_looked_at_again_and_again(monkeypatch) -> None:
+    join, looked = ExampleJoin(CONFIG), []
+    page_of = join._page_of
+
+    def looking(event):
+        looked.append(event)
+        return page_of(event)
+
+    monkeypatch.setattr(join, "_page_of", looking)
+    for number in range(500):
+        join.add_event(*ahead(number), ("likes", 0, number), read_ms=T0)
+    list(join.due(T0))
+    assert len(looked) == 500
+    for _ in range(10):
+        list(join.due(T0 + 500))
+    assert len(looked) == 500
+    join.add_page(page("ahead-3"), ("pages", 0, 1), read_ms=T0)
+    list(join.due(T0 + 500))
+    assert [event.request_id for event in looked[500:]] == ["ahead-3"]
+    list(join.due(T0 + 1_001))
+    assert join.waiting() == {"pages": 1, "events": 0}
+    # The one that belongs to the page is still needed.
+    assert join.held() == {("likes", 0): 3, ("pages", 0): 1}
+
+
+def test_the_room_for_events_is_bounded_and_those_that_end_first_go_first() -> None:
+    join = ExampleJoin(msgspec.structs.replace(CONFIG, max_events=3))
+    for number in range(10):
+        event = act(Action.LIKE, 1, after=number, request=f"r{number}")
+        join.add_event(*event, ("likes", 0, number))
+    list(join.due(T0))
+    assert (join.waiting()["events"], join.dropped) == (3, 7)
+    assert join.held() == {("likes", 0): 7}
+    for number in range(10):
+        join.add_page(page(f"r{number}"))
+    labelled = {of.request_id for of in join.due(OVER) if of.labels}
+    assert labelled == {"r7", "r8", "r9"}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=40))
+def test_the_lowest_offset_held_is_known(steps) -> None:
+    held, holders = _Held(), []
+    for hold, offset in steps:
+        place = ("t", 0, offset)
+        if hold:
+            held.hold(place)
+            holders.append(offset)
+        elif offset in holders:
+            held.release(place)
+            holders.remove(offset)
+        assert held.lowest() == ({("t", 0): min(holders)} if holders else {})

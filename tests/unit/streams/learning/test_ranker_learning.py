@@ -76,7 +76,7 @@ def place(tmp_path, live_bundle, monkeypatch):
 
 
 async def learn(training, examples):
-    training._collect(later(examples))
+    training._intake.add(later(examples))
     await training._learn_on(sets())
 
 
@@ -126,7 +126,7 @@ async def test_a_worse_candidate_is_refused_counted_and_told(place, caplog):
     # What is learned has wrong labels, what it is judged on has the right ones.
     wrong = rows.labels_nh.copy()
     wrong[:7649] = 1.0 - wrong[:7649]
-    training._collect(msgspec.structs.replace(rows, labels_nh=wrong))
+    training._intake.add(msgspec.structs.replace(rows, labels_nh=wrong))
     with caplog.at_level(logging.WARNING):
         await training._learn_on(sets())
     assert sent.told() == []
@@ -151,7 +151,7 @@ async def test_one_that_diverges_is_counted_and_learning_begins_again(place, cap
     )
     assert artifacts.list(RANKERS) == [live.version]
     assert training._learning.learned == 0
-    training._collect(msgspec.structs.replace(exposures(9000, 2), ts_n=np.arange(9000) + 50_000))
+    training._intake.add(msgspec.structs.replace(exposures(9000, 2), ts_n=np.arange(9000) + 50_000))
     await training._learn_on(sets())
     assert len(sent.told()) == 1
 
@@ -359,7 +359,7 @@ async def test_choices_alone_are_trained_judged_and_learned_on(tmp_path, monkeyp
     assert decision.grids.beside.keys() >= {"live", "prior", "popularity"}
     assert decision.promote == (sent.told()[-1].version == newest)
     # Exposures come at last: the final pass is trained from the beginning as the first was.
-    training._collect(exposures(3000))
+    training._intake.add(exposures(3000))
     assert training._is_due()
 
 
@@ -390,3 +390,26 @@ async def test_a_restart_judges_beside_what_was_live_before(tmp_path, chosen_bun
     )
     kept = training._learning._judge.kept
     assert [of.version for of in kept] == [chosen_bundle.version, other.version]
+
+
+async def test_rankers_that_the_store_does_not_take_wait_and_are_offered_again(
+    tmp_path, chosen_bundle, monkeypatch, caplog
+) -> None:
+    folder, sent = tmp_path / "artifacts", Sent()
+    folder.write_text("no folder")
+    training = Training(Settings(), World(), ArtifactStore(str(folder)), sent)
+    passed = RankerDecision(promote=True, reason="passed", margin=0.0, candidate=None, live=None)
+    monkeypatch.setattr(training._learning, "judge", lambda bundle: passed)
+    await training._offer(chosen_bundle, learned_on=False)
+    assert (sent.messages, training.live()) == ([], [])
+    assert "not stored" in caplog.text
+    await training.polled(0)
+    assert training._work is None
+    folder.unlink()
+    training._store_again_s = 0.0
+    await training.polled(0)
+    await training._work
+    assert [of.version for of in training.live()] == training._artifacts.list(RANKERS)
+    assert len(sent.messages) == 1
+    await training.polled(0)
+    assert training._work is None

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from infra.artifacts import ArtifactStore
+from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import VERSIONS
 from models.events import Media
@@ -217,3 +217,22 @@ async def test_the_list_of_versions_knows_the_kind(store):
     [row] = listed(store, {ITEMS: live})
     assert (row["kind"], row["live"], row["decision"]) == (ITEMS, True, None)
     assert row["figures"] == {"media": 2.0, "neighbours": 2.0}
+
+
+async def test_what_the_store_does_not_take_is_offered_again(store, tmp_path, caplog):
+    learner = Learner(store)
+    learner.like(range(5), ["x", "y"])
+    write_note, full = store.write_note, True
+
+    def written(*arguments):
+        if full:
+            raise ArtifactError("no room")
+        write_note(*arguments)
+
+    store.write_note = written
+    assert not await learner.offer()
+    assert learner.outbox.told() == []
+    assert "no room" in caplog.text
+    full = False
+    assert await learner.offer()
+    assert len(learner.outbox.told()) == 1

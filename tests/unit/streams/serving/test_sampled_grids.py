@@ -41,6 +41,8 @@ EVERY_GRID = Settings(sampled_grids_per_minute=1e9)
 
 class Record(NamedTuple):
     value: bytes
+    offset: int = 0
+    partition: int = 0
 
 
 def viewer(number: int) -> tuple[str, ViewerState]:
