@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Protocol
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Path, Query, Response
+from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from infra.config import Settings
+from infra.deadline import Deadline, unavailable
+from infra.errors import UnreachableError
 from models.events import MAX_ID_BYTES
 
 JSON = "application/json"
@@ -90,9 +92,18 @@ class Reader(Protocol):
         ...
 
 
-def create_api(reader: Reader, desk: Desk) -> FastAPI:
-    """The API over one ranker."""
+def create_api(reader: Reader, desk: Desk, limit_s: float) -> FastAPI:
+    """The API over one ranker.
+
+    Args:
+        limit_s: seconds within which every request is answered.
+    """
     api = FastAPI(title="Freshgrid", version="1", docs_url="/docs", redoc_url=None)
+    api.add_middleware(Deadline, limit_s=limit_s)
+
+    @api.exception_handler(UnreachableError)
+    async def unreachable(_: Request, error: UnreachableError) -> Response:
+        return unavailable(str(error))
 
     # `path`: an id may hold slashes, and an encoded one arrives here decoded.
     @api.get("/v1/explore/{viewer_id:path}")

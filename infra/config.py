@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     http_host: str = "127.0.0.1"
     http_port: int = 8000
+    #: Within this the HTTP API answers every request.
+    request_timeout_s: Annotated[float, Field(gt=0)] = 5.0
     artifacts_url: str = "artifacts"
     #: A local folder where the rankers of one machine share the built account index, so
     #: that it is built and held in memory once; empty where each has its own.

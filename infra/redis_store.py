@@ -17,8 +17,8 @@ import msgspec
 from infra.config import Settings
 from infra.redis_bulk import Command
 from infra.redis_server import RedisServer
-from infra.stores import ParkedRecord, Parking, Slice, Versioned
-from models.viewers.state import SLACK, ViewerState, decode, encode
+from infra.stores import ParkedRecord, Parking, Slice, Versioned, versioned
+from models.viewers.state import SLACK, ViewerState, encode
 
 SCAN_PAGE: Final = 1000
 #: Media waited for, by when the first event for each was read.
@@ -40,6 +40,10 @@ def viewer_key(viewer_id: str) -> str:
 def grid_key(viewer_id: str) -> str:
     """Key of a viewer's ready grid."""
     return f"grid:{{{viewer_id}}}"
+
+
+def _damaged_key(viewer_id: str) -> str:
+    return f"damaged:{{{viewer_id}}}"
 
 
 def _pages_key(viewer_id: str, series: str) -> str:
@@ -92,7 +96,7 @@ class RedisStore:
         """Write states, each only if its revision is still the stored one."""
         commands: list[Command] = []
         ttl = self._settings.viewer_ttl_s
-        for viewer_id, (revision, state) in zip(viewer_ids, changed, strict=True):
+        for viewer_id, (revision, state, _) in zip(viewer_ids, changed, strict=True):
             following = (int.from_bytes(revision, "big") + 1) % (1 << 32)
             value = following.to_bytes(4, "big") + encode(state)
             commands.append(
@@ -101,8 +105,19 @@ class RedisStore:
         answers = await self._exchange(commands)
         return [None if value is None else _versioned(value) for value in answers]
 
+    async def set_aside(self, viewer_ids: Sequence[str], values: Sequence[bytes]) -> None:
+        """Move damaged values to keys of their own, unless they were replaced meanwhile."""
+        ttl = self._settings.viewer_ttl_s
+        await self._exchange(
+            [
+                ("FCALL", "freshgrid_2_set_aside", 2, viewer_key(name), _damaged_key(name), value,
+                 ttl)
+                for name, value in zip(viewer_ids, values, strict=True)
+            ]
+        )  # fmt: skip
+
     async def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
-        """Every viewer with state, in no particular order."""
+        """Every viewer with state, in no particular order; damaged values are left out."""
         seen: set[bytes] = set()
         async for keys in self._keys(viewer_key("*")):
             # SCAN may return a key twice while the table is being resized.
@@ -126,15 +141,14 @@ class RedisStore:
 
     async def _keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
         """Keys that match, some at a time, never none."""
-        with self._server.answering():
-            page: list[bytes] = []
-            async for key in self._server.client.scan_iter(match=pattern, count=SCAN_PAGE):
-                page.append(key)
-                if len(page) == SCAN_PAGE:
-                    yield page
-                    page = []
+        cursor: bytes | str = "0"
+        while True:
+            scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_PAGE)
+            [[cursor, page]] = await self._exchange([scan])
             if page:
                 yield page
+            if cursor == b"0":
+                return
 
     async def _page(self, keys: list[bytes]) -> list[tuple[str, ViewerState]]:
         viewer_ids = [key[len(b"viewer:{") : -1].decode() for key in keys]
@@ -249,13 +263,14 @@ class RedisStore:
         return int(count)
 
     async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
-        """Store ready grids as JSON."""
+        """Store ready grids as JSON, if the server takes them now."""
         ttl = self._settings.grid_ttl_s
         await self._exchange(
             [
                 ("SET", grid_key(viewer_id), grid, "EX", ttl)
                 for viewer_id, grid in zip(viewer_ids, grids, strict=True)
-            ]
+            ],
+            wait=False,
         )
 
     async def grid(self, viewer_id: str) -> bytes | None:
@@ -269,10 +284,13 @@ class RedisStore:
         return [bytes(page) for page in pages]
 
     async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
-        """Add page `number` (from 0) unless it stands already; returns the one that stands."""
+        """Add page `number` (from 0) unless it stands already; returns the one that stands.
+
+        Like :meth:`save_grids` not waited for.
+        """
         key, ttl = _pages_key(viewer_id, series), self._settings.pages_ttl_s
         [standing] = await self._exchange(
-            [("FCALL", "freshgrid_2_add_page", 1, key, number, page, ttl)]
+            [("FCALL", "freshgrid_2_add_page", 1, key, number, page, ttl)], wait=False
         )
         return bytes(standing)
 
@@ -280,4 +298,4 @@ class RedisStore:
 def _versioned(value: bytes | None) -> Versioned:
     if not value:
         return Versioned(b"", ViewerState())
-    return Versioned(value[:4], decode(value[4:]))
+    return versioned(value[:4], value[4:])

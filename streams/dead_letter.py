@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from typing import Final
 
 import msgspec
 
 from infra.kafka import Message
 from infra.metrics import DEAD_LETTERS
-from infra.stores import ParkedRecord
+from infra.stores import Damaged, ParkedRecord
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.events import InvalidEventError
 from streams.records import Record
@@ -67,6 +68,21 @@ def dead_letter_of(
     return dead_letter(
         topic, partition, record.offset, record.key, record.value or b"", error, now_ms
     )
+
+
+def dead_letter_of_state(viewer_id: str, damaged: Damaged, now_ms: int) -> Message:
+    """The dead letter of a stored viewer state that cannot be read.
+
+    It is about no record: the topic is the state's key, the partition -1, and the offset a checksum
+    of the value, so that two letters of one value are known for copies.
+    """
+    error = InvalidEventError(
+        "damaged_state",
+        f"the stored state of viewer {viewer_id!r} is damaged ({damaged.why}); it was set aside and the "
+        "viewer began anew: `freshgrid rebuild` brings back what the log holds",
+    )
+    place = (f"viewer:{{{viewer_id}}}", -1, zlib.crc32(damaged.value))
+    return dead_letter(*place, viewer_id.encode(), damaged.value, error, now_ms)
 
 
 def dead_letter(

@@ -25,7 +25,7 @@ from itertools import repeat
 from struct import Struct
 from typing import Final, NamedTuple
 
-from models.actions import undo_kind
+from models.actions import Action, undo_kind
 
 HEAD: Final = Struct(">IHB8sBB")
 ORDER_BYTES: Final = 15
@@ -34,6 +34,7 @@ UNDO: Final = 0x80
 
 _OLDER_HEAD: Final = Struct(">IH8sB")
 _OLDER_ORDER_BYTES: Final = 14
+ACTION_CODES: Final = frozenset(int(action) for action in Action)
 
 
 class Entry(NamedTuple):
@@ -80,6 +81,45 @@ def unpack(data: bytes, at: int = 0) -> Entry:
         data[at + HEAD.size : middle].decode(),
         data[middle : middle + author_bytes].decode(),
     )
+
+
+def check_records(data: bytes, size: int) -> None:
+    """Walk through an action log that comes from elsewhere.
+
+    Raises:
+        ValueError: these are not `size` whole records.
+    """
+    at, end, head, records = 0, len(data), HEAD.size, 0
+    while at < end:
+        if at + head > end:
+            raise ValueError(f"a record of an action log is cut at byte {at}")
+        middle = at + head + data[at + 15]
+        following = middle + data[at + 16]
+        if following > end or data[at + 6] & ~UNDO not in ACTION_CODES:
+            raise ValueError(f"no record of an action log begins at byte {at}")
+        data[at + head : middle].decode()
+        data[middle:following].decode()
+        at = following
+        records += 1
+    _check_count(records, size)
+
+
+def check_fallen(data: bytes, size: int) -> None:
+    """The same for what fell out of the action logs (:class:`FallenLog`)."""
+    at, end, head, records = 0, len(data), _OLDER_HEAD.size, 0
+    while at < end:
+        following = at + head + (data[at + 14] if at + head <= end else end)
+        if following > end:
+            raise ValueError(f"a record of what fell out is cut at byte {at}")
+        data[at + head : following].decode()
+        at = following
+        records += 1
+    _check_count(records, size)
+
+
+def _check_count(found: int, told: int) -> None:
+    if found != told:
+        raise ValueError(f"{found} records where {told} should be")
 
 
 def starts(data: bytes) -> Iterator[int]:

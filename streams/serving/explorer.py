@@ -155,25 +155,52 @@ class Explorer:
 
         Raises:
             CursorError: the series has expired.
+            UnreachableError: the store does not keep the page now.
         """
-        pages, [(_, state)] = await asyncio.gather(
+        pages, [(_, state, *_)] = await asyncio.gather(
             self._store.pages(cursor.viewer_id, cursor.series),
             self._store.load([cursor.viewer_id]),
         )
-        if len(pages) > cursor.number:
-            return EncodedGrid.decode(pages[cursor.number]).document
+        if not pages and cursor.number == 1:
+            pages = await self._keep_first(cursor)
         if len(pages) < cursor.number:
             raise CursorError(
                 f"the pages before this one expired after {self._settings.pages_ttl_s} s; "
                 "start without a cursor"
             )
-        before = [EncodedGrid.decode(page).document for page in pages]
+        try:
+            if len(pages) > cursor.number:
+                return EncodedGrid.decode(pages[cursor.number]).document
+            before = [EncodedGrid.decode(page).document for page in pages]
+        except msgspec.DecodeError as error:
+            raise CursorError(
+                f"the pages before this one cannot be read ({error}); start without a cursor"
+            ) from error
         shown = [item.media_id for document in before for item in document.items]
         page = self._next(cursor.viewer_id, state, shown)
         return await self.keep(cursor, page)
 
+    async def _keep_first(self, cursor: Cursor) -> list[bytes]:
+        """The first page of a series whose store took no pages when it was answered, if it is there.
+
+        It was the ready grid, and is as long as no newer one is.
+        """
+        json = await self._store.grid(cursor.viewer_id)
+        try:
+            grid = None if json is None else EncodedGrid.decode(json)
+        except msgspec.DecodeError:
+            return []
+        if grid is None or str(grid.document.generated_at_ms) != cursor.series:
+            return []
+        await self._store.add_page(cursor.viewer_id, cursor.series, 0, grid.json)
+        return [grid.json]
+
     async def keep(self, cursor: Cursor, page: EncodedGrid) -> StoredGrid:
-        """Store the page that a cursor stands for, unless one stands there; returns that one."""
+        """Store the page that a cursor stands for, unless one stands there; returns that one.
+
+        Raises:
+            UnreachableError: the store takes none now.
+        """
         stands = await self._store.add_page(
             cursor.viewer_id, cursor.series, cursor.number, page.json
         )
@@ -207,7 +234,7 @@ class Explorer:
 
     async def explain(self, viewer_id: str, media_id: str | None) -> dict[str, Any]:
         """What became of one media in a grid made now, or of all that it shows."""
-        [(_, state)] = await self._store.load([viewer_id])
+        [(_, state, *_)] = await self._store.load([viewer_id])
         world = self._world
         found = self._find_one(viewer_id, state)
         [trace] = funnel(found, world, self._config)
@@ -232,7 +259,7 @@ class Explorer:
             IgqlError: the query is wrong.
         """
         asked = self._queries.asked(text)
-        [(_, state)] = await self._store.load([viewer_id])
+        [(_, state, *_)] = await self._store.load([viewer_id])
         world, now = self._world, now_ms()
         viewer = self._context(viewer_id, state, now)
         rankers = self._treatment_of(viewer_id).rankers

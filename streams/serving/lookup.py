@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from infra.config import Settings
+from infra.errors import UnreachableError
 from infra.kafka import Follower
 from infra.stores import Store
 from models.explore.grid import GridDocument
@@ -106,14 +107,19 @@ class Lookup:
         if grid is None:
             [grid] = await self._ranking.make_now([viewer_id])
         at = Cursor(viewer_id, str(grid.document.generated_at_ms), 0)
-        return await self._explorer.keep(at, grid), at
+        try:
+            return await self._explorer.keep(at, grid), at
+        except UnreachableError as error:
+            # Reading a page needs no write: the next one looks for this one among the ready grids.
+            logger.info("the first page of %s is answered and not kept: %s", viewer_id, error)
+            return grid.document, at
 
     async def _ready(self, viewer_id: str) -> EncodedGrid | None:
         """The ready grid, None where there is none or it is out of date."""
         if self._ranking.waits(viewer_id):
             return None
         # The state itself tells what is current: the touch may not have come yet, or been dropped.
-        json, [(_, state)] = await asyncio.gather(
+        json, [(_, state, *_)] = await asyncio.gather(
             self._store.grid(viewer_id), self._store.load([viewer_id])
         )
         if json is None:

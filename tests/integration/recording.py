@@ -19,7 +19,10 @@ from redis.asyncio.client import Pipeline
 from infra.redis_bulk import BulkConnection
 
 #: Commands that change nothing, and those that belong to the connection.
-READING = {"GET", "EXISTS", "LRANGE", "ZSCORE", "ZRANGEBYSCORE", "ZCARD", "HGETALL", "WATCH"}
+READING = {
+    *("GET", "EXISTS", "LRANGE", "ZSCORE", "ZRANGEBYSCORE", "ZCARD", "HGETALL"),
+    *("SCAN", "FUNCTION", "WATCH"),
+}
 NAMES = (
     (r"(viewer|grid):\{.*\}", r"\1:{VIEWER}"),
     (r"pages:\{.*\}:\d+", "pages:{VIEWER}:SERIES"),

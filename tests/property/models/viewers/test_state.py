@@ -71,8 +71,8 @@ histories = st.lists(
 )
 
 
-def fold(history, config=CONFIG):
-    state = ViewerState()
+def fold(history, config=CONFIG, state=None):
+    state = ViewerState() if state is None else state
     for action, event in history:
         if action is None:
             fold_follow_event(state, event, config)
@@ -230,3 +230,37 @@ def test_relations_and_suppressions_follow_the_newest_event(history):
 def test_the_hash_of_all_viewers_ignores_their_order(states):
     digests = [digest(name, fold(history), CONFIG) for name, history in states]
     assert combine(digests) == combine(reversed(digests))
+
+
+@given(
+    history=st.lists(media_events | follow_events, max_size=12),
+    cap=st.integers(1, 3),
+    changes=st.lists(st.tuples(st.integers(0, 2**16), st.binary(max_size=3)), max_size=4),
+)
+def test_a_damaged_state_is_refused_or_as_good_as_any(history, cap, changes):
+    config = FoldConfig(half_life_ms=24 * HOUR, max_strong=cap, max_views=cap)
+    state = fold(history, config)
+    settle(state, config)
+    data = encode(state)
+    for at, other in changes:
+        at %= len(data)
+        data = data[:at] + other + data[at + 2 :]
+    try:
+        found = decode(data)
+    except StateError:
+        return
+    # What is read of it, and what is folded into it.
+    for read in (entries, suppressed_media, seen_media, encode):
+        read(found)
+    related_authors(found, *Relation)
+    sessions(found, HOUR)
+    counters(found, config.half_life_ms)
+    fold(long_history(8, 1), config, found)
+    digest("v", found, config)
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_refused_in_one_way(data):
+    with pytest.raises(StateError):
+        decode(b"\x02" + data[:3] + data)
+        raise StateError("by chance they were a state")

@@ -13,13 +13,16 @@ import pytest
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from infra.memory_store import MemoryStore
+from infra.stores import Store
 from models.explore import grid as grids
 from models.explore import impressions
 from models.explore.experiment import Treatment
 from models.explore.impressions import Impression, StoredGrid
 from models.igql.library import operators
 from models.world import World
+from streams.clock import now_ms
 from streams.ranking import Ranking
+from streams.records import Touched
 from streams.serving.explorer import Explorer
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
@@ -50,16 +53,16 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[bytes]]:
 
 
 class Service:
-    """A lookup on a store in memory."""
+    """A lookup on a store, one in memory where none is given."""
 
-    def __init__(self, world: World, folder: Path) -> None:
-        self.store, self.logged = MemoryStore(SETTINGS), list[Impression]()
+    def __init__(self, world: World, folder: Path, store: Store | None = None) -> None:
+        self.store, self.logged = store or MemoryStore(SETTINGS), list[Impression]()
         queries = LiveQueries(SETTINGS, operators)
         explorer = Explorer(
             SETTINGS, world, self.store, queries, lambda _: Treatment(query=queries.of())
         )
         self.ranking = Ranking(self.store, explorer)
-        self._lookup = Lookup(
+        self.lookup = Lookup(
             SETTINGS, world, LiveRankers(ArtifactStore(str(folder))), self.store, explorer,
             self.ranking, None, self._log,
         )  # fmt: skip
@@ -67,8 +70,11 @@ class Service:
     async def _log(self, viewer_id: str, value: bytes) -> None:
         self.logged.append(msgspec.json.decode(value, type=Impression))
 
-    async def page(self, cursor: str | None = None) -> Page:
-        return msgspec.json.decode(await self._lookup.page("v", cursor), type=Page)
+    async def page(self, cursor: str | None = None, viewer_id: str = "v") -> Page:
+        return msgspec.json.decode(await self.lookup.page(viewer_id, cursor), type=Page)
+
+    def touch(self, viewer_id: str) -> None:
+        self.ranking.touch([Touched(viewer_id, now_ms())], lambda: None)
 
 
 @pytest.fixture
