@@ -214,6 +214,9 @@ class Store(Protocol):
     async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
         """Add page `number` (from 0) unless it stands already; returns the one that stands.
 
+        Args:
+            series: a name without a colon, so that no two series share a key.
+
         Raises:
             UnreachableError: as :meth:`save_grids`, not waited for.
         """

@@ -78,13 +78,13 @@ class Lookup:
         if cursor is None:
             document, at = await self._first(viewer_id)
         else:
-            at = Cursor.parse(cursor, viewer_id)
-            document = await self._explorer.next_page(at)
+            at = Cursor.parse(cursor)
+            document = await self._explorer.next_page(viewer_id, at)
         following = None
         if document.items and at.number < MAX_PAGES:
-            following = Cursor(viewer_id, at.series, at.number + 1).text()
+            following = Cursor(at.series, at.number + 1).text()
         fields: dict[str, Any] = msgspec.structs.asdict(document)
-        fields |= {"request_id": _request_id(at), "page": at.number}
+        fields |= {"request_id": _request_id(viewer_id, at), "page": at.number}
         await self._impression(viewer_id, _json.encode(Impression(**fields, served_ms=now_ms())))
         del fields["features"]
         return _json.encode(Page(**fields, next=following))
@@ -106,9 +106,9 @@ class Lookup:
         grid = await self._ready(viewer_id)
         if grid is None:
             [grid] = await self._ranking.make_now([viewer_id])
-        at = Cursor(viewer_id, str(grid.document.generated_at_ms), 0)
+        at = Cursor.first(grid.json)
         try:
-            return await self._explorer.keep(at, grid), at
+            return await self._explorer.keep(viewer_id, at, grid), at
         except UnreachableError as error:
             # Reading a page needs no write: the next one looks for this one among the ready grids.
             logger.info("the first page of %s is answered and not kept: %s", viewer_id, error)
@@ -158,5 +158,6 @@ class Lookup:
         }
 
 
-def _request_id(at: Cursor) -> str:
-    return blake2b(at.text().encode(), digest_size=12).hexdigest()
+def _request_id(viewer_id: str, at: Cursor) -> str:
+    place = _json.encode((viewer_id, at.series, at.number))
+    return blake2b(place, digest_size=12).hexdigest()

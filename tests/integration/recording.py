@@ -25,7 +25,7 @@ READING = {
 }
 NAMES = (
     (r"(viewer|grid):\{.*\}", r"\1:{VIEWER}"),
-    (r"pages:\{.*\}:\d+", "pages:{VIEWER}:SERIES"),
+    (r"pages:\{.*\}:[0-9a-f]+", "pages:{VIEWER}:SERIES"),
     (r"(author|parked):\{.*\}", r"\1:{MEDIA}"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
+from infra.embedded import embedded_redis
 from infra.memory_store import MemoryStore
+from infra.open_stores import open_stores
 from infra.stores import Store
 from models.explore import grid as grids
 from models.explore import impressions
@@ -23,7 +26,7 @@ from models.world import World
 from streams.clock import now_ms
 from streams.ranking import Ranking
 from streams.records import Touched
-from streams.serving.explorer import Explorer
+from streams.serving.explorer import CursorError, Explorer
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup, Page
@@ -134,6 +137,23 @@ async def test_a_page_that_another_process_stored_first_is_the_page(
     assert len((await service.page(first.next)).items) == 3
     monkeypatch.undo()
     assert len((await service.page(first.next)).items) == 3
+
+
+async def test_a_cursor_leads_to_no_series_but_the_viewers_own(tmp_path: Path) -> None:
+    """On a server, where keys are text: braces of an id must not end where another's begin."""
+    with embedded_redis() as url:
+        async with open_stores(Settings(redis_url=url)) as stores:
+            await stores.viewers.start()
+            service = Service(catalogue(), tmp_path, stores.viewers)
+            whole = await service.page(viewer_id="a}:x")
+            own = await service.page(viewer_id="a")
+            assert whole.next and own.next
+            series, number = msgspec.json.decode(base64.urlsafe_b64decode(whole.next + "=="))
+            forged = msgspec.json.encode(["a", f"x}}:{series}", number])
+            for cursor in (whole.next, base64.urlsafe_b64encode(forged).decode().rstrip("=")):
+                with pytest.raises(CursorError, match="start without a cursor"):
+                    await service.page(cursor, "a")
+            assert (await service.page(own.next, "a")).viewer_id == "a"
 
 
 async def test_a_grid_that_cannot_be_read_is_made_anew(service: Service) -> None:
