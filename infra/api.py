@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
@@ -30,9 +30,10 @@ def _media_id(text: str | None) -> str | None:
     return text if text is None else _event_id(text)
 
 
+ID_MEANS: Final = f"The viewer's id, 1 to {MAX_ID_BYTES} bytes, URL-encoded."
 ViewerId = Annotated[
     str,
-    Path(description=f"The viewer's id, 1 to {MAX_ID_BYTES} bytes, URL-encoded."),
+    Path(description=ID_MEANS),
     AfterValidator(_event_id),
 ]
 CursorText = Annotated[
@@ -109,6 +110,18 @@ def create_api(reader: Reader, desk: Desk, limit_s: float) -> FastAPI:
     @api.get("/v1/explore/{viewer_id:path}")
     async def explore(viewer_id: ViewerId, cursor: CursorText = None) -> Response:
         """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
+        return await page(viewer_id, cursor)
+
+    # A path cannot hold every id: clients take `.` and `..` for steps, and a line may end in it.
+    @api.get("/v1/explore")
+    async def explore_named(
+        viewer_id: Annotated[str, Query(description=ID_MEANS), AfterValidator(_event_id)],
+        cursor: CursorText = None,
+    ) -> Response:
+        """The same, of a viewer named by a parameter."""
+        return await page(viewer_id, cursor)
+
+    async def page(viewer_id: str, cursor: str | None) -> Response:
         try:
             body = await reader.page(viewer_id, cursor)
         except ValueError as error:

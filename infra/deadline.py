@@ -8,6 +8,8 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from infra.secrets import masked
+
 #: Seconds after which a client may well try again.
 RETRY_AFTER_S: Final = 1
 
@@ -50,4 +52,4 @@ class Deadline:
 
 def unavailable(detail: str) -> JSONResponse:
     """The answer to a request that may be answered later."""
-    return JSONResponse({"detail": detail}, 503, {"Retry-After": str(RETRY_AFTER_S)})
+    return JSONResponse({"detail": masked(detail)}, 503, {"Retry-After": str(RETRY_AFTER_S)})

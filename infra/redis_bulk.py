@@ -20,6 +20,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from infra.config import Settings
+from infra.errors import SettingsError
 
 #: Name, keys and arguments of one command.
 Command = tuple[bytes | str | int, ...]
@@ -110,14 +111,30 @@ _CONNECTIONS: Final[dict[str, Any]] = {
 
 
 def connect(settings: Settings) -> Redis:
-    """A client that tries everything once: who waits for a server is :mod:`infra.redis_server`."""
+    """A client that tries everything once: who waits for a server is :mod:`infra.redis_server`.
+
+    Raises:
+        SettingsError: ``REDIS_URL`` is no URL of a server.
+    """
     url = settings.redis_url
-    return Redis.from_url(
-        url,
-        connection_class=_CONNECTIONS.get(url.partition("://")[0], BulkConnection),
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=SOCKET_TIMEOUT_S,
+    try:
+        return Redis.from_url(
+            url,
+            connection_class=_CONNECTIONS.get(url.partition("://")[0], BulkConnection),
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=SOCKET_TIMEOUT_S,
+        )
+    except ValueError:
+        # What the error says may be a part of the password.
+        raise unusable(url) from None
+
+
+def unusable(url: str) -> SettingsError:
+    """The error of a URL that is none."""
+    return SettingsError(
+        f"REDIS_URL={url} cannot be used: write redis://USER:PASSWORD@HOST:PORT/DATABASE, with "
+        "what is special in a URL percent-encoded"
     )
 
 

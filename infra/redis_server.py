@@ -26,7 +26,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from infra.config import Settings
 from infra.errors import UnreachableError, reason_of
 from infra.metrics import REDIS_FAILURES
-from infra.redis_bulk import NOT_NOW, Command, MissingFunctionError, connect, exchange
+from infra.redis_bulk import NOT_NOW, Command, MissingFunctionError, connect, exchange, unusable
 
 FUNCTIONS: Final = Path(__file__).with_name("redis_function.lua")
 #: Redis Functions came with version 7.
@@ -66,7 +66,7 @@ class RedisServer:
 
     def __init__(self, settings: Settings, *, patient: bool = False) -> None:
         self.client = connect(settings)
-        self._url = _without_password(settings.redis_url)
+        self._url = settings.redis_url
         self._patience_s = math.inf if patient else PATIENCE_S
         self._logged_s = -math.inf
 
@@ -158,28 +158,28 @@ def redis_hello(url: str, timeout_s: float) -> str:
 
     Raises:
         UnreachableError: it does not answer in time, or is too old for Redis Functions.
+        SettingsError: the URL is none.
     """
     try:
-        with redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-        ) as client:
+        )
+    except ValueError:
+        raise unusable(url) from None
+    try:
+        with client:
             info: dict[str, object] = client.info("server")
             shown = client.connection_pool.connection_kwargs
-    except (RedisError, OSError, ValueError) as error:
+    except (RedisError, OSError) as error:
         raise UnreachableError(
-            f"Redis at {_without_password(url)} does not answer ({reason_of(error)}); start it, "
+            f"Redis at {url} does not answer ({reason_of(error)}); start it, "
             "set REDIS_URL, or unset that to use the embedded server"
         ) from error
     compatible = str(info["redis_version"])
     if int(compatible.split(".")[0]) < MIN_REDIS:
         raise UnreachableError(
-            f"Redis at {_without_password(url)} is version {compatible}; Freshgrid needs "
+            f"Redis at {url} is version {compatible}; Freshgrid needs "
             f"Redis {MIN_REDIS} or Valkey"
         )
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {compatible}"
     return f"{shown.get('host', url)}:{shown.get('port', '')}, {name}"
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.rpartition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]

@@ -20,6 +20,7 @@ from infra.config import Settings, settings
 from infra.errors import FreshgridError
 from infra.kafka import ClusterInfo, prepare_cluster
 from infra.metrics import metrics_served
+from infra.secrets import mask_output
 from streams.roles.runtime import tune_garbage_collection
 from streams.topology import LEARNER, ROLES, WORKER
 
@@ -112,6 +113,7 @@ def run(role: str) -> int:
 
 def main() -> None:
     """Entry point of ``python -m streams.app ROLE``."""
+    mask_output()
     if len(sys.argv) != 2 or sys.argv[1] not in ROLES:
         print(f"usage: python -m streams.app {'|'.join(ROLES)}", file=sys.stderr)
         raise SystemExit(2)

@@ -199,6 +199,6 @@ def test_a_role_that_waits_for_redis_says_so_and_obeys(
         process.send_signal(number)
         assert process.wait(5.0) == 0
     text = said.read_text()
-    assert f"waiting for Redis at redis://127.0.0.1:{address.partition(':')[2]}" in text
+    assert f"waiting for Redis at redis://somebody:***@{address}: " in text
     assert ("WRONGPASS" in text or "invalid username" in text) == there
     assert "a-secret" not in text
