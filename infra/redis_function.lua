@@ -118,14 +118,15 @@ redis.register_function('freshgrid_2_set_aside', function(keys, args)
 end)
 
 -- keys: author of a media, list of records waiting for it
--- args: record, most records per media, time to live in seconds
+-- args: record, most records per media
+-- What waits has no time to live: it ends with its author or with a dead letter, never by itself.
 -- Returns the author if the media is known, else 1 (parked) or 0 (no room).
 redis.register_function('freshgrid_2_park', function(keys, args)
   local author = redis.call('GET', keys[1])
   if author then return author end
   if redis.call('LLEN', keys[2]) >= tonumber(args[2]) then return 0 end
   redis.call('RPUSH', keys[2], args[1])
-  redis.call('EXPIRE', keys[2], args[3])
+  redis.call('PERSIST', keys[2])
   return 1
 end)
 

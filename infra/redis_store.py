@@ -9,6 +9,7 @@ documented in ``docs/contracts.md``.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
@@ -17,7 +18,7 @@ import msgspec
 from infra.config import Settings
 from infra.redis_bulk import Command
 from infra.redis_server import RedisServer
-from infra.stores import ParkedRecord, Parking, Slice, Versioned, versioned
+from infra.stores import NO_PARTITION, ParkedRecord, Parking, Slice, Versioned, versioned
 from models.viewers.state import SLACK, ViewerState, encode
 
 SCAN_PAGE: Final = 1000
@@ -160,9 +161,23 @@ class RedisStore:
         ]
 
     async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
-        """Author of each media, None where the catalogue does not know it."""
-        answers = await self._exchange([("GET", _author_key(media_id)) for media_id in media_ids])
-        return [None if author is None else author.decode() for author in answers]
+        """Author of each media, None where the catalogue does not know it.
+
+        Who is asked for lives on: past the half of its time, a key gets all of it again.
+        """
+        keys = {media_id: _author_key(media_id) for media_id in media_ids}
+        asked: list[Command] = [(name, key) for key in keys.values() for name in ("GET", "TTL")]
+        answers = await self._exchange(asked)
+        authors = dict(zip(keys, answers[::2], strict=True))
+        ttl = self._settings.catalog_ttl_s
+        await self._exchange(
+            [
+                ("EXPIRE", key, ttl)
+                for key, left in zip(keys.values(), answers[1::2], strict=True)
+                if 0 <= left <= ttl // 2
+            ]
+        )
+        return [None if (a := authors[m]) is None else a.decode() for m in media_ids]
 
     async def learn_authors(
         self, media_ids: Sequence[str], author_ids: Sequence[str]
@@ -176,21 +191,22 @@ class RedisStore:
                 for media_id, author_id in zip(media_ids, author_ids, strict=True)
             ]
         )  # fmt: skip
-        return [[_parked_decoder.decode(r) for r in records] for records in answers]
+        return [
+            [_decode_parked(media_id, record) for record in records]
+            for media_id, records in zip(media_ids, answers, strict=True)
+        ]
 
     async def park(self, records: Sequence[ParkedRecord]) -> list[Parking]:
         """Let records wait for their media, unless the media arrived meanwhile."""
         settings = self._settings
         room = await self.parked_media() < settings.parking_max_media
         per_media = settings.parking_max_events_per_media if room else 0
-        # Longer than the waiting time: expiry by the sweep comes first, and dead-letters.
-        ttl = int(settings.parking_ttl_s * 10) + 3600
         answers = [
             Parking(None, bool(a)) if isinstance(a, int) else Parking(a.decode(), False)
             for a in await self._exchange(
                 [
                     ("FCALL", "freshgrid_2_park", 2, _author_key(record.media_id),
-                     _parked_key(record.media_id), _parked_encoder.encode(record), per_media, ttl)
+                     _parked_key(record.media_id), _parked_encoder.encode(record), per_media)
                     for record in records
                 ]
             )
@@ -202,14 +218,14 @@ class RedisStore:
         }
         if waiting:
             entries = [field for name, since in waiting.items() for field in (since, name)]
-            await self._exchange([("ZADD", PARKED, "NX", *entries), ("EXPIRE", PARKED, ttl)])
+            await self._exchange([("ZADD", PARKED, "NX", *entries), ("PERSIST", PARKED)])
         return answers
 
     async def unpark(self, records: Sequence[ParkedRecord]) -> None:
         """Forget these records; what was parked for their media meanwhile goes on waiting."""
         # By content: another worker may have taken the same records out already.
         await self._exchange(
-            [("LREM", _parked_key(r.media_id), 1, _parked_encoder.encode(r)) for r in records]
+            [("LREM", _parked_key(r.media_id), 1, _encode_parked(r)) for r in records]
         )
         media_ids = list({record.media_id for record in records})
         left = await self._exchange([("EXISTS", _parked_key(media_id)) for media_id in media_ids])
@@ -238,7 +254,7 @@ class RedisStore:
         groups = []
         for media_id, records in zip(media_ids, waiting, strict=True):
             if records:
-                groups.append([_parked_decoder.decode(r) for r in records])
+                groups.append([_decode_parked(media_id, record) for record in records])
             else:
                 await self._forget_parked(media_id)
         return groups
@@ -293,6 +309,20 @@ class RedisStore:
             [("FCALL", "freshgrid_2_add_page", 1, key, number, page, ttl)], wait=False
         )
         return bytes(standing)
+
+
+def _encode_parked(record: ParkedRecord) -> bytes:
+    damaged = record.partition == NO_PARTITION
+    return record.value if damaged else _parked_encoder.encode(record)
+
+
+def _decode_parked(media_id: str, value: bytes) -> ParkedRecord:
+    """A record that waits; one that cannot be read as one of no topic, with its bytes."""
+    try:
+        return _parked_decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        key, checksum = _parked_key(media_id), zlib.crc32(value)
+        return ParkedRecord(key, NO_PARTITION, checksum, media_id, value, 0, "")
 
 
 def _versioned(value: bytes | None) -> Versioned:

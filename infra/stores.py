@@ -22,6 +22,8 @@ from infra.errors import FreshgridError
 from models.explore.experiment import Experiment, InvalidExperimentError, parse
 from models.viewers.state import FoldConfig, StateError, ViewerState, decode
 
+#: Where what is damaged in a store stands: in no partition of Kafka.
+NO_PARTITION: Final = -1
 #: Changes of the experiment remembered, the newest.
 MAX_HISTORY: Final = 1000
 
@@ -73,7 +75,11 @@ class Slice(NamedTuple):
 
 
 class ParkedRecord(NamedTuple):
-    """A record that waits for its media, as it was read from Kafka."""
+    """A record that waits for its media, as it was read from Kafka.
+
+    One that was stored and cannot be read any more comes back with its bytes as `value`, of
+    :data:`NO_PARTITION`.
+    """
 
     topic: str
     partition: int

@@ -11,6 +11,7 @@ import pytest
 
 from infra.config import Settings
 from infra.kafka import Message
+from infra.redis_store import RedisStore
 from infra.stores import Store, Stores
 from infra.topics import DEAD_LETTERS_TOPIC, TOUCHED_TOPIC
 from models.viewers.state import ViewerState, encode
@@ -18,7 +19,7 @@ from streams.ingest import Ingest, Part
 from streams.log.replay import Line
 from streams.sessions import Sessions
 from tests.contract.test_stores import liked
-from tests.stores import damage
+from tests.stores import damage, empty_stores
 
 TS = 1_700_000_000_000
 HEADER = b"\0\0\0\1" + encode(ViewerState())
@@ -112,3 +113,20 @@ async def test_a_sweep_of_sessions_goes_on(stores: Stores) -> None:
     await stores.sessions.touch(["a", "bad"], TS, TS + 10**8, TS)
     assert await sessions.sweep(TS + 10**8) == 1
     assert await sessions.sweep(TS + 2 * 10**8) == 0
+
+
+async def test_a_record_that_waits_damaged_becomes_a_letter(redis_url: str) -> None:
+    async with empty_stores("redis", lambda: redis_url) as (store, *_):
+        assert isinstance(store, RedisStore)
+        sent = Sent()
+        ingest = Ingest(store, sent, store.fold, "log")
+        waits = msgspec.json.encode({"event_id": "e", "viewer_id": "v", "media_id": "m", "ts": TS})
+        await ingest.fold([Part("events.like", 0, [Line("events.like", b"v", waits, 0)])], TS)
+        await store._exchange([("RPUSH", "parked:{m}", b"\xff garbage")])
+        media = msgspec.json.encode({"media_id": "m", "author_id": "a", "created_ts": TS})
+        await ingest.media("catalog.media", 0, [Line("catalog.media", b"m", media, 0)], TS)
+        [letter] = sent.letters()
+        assert (letter["topic"], letter["error"]) == ("parked:{m}", "damaged_state")
+        assert base64.b64decode(letter["value_base64"]) == b"\xff garbage"
+        assert [m.topic for m in sent.messages if m.topic == "events.like"] == ["events.like"]
+        assert await store.parked_media() == 0
