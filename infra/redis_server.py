@@ -1,4 +1,4 @@
-"""One Redis or Valkey server: its functions, its connections, waiting for it, its errors as ours."""
+"""One Redis or Valkey server: its functions and connections, waiting for it, its errors as ours."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ class RedisServer:
 
     def _refused(self, error: Exception) -> UnreachableError:
         return UnreachableError(
-            f"Redis at {self._url} does not do what it should ({reason_of(error)}); check REDIS_URL "
-            "and the server, then run this again"
+            f"Redis at {self._url} does not do what it should ({reason_of(error)}); check "
+            "REDIS_URL and the server, then run this again"
         )
 
 
@@ -178,8 +178,7 @@ def redis_hello(url: str, timeout_s: float) -> str:
     compatible = str(info["redis_version"])
     if int(compatible.split(".")[0]) < MIN_REDIS:
         raise UnreachableError(
-            f"Redis at {url} is version {compatible}; Freshgrid needs "
-            f"Redis {MIN_REDIS} or Valkey"
+            f"Redis at {url} is version {compatible}; Freshgrid needs Redis {MIN_REDIS} or Valkey"
         )
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {compatible}"
     return f"{shown.get('host', url)}:{shown.get('port', '')}, {name}"

@@ -19,7 +19,7 @@ from streams.records import Record
 MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
 
 #: Why something stored that cannot be read died.
-DAMAGED: Final = "damaged_state"
+DAMAGED_REASON: Final = "damaged_state"
 
 _json = msgspec.json.Encoder()
 
@@ -54,7 +54,8 @@ def dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Mes
     """The dead letter of a record that waited for its media."""
     if record.partition == NO_PARTITION:
         error = InvalidEventError(
-            DAMAGED, f"what waited for media {record.media_id!r} in {record.topic} cannot be read"
+            DAMAGED_REASON,
+            f"what waited for media {record.media_id!r} in {record.topic} cannot be read",
         )
     key = record.viewer_id.encode()
     return dead_letter(
@@ -84,9 +85,9 @@ def dead_letter_of_state(viewer_id: str, damaged: Damaged, now_ms: int) -> Messa
     offset a checksum of the value, so that two letters of one value are known for copies.
     """
     error = InvalidEventError(
-        DAMAGED,
-        f"the stored state of viewer {viewer_id!r} is damaged ({damaged.why}); it was set aside and the "
-        "viewer began anew: `freshgrid rebuild` brings back what the log holds",
+        DAMAGED_REASON,
+        f"the stored state of viewer {viewer_id!r} is damaged ({damaged.why}); it was set aside "
+        "and the viewer began anew: `freshgrid rebuild` brings back what the log holds",
     )
     place = (f"viewer:{{{viewer_id}}}", NO_PARTITION, zlib.crc32(damaged.value))
     return dead_letter(*place, viewer_id.encode(), damaged.value, error, now_ms)

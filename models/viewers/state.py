@@ -32,7 +32,6 @@ import msgspec
 from models.actions import NEGATIVE, VIEWS, Action
 from models.events import DAY_MS, FollowEvent, MediaEvent, Relation
 from models.viewers.action_log import (
-    ACTION_CODES,
     ActionLog,
     Entry,
     FallenLog,
@@ -68,6 +67,8 @@ class FoldConfig(msgspec.Struct, frozen=True, kw_only=True):
 class StateError(ValueError):
     """Bytes that are no viewer state of this release."""
 
+
+_ACTIONS: Final = frozenset(map(int, Action))
 
 # (ts, undo, key): the newest wins, and at equal times an undo beats what it undoes.
 Register = tuple[int, int, bytes]
@@ -180,7 +181,7 @@ def decode(data: bytes) -> ViewerState:
         check_records(views, views_size)
         rest = _rest_decoder.decode(data[rest_at:]) if len(data) > rest_at else _Rest()
         check_fallen(rest.older, rest.older_size)
-        if not all(code in ACTION_CODES for of in rest.authors.values() for code in of):
+        if not all(code in _ACTIONS for of in rest.authors.values() for code in of):
             raise StateError("a viewer state counts an action that this release does not know")
     except StateError:
         raise

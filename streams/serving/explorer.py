@@ -191,9 +191,9 @@ class Explorer:
         return await self.keep(viewer_id, cursor, page)
 
     async def _keep_first(self, viewer_id: str, cursor: Cursor) -> list[bytes]:
-        """The first page of a series whose store took no pages when it was answered, if it is there.
+        """The first page of a series, if the store took no pages when it was answered.
 
-        It was the ready grid, and is as long as no newer one is.
+        It was the ready grid, and is found as long as no newer one is.
         """
         json = await self._store.grid(viewer_id)
         if json is None or Cursor.first(json).series != cursor.series:

@@ -12,7 +12,7 @@ import pytest
 from infra.config import Settings
 from infra.kafka import Message
 from infra.redis_store import RedisStore
-from infra.stores import Store, Stores
+from infra.stores import Stores
 from infra.topics import DEAD_LETTERS_TOPIC, TOUCHED_TOPIC
 from models.viewers.state import ViewerState, encode
 from streams.ingest import Ingest, Part
@@ -24,7 +24,7 @@ from tests.stores import damage, empty_stores
 TS = 1_700_000_000_000
 HEADER = b"\0\0\0\1" + encode(ViewerState())
 #: Its views are said to be longer than the value.
-LONG = HEADER[:4 + 19] + b"\0\1\0\0" + HEADER[4 + 23:]
+LONG = HEADER[: 4 + 19] + b"\0\1\0\0" + HEADER[4 + 23 :]
 DAMAGED = {
     "no revision": b"x",
     "no header": b"\0\0\0\1",

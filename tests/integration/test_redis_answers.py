@@ -87,7 +87,10 @@ async def test_a_command_gives_up_and_says_on_what(
     monkeypatch.setattr("infra.redis_server.PATIENCE_S", 0.5)
     monkeypatch.setattr("infra.redis_bulk.SOCKET_TIMEOUT_S", 0.5)
     async with open_stores(Settings(redis_url=url)) as stores:
-        with answering(url, answer), pytest.raises(UnreachableError, match="READONLY|imeout|within"):
+        with (
+            answering(url, answer),
+            pytest.raises(UnreachableError, match=r"READONLY|imeout|within"),
+        ):
             await stores.viewers.park([parked("m", 1)])
 
 

@@ -107,6 +107,7 @@ def test_every_key_of_redis_is_documented() -> None:
         redis_store.viewer_key("1"),
         redis_store.grid_key("1"),
         redis_store._pages_key("1", "1"),
+        redis_store._damaged_key("1"),
         redis_store._author_key("1"),
         redis_store._parked_key("1"),
         EXPERIMENT_KEY,
@@ -206,9 +207,8 @@ def test_pages_of_actions_are_up_to_date() -> None:
 
 
 def test_reasons_of_dead_letters_are_documented() -> None:
-    code = (ROOT / "models" / "events.py").read_text() + (
-        ROOT / "streams" / "ingest.py"
-    ).read_text()
+    files = ("models/events.py", "streams/ingest.py", "streams/dead_letter.py")
+    code = "".join((ROOT / file).read_text() for file in files)
     raised = set(re.findall(r'InvalidEventError\(\s*"(\w+)"', code))
     raised |= set(re.findall(r'_REASON: Final = "(\w+)"', code))
     # A topic that the worker does not read cannot bring an unknown action.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.actions import VIEWS, Action
 from models.events import FollowEvent, MediaEvent, Relation
+from models.viewers.action_columns import read_actions
 from models.viewers.state import (
     SLACK,
     FoldConfig,
@@ -253,6 +254,7 @@ def test_a_damaged_state_is_refused_or_as_good_as_any(history, cap, changes):
     for read in (entries, suppressed_media, seen_media, encode):
         read(found)
     related_authors(found, *Relation)
+    read_actions([found])
     sessions(found, HOUR)
     counters(found, config.half_life_ms)
     fold(long_history(8, 1), config, found)
