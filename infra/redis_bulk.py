@@ -84,11 +84,11 @@ class _Bulk:
             raise
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
-                error = _error(str(reply))
-                if isinstance(error, NotNowError):
+                refusal = _error(str(reply))
+                if isinstance(refusal, NotNowError):
                     # The name may lead to another server by now: after a failover to the primary.
                     await connection.disconnect(nowait=True)
-                raise error
+                raise refusal
         return replies
 
 

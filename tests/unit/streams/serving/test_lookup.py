@@ -90,6 +90,7 @@ async def test_a_grid_that_is_made_is_not_decoded(
 ) -> None:
     await service.ranking.make_now(["v", "w"])
     assert not decoded
+    assert isinstance(service.store, MemoryStore)
     service.store._grids.clear()
     assert len((await service.page()).items) == 10
     assert not decoded
@@ -148,9 +149,10 @@ async def test_a_cursor_leads_to_no_series_but_the_viewers_own(tmp_path: Path) -
             whole = await service.page(viewer_id="a}:x")
             own = await service.page(viewer_id="a")
             assert whole.next and own.next
-            series, number = msgspec.json.decode(base64.urlsafe_b64decode(whole.next + "=="))
-            forged = msgspec.json.encode(["a", f"x}}:{series}", number])
-            for cursor in (whole.next, base64.urlsafe_b64encode(forged).decode().rstrip("=")):
+            *_, series, number = msgspec.json.decode(base64.urlsafe_b64decode(whole.next + "=="))
+            forged = [(f"x}}:{series}", number), ("a", f"x}}:{series}", number)]
+            encoded = [base64.urlsafe_b64encode(msgspec.json.encode(one)) for one in forged]
+            for cursor in (whole.next, *(text.decode().rstrip("=") for text in encoded)):
                 with pytest.raises(CursorError, match="start without a cursor"):
                     await service.page(cursor, "a")
             assert (await service.page(own.next, "a")).viewer_id == "a"
