@@ -232,7 +232,7 @@ class Ingest:
         SLICES.labels("folded").inc(len(to_fold))
         SLICES.labels("appended").inc(len(items) - len(to_fold))
         while to_fold:
-            current = await self._without_damaged(to_fold, current, now_ms)
+            await self._set_aside_damaged(to_fold, current, now_ms)
             changed = [
                 (viewer_id, versioned)
                 for viewer_id, versioned in zip(to_fold, current, strict=True)
@@ -248,17 +248,17 @@ class Ingest:
             to_fold = [viewer_id for viewer_id, _ in lost]
             current = [newer for _, newer in lost]
 
-    async def _without_damaged(
+    async def _set_aside_damaged(
         self, viewer_ids: Sequence[str], current: Sequence[Versioned], now_ms: int
-    ) -> list[Versioned]:
-        """States to fold into: a viewer whose value is none begins anew, and a letter has it."""
+    ) -> None:
+        """Make room for viewers whose stored value is no state: they begin anew, a letter has it."""
         damaged = [
             (viewer_id, found.damaged)
             for viewer_id, found in zip(viewer_ids, current, strict=True)
             if found.damaged is not None
         ]
         if not damaged:
-            return list(current)
+            return
         # The letter first: what it holds is replaced only once it is safe.
         await self._sender.send([dead_letter_of_state(*of, now_ms) for of in damaged])
         await self._store.set_aside([v for v, _ in damaged], [of.value for _, of in damaged])
@@ -268,7 +268,6 @@ class Ingest:
                 "holds it, and the viewer begins anew; freshgrid rebuild brings back what the log "
                 "has", viewer_id, of.why,
             )  # fmt: skip
-        return list(current)
 
     def _apply(self, state: ViewerState, items: Iterable[Item]) -> bool:
         """Fold one viewer's items; returns whether there is anything to store."""
