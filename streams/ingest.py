@@ -251,7 +251,7 @@ class Ingest:
     async def _set_aside_damaged(
         self, viewer_ids: Sequence[str], current: Sequence[Versioned], now_ms: int
     ) -> None:
-        """Make room for viewers whose stored value is no state: they begin anew, a letter has it."""
+        """Let viewers whose stored value is no state begin anew; a letter holds the value."""
         damaged = [
             (viewer_id, found.damaged)
             for viewer_id, found in zip(viewer_ids, current, strict=True)
