@@ -34,7 +34,8 @@ class Deadline:
         limit = asyncio.timeout(self._limit_s)
 
         async def sending(message: Message) -> None:
-            limit.reschedule(None)
+            if not limit.expired():
+                limit.reschedule(None)
             await send(message)
 
         try:
