@@ -132,8 +132,8 @@ class RedisServer:
 
     def _not_now(self, error: Exception) -> UnreachableError:
         return UnreachableError(
-            f"Redis does not answer at {self._url}, or cannot now ({reason_of(error)}); check the "
-            "server and REDIS_URL"
+            f"Redis does not answer at {self._url}, or cannot now ({reason_of(error)}); check "
+            "REDIS_URL and the server"
         )
 
     def _refused(self, error: Exception) -> UnreachableError:
