@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Path, Query, Response
+from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from infra.config import Settings
+from infra.deadline import Deadline, unavailable
+from infra.errors import UnreachableError
 from models.events import MAX_ID_BYTES
 
 JSON = "application/json"
@@ -28,9 +30,10 @@ def _media_id(text: str | None) -> str | None:
     return text if text is None else _event_id(text)
 
 
+ID_MEANS: Final = f"The viewer's id, 1 to {MAX_ID_BYTES} bytes, URL-encoded."
 ViewerId = Annotated[
     str,
-    Path(description=f"The viewer's id, 1 to {MAX_ID_BYTES} bytes, URL-encoded."),
+    Path(description=ID_MEANS),
     AfterValidator(_event_id),
 ]
 CursorText = Annotated[
@@ -90,14 +93,35 @@ class Reader(Protocol):
         ...
 
 
-def create_api(reader: Reader, desk: Desk) -> FastAPI:
-    """The API over one ranker."""
+def create_api(reader: Reader, desk: Desk, limit_s: float) -> FastAPI:
+    """The API over one ranker.
+
+    Args:
+        limit_s: seconds within which every request is answered.
+    """
     api = FastAPI(title="Freshgrid", version="1", docs_url="/docs", redoc_url=None)
+    api.add_middleware(Deadline, limit_s=limit_s)
+
+    @api.exception_handler(UnreachableError)
+    async def unreachable(_: Request, error: UnreachableError) -> Response:
+        return unavailable(str(error))
 
     # `path`: an id may hold slashes, and an encoded one arrives here decoded.
     @api.get("/v1/explore/{viewer_id:path}")
     async def explore(viewer_id: ViewerId, cursor: CursorText = None) -> Response:
         """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
+        return await page(viewer_id, cursor)
+
+    # A path cannot hold every id: clients take `.` and `..` for steps, and a line may end in it.
+    @api.get("/v1/explore")
+    async def explore_named(
+        viewer_id: Annotated[str, Query(description=ID_MEANS), AfterValidator(_event_id)],
+        cursor: CursorText = None,
+    ) -> Response:
+        """The same, of a viewer named by a parameter."""
+        return await page(viewer_id, cursor)
+
+    async def page(viewer_id: str, cursor: str | None) -> Response:
         try:
             body = await reader.page(viewer_id, cursor)
         except ValueError as error:

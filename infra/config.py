@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.secrets import remember
 from models.evaluation.ranker_gate import MARGIN as RANKER_MARGIN
 from models.ig2vec.gate import MARGIN
 from models.inventory.image import DIMENSION
@@ -26,6 +27,8 @@ class Settings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     http_host: str = "127.0.0.1"
     http_port: int = 8000
+    #: Within this the HTTP API answers every request.
+    request_timeout_s: Annotated[float, Field(gt=0)] = 5.0
     artifacts_url: str = "artifacts"
     #: A local folder where the rankers of one machine share the built account index, so
     #: that it is built and held in memory once; empty where each has its own.
@@ -126,6 +129,11 @@ class Settings(BaseSettings):
     #: Where this process serves Prometheus metrics; port 0 for nowhere.
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+    def model_post_init(self, _: object) -> None:
+        """Passwords in settings are masked in whatever this process says."""
+        for url in (self.redis_url, self.artifacts_url):
+            remember(url)
 
     def fold_config(self) -> FoldConfig:
         """The part of the settings that the fold of a viewer's state depends on."""

@@ -20,9 +20,10 @@ from infra.stores import (
     StreamClock,
     Versioned,
     readable,
+    versioned,
 )
 from models.explore.experiment import Experiment
-from models.viewers.state import ViewerState, decode, encode
+from models.viewers.state import ViewerState, encode
 
 
 def memory_stores(settings: Settings) -> Stores:
@@ -38,6 +39,7 @@ class MemoryStore:
         self.fold = settings.fold_config()
         self._states: dict[str, bytes] = {}
         self._revisions: dict[str, int] = {}
+        self._damaged: dict[str, bytes] = {}
         self._authors: dict[str, str] = {}
         self._parked: defaultdict[str, list[ParkedRecord]] = defaultdict(list)
         self._catalog_read: dict[int, int] = {}
@@ -55,7 +57,7 @@ class MemoryStore:
         value = self._states.get(viewer_id)
         if value is None:
             return Versioned(b"", ViewerState())
-        return Versioned(self._revisions[viewer_id].to_bytes(4, "big"), decode(value))
+        return versioned(self._revisions[viewer_id].to_bytes(4, "big"), value)
 
     async def append(self, log: bytes, slices: Sequence[Slice]) -> list[Versioned | None]:
         """Declines: in memory folding is all there is, so this store shows what is right."""
@@ -66,7 +68,7 @@ class MemoryStore:
     ) -> list[Versioned | None]:
         """Write states, each only if its revision is still the stored one."""
         answers: list[Versioned | None] = []
-        for viewer_id, (revision, state) in zip(viewer_ids, changed, strict=True):
+        for viewer_id, (revision, state, _) in zip(viewer_ids, changed, strict=True):
             current = self._revisions.get(viewer_id, 0)
             if int.from_bytes(revision, "big") != current:
                 answers.append(self._versioned(viewer_id))
@@ -76,10 +78,20 @@ class MemoryStore:
             answers.append(None)
         return answers
 
+    async def set_aside(self, viewer_ids: Sequence[str], values: Sequence[bytes]) -> None:
+        """Move damaged values out of the way."""
+        for viewer_id, value in zip(viewer_ids, values, strict=True):
+            damaged = self._versioned(viewer_id).damaged
+            if damaged is not None and damaged.value == value:
+                self._damaged[viewer_id] = value
+                del self._states[viewer_id], self._revisions[viewer_id]
+
     async def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
-        """Every viewer with state, in no particular order."""
-        for viewer_id, value in list(self._states.items()):
-            yield viewer_id, decode(value)
+        """Every viewer with state, in no particular order; damaged values are left out."""
+        for viewer_id in list(self._states):
+            found = self._versioned(viewer_id)
+            if found.damaged is None:
+                yield viewer_id, found.state
 
     async def is_empty(self) -> bool:
         """Whether no viewer has state."""

@@ -46,6 +46,9 @@ KAFKA_FAILURES: Final = Counter(
     "freshgrid_kafka_send_failures", "Failed attempts to send to Kafka, each followed by another"
 )
 GRIDS: Final = Counter("freshgrid_grids", "Grids made and stored")
+GRIDS_FAILED: Final = Counter(
+    "freshgrid_grids_failed", "Grids that cannot be made, of viewers who keep the last ones"
+)
 GRIDS_WAITING: Final = Gauge("freshgrid_grids_waiting", "Viewers who wait for a grid")
 
 FUNNEL_BEST: Final = Counter(

@@ -8,24 +8,19 @@ that redis-py opened, authenticated and keeps in its pool: below 2 µs a command
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import hiredis
 from redis.asyncio import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    OutOfMemoryError,
-    ResponseError,
-)
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from infra.config import Settings
-from infra.metrics import REDIS_FAILURES
+from infra.errors import SettingsError
 
 #: Name, keys and arguments of one command.
 Command = tuple[bytes | str | int, ...]
@@ -35,16 +30,22 @@ GROUP: Final = 256
 READ_BYTES: Final = 256 * 1024
 #: A server that says nothing for this long is taken for gone, and connected to anew.
 SOCKET_TIMEOUT_S: Final = 5.0
-#: A Redis that restarts is back within seconds; a call waits that long before it fails.
-RETRIES: Final = 8
-FOR_EVER: Final = -1
-#: Waiting for Redis is logged at the first failure and then about this often.
-LOG_EVERY_FAILURES: Final = 10
+#: First words of the answers of a server that cannot do now what it will do again: it is full,
+#: busy with a script, reading its data, cannot save, lacks replicas or a part of the cluster, is no
+#: primary any more, or does not know us (any more).
+NOT_NOW: Final = frozenset(
+    {
+        *("OOM", "BUSY", "LOADING", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"),
+        *("READONLY", "MASTERDOWN", "NOAUTH", "WRONGPASS"),
+    }
+)
 
 _MORE: Final = object()
 _pack: Callable[[Any], Any] = hiredis.pack_command
 
-logger = logging.getLogger(__name__)
+
+class NotNowError(ResponseError):
+    """The server answers that it cannot do this now (:data:`NOT_NOW`)."""
 
 
 class MissingFunctionError(ResponseError):
@@ -60,7 +61,8 @@ class _Bulk:
         Raises:
             RedisConnectionError, RedisTimeoutError: the connection is closed; any part of the
                 commands may have been executed.
-            ResponseError: the first error among the replies.
+            ResponseError: the first error among the replies. After a :class:`NotNowError` the
+                connection is closed.
         """
         connection = cast(Any, self)
         try:
@@ -82,7 +84,11 @@ class _Bulk:
             raise
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
-                raise _error(str(reply))
+                refusal = _error(str(reply))
+                if isinstance(refusal, NotNowError):
+                    # The name may lead to another server by now: after a failover to the primary.
+                    await connection.disconnect(nowait=True)
+                raise refusal
         return replies
 
 
@@ -98,73 +104,55 @@ class BulkUnixConnection(_Bulk, UnixDomainSocketConnection):
     """A connection by a socket in the file system."""
 
 
-class LoggedBackoff(ExponentialWithJitterBackoff):
-    """Says in log and metrics that Redis does not answer."""
-
-    def compute(self, failures: int) -> float:
-        """Seconds until the next attempt."""
-        REDIS_FAILURES.inc()
-        if failures % LOG_EVERY_FAILURES == 1:
-            logger.warning("Redis does not answer (%d failures in a row); trying again", failures)
-        return float(super().compute(failures))
-
-
 _CONNECTIONS: Final[dict[str, Any]] = {
     "rediss": BulkSSLConnection,
     "unix": BulkUnixConnection,
 }
 
 
-def connect(settings: Settings, *, patient: bool = False) -> Redis:
-    """A client that rides out a restart of the server.
+def connect(settings: Settings) -> Redis:
+    """A client that tries everything once: who waits for a server is :mod:`infra.redis_server`.
 
-    Args:
-        patient: wait for the server as long as it takes instead of failing after some seconds.
-            For processes that have nothing else to do and lose nothing by waiting.
+    Raises:
+        SettingsError: ``REDIS_URL`` is no URL of a server.
     """
-    errors: Any = (RedisConnectionError, RedisTimeoutError, OSError, OutOfMemoryError)
-    retry = Retry(
-        LoggedBackoff(cap=2.0, base=0.05),
-        FOR_EVER if patient else RETRIES,
-        supported_errors=errors,
-    )
     url = settings.redis_url
-    return Redis.from_url(
-        url,
-        connection_class=_CONNECTIONS.get(url.partition("://")[0], BulkConnection),
-        protocol=2,
-        retry=retry,
-        retry_on_error=[RedisConnectionError, RedisTimeoutError, OutOfMemoryError],
-        socket_timeout=SOCKET_TIMEOUT_S,
-        health_check_interval=30,
+    try:
+        return Redis.from_url(
+            url,
+            connection_class=_CONNECTIONS.get(url.partition("://")[0], BulkConnection),
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=SOCKET_TIMEOUT_S,
+        )
+    except ValueError:
+        # What the error says may be a part of the password.
+        raise unusable(url) from None
+
+
+def unusable(url: str) -> SettingsError:
+    """The error of a URL that is none."""
+    return SettingsError(
+        f"REDIS_URL={url} cannot be used: write redis://USER:PASSWORD@HOST:PORT/DATABASE, with "
+        "what is special in a URL percent-encoded"
     )
 
 
 async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     """Send commands over one connection of `redis`, in order; returns their replies.
 
-    Retried as a whole, so the commands must bear being executed twice.
-
     Raises:
-        redis.exceptions.RedisError: as :meth:`_Bulk.exchange` does, once retrying is given up.
+        redis.exceptions.RedisError: as :meth:`_Bulk.exchange` does.
     """
     if not commands:
         return []
     pool: Any = redis.connection_pool
-
-    async def once() -> list[Any]:
-        connection: Any = await pool.get_connection()
-        try:
-            replies: list[Any] = await connection.exchange(commands)
-            return replies
-        finally:
-            await pool.release(connection)
-
-    async def failed(_: Exception) -> None: ...
-
-    retry: Any = redis.get_retry()
-    replies: list[Any] = await retry.call_with_retry(once, failed)
-    return replies
+    connection: Any = await pool.get_connection()
+    try:
+        replies: list[Any] = await connection.exchange(commands)
+        return replies
+    finally:
+        await pool.release(connection)
 
 
 async def _read(stream: asyncio.StreamReader, count: int) -> list[Any]:
@@ -182,10 +170,8 @@ async def _read(stream: asyncio.StreamReader, count: int) -> list[Any]:
 
 
 def _error(text: str) -> Exception:
-    if text.startswith("LOADING"):
-        return BusyLoadingError(text)
-    if text.startswith("OOM"):
-        return OutOfMemoryError(text)
+    if text.partition(" ")[0] in NOT_NOW:
+        return NotNowError(text)
     if "Function not found" in text:
         return MissingFunctionError(text)
     return ResponseError(text)

@@ -46,23 +46,28 @@ class RedisExperiments:
         self, who: str, at_ms: int, edit: Callable[[Experiment | None], Experiment]
     ) -> Change:
         """Replace the experiment by what `edit` makes of it, and remember that."""
+
+        async def once() -> Change | None:
+            """The change, None if another one came in between."""
+            async with self._server.client.pipeline(transaction=True) as pipe:
+                await pipe.watch(EXPERIMENT_KEY)
+                stored: Any = await pipe.get(EXPERIMENT_KEY)
+                old = readable(stored)
+                change = Change(at_ms=at_ms, who=who, old=old, new=edit(old))
+                pipe.multi()  # type: ignore[no-untyped-call]
+                pipe.set(EXPERIMENT_KEY, _encode(change.new))
+                pipe.lpush(HISTORY_KEY, _encode(change))
+                pipe.ltrim(HISTORY_KEY, 0, MAX_HISTORY - 1)
+                pipe.publish(CHANNEL, b"changed")
+                try:
+                    await pipe.execute()
+                except WatchError:
+                    return None
+                return change
+
         for _ in range(MAX_TRIES):
-            with self._server.answering():
-                async with self._server.client.pipeline(transaction=True) as pipe:
-                    await pipe.watch(EXPERIMENT_KEY)
-                    stored: Any = await pipe.get(EXPERIMENT_KEY)
-                    old = readable(stored)
-                    change = Change(at_ms=at_ms, who=who, old=old, new=edit(old))
-                    pipe.multi()  # type: ignore[no-untyped-call]
-                    pipe.set(EXPERIMENT_KEY, _encode(change.new))
-                    pipe.lpush(HISTORY_KEY, _encode(change))
-                    pipe.ltrim(HISTORY_KEY, 0, MAX_HISTORY - 1)
-                    pipe.publish(CHANNEL, b"changed")
-                    try:
-                        await pipe.execute()
-                    except WatchError:
-                        continue
-                    return change
+            if (change := await self._server.attempt(once)) is not None:
+                return change
         raise ExperimentError("the experiment is being changed by others all the time; try again")
 
     async def history(self, most: int = MAX_HISTORY) -> list[Change]:
@@ -80,8 +85,7 @@ class RedisExperiments:
         """Call `told` at each change that Redis tells of, until cancelled."""
         while True:
             try:
-                with self._server.answering():
-                    await self._listen(told)
+                await self._server.attempt(lambda: self._listen(told))
             except UnreachableError as error:
                 logger.warning("not listening to %s: %s; trying again", CHANNEL, error)
                 await asyncio.sleep(1.0)

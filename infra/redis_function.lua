@@ -54,23 +54,20 @@ local function advance(places, slice)
   return places
 end
 
--- keys: viewer
--- args: time to live in seconds, log, places of the slice, its strong records and its views, each
---       newest first and without two of one event, most records of each action log
--- Returns false when the records were put in front of the viewer's action logs, else the value there is
--- ('' when there is none): the caller folds and commits.
-redis.register_function('freshgrid_2_append', function(keys, args)
+-- The value of a viewer (or false) with a slice put on top, or nil where that cannot be done.
+-- Arguments are those of append. Raises an error for a value that is no viewer state.
+local function on_top(value, args)
   local log, strong, views = args[2], args[4], args[5]
-  local value = redis.call('GET', keys[1])
   local revision, sent, places = 0, '\0\0\0\0\0\0', ''
   local strong_at, strong_bytes, strong_size, views_at, views_bytes, views_size = 1, 0, 0, 1, 0, 0
   if value then
     local schema, known_log, count
     revision, schema, known_log, count, strong_size, strong_bytes, views_size, views_bytes, sent =
       struct.unpack(HEADER, value)
-    if schema ~= SCHEMA or known_log ~= log then return value end
+    if schema ~= SCHEMA or known_log ~= log then return nil end
     strong_at = HEADER_BYTES + 1 + 9 * count
     views_at = strong_at + strong_bytes
+    if #value < views_at + views_bytes - 1 then return nil end
     places = string.sub(value, HEADER_BYTES + 1, strong_at - 1)
   end
   places = advance(places, args[3])
@@ -78,17 +75,26 @@ redis.register_function('freshgrid_2_append', function(keys, args)
     and fits(strong, value, strong_at, strong_bytes, strong_size, tonumber(args[6]))
   local more_views = more_strong
     and fits(views, value, views_at, views_bytes, views_size, tonumber(args[7]))
-  if not more_views then return value or '' end
+  if not more_views then return nil end
   local header = struct.pack(HEADER, (revision + 1) % 4294967296, SCHEMA, log, #places / 9,
     strong_size + more_strong, strong_bytes + #strong, views_size + more_views,
     views_bytes + #views, sent)
-  if value then
-    value = header .. places .. strong .. string.sub(value, strong_at, views_at - 1) .. views
-      .. string.sub(value, views_at)
-  else
-    value = header .. places .. strong .. views
-  end
-  redis.call('SET', keys[1], value, 'EX', args[1])
+  if not value then return header .. places .. strong .. views end
+  return header .. places .. strong .. string.sub(value, strong_at, views_at - 1) .. views
+    .. string.sub(value, views_at)
+end
+
+-- keys: viewer
+-- args: time to live in seconds, log, places of the slice, its strong records and its views, each
+--       newest first and without two of one event, most records of each action log
+-- Returns false when the records were put in front of the viewer's action logs, else the value there is
+-- ('' when there is none): the caller folds and commits.
+redis.register_function('freshgrid_2_append', function(keys, args)
+  local value = redis.call('GET', keys[1])
+  -- A damaged value of one viewer is the caller's to deal with, and no error for the whole batch.
+  local whole, changed = pcall(on_top, value, args)
+  if not (whole and changed) then return value or '' end
+  redis.call('SET', keys[1], changed, 'EX', args[1])
   return false
 end)
 
@@ -104,15 +110,23 @@ redis.register_function('freshgrid_2_commit', function(keys, args)
   return false
 end)
 
+-- keys: viewer, where damaged values go   args: the damaged value, time to live in seconds
+redis.register_function('freshgrid_2_set_aside', function(keys, args)
+  if redis.call('GET', keys[1]) ~= args[1] then return end
+  redis.call('SET', keys[2], args[1], 'EX', args[2])
+  redis.call('DEL', keys[1])
+end)
+
 -- keys: author of a media, list of records waiting for it
--- args: record, most records per media, time to live in seconds
+-- args: record, most records per media
+-- What waits has no time to live: it ends with its author or with a dead letter, never by itself.
 -- Returns the author if the media is known, else 1 (parked) or 0 (no room).
 redis.register_function('freshgrid_2_park', function(keys, args)
   local author = redis.call('GET', keys[1])
   if author then return author end
   if redis.call('LLEN', keys[2]) >= tonumber(args[2]) then return 0 end
   redis.call('RPUSH', keys[2], args[1])
-  redis.call('EXPIRE', keys[2], args[3])
+  redis.call('PERSIST', keys[2])
   return 1
 end)
 

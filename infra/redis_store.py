@@ -9,6 +9,7 @@ documented in ``docs/contracts.md``.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
@@ -17,8 +18,8 @@ import msgspec
 from infra.config import Settings
 from infra.redis_bulk import Command
 from infra.redis_server import RedisServer
-from infra.stores import ParkedRecord, Parking, Slice, Versioned
-from models.viewers.state import SLACK, ViewerState, decode, encode
+from infra.stores import NO_PARTITION, ParkedRecord, Parking, Slice, Versioned, versioned
+from models.viewers.state import SLACK, ViewerState, encode
 
 SCAN_PAGE: Final = 1000
 #: Media waited for, by when the first event for each was read.
@@ -40,6 +41,10 @@ def viewer_key(viewer_id: str) -> str:
 def grid_key(viewer_id: str) -> str:
     """Key of a viewer's ready grid."""
     return f"grid:{{{viewer_id}}}"
+
+
+def _damaged_key(viewer_id: str) -> str:
+    return f"damaged:{{{viewer_id}}}"
 
 
 def _pages_key(viewer_id: str, series: str) -> str:
@@ -92,7 +97,7 @@ class RedisStore:
         """Write states, each only if its revision is still the stored one."""
         commands: list[Command] = []
         ttl = self._settings.viewer_ttl_s
-        for viewer_id, (revision, state) in zip(viewer_ids, changed, strict=True):
+        for viewer_id, (revision, state, _) in zip(viewer_ids, changed, strict=True):
             following = (int.from_bytes(revision, "big") + 1) % (1 << 32)
             value = following.to_bytes(4, "big") + encode(state)
             commands.append(
@@ -101,8 +106,19 @@ class RedisStore:
         answers = await self._exchange(commands)
         return [None if value is None else _versioned(value) for value in answers]
 
+    async def set_aside(self, viewer_ids: Sequence[str], values: Sequence[bytes]) -> None:
+        """Move damaged values to keys of their own, unless they were replaced meanwhile."""
+        ttl = self._settings.viewer_ttl_s
+        await self._exchange(
+            [
+                ("FCALL", "freshgrid_2_set_aside", 2, viewer_key(name), _damaged_key(name), value,
+                 ttl)
+                for name, value in zip(viewer_ids, values, strict=True)
+            ]
+        )  # fmt: skip
+
     async def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
-        """Every viewer with state, in no particular order."""
+        """Every viewer with state, in no particular order; damaged values are left out."""
         seen: set[bytes] = set()
         async for keys in self._keys(viewer_key("*")):
             # SCAN may return a key twice while the table is being resized.
@@ -126,15 +142,14 @@ class RedisStore:
 
     async def _keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
         """Keys that match, some at a time, never none."""
-        with self._server.answering():
-            page: list[bytes] = []
-            async for key in self._server.client.scan_iter(match=pattern, count=SCAN_PAGE):
-                page.append(key)
-                if len(page) == SCAN_PAGE:
-                    yield page
-                    page = []
+        cursor: bytes | str = "0"
+        while True:
+            scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_PAGE)
+            [[cursor, page]] = await self._exchange([scan])
             if page:
                 yield page
+            if cursor == b"0":
+                return
 
     async def _page(self, keys: list[bytes]) -> list[tuple[str, ViewerState]]:
         viewer_ids = [key[len(b"viewer:{") : -1].decode() for key in keys]
@@ -146,9 +161,23 @@ class RedisStore:
         ]
 
     async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
-        """Author of each media, None where the catalogue does not know it."""
-        answers = await self._exchange([("GET", _author_key(media_id)) for media_id in media_ids])
-        return [None if author is None else author.decode() for author in answers]
+        """Author of each media, None where the catalogue does not know it.
+
+        Who is asked for lives on: past the half of its time, a key gets all of it again.
+        """
+        keys = {media_id: _author_key(media_id) for media_id in media_ids}
+        asked: list[Command] = [(name, key) for key in keys.values() for name in ("GET", "TTL")]
+        answers = await self._exchange(asked)
+        authors = dict(zip(keys, answers[::2], strict=True))
+        ttl = self._settings.catalog_ttl_s
+        await self._exchange(
+            [
+                ("EXPIRE", key, ttl)
+                for key, left in zip(keys.values(), answers[1::2], strict=True)
+                if 0 <= left <= ttl // 2
+            ]
+        )
+        return [None if (a := authors[m]) is None else a.decode() for m in media_ids]
 
     async def learn_authors(
         self, media_ids: Sequence[str], author_ids: Sequence[str]
@@ -162,21 +191,22 @@ class RedisStore:
                 for media_id, author_id in zip(media_ids, author_ids, strict=True)
             ]
         )  # fmt: skip
-        return [[_parked_decoder.decode(r) for r in records] for records in answers]
+        return [
+            [_decode_parked(media_id, record) for record in records]
+            for media_id, records in zip(media_ids, answers, strict=True)
+        ]
 
     async def park(self, records: Sequence[ParkedRecord]) -> list[Parking]:
         """Let records wait for their media, unless the media arrived meanwhile."""
         settings = self._settings
         room = await self.parked_media() < settings.parking_max_media
         per_media = settings.parking_max_events_per_media if room else 0
-        # Longer than the waiting time: expiry by the sweep comes first, and dead-letters.
-        ttl = int(settings.parking_ttl_s * 10) + 3600
         answers = [
             Parking(None, bool(a)) if isinstance(a, int) else Parking(a.decode(), False)
             for a in await self._exchange(
                 [
                     ("FCALL", "freshgrid_2_park", 2, _author_key(record.media_id),
-                     _parked_key(record.media_id), _parked_encoder.encode(record), per_media, ttl)
+                     _parked_key(record.media_id), _parked_encoder.encode(record), per_media)
                     for record in records
                 ]
             )
@@ -188,14 +218,14 @@ class RedisStore:
         }
         if waiting:
             entries = [field for name, since in waiting.items() for field in (since, name)]
-            await self._exchange([("ZADD", PARKED, "NX", *entries), ("EXPIRE", PARKED, ttl)])
+            await self._exchange([("ZADD", PARKED, "NX", *entries), ("PERSIST", PARKED)])
         return answers
 
     async def unpark(self, records: Sequence[ParkedRecord]) -> None:
         """Forget these records; what was parked for their media meanwhile goes on waiting."""
         # By content: another worker may have taken the same records out already.
         await self._exchange(
-            [("LREM", _parked_key(r.media_id), 1, _parked_encoder.encode(r)) for r in records]
+            [("LREM", _parked_key(r.media_id), 1, _encode_parked(r)) for r in records]
         )
         media_ids = list({record.media_id for record in records})
         left = await self._exchange([("EXISTS", _parked_key(media_id)) for media_id in media_ids])
@@ -224,7 +254,7 @@ class RedisStore:
         groups = []
         for media_id, records in zip(media_ids, waiting, strict=True):
             if records:
-                groups.append([_parked_decoder.decode(r) for r in records])
+                groups.append([_decode_parked(media_id, record) for record in records])
             else:
                 await self._forget_parked(media_id)
         return groups
@@ -249,13 +279,14 @@ class RedisStore:
         return int(count)
 
     async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
-        """Store ready grids as JSON."""
+        """Store ready grids as JSON, if the server takes them now."""
         ttl = self._settings.grid_ttl_s
         await self._exchange(
             [
                 ("SET", grid_key(viewer_id), grid, "EX", ttl)
                 for viewer_id, grid in zip(viewer_ids, grids, strict=True)
-            ]
+            ],
+            wait=False,
         )
 
     async def grid(self, viewer_id: str) -> bytes | None:
@@ -269,15 +300,32 @@ class RedisStore:
         return [bytes(page) for page in pages]
 
     async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
-        """Add page `number` (from 0) unless it stands already; returns the one that stands."""
+        """Add page `number` (from 0) unless it stands already; returns the one that stands.
+
+        Like :meth:`save_grids` not waited for.
+        """
         key, ttl = _pages_key(viewer_id, series), self._settings.pages_ttl_s
         [standing] = await self._exchange(
-            [("FCALL", "freshgrid_2_add_page", 1, key, number, page, ttl)]
+            [("FCALL", "freshgrid_2_add_page", 1, key, number, page, ttl)], wait=False
         )
         return bytes(standing)
+
+
+def _encode_parked(record: ParkedRecord) -> bytes:
+    damaged = record.partition == NO_PARTITION
+    return record.value if damaged else _parked_encoder.encode(record)
+
+
+def _decode_parked(media_id: str, value: bytes) -> ParkedRecord:
+    """A record that waits; one that cannot be read as one of no topic, with its bytes."""
+    try:
+        return _parked_decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        key, checksum = _parked_key(media_id), zlib.crc32(value)
+        return ParkedRecord(key, NO_PARTITION, checksum, media_id, value, 0, "")
 
 
 def _versioned(value: bytes | None) -> Versioned:
     if not value:
         return Versioned(b"", ViewerState())
-    return Versioned(value[:4], decode(value[4:]))
+    return versioned(value[:4], value[4:])

@@ -20,17 +20,41 @@ import msgspec
 
 from infra.errors import FreshgridError
 from models.explore.experiment import Experiment, InvalidExperimentError, parse
-from models.viewers.state import FoldConfig, ViewerState
+from models.viewers.state import FoldConfig, StateError, ViewerState, decode
 
+#: Where what is damaged in a store stands: in no partition of Kafka.
+NO_PARTITION: Final = -1
 #: Changes of the experiment remembered, the newest.
 MAX_HISTORY: Final = 1000
 
 
+class Damaged(NamedTuple):
+    """A stored value that is no viewer state, whole, and what is wrong with it."""
+
+    value: bytes
+    why: str
+
+
 class Versioned(NamedTuple):
-    """A viewer's state with the revision it was read at (empty when there is no state yet)."""
+    """A viewer's state with the revision it was read at (empty when there is no state yet).
+
+    Attributes:
+        damaged: what is stored where it is no viewer state. Revision and state are empty then, so
+            who only reads goes on and nobody writes over it: it is set aside first
+            (:meth:`Store.set_aside`).
+    """
 
     revision: bytes
     state: ViewerState
+    damaged: Damaged | None = None
+
+
+def versioned(revision: bytes, value: bytes) -> Versioned:
+    """A stored state, decoded; never raises, so that one viewer's value stops nobody else."""
+    try:
+        return Versioned(revision, decode(value))
+    except StateError as error:
+        return Versioned(b"", ViewerState(), Damaged(revision + value, str(error)))
 
 
 class Slice(NamedTuple):
@@ -51,7 +75,11 @@ class Slice(NamedTuple):
 
 
 class ParkedRecord(NamedTuple):
-    """A record that waits for its media, as it was read from Kafka."""
+    """A record that waits for its media, as it was read from Kafka.
+
+    One that was stored and cannot be read any more comes back with its bytes as `value`, of
+    :data:`NO_PARTITION`.
+    """
 
     topic: str
     partition: int
@@ -113,8 +141,16 @@ class Store(Protocol):
         """
         ...
 
+    async def set_aside(self, viewer_ids: Sequence[str], values: Sequence[bytes]) -> None:
+        """Move damaged values out of the way: these viewers begin anew, at an empty revision.
+
+        A value stays, elsewhere, as long as a viewer's state; one that was replaced meanwhile is
+        left alone.
+        """
+        ...
+
     def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
-        """Every viewer with state, in no particular order."""
+        """Every viewer with state, in no particular order; damaged values are left out."""
         ...
 
     async def is_empty(self) -> bool:
@@ -164,7 +200,13 @@ class Store(Protocol):
         ...
 
     async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
-        """Store ready grids as JSON."""
+        """Store ready grids as JSON.
+
+        They can be made again: a server that does not take them at once is not waited for.
+
+        Raises:
+            UnreachableError: it does not.
+        """
         ...
 
     async def grid(self, viewer_id: str) -> bytes | None:
@@ -176,7 +218,14 @@ class Store(Protocol):
         ...
 
     async def add_page(self, viewer_id: str, series: str, number: int, page: bytes) -> bytes:
-        """Add page `number` (from 0) unless it stands already; returns the one that stands."""
+        """Add page `number` (from 0) unless it stands already; returns the one that stands.
+
+        Args:
+            series: a name without a colon, so that no two series share a key.
+
+        Raises:
+            UnreachableError: as :meth:`save_grids`, not waited for.
+        """
         ...
 
 

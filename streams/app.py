@@ -20,6 +20,7 @@ from infra.config import Settings, settings
 from infra.errors import FreshgridError
 from infra.kafka import ClusterInfo, prepare_cluster
 from infra.metrics import metrics_served
+from infra.secrets import mask_output
 from streams.roles.runtime import tune_garbage_collection
 from streams.topology import LEARNER, ROLES, WORKER
 
@@ -48,24 +49,43 @@ def _role(name: str) -> Role:
 async def _serve(role: str, config: Settings) -> int:
     """Run a role until SIGTERM or SIGINT (0), or until it fails (1)."""
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
+    asked, ready = asyncio.Event(), asyncio.Event()
+    serving = asyncio.ensure_future(_until_asked(role, config, asked, ready))
+
+    def ask() -> None:
+        if not asked.is_set():
+            loop.call_later(STOP_TIMEOUT_S, _give_up, role)
+        asked.set()
+        # A start may wait for a server as long as it takes: it is not waited for.
+        if not ready.is_set():
+            serving.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, ask)
+    try:
+        return await serving
+    except asyncio.CancelledError:
+        return 0
+
+
+async def _until_asked(
+    role: str, config: Settings, asked: asyncio.Event, ready: asyncio.Event
+) -> int:
+    """Start a role, set `ready`, and run it until asked to stop (0), or until it fails (1)."""
     cluster = await prepare_cluster(config)
     async with AsyncExitStack() as stack:
         stack.enter_context(metrics_served(config))
         failed = await stack.enter_async_context(_role(role)(config, cluster))
         tune_garbage_collection()
+        ready.set()
         print("ready", flush=True)
         asking = asyncio.ensure_future(asked.wait())
         failing = asyncio.ensure_future(failed)
         await asyncio.wait((asking, failing), return_when=asyncio.FIRST_COMPLETED)
         asking.cancel()
-        if asked.is_set():
-            loop.call_later(STOP_TIMEOUT_S, _give_up, role)
-            failing.cancel()
-            return 0
         failing.cancel()
+        if asked.is_set():
+            return 0
         logger.error("%s stopped by itself: %s", role, _cause(failing))
         return 1
 
@@ -93,6 +113,7 @@ def run(role: str) -> int:
 
 def main() -> None:
     """Entry point of ``python -m streams.app ROLE``."""
+    mask_output()
     if len(sys.argv) != 2 or sys.argv[1] not in ROLES:
         print(f"usage: python -m streams.app {'|'.join(ROLES)}", file=sys.stderr)
         raise SystemExit(2)

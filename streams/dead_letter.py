@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from typing import Final
 
 import msgspec
 
 from infra.kafka import Message
 from infra.metrics import DEAD_LETTERS
-from infra.stores import ParkedRecord
+from infra.stores import NO_PARTITION, Damaged, ParkedRecord
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.events import (
     AnyTime,
@@ -23,6 +24,9 @@ from streams.records import Record
 
 #: A dead letter carries the original bytes up to this size; beyond it, only where to find them.
 MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
+
+#: Why something stored that cannot be read died.
+DAMAGED_REASON: Final = "damaged_state"
 
 _json = msgspec.json.Encoder()
 
@@ -65,6 +69,11 @@ def _is_base64(text: str) -> bool:
 
 def dead_letter_of_parked(record: ParkedRecord, error: InvalidEventError) -> Message:
     """The dead letter of a record that waited for its media."""
+    if record.partition == NO_PARTITION:
+        error = InvalidEventError(
+            DAMAGED_REASON,
+            f"what waited for media {record.media_id!r} in {record.topic} cannot be read",
+        )
     key = record.viewer_id.encode()
     return dead_letter(
         record.topic,
@@ -84,6 +93,21 @@ def dead_letter_of(
     return dead_letter(
         topic, partition, record.offset, record.key, record.value or b"", error, now_ms
     )
+
+
+def dead_letter_of_state(viewer_id: str, damaged: Damaged, now_ms: int) -> Message:
+    """The dead letter of a stored viewer state that cannot be read.
+
+    It is about no record: the topic is the state's key, the partition :data:`NO_PARTITION`, and the
+    offset a checksum of the value, so that two letters of one value are known for copies.
+    """
+    error = InvalidEventError(
+        DAMAGED_REASON,
+        f"the stored state of viewer {viewer_id!r} is damaged ({damaged.why}); it was set aside "
+        "and the viewer began anew: `freshgrid rebuild` brings back what the log holds",
+    )
+    place = (f"viewer:{{{viewer_id}}}", NO_PARTITION, zlib.crc32(damaged.value))
+    return dead_letter(*place, viewer_id.encode(), damaged.value, error, now_ms)
 
 
 def dead_letter(

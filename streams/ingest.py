@@ -14,6 +14,7 @@ twice by its event id, which the state's records keep.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -41,13 +42,20 @@ from models.viewers.state import (
     log_key,
     place,
 )
-from streams.dead_letter import dead_letter, dead_letter_of, dead_letter_of_parked
+from streams.dead_letter import (
+    dead_letter,
+    dead_letter_of,
+    dead_letter_of_parked,
+    dead_letter_of_state,
+)
 from streams.packing import Item, pack_slice, packed_event
 from streams.records import Record, Sender
 
 PARKING_REASON: Final = "unknown_media"
 
 _json = msgspec.json.Encoder()
+
+logger = logging.getLogger(__name__)
 
 
 class Part(NamedTuple):
@@ -148,7 +156,7 @@ class Ingest:
         items, lacking, messages, now_ms = batch
         if lacking:
             await self._look_up(lacking, items, messages, now_ms)
-        await self._store_items(items, messages)
+        await self._store_items(items, messages, now_ms)
         return messages
 
     async def _look_up(
@@ -201,7 +209,9 @@ class Ingest:
         for viewer_id in found:
             items[viewer_id].sort(key=itemgetter(0, 1))
 
-    async def _store_items(self, items: dict[str, list[Item]], messages: list[Message]) -> None:
+    async def _store_items(
+        self, items: dict[str, list[Item]], messages: list[Message], now_ms: int
+    ) -> None:
         """Put every viewer's items on top of the state, or fold them; adds who was touched."""
         slices: list[Slice] = []
         to_fold: list[str] = []
@@ -222,6 +232,7 @@ class Ingest:
         SLICES.labels("folded").inc(len(to_fold))
         SLICES.labels("appended").inc(len(items) - len(to_fold))
         while to_fold:
+            await self._set_aside_damaged(to_fold, current, now_ms)
             changed = [
                 (viewer_id, versioned)
                 for viewer_id, versioned in zip(to_fold, current, strict=True)
@@ -236,6 +247,27 @@ class Ingest:
             ]
             to_fold = [viewer_id for viewer_id, _ in lost]
             current = [newer for _, newer in lost]
+
+    async def _set_aside_damaged(
+        self, viewer_ids: Sequence[str], current: Sequence[Versioned], now_ms: int
+    ) -> None:
+        """Let viewers whose stored value is no state begin anew; a letter holds the value."""
+        damaged = [
+            (viewer_id, found.damaged)
+            for viewer_id, found in zip(viewer_ids, current, strict=True)
+            if found.damaged is not None
+        ]
+        if not damaged:
+            return
+        # The letter first: what it holds is replaced only once it is safe.
+        await self._sender.send([dead_letter_of_state(*of, now_ms) for of in damaged])
+        await self._store.set_aside([v for v, _ in damaged], [of.value for _, of in damaged])
+        for viewer_id, of in damaged:
+            logger.error(
+                "the stored state of viewer %r is damaged (%s): it is set aside, a dead letter "
+                "holds it, and the viewer begins anew; freshgrid rebuild brings back what the log "
+                "has", viewer_id, of.why,
+            )  # fmt: skip
 
     def _apply(self, state: ViewerState, items: Iterable[Item]) -> bool:
         """Fold one viewer's items; returns whether there is anything to store."""

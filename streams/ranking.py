@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Protocol
 
-from infra.metrics import GRIDS, GRIDS_WAITING
+from infra.errors import UnreachableError
+from infra.metrics import GRIDS, GRIDS_FAILED, GRIDS_WAITING
 from infra.stores import Store
 from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid
@@ -42,6 +44,14 @@ MAX_ACTIVE = 10_000
 
 #: Viewers ranked at once in the background: a batch takes about the half per grid.
 BATCH = 8
+#: A store that takes no grids is tried again after this.
+STORE_AGAIN_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class GridError(Exception):
+    """A grid that cannot be made of a viewer's state."""
 
 
 class GridMaker(Protocol):
@@ -108,6 +118,7 @@ class Ranking:
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._making = asyncio.Lock()
+        self._storing = True
         self.ranked = 0
 
     @property
@@ -184,23 +195,41 @@ class Ranking:
                 continue
             started = time.monotonic()
             self._urgent.clear()
-            await self._rank(self._waiting[urgency], BATCH if urgency is Urgency.BACKGROUND else 1)
-            if (share := SHARES.get(urgency)) is not None:
+            most = BATCH if urgency is Urgency.BACKGROUND else 1
+            if not await self._rank(self._waiting[urgency], most):
+                await asyncio.sleep(STORE_AGAIN_S)
+            elif (share := SHARES.get(urgency)) is not None:
                 pause = (time.monotonic() - started) * (1 / share - 1)
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._urgent.wait(), pause)
 
-    async def _rank(self, queue: OrderedDict[str, _Chunk | None], most: int) -> None:
+    async def _rank(self, queue: OrderedDict[str, _Chunk | None], most: int) -> bool:
+        """Make grids of some who wait; returns whether they were stored."""
         # Few at once: whatever waits for the event loop, a touch or a lookup, waits for these.
-        await self.make_now(list(islice(reversed(queue), most)))
+        _, stored = await self._make(list(islice(reversed(queue), most)))
+        return stored
 
     def waits(self, viewer_id: str) -> bool:
         """Whether the viewer was touched and her grid is not made yet."""
         return any(viewer_id in queue for queue in self._waiting.values())
 
     async def make_now(self, viewer_ids: Iterable[str]) -> list[EncodedGrid]:
-        """Make and store the grids of these viewers; they need not wait any more."""
+        """Make the grids of these viewers and store them; they need not wait any more.
+
+        A store that takes no grids now is no reason to answer without one: they are returned all
+        the same, and who waited waits on.
+
+        Raises:
+            GridError: a grid cannot be made.
+        """
         names = list(viewer_ids)
+        made, _ = await self._make(names)
+        if failed := [name for name in names if name not in made]:
+            raise GridError(f"no grid can be made for viewer {failed[0]!r}; the log says why")
+        return [made[name] for name in names]
+
+    async def _make(self, names: list[str]) -> tuple[dict[str, EncodedGrid], bool]:
+        """Grids by viewer, without those that cannot be made, and whether they are stored."""
         # One at a time: a request must not store a grid made from an older state over a newer one.
         async with self._making:
             # Taken out before the state is read: a touch from here on is of a newer state.
@@ -210,28 +239,56 @@ class Ranking:
                 for queue in self._waiting.values()
                 if name in queue
             ]
+            made: dict[str, EncodedGrid] = {}
             try:
                 states = await self._store.load(names)
-                grids = self._maker.make(names, [one.state for one in states], now_ms())
+                made = self._make_each(names, [one.state for one in states], now_ms())
                 # Noted before anything else can run: media may arrive while grids are stored.
-                self._note_short(names, grids)
-                await self._store.save_grids(names, [grid.json for grid in grids])
-            except BaseException:
+                self._note_short(made)
+                await self._store.save_grids(list(made), [grid.json for grid in made.values()])
+            except BaseException as error:
                 for queue, name, chunk in taken:
                     if self.waits(name):
                         _done(chunk)
                     else:
                         queue[name] = chunk
+                if made and isinstance(error, UnreachableError):
+                    self._not_stored(error)
+                    return made, False
                 raise
+            self._storing = True
         for _, _, chunk in taken:
             _done(chunk)
         self.ranked += len(names)
-        GRIDS.inc(len(names))
+        GRIDS.inc(len(made))
         GRIDS_WAITING.set(self.waiting)
-        return grids
+        return made, True
 
-    def _note_short(self, viewer_ids: Sequence[str], grids: Sequence[EncodedGrid]) -> None:
-        for viewer_id, grid in zip(viewer_ids, grids, strict=True):
+    def _make_each(
+        self, names: Sequence[str], states: Sequence[ViewerState], now: int
+    ) -> dict[str, EncodedGrid]:
+        """Grids of a batch; where one of them cannot be made, of all the others."""
+        try:
+            return dict(zip(names, self._maker.make(names, states, now), strict=True))
+        except Exception:
+            # Whatever it is, it is of one viewer until everybody has it.
+            if len(names) == 1:
+                GRIDS_FAILED.inc()
+                logger.exception("no grid can be made for viewer %r, who keeps the last", names[0])
+                return {}
+        made: dict[str, EncodedGrid] = {}
+        for name, state in zip(names, states, strict=True):
+            made |= self._make_each([name], [state], now)
+        return made
+
+    def _not_stored(self, error: UnreachableError) -> None:
+        """Say once that the store takes no grids."""
+        if self._storing:
+            logger.warning("grids are made and not stored, trying again: %s", error)
+        self._storing = False
+
+    def _note_short(self, made: Mapping[str, EncodedGrid]) -> None:
+        for viewer_id, grid in made.items():
             self._short.pop(viewer_id, None)
             if not self._maker.is_full(grid.document):
                 self._short[viewer_id] = None

@@ -61,6 +61,7 @@ _EVENTS: Final = EVENT_TOPICS
 _ACTIONS: Final = tuple(MEDIA_EVENT_TOPICS)
 _CATALOG: Final = (MEDIA_TOPIC, ACCOUNTS_TOPIC)
 _VIEWER: Final = "viewer:{VIEWER}"
+_DAMAGED: Final = "damaged:{VIEWER}"
 _PARKED: Final = ("parked:{MEDIA}", "parked")
 _SCHEDULE: Final = ("sessions:due", "sessions:clock")
 _EXPERIMENT: Final = ("experiment:{explore}", "experiment:{explore}:history")
@@ -96,7 +97,7 @@ FLOWS: Final = (
         "ingest", WORKER, "streams/ingest.py",
         reads=_EVENTS, group=WORKER_GROUP,
         writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
-        stores=(_VIEWER, *_PARKED),
+        stores=(_VIEWER, _DAMAGED, *_PARKED),
     ),
     Flow(
         "catalog", WORKER, "streams/ingest.py",
@@ -185,13 +186,13 @@ FLOWS: Final = (
         "rebuild", COMMAND, "streams/log/rebuild.py",
         reads=(*_EVENTS, *_CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
         writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
-        stores=(_VIEWER, "author:{MEDIA}", *_PARKED, *_SCHEDULE),
+        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, *_SCHEDULE),
     ),
     Flow(
         "replay", COMMAND, "streams/log/replay_files.py",
         reads=(*_EVENTS, *_CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
         writes=(*_EVENTS, *_CATALOG, TOUCHED_TOPIC),
-        stores=(_VIEWER, "author:{MEDIA}", *_PARKED),
+        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED),
     ),
     Flow(
         "dead-letters", COMMAND, "streams/log/redrive.py",

@@ -9,9 +9,10 @@ from typing import Any
 import redis
 
 from infra.config import Settings
-from infra.memory_store import memory_stores
+from infra.memory_store import MemoryStore, memory_stores
 from infra.open_stores import open_stores
-from infra.stores import Stores
+from infra.redis_store import RedisStore, viewer_key
+from infra.stores import Store, Stores
 
 KINDS = ("memory", "redis")
 
@@ -30,3 +31,14 @@ async def empty_stores(
     async with open_stores(settings) as stores:
         await stores.viewers.start()
         yield stores
+
+
+async def damage(store: Store, viewer_id: str, value: bytes) -> None:
+    """Let this be what is stored of a viewer, past every check."""
+    if isinstance(store, MemoryStore):
+        # Its revisions stand apart.
+        store._revisions[viewer_id] = int.from_bytes(value[:4], "big")
+        store._states[viewer_id] = value[4:]
+    else:
+        assert isinstance(store, RedisStore)
+        await store._exchange([("SET", viewer_key(viewer_id), value)])

@@ -93,4 +93,4 @@ def _ids(text: str, start_e: Places, end_e: Places) -> list[str]:
     ids = [text[at:end] for at, end in zip(start_e.tolist(), end_e.tolist(), strict=True)]
     if all(map(str.isascii, ids)):
         return ids
-    return [name.encode("latin-1").decode() for name in ids]
+    return [name.encode("latin-1").decode("utf-8", "ignore") for name in ids]

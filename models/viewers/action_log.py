@@ -25,7 +25,7 @@ from itertools import repeat
 from struct import Struct
 from typing import Final, NamedTuple
 
-from models.actions import undo_kind
+from models.actions import Action, undo_kind
 
 HEAD: Final = Struct(">IHB8sBB")
 ORDER_BYTES: Final = 15
@@ -34,6 +34,7 @@ UNDO: Final = 0x80
 
 _OLDER_HEAD: Final = Struct(">IH8sB")
 _OLDER_ORDER_BYTES: Final = 14
+_GREATEST_CODE: Final = int(max(Action))
 
 
 class Entry(NamedTuple):
@@ -77,9 +78,44 @@ def unpack(data: bytes, at: int = 0) -> Entry:
         flags >= UNDO,
         flags & ~UNDO,
         key,
-        data[at + HEAD.size : middle].decode(),
-        data[middle : middle + author_bytes].decode(),
+        data[at + HEAD.size : middle].decode("utf-8", "ignore"),
+        data[middle : middle + author_bytes].decode("utf-8", "ignore"),
     )
+
+
+def check_records(data: bytes, size: int) -> None:
+    """Walk through an action log that comes from elsewhere.
+
+    Raises:
+        ValueError: these are not `size` whole records of actions that there are.
+    """
+    # A viewer may have hundreds, and is read at each fold. Ids are not looked at: what is no UTF-8
+    # in them is left out by whoever reads them.
+    at = 0
+    try:
+        for _ in range(size):
+            if data[at + 6] & 0x7F > _GREATEST_CODE:
+                raise ValueError(f"no action begins at byte {at} of an action log")
+            at += 17 + data[at + 15] + data[at + 16]
+    except IndexError:
+        raise ValueError(f"an action log is cut at byte {at}") from None
+    _check_end(at, data, size)
+
+
+def check_fallen(data: bytes, size: int) -> None:
+    """The same for what fell out of the action logs (:class:`FallenLog`)."""
+    at = 0
+    try:
+        for _ in range(size):
+            at += 15 + data[at + 14]
+    except IndexError:
+        raise ValueError(f"what fell out of the action logs is cut at byte {at}") from None
+    _check_end(at, data, size)
+
+
+def _check_end(at: int, data: bytes, size: int) -> None:
+    if at != len(data):
+        raise ValueError(f"{size} records have {at} bytes, and there are {len(data)}")
 
 
 def starts(data: bytes) -> Iterator[int]:
@@ -203,7 +239,7 @@ class FallenLog:
         data = self.data
         for at in self._starts():
             if data[at + 14]:
-                yield data[at + 15 : at + 15 + data[at + 14]].decode()
+                yield data[at + 15 : at + 15 + data[at + 14]].decode("utf-8", "ignore")
 
     def _starts(self) -> Iterator[int]:
         at, end, head = 0, len(self.data), _OLDER_HEAD.size

@@ -31,7 +31,16 @@ import msgspec
 
 from models.actions import NEGATIVE, VIEWS, Action
 from models.events import DAY_MS, FollowEvent, MediaEvent, Relation
-from models.viewers.action_log import ActionLog, Entry, FallenLog, event_key, pack, standing
+from models.viewers.action_log import (
+    ActionLog,
+    Entry,
+    FallenLog,
+    check_fallen,
+    check_records,
+    event_key,
+    pack,
+    standing,
+)
 from models.viewers.decayed_counter import DecayedCounter
 
 SCHEMA: Final = 2
@@ -58,6 +67,8 @@ class FoldConfig(msgspec.Struct, frozen=True, kw_only=True):
 class StateError(ValueError):
     """Bytes that are no viewer state of this release."""
 
+
+_ACTIONS: Final = frozenset(map(int, Action))
 
 # (ts, undo, key): the newest wins, and at equal times an undo beats what it undoes.
 Register = tuple[int, int, bytes]
@@ -143,7 +154,7 @@ def encode(state: ViewerState) -> bytes:
 
 
 def decode(data: bytes) -> ViewerState:
-    """The state that :func:`encode` wrote.
+    """The state that :func:`encode` wrote, all of it checked: whoever reads on may rely on it.
 
     Raises:
         StateError: the bytes are no viewer state, or that of another release.
@@ -165,12 +176,20 @@ def decode(data: bytes) -> ViewerState:
         rest_at = views_at + views_bytes
         if rest_at > len(data):
             raise StateError(f"a viewer state is cut: {len(data)} bytes, at least {rest_at} needed")
+        strong, views = data[strong_at:views_at], data[views_at:rest_at]
+        check_records(strong, strong_size)
+        check_records(views, views_size)
         rest = _rest_decoder.decode(data[rest_at:]) if len(data) > rest_at else _Rest()
-    except (struct.error, msgspec.DecodeError) as error:
+        check_fallen(rest.older, rest.older_size)
+        if not all(code in _ACTIONS for of in rest.authors.values() for code in of):
+            raise StateError("a viewer state counts an action that this release does not know")
+    except StateError:
+        raise
+    except (struct.error, msgspec.DecodeError, ValueError) as error:
         raise StateError(f"not a viewer state: {error}") from error
     return ViewerState(
-        strong=ActionLog(data[strong_at:views_at], strong_size),
-        views=ActionLog(data[views_at:rest_at], views_size),
+        strong=ActionLog(strong, strong_size),
+        views=ActionLog(views, views_size),
         authors=rest.authors,
         suppressed=rest.suppressed,
         relations=rest.relations,

@@ -15,6 +15,7 @@ import sys
 import typer
 
 from infra.errors import FreshgridError
+from infra.secrets import mask_output
 from streams.cli import (
     bench,
     dead_letters,
@@ -67,6 +68,7 @@ app.add_typer(weights.experiments, name="experiments")
 
 def main() -> None:
     """Run the command line; the console script."""
+    mask_output()
     # What goes wrong is said once, by us. Roles configure logging and hear the libraries again.
     for library in ("aiokafka", "kafka"):
         logging.getLogger(library).addHandler(logging.NullHandler())

@@ -84,7 +84,7 @@ async def inspect_viewer(store: Store, viewer_id: str, settings: Settings) -> di
     from models.events import Relation
     from models.viewers.state import counters, related_authors, sessions, suppressed_media
 
-    [(_, state)] = await store.load([viewer_id])
+    [(_, state, *_)] = await store.load([viewer_id])
     grid = await store.grid(viewer_id)
     as_of = state.newest_ts()
     return {

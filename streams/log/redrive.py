@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from infra.config import Settings
 from infra.errors import SettingsError
 from infra.log_reader import LogReader
+from infra.stores import NO_PARTITION
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import (
@@ -155,6 +156,11 @@ async def _revive(
         RefusedError: it is not there any more, cannot be edited or would die again.
     """
     about = dead_letter.about
+    if about.partition == NO_PARTITION:
+        raise RefusedError(
+            "no_record",
+            f"it is about no record: it holds what stood in Redis at {about.topic}, damaged",
+        )
     key = None if about.key is None else about.key.encode()
     value = base64.b64decode(about.value_base64)
     # The dead letter has the key as text, in which bytes that are no UTF-8 are written as \xNN.

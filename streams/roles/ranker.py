@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Rank and serve until left; the future ends when a part of it fails."""
     async with AsyncExitStack() as stack:
-        stores = await stack.enter_async_context(open_stores(config))
+        stores = await stack.enter_async_context(open_stores(config, patient=True))
         store = stores.viewers
         await store.start()
         outbox = Outbox(config)
@@ -87,7 +87,9 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         impression = partial(log, IMPRESSIONS_TOPIC)
         lookup = Lookup(config, world, rankers, store, explorer, ranking, follower, impression)
-        api = create_api(lookup, WeightsDesk(stores.experiments, experiment))
+        api = create_api(
+            lookup, WeightsDesk(stores.experiments, experiment), config.request_timeout_s
+        )
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.

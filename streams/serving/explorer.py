@@ -11,7 +11,8 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from hashlib import blake2b
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -42,35 +43,44 @@ class CursorError(ValueError):
     """A cursor that this service did not give, or whose series has expired."""
 
 
-class Cursor(msgspec.Struct, array_like=True):
-    """Which page of which series comes next."""
+class Cursor(msgspec.Struct, array_like=True, frozen=True):
+    """Which page of which series comes next.
 
-    viewer_id: str
-    series: str
-    number: int
+    Whose series it is, the request says. A series is named by a digest of its first page, features
+    included, which nobody is shown: the name cannot be guessed, and means nothing to anybody else.
+
+    Attributes:
+        series: 24 hexadecimal digits.
+        number: of the page, from 0.
+    """
+
+    series: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{24}\Z")]
+    number: Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGES)]
+
+    @classmethod
+    def first(cls, page: bytes) -> Cursor:
+        """The place of a stored page (JSON) that opens a series; the same for the same page."""
+        return cls(blake2b(page, digest_size=12).hexdigest(), 0)
 
     def text(self) -> str:
         """The cursor as it travels."""
         return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
 
     @classmethod
-    def parse(cls, text: str, viewer_id: str) -> Cursor:
-        """The cursor that :meth:`text` wrote.
+    def parse(cls, text: str) -> Cursor:
+        """The cursor of a next page, as :meth:`text` wrote it and not otherwise.
 
         Raises:
-            CursorError: it is another viewer's, or no cursor at all.
+            CursorError: it is none.
         """
         try:
             raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             cursor = msgspec.json.decode(raw, type=cls)
-        except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+        except (msgspec.DecodeError, binascii.Error, ValueError):
+            cursor = None
+        if cursor is None or not cursor.number or cursor.text() != text:
             raise CursorError(
                 f"cursor {text[:40]!r} was not given by this service; start without a cursor"
-            ) from error
-        if cursor.viewer_id != viewer_id or not 1 <= cursor.number <= MAX_PAGES:
-            raise CursorError(
-                f"cursor {text[:40]!r} does not belong to viewer {viewer_id!r}; "
-                "start without a cursor"
             )
         return cursor
 
@@ -150,33 +160,54 @@ class Explorer:
         live = self._treatment_of(document.viewer_id).versions(self._world)
         return all(document.versions.get(name) == version for name, version in live.items())
 
-    async def next_page(self, cursor: Cursor) -> StoredGrid:
-        """The page that a cursor stands for, the same one every time.
+    async def next_page(self, viewer_id: str, cursor: Cursor) -> StoredGrid:
+        """The page of a viewer that a cursor stands for, the same one every time.
 
         Raises:
-            CursorError: the series has expired.
+            CursorError: the series has expired, or is another viewer's.
+            UnreachableError: the store does not keep the page now.
         """
-        pages, [(_, state)] = await asyncio.gather(
-            self._store.pages(cursor.viewer_id, cursor.series),
-            self._store.load([cursor.viewer_id]),
+        pages, [(_, state, *_)] = await asyncio.gather(
+            self._store.pages(viewer_id, cursor.series),
+            self._store.load([viewer_id]),
         )
-        if len(pages) > cursor.number:
-            return EncodedGrid.decode(pages[cursor.number]).document
+        if not pages and cursor.number == 1:
+            pages = await self._keep_first(viewer_id, cursor)
         if len(pages) < cursor.number:
             raise CursorError(
-                f"the pages before this one expired after {self._settings.pages_ttl_s} s; "
-                "start without a cursor"
+                f"viewer {viewer_id!r} has no series of this cursor, or its pages expired after "
+                f"{self._settings.pages_ttl_s} s; start without a cursor"
             )
-        before = [EncodedGrid.decode(page).document for page in pages]
+        try:
+            if len(pages) > cursor.number:
+                return EncodedGrid.decode(pages[cursor.number]).document
+            before = [EncodedGrid.decode(page).document for page in pages]
+        except msgspec.DecodeError as error:
+            raise CursorError(
+                f"the pages before this one cannot be read ({error}); start without a cursor"
+            ) from error
         shown = [item.media_id for document in before for item in document.items]
-        page = self._next(cursor.viewer_id, state, shown)
-        return await self.keep(cursor, page)
+        page = self._next(viewer_id, state, shown)
+        return await self.keep(viewer_id, cursor, page)
 
-    async def keep(self, cursor: Cursor, page: EncodedGrid) -> StoredGrid:
-        """Store the page that a cursor stands for, unless one stands there; returns that one."""
-        stands = await self._store.add_page(
-            cursor.viewer_id, cursor.series, cursor.number, page.json
-        )
+    async def _keep_first(self, viewer_id: str, cursor: Cursor) -> list[bytes]:
+        """The first page of a series, if the store took no pages when it was answered.
+
+        It was the ready grid, and is found as long as no newer one is.
+        """
+        json = await self._store.grid(viewer_id)
+        if json is None or Cursor.first(json).series != cursor.series:
+            return []
+        await self._store.add_page(viewer_id, cursor.series, 0, json)
+        return [json]
+
+    async def keep(self, viewer_id: str, cursor: Cursor, page: EncodedGrid) -> StoredGrid:
+        """Store the page that a cursor stands for, unless one stands there; returns that one.
+
+        Raises:
+            UnreachableError: the store takes none now.
+        """
+        stands = await self._store.add_page(viewer_id, cursor.series, cursor.number, page.json)
         return page.document_of(stands)
 
     def _next(self, viewer_id: str, state: ViewerState, shown: list[str]) -> EncodedGrid:
@@ -207,7 +238,7 @@ class Explorer:
 
     async def explain(self, viewer_id: str, media_id: str | None) -> dict[str, Any]:
         """What became of one media in a grid made now, or of all that it shows."""
-        [(_, state)] = await self._store.load([viewer_id])
+        [(_, state, *_)] = await self._store.load([viewer_id])
         world = self._world
         found = self._find_one(viewer_id, state)
         [trace] = funnel(found, world, self._config)
@@ -232,7 +263,7 @@ class Explorer:
             IgqlError: the query is wrong.
         """
         asked = self._queries.asked(text)
-        [(_, state)] = await self._store.load([viewer_id])
+        [(_, state, *_)] = await self._store.load([viewer_id])
         world, now = self._world, now_ms()
         viewer = self._context(viewer_id, state, now)
         rankers = self._treatment_of(viewer_id).rankers

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from infra.config import Settings
+from infra.errors import UnreachableError
 from infra.kafka import Follower
 from infra.stores import Store
 from models.explore.grid import GridDocument
@@ -77,13 +78,13 @@ class Lookup:
         if cursor is None:
             document, at = await self._first(viewer_id)
         else:
-            at = Cursor.parse(cursor, viewer_id)
-            document = await self._explorer.next_page(at)
+            at = Cursor.parse(cursor)
+            document = await self._explorer.next_page(viewer_id, at)
         following = None
         if document.items and at.number < MAX_PAGES:
-            following = Cursor(viewer_id, at.series, at.number + 1).text()
+            following = Cursor(at.series, at.number + 1).text()
         fields: dict[str, Any] = msgspec.structs.asdict(document)
-        fields |= {"request_id": _request_id(at), "page": at.number}
+        fields |= {"request_id": _request_id(viewer_id, at), "page": at.number}
         await self._impression(viewer_id, _json.encode(Impression(**fields, served_ms=now_ms())))
         del fields["features"]
         return _json.encode(Page(**fields, next=following))
@@ -105,15 +106,20 @@ class Lookup:
         grid = await self._ready(viewer_id)
         if grid is None:
             [grid] = await self._ranking.make_now([viewer_id])
-        at = Cursor(viewer_id, str(grid.document.generated_at_ms), 0)
-        return await self._explorer.keep(at, grid), at
+        at = Cursor.first(grid.json)
+        try:
+            return await self._explorer.keep(viewer_id, at, grid), at
+        except UnreachableError as error:
+            # Reading a page needs no write: the next one looks for this one among the ready grids.
+            logger.info("the first page of %s is answered and not kept: %s", viewer_id, error)
+            return grid.document, at
 
     async def _ready(self, viewer_id: str) -> EncodedGrid | None:
         """The ready grid, None where there is none or it is out of date."""
         if self._ranking.waits(viewer_id):
             return None
         # The state itself tells what is current: the touch may not have come yet, or been dropped.
-        json, [(_, state)] = await asyncio.gather(
+        json, [(_, state, *_)] = await asyncio.gather(
             self._store.grid(viewer_id), self._store.load([viewer_id])
         )
         if json is None:
@@ -152,5 +158,6 @@ class Lookup:
         }
 
 
-def _request_id(at: Cursor) -> str:
-    return blake2b(at.text().encode(), digest_size=12).hexdigest()
+def _request_id(viewer_id: str, at: Cursor) -> str:
+    place = _json.encode((viewer_id, at.series, at.number))
+    return blake2b(place, digest_size=12).hexdigest()

@@ -139,7 +139,7 @@ async def _only_a_full_log_is_folded(store: Store, config: Settings) -> None:
     assert declined == 0
     await ingest.events("events.view", 0, [line(config.max_views + SLACK)], NOW)
     assert declined == 1  # The action log was full: cut, and there is room again.
-    [(_, state)] = await store.load(["v"])
+    [(_, state, *_)] = await store.load(["v"])
     assert state.views.size == config.max_views
     await ingest.events("events.view", 0, [line(config.max_views + SLACK)], NOW)
     assert declined == 2  # Delivered again.
@@ -186,10 +186,10 @@ async def test_a_slice_is_stored_without_a_fold_only_if_all_of_it_is_new(
 
 async def _slice_after_one(store: Store, log: bytes, slice_: Slice, stored: bool) -> None:
     assert await store.append(LOG, [slice_of(5, view(10, "known"))]) == [None]
-    [(before, _)] = await store.load(["v"])
+    [(before, *_)] = await store.load(["v"])
     [answer] = await store.append(log, [slice_])
     assert (answer is None) == stored
-    [(after, state)] = await store.load(["v"])
+    [(after, state, *_)] = await store.load(["v"])
     assert (after != before) == stored
     if answer is not None:
         assert answer.revision == before

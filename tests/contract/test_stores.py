@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -165,7 +166,47 @@ async def test_forgetting_leaves_authors_grids_and_pages(store: Store) -> None:
     assert await store.pages("v", "s") == [b"page"]
 
 
-async def test_every_key_of_redis_has_a_time_to_live(redis_url: str) -> None:
+async def test_a_record_that_waits_damaged_is_given_back_with_its_bytes(redis_url: str) -> None:
+    async with empty_stores("redis", lambda: redis_url) as (store, *_):
+        await store.park([parked("m1", 1)])
+        async with Redis.from_url(redis_url) as redis:
+            await redis.rpush("parked:{m1}", b"\xff garbage")
+        [waiting] = await store.learn_authors(["m1"], ["a1"])
+        assert [record.value for record in waiting] == [parked("m1", 1).value, b"\xff garbage"]
+        assert await store.parked_since(1, 10) == [waiting]
+        await store.unpark(waiting)
+        assert await store.learn_authors(["m1"], ["a1"]) == [[]]
+        assert await store.parked_media() == 0
+
+
+async def test_what_waits_does_not_end_by_itself(redis_url: str) -> None:
+    async with empty_stores("redis", lambda: redis_url) as (store, *_):
+        async with Redis.from_url(redis_url) as redis:
+            # As a release before this one left it.
+            await redis.rpush("parked:{m1}", msgspec.msgpack.encode(parked("m1", 0)))
+            await redis.zadd("parked", {"m1": 1})
+            await redis.expire("parked:{m1}", 100)
+            await redis.expire("parked", 100)
+            await store.park([parked("m1", 1)])
+            assert [await redis.ttl(key) for key in ("parked:{m1}", "parked")] == [-1, -1]
+        [records] = await store.parked_since(TS, 10)
+        assert [record.offset for record in records] == [0, 1]
+
+
+async def test_an_author_who_is_asked_for_lives_on(redis_url: str) -> None:
+    async with empty_stores("redis", lambda: redis_url, catalog_ttl_s=1000) as (store, *_):
+        await store.learn_authors(["asked", "not"], ["a1", "a2"])
+        async with Redis.from_url(redis_url) as redis:
+            for left, after in ((900, 900), (400, 1000)):
+                for name in ("asked", "not"):
+                    await redis.expire(f"author:{{{name}}}", left)
+                assert await store.authors_of(["asked", "nobody", "asked"]) == ["a1", None, "a1"]
+                assert after - 2 <= await redis.ttl("author:{asked}") <= after
+                assert await redis.ttl("author:{not}") <= left
+            assert not await redis.exists("author:{nobody}")
+
+
+async def test_every_key_of_redis_has_a_time_to_live_but_what_waits(redis_url: str) -> None:
     async with empty_stores("redis", lambda: redis_url) as (store, sessions, _):
         await store.commit(["v"], [liked((await store.load(["v"]))[0], "e1")])
         await store.learn_authors(["m1"], ["a1"])
@@ -177,7 +218,8 @@ async def test_every_key_of_redis_has_a_time_to_live(redis_url: str) -> None:
         async with Redis.from_url(redis_url) as redis:
             keys = await redis.keys("*")
             assert len(keys) == 9
-            assert [key for key in keys if await redis.ttl(key) < 0] == []
+            for_ever = {key for key in keys if await redis.ttl(key) < 0}
+            assert for_ever == {b"parked", b"parked:{m2}"}
 
 
 async def test_what_a_server_refuses_is_an_error_of_ours(redis_url: str) -> None:

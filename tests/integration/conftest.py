@@ -191,7 +191,7 @@ class Pipeline:
     def state(self, viewer: str) -> ViewerState:
         async def read() -> ViewerState:
             async with open_stores(self.settings) as stores:
-                [(_, state)] = await stores.viewers.load([viewer])
+                [(_, state, *_)] = await stores.viewers.load([viewer])
             return state
 
         return asyncio.run(read())

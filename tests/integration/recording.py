@@ -19,10 +19,13 @@ from redis.asyncio.client import Pipeline
 from infra.redis_bulk import BulkConnection
 
 #: Commands that change nothing, and those that belong to the connection.
-READING = {"GET", "EXISTS", "LRANGE", "ZSCORE", "ZRANGEBYSCORE", "ZCARD", "HGETALL", "WATCH"}
+READING = {
+    *("GET", "EXISTS", "LRANGE", "ZSCORE", "ZRANGEBYSCORE", "ZCARD", "HGETALL", "TTL"),
+    *("SCAN", "FUNCTION", "WATCH"),
+}
 NAMES = (
-    (r"(viewer|grid):\{.*\}", r"\1:{VIEWER}"),
-    (r"pages:\{.*\}:\d+", "pages:{VIEWER}:SERIES"),
+    (r"(viewer|grid|damaged):\{.*\}", r"\1:{VIEWER}"),
+    (r"pages:\{.*\}:[0-9a-f]+", "pages:{VIEWER}:SERIES"),
     (r"(author|parked):\{.*\}", r"\1:{MEDIA}"),
 )
 
@@ -64,7 +67,7 @@ def record(file: Path) -> None:
         keys = args[2 : 2 + args[1]] if name == "FCALL" else args[:1]
         if name == "UNLINK":
             keys = args
-        if name in ("EXPIRE", "LTRIM", "PUBLISH"):
+        if name in ("EXPIRE", "PERSIST", "LTRIM", "PUBLISH"):
             keys = ()
         for key in keys:
             text = key.decode() if isinstance(key, bytes) else key

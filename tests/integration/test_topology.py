@@ -62,6 +62,8 @@ def test_roles_do_what_the_table_says(explore, notes) -> None:
         explore.wait(lambda waiting=waiting: explore.redis.exists(f"parked:{{{waiting}}}"))
         explore.post(author, media_id=waiting)
     explore.send("events.like", b"garbage")
+    explore.redis.set("viewer:{damaged}", b"garbage")
+    explore.act("events.like", explore.event("damaged", media, author_id=author))
     explore.wait(lambda: explore.records(EXAMPLES_TOPIC))
 
     explore.wait(lambda: all(table(role) <= noted(notes[role]) for role in ROLES))

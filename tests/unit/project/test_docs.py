@@ -107,6 +107,7 @@ def test_every_key_of_redis_is_documented() -> None:
         redis_store.viewer_key("1"),
         redis_store.grid_key("1"),
         redis_store._pages_key("1", "1"),
+        redis_store._damaged_key("1"),
         redis_store._author_key("1"),
         redis_store._parked_key("1"),
         EXPERIMENT_KEY,
@@ -206,7 +207,10 @@ def test_pages_of_actions_are_up_to_date() -> None:
 
 
 def test_reasons_of_dead_letters_are_documented() -> None:
-    files = ("models/events.py", "models/explore/impressions.py", "streams/ingest.py")
+    files = (
+        "models/events.py", "models/explore/impressions.py", "streams/ingest.py",
+        "streams/dead_letter.py",
+    )  # fmt: skip
     code = "".join((ROOT / file).read_text() for file in files)
     raised = set(re.findall(r'InvalidEventError\(\s*"(\w+)"', code))
     raised |= set(re.findall(r'_REASON: Final = "(\w+)"', code))

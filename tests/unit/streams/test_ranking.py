@@ -14,7 +14,7 @@ from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid, StoredGrid
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
-from streams.ranking import Ranking
+from streams.ranking import GridError, Ranking
 from streams.records import Touched
 
 
@@ -220,6 +220,27 @@ async def test_a_grid_that_could_not_be_stored_is_still_waited_for(
 
 async def _refuse(*_: object) -> None:
     raise ConnectionError("away")
+
+
+async def test_a_viewer_of_whom_no_grid_can_be_made_stops_nobody_else(
+    ranking: Ranking, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = maker.make
+
+    def failing(names: Sequence[str], *rest: object) -> list[EncodedGrid]:
+        if "bad" in names:
+            raise ZeroDivisionError("a state that nobody thought of")
+        return make(names, *rest)
+
+    monkeypatch.setattr(maker, "make", failing)
+    finished: list[bool] = []
+    ranking.touch(old("v1", "bad", "v2"), lambda: finished.append(True))
+    await drain(ranking)
+    assert finished == [True]
+    assert sorted(maker.made) == ["v1", "v2"]
+    with pytest.raises(GridError, match="'bad'"):
+        await ranking.make_now(["bad"])
+    assert len(await ranking.make_now(["v1"])) == 1
 
 
 async def test_too_many_waiting_drop_the_least_urgent_who_waited_longest(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.actions import VIEWS, Action
 from models.events import FollowEvent, MediaEvent, Relation
+from models.viewers.action_columns import read_actions
 from models.viewers.state import (
     SLACK,
     FoldConfig,
@@ -72,8 +73,8 @@ histories = st.lists(
 )
 
 
-def fold(history, config=CONFIG):
-    state = ViewerState()
+def fold(history, config=CONFIG, state=None):
+    state = ViewerState() if state is None else state
     for action, event in history:
         if action is None:
             fold_follow_event(state, event, config)
@@ -240,3 +241,38 @@ def test_sessions_that_were_not_sent_are_found_without_the_others(history, sent,
         state.sessions_sent = sent_ts
         expected = [of for of in sessions(state, gap) if of[-1].ts > sent_ts]
         assert unsent_sessions(state, gap) == expected
+
+
+@given(
+    history=st.lists(media_events | follow_events, max_size=12),
+    cap=st.integers(1, 3),
+    changes=st.lists(st.tuples(st.integers(0, 2**16), st.binary(max_size=3)), max_size=4),
+)
+def test_a_damaged_state_is_refused_or_as_good_as_any(history, cap, changes):
+    config = FoldConfig(half_life_ms=24 * HOUR, max_strong=cap, max_views=cap)
+    state = fold(history, config)
+    settle(state, config)
+    data = encode(state)
+    for at, other in changes:
+        at %= len(data)
+        data = data[:at] + other + data[at + 2 :]
+    try:
+        found = decode(data)
+    except StateError:
+        return
+    # What is read of it, and what is folded into it.
+    for read in (entries, suppressed_media, seen_media, encode):
+        read(found)
+    related_authors(found, *Relation)
+    read_actions([found])
+    sessions(found, HOUR)
+    counters(found, config.half_life_ms)
+    fold(long_history(8, 1), config, found)
+    digest("v", found, config)
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_refused_in_one_way(data):
+    with pytest.raises(StateError):
+        decode(b"\x02" + data[:3] + data)
+        raise StateError("by chance they were a state")

@@ -220,7 +220,7 @@ class Reader:
 
 
 async def asked(world: World, **parameters: str) -> httpx.Response:
-    transport = httpx.ASGITransport(create_api(Reader(world), None))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(create_api(Reader(world), None, 5.0))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as client:
         return await client.get("/v1/explain", params=parameters)
 

@@ -89,7 +89,7 @@ class Desk:
 
 
 async def answers(*bodies: dict[str, str]) -> list[httpx.Response]:
-    transport = httpx.ASGITransport(create_api(Reader(), Desk()))
+    transport = httpx.ASGITransport(create_api(Reader(), Desk(), 5.0))
     async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as client:
         return [await client.post("/v1/query", json=body) for body in bodies]
 
@@ -128,7 +128,7 @@ def test_a_grid_is_outdated_by_another_query(tmp_path: Path) -> None:
     file.write_text("user.popular()")
     settings = Settings(explore_query=str(file))
     explorer = explorer_of(random_world(1, 80, 20, 5), settings)
-    [(_, state)] = asyncio.run(explorer._store.load(["v"]))
+    [(_, state, *_)] = asyncio.run(explorer._store.load(["v"]))
     [grid] = explorer.make(["v"], [state], 1_700_000_000_000)
     document = grid.document
     versions = document.versions

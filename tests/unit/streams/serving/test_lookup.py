@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +13,20 @@ import pytest
 
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
+from infra.embedded import embedded_redis
 from infra.memory_store import MemoryStore
+from infra.open_stores import open_stores
+from infra.stores import Store
 from models.explore import grid as grids
 from models.explore import impressions
 from models.explore.experiment import Treatment
 from models.explore.impressions import Impression, StoredGrid
 from models.igql.library import operators
 from models.world import World
+from streams.clock import now_ms
 from streams.ranking import Ranking
-from streams.serving.explorer import Explorer
+from streams.records import Touched
+from streams.serving.explorer import CursorError, Explorer
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup, Page
@@ -50,16 +56,16 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[bytes]]:
 
 
 class Service:
-    """A lookup on a store in memory."""
+    """A lookup on a store, one in memory where none is given."""
 
-    def __init__(self, world: World, folder: Path) -> None:
-        self.store, self.logged = MemoryStore(SETTINGS), list[Impression]()
+    def __init__(self, world: World, folder: Path, store: Store | None = None) -> None:
+        self.store, self.logged = store or MemoryStore(SETTINGS), list[Impression]()
         queries = LiveQueries(SETTINGS, operators)
         explorer = Explorer(
             SETTINGS, world, self.store, queries, lambda _: Treatment(query=queries.of())
         )
         self.ranking = Ranking(self.store, explorer)
-        self._lookup = Lookup(
+        self.lookup = Lookup(
             SETTINGS, world, LiveRankers(ArtifactStore(str(folder))), self.store, explorer,
             self.ranking, None, self._log,
         )  # fmt: skip
@@ -67,8 +73,11 @@ class Service:
     async def _log(self, viewer_id: str, value: bytes) -> None:
         self.logged.append(msgspec.json.decode(value, type=Impression))
 
-    async def page(self, cursor: str | None = None) -> Page:
-        return msgspec.json.decode(await self._lookup.page("v", cursor), type=Page)
+    async def page(self, cursor: str | None = None, viewer_id: str = "v") -> Page:
+        return msgspec.json.decode(await self.lookup.page(viewer_id, cursor), type=Page)
+
+    def touch(self, viewer_id: str) -> None:
+        self.ranking.touch([Touched(viewer_id, now_ms())], lambda: None)
 
 
 @pytest.fixture
@@ -81,6 +90,7 @@ async def test_a_grid_that_is_made_is_not_decoded(
 ) -> None:
     await service.ranking.make_now(["v", "w"])
     assert not decoded
+    assert isinstance(service.store, MemoryStore)
     service.store._grids.clear()
     assert len((await service.page()).items) == 10
     assert not decoded
@@ -128,6 +138,24 @@ async def test_a_page_that_another_process_stored_first_is_the_page(
     assert len((await service.page(first.next)).items) == 3
     monkeypatch.undo()
     assert len((await service.page(first.next)).items) == 3
+
+
+async def test_a_cursor_leads_to_no_series_but_the_viewers_own(tmp_path: Path) -> None:
+    """On a server, where keys are text: braces of an id must not end where another's begin."""
+    with embedded_redis() as url:
+        async with open_stores(Settings(redis_url=url)) as stores:
+            await stores.viewers.start()
+            service = Service(catalogue(), tmp_path, stores.viewers)
+            whole = await service.page(viewer_id="a}:x")
+            own = await service.page(viewer_id="a")
+            assert whole.next and own.next
+            *_, series, number = msgspec.json.decode(base64.urlsafe_b64decode(whole.next + "=="))
+            forged = [(f"x}}:{series}", number), ("a", f"x}}:{series}", number)]
+            encoded = [base64.urlsafe_b64encode(msgspec.json.encode(one)) for one in forged]
+            for cursor in (whole.next, *(text.decode().rstrip("=") for text in encoded)):
+                with pytest.raises(CursorError, match="start without a cursor"):
+                    await service.page(cursor, "a")
+            assert (await service.page(own.next, "a")).viewer_id == "a"
 
 
 async def test_a_grid_that_cannot_be_read_is_made_anew(service: Service) -> None:

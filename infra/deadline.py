@@ -1,0 +1,56 @@
+"""Every request is answered in time: with what was asked for, or with 503 and why not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infra.secrets import masked
+
+#: Seconds after which a client may well try again.
+RETRY_AFTER_S: Final = 1
+
+
+class Deadline:
+    """An ASGI application whose requests begin to be answered within a time.
+
+    What a request waits for when its time is over is cancelled.
+
+    Args:
+        limit_s: the time, in seconds.
+    """
+
+    def __init__(self, app: ASGIApp, limit_s: float) -> None:
+        self._app, self._limit_s = app, limit_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = asyncio.timeout(self._limit_s)
+
+        async def sending(message: Message) -> None:
+            if not limit.expired():
+                limit.reschedule(None)
+            await send(message)
+
+        try:
+            async with limit:
+                await self._app(scope, receive, sending)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            answer = unavailable(
+                f"no answer within {self._limit_s:g} s (REQUEST_TIMEOUT_S): what it needs is away "
+                "or busy, the ranker's log says what; try again"
+            )
+            await answer(scope, receive, send)
+
+
+def unavailable(detail: str) -> JSONResponse:
+    """The answer to a request that may be answered later."""
+    return JSONResponse({"detail": masked(detail)}, 503, {"Retry-After": str(RETRY_AFTER_S)})
