@@ -15,11 +15,40 @@ from numpy.typing import NDArray
 
 from models.actions import HEADS, NEGATIVE_HEADS
 from models.arrays.types import Float
-from models.feature_schema import ALL_COLUMNS, DENSE_NAMES, FeatureMatrix
+from models.feature_schema import ALL_COLUMNS, DENSE_INDEX, DENSE_NAMES, FeatureMatrix
 from models.rankers.networks import Arrays, ModelError, Standardizer, sigmoid, take_array
 from models.rankers.prior_order import prior_order
 
 _WHAT: Final = "interest"
+#: What is the same for all candidates says nothing of their order by itself, but of what counts:
+#: newcomers go by what is popular, and who was away for long is not where the last likes were.
+_OF_VIEWER: Final = (
+    "viewer_likes", "viewer_saves", "viewer_views", "viewer_long_views", "viewer_like_rate",
+    "viewer_idle", "viewer_vector_missing",
+)  # fmt: skip
+#: What it is told together with: what is worth most of each media.
+_OF_MEDIA: Final = (
+    "appeal", "likeness", "likeness_recent", "short_similarity", "media_likes", "media_like_rate",
+    "media_trend_short", "media_trend_long", "media_age",
+    "trend_short_gap", "trend_long_gap", "age_gap",
+)  # fmt: skip
+_VIEWER_COLUMNS: Final = [DENSE_INDEX[name] for name in _OF_VIEWER]
+_MEDIA_COLUMNS: Final = [DENSE_INDEX[name] for name in _OF_MEDIA]
+#: Inputs of the log-odds: all dense features, and the products.
+INPUTS: Final = len(DENSE_NAMES) + len(_OF_VIEWER) * len(_OF_MEDIA)
+
+
+def with_products(x_nf: Float) -> Float:
+    """Standardised dense features, and behind them each one of the viewer times each of the media.
+
+    Args:
+        x_nf: all dense features, (n, f).
+
+    Returns:
+        (n, :data:`INPUTS`)
+    """
+    product_nvm = x_nf[:, _VIEWER_COLUMNS, None] * x_nf[:, None, _MEDIA_COLUMNS]
+    return np.concatenate((x_nf, product_nvm.reshape(len(x_nf), -1)), axis=1)
 
 
 class Interest:
@@ -27,7 +56,7 @@ class Interest:
 
     Args:
         standardizer: of all dense features.
-        weights_fh: what each standardised feature adds to the log-odds of each head.
+        weights_ih: what each input (:func:`with_products`) adds to the log-odds of each head.
         bias_h: log-odds of each head where all of that is 0.
         prior_h: what the order of the prior counts in the log-odds of each head. Training begins
             there, so that few choices move it little.
@@ -41,14 +70,14 @@ class Interest:
     def __init__(
         self,
         standardizer: Standardizer,
-        weights_fh: Float,
+        weights_ih: Float,
         bias_h: NDArray[np.float32],
         prior_h: NDArray[np.float32],
         scale_h: NDArray[np.float32],
     ) -> None:
-        if weights_fh.shape != (len(DENSE_NAMES), len(HEADS)):
+        if weights_ih.shape != (INPUTS, len(HEADS)):
             raise ModelError(
-                f"{_WHAT}: weights {weights_fh.shape}; expected {len(DENSE_NAMES)} features × "
+                f"{_WHAT}: weights {weights_ih.shape}; expected {INPUTS} inputs × "
                 f"{len(HEADS)} heads"
             )
         if scale_h.shape != (len(HEADS),) or (scale_h < 0).any():
@@ -56,7 +85,7 @@ class Interest:
         for name, of_h in (("prior", prior_h), ("bias", bias_h)):
             if of_h.shape != (len(HEADS),):
                 raise ModelError(f"{_WHAT}: {name} {of_h}; expected a number for each head")
-        self.standardizer, self.weights_fh, self.bias_h = standardizer, weights_fh, bias_h
+        self.standardizer, self.weights_ih, self.bias_h = standardizer, weights_ih, bias_h
         self.prior_h, self.scale_h = prior_h, scale_h
         told_h = scale_h > 0
         # What viewers want less of is known only where it was shown.
@@ -70,7 +99,7 @@ class Interest:
 
     def score(self, features: FeatureMatrix) -> Float:
         """P(next) of each head before scaling, (n, h)."""
-        logits_nh = self.standardizer(features.select(ALL_COLUMNS)) @ self.weights_fh
+        logits_nh = with_products(self.standardizer(features.select(ALL_COLUMNS))) @ self.weights_ih
         logits_nh += prior_order(features) * self.prior_h
         logits_nh += self.bias_h
         return sigmoid(logits_nh)
@@ -92,16 +121,16 @@ class Interest:
 
     def scaled(self, scale_h: NDArray[np.float32]) -> Interest:
         """The same with other scales."""
-        return Interest(self.standardizer, self.weights_fh, self.bias_h, self.prior_h, scale_h)
+        return Interest(self.standardizer, self.weights_ih, self.bias_h, self.prior_h, scale_h)
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Self:
         """Random weights in the shapes that training gives, to measure and to test with."""
         inputs, outputs = len(DENSE_NAMES), len(HEADS)
         standardizer = Standardizer(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
-        weights_fh = (rng.normal(size=(inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)
+        weights_ih = (rng.normal(size=(INPUTS, outputs)) / np.sqrt(INPUTS)).astype(np.float32)
         ones_h = np.ones(outputs, np.float32)
-        return cls(standardizer, weights_fh, np.zeros(outputs, np.float32), ones_h, ones_h)
+        return cls(standardizer, weights_ih, np.zeros(outputs, np.float32), ones_h, ones_h)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name, as an artifact stores them."""
@@ -110,7 +139,7 @@ class Interest:
             "scale": self.standardizer.scale_f,
             "prior": self.prior_h,
             "heads": self.scale_h,
-            "weights": self.weights_fh,
+            "weights": self.weights_ih,
             "bias": self.bias_h,
         }
 
@@ -137,4 +166,4 @@ class Interest:
         inputs, outputs = len(DENSE_NAMES), len(HEADS)
         standardizer = Standardizer(np.zeros(inputs, np.float32), np.ones(inputs, np.float32))
         zeros_h = np.zeros(outputs, np.float32)
-        return cls(standardizer, np.zeros((inputs, outputs), np.float32), zeros_h, zeros_h, zeros_h)
+        return cls(standardizer, np.zeros((INPUTS, outputs), np.float32), zeros_h, zeros_h, zeros_h)

@@ -26,7 +26,7 @@ from models.evaluation.choice_grids import grid_ndcg
 from models.evaluation.metrics import ndcg
 from models.examples.choices import HELD, Choices
 from models.feature_schema import FeatureMatrix
-from models.rankers.interest import Interest
+from models.rankers.interest import Interest, with_products
 from models.rankers.networks import Standardizer
 from models.rankers.prior_order import prior_order
 from models.training.calibration import calibrate
@@ -81,11 +81,11 @@ def train_interest(
     chosen_h = learned.labels_nh.sum(axis=0)
     told_h = chosen_h >= MIN_CHOSEN
     standardizer = Standardizer.fit(learned.dense_nf.astype(np.float32))
-    weights_fh = _fitted(learned, standardizer, told_h, config)
-    learned_nh = standardizer(held.dense_nf.astype(np.float32)) @ weights_fh
+    weights_ih = _fitted(learned, standardizer, told_h, config)
+    learned_nh = with_products(standardizer(held.dense_nf.astype(np.float32))) @ weights_ih
     order_nh = prior_order(held.features())
     share = confirmed(held, order_nh, order_nh + learned_nh, told_h)
-    weights_fh *= np.float32(share)
+    weights_ih *= np.float32(share)
     logits_nh = order_nh + np.float32(share) * learned_nh
     prior_h, bias_h = np.ones((2, len(HEADS)), np.float32)
     figures = {"choices": float(len(groups_g)), "interest_confirmed": share}
@@ -101,21 +101,21 @@ def train_interest(
             held.weights_n,
         )
         prior_h[h], bias_h[h] = found.slope, found.shift + found.slope * level
-        weights_fh[:, h] *= np.float32(found.slope)
+        weights_ih[:, h] *= np.float32(found.slope)
         figures[f"interest_ndcg_{head}"] = ndcg(label_n, logits_nh[:, h], held.groups_n, 25)
-    return Interest(standardizer, weights_fh, bias_h, prior_h, told_h.astype(np.float32)), figures
+    return Interest(standardizer, weights_ih, bias_h, prior_h, told_h.astype(np.float32)), figures
 
 
 def _fitted(
     choices: Choices, standardizer: Standardizer, told_h: NDArray[np.bool_], config: InterestConfig
 ) -> Float:
-    """The weights_fh beside the order of the prior, 0 for heads that choices do not tell of.
+    """The weights_ih beside the order of the prior, 0 for heads that choices do not tell of.
 
     Raises:
         TrainingDivergedError: the loss is not finite.
     """
     told = torch.from_numpy(np.flatnonzero(told_h))
-    x_nf = torch.from_numpy(standardizer(choices.dense_nf.astype(np.float32)))
+    x_ni = torch.from_numpy(with_products(standardizer(choices.dense_nf.astype(np.float32))))
     rows_gk = torch.from_numpy(padded(choices.groups_n))
     absent_gk1 = (rows_gk < 0).unsqueeze(2)
     rows_gk = rows_gk.clamp_min(0)
@@ -124,27 +124,27 @@ def _fitted(
     label_gkh = torch.from_numpy(choices.labels_nh.astype(np.float32))[:, told][rows_gk]
     label_gkh = label_gkh.masked_fill(absent_gk1, 0.0)
     share_gkh = label_gkh / label_gkh.sum(dim=1, keepdim=True).clamp_min(1.0)
-    weights_ft = torch.zeros(x_nf.shape[1], len(told), requires_grad=True)
+    weights_it = torch.zeros(x_ni.shape[1], len(told), requires_grad=True)
     optimiser = torch.optim.LBFGS(
-        [weights_ft], max_iter=config.iterations, line_search_fn="strong_wolfe"
+        [weights_it], max_iter=config.iterations, line_search_fn="strong_wolfe"
     )
 
     def loss_of() -> Tensor:
         optimiser.zero_grad()
-        logits_gkh = (x_nf @ weights_ft + offset_nh)[rows_gk].masked_fill(absent_gk1, -1e9)
+        logits_gkh = (x_ni @ weights_it + offset_nh)[rows_gk].masked_fill(absent_gk1, -1e9)
         loss = -(share_gkh * logits_gkh.log_softmax(dim=1)).sum(dim=(1, 2)).mean()
-        loss = loss + config.penalty * (weights_ft**2).sum()
+        loss = loss + config.penalty * (weights_it**2).sum()
         torch.autograd.backward(loss)
         return loss
 
     loss = float(optimiser.step(loss_of).detach())  # type: ignore[no-untyped-call]
-    weights_fh = np.zeros((x_nf.shape[1], len(HEADS)), np.float32)
-    weights_fh[:, told_h] = weights_ft.detach().numpy()
-    if not (math.isfinite(loss) and np.isfinite(weights_fh).all()):
+    weights_ih = np.zeros((x_ni.shape[1], len(HEADS)), np.float32)
+    weights_ih[:, told_h] = weights_it.detach().numpy()
+    if not (math.isfinite(loss) and np.isfinite(weights_ih).all()):
         raise TrainingDivergedError(
             f"interest: loss is {loss}; look for weights or features of choices that are no numbers"
         )
-    return weights_fh
+    return weights_ih
 
 
 def _level(logits_n: Float, label_n: Float, weights_n: Float) -> float:

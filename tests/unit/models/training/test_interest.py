@@ -130,7 +130,7 @@ def test_the_fewer_the_choices_the_nearer_to_the_order_of_the_prior() -> None:
         train_interest(made, InterestConfig(penalty=penalty))[0]
         for made, penalty in ((choices(), 100.0), (choices(), 0.0))
     )
-    assert np.abs(few.weights_fh).max() < 0.05 < np.abs(many.weights_fh).max()
+    assert np.abs(few.weights_ih).max() < 0.05 < np.abs(many.weights_ih).max()
 
 
 def test_a_loss_that_is_no_number_is_said() -> None:
