@@ -174,6 +174,25 @@ def test_none_decides_nothing() -> None:
     assert none.columns == ALL_COLUMNS
 
 
+def test_of_no_candidates_it_says_nothing() -> None:
+    interest, _ = trained(choices())
+    assert interest.score(matrix(0)).shape == (0, len(HEADS))
+    assert interest.expected(matrix(0), shown(0)).shape == (0, len(HEADS))
+
+
+def test_a_preference_of_some_viewers_alone_is_learned() -> None:
+    """Who was away for long wants the old, all others the new: only a product can say so."""
+    made = choices(600)
+    idle, age = DENSE_INDEX["viewer_idle"], DENSE_INDEX["media_age"]
+    sign_g = np.where(np.arange(600) % 2, 1, -1)
+    made.dense_nf[:, idle] = sign_g.repeat(20)
+    made.labels_nh[:] = 0
+    best_g = (made.dense_nf[:, age].reshape(600, 20) * sign_g[:, None]).argmax(axis=1)
+    made.labels_nh[np.arange(600) * 20 + best_g, LIKE] = 1
+    _, figures = trained(made)
+    assert figures["interest_ndcg_like"] > 0.7
+
+
 def test_scaled_it_means_what_the_final_pass_means() -> None:
     interest, _ = trained(choices())
     features = matrix(3000, 4)
