@@ -12,6 +12,7 @@ and say whether the order is any good.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -134,7 +135,9 @@ def _fitted(
         torch.autograd.backward(loss)
         return loss
 
-    loss = float(optimiser.step(loss_of).detach())  # type: ignore[no-untyped-call]
+    loss = math.nan
+    with suppress(RuntimeError):  # As the line search ends on what is no number.
+        loss = float(optimiser.step(loss_of).detach())  # type: ignore[no-untyped-call]
     weights_ih = np.zeros((x_ni.shape[1], len(HEADS)), np.float32)
     weights_ih[:, told_h] = weights_it.detach().numpy()
     if not (math.isfinite(loss) and np.isfinite(weights_ih).all()):
