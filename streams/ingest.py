@@ -15,6 +15,7 @@ twice by its event id, which the state's records keep.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -25,6 +26,7 @@ from infra.metrics import SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
 from infra.topics import TOUCHED_TOPIC
 from models.actions import TOPIC_CODES, VIEW_TOPICS
+from models.arrays.newest_told import NewestById
 from models.events import (
     FollowEvent,
     InvalidEventError,
@@ -85,9 +87,24 @@ class ParsedBatch(NamedTuple):
 
 
 class Ingest:
-    """Applies records to viewer state; `log_id` names the log that their offsets belong to."""
+    """Applies records to viewer state.
 
-    def __init__(self, store: Store, sender: Sender, config: FoldConfig, log_id: str) -> None:
+    Args:
+        log_id: of the log that their offsets belong to.
+        newest: given where the catalogue is read whole: then a media's author is that of its newest
+            record, whichever partition is read first. Who reads on where others stopped meets
+            records in the order in which they are written.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        config: FoldConfig,
+        log_id: str,
+        newest: NewestById | None = None,
+    ) -> None:
+        self._newest = newest
         self._store = store
         self._sender = sender
         self._config = config
@@ -259,6 +276,7 @@ class Ingest:
         """Learn the authors of media; events that waited for them join the stream again."""
         messages: list[Message] = []
         authors: dict[str, str] = {}
+        written_ms: dict[str, int] = {}
         for record in records:
             # A compacted topic deletes by a record without value: what was learned stays.
             if record.value is None:
@@ -269,6 +287,10 @@ class Ingest:
                 messages.append(dead_letter_of(topic, partition, record, error, now_ms))
                 continue
             authors[media.media_id] = media.author_id
+            written_ms[media.media_id] = record.timestamp
+        if self._newest is not None:
+            taken = self._newest.take(list(authors), partition, list(written_ms.values()))
+            authors = dict(compress(authors.items(), taken.tolist()))
         waiting = await self._store.learn_authors(list(authors), list(authors.values()))
         released: list[ParkedRecord] = []
         for author_id, parked_records in zip(authors.values(), waiting, strict=True):

@@ -24,8 +24,18 @@ class Record(Protocol):
     """A record of a topic: of Kafka, or a line of a fixture."""
 
     @property
+    def partition(self) -> int:
+        """Of its topic, where it stands."""
+        ...
+
+    @property
     def offset(self) -> int:
         """Where it stands in its partition."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """When it was written, as Kafka keeps it, epoch ms."""
         ...
 
     @property

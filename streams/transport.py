@@ -19,7 +19,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Final, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import faust
 from aiokafka.errors import IllegalStateError
@@ -32,21 +32,12 @@ from streams.records import Record
 READ_LOOK_S: Final = 0.5
 
 
-class KafkaRecord(Record, Protocol):
-    """A record of Kafka, as the client library delivers it."""
-
-    @property
-    def timestamp(self) -> int:
-        """When it was sent, epoch ms."""
-        ...
-
-
 class Chunk:
     """The records of one partition that one fetch returned, in offset order."""
 
     __slots__ = ("finished", "first_offset", "next_offset", "records", "tp")
 
-    def __init__(self, tp: TP, records: Sequence[KafkaRecord]) -> None:
+    def __init__(self, tp: TP, records: Sequence[Record]) -> None:
         self.tp = tp
         self.records = records
         self.first_offset = records[0].offset

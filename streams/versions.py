@@ -20,6 +20,7 @@ from infra.kafka import ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import VERSIONS
 from infra.topics import VERSIONS_TOPIC
+from models.arrays.newest_told import NewestById
 from models.evaluation.ranker_gate import RankerDecision
 from models.ig2vec.gate import Decision
 from streams.records import Record, Sender
@@ -93,6 +94,26 @@ def versions(records: Sequence[Record]) -> list[Version]:
     return told
 
 
+class NewestVersions:
+    """Of each kind, the newest record of ``explore.versions`` so far.
+
+    Where partitions were added a kind may stand in several; see
+    :class:`models.arrays.newest_told.NewestTold`.
+    """
+
+    def __init__(self) -> None:
+        self._told = NewestById()
+
+    def take(self, records: Sequence[Record]) -> list[Record]:
+        """Those of the records of one partition that no other partition has newer ones for."""
+        return [
+            record
+            for record in records
+            for version in versions([record])
+            if self._told.take([version.kind], record.partition, [record.timestamp]).all()
+        ]
+
+
 async def live_versions(settings: Settings, cluster: ClusterInfo) -> dict[str, Version]:
     """Kind → what ``explore.versions`` says is live now.
 
@@ -101,10 +122,11 @@ async def live_versions(settings: Settings, cluster: ClusterInfo) -> dict[str, V
         LogReadError: the topic cannot be read to its end.
     """
     live: dict[str, Version] = {}
+    newest = NewestVersions()
     places = [(VERSIONS_TOPIC, number) for number in range(cluster.partitions[VERSIONS_TOPIC])]
     async with LogReader(settings) as reader:
         async for batch in reader.read(await reader.spans(places)):
-            live.update((told.kind, told) for told in versions(batch.records))
+            live.update((told.kind, told) for told in versions(newest.take(batch.records)))
     return live
 
 

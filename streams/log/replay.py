@@ -56,6 +56,8 @@ class Line(NamedTuple):
     key: bytes
     value: bytes
     offset: int = 0
+    partition: int = 0
+    timestamp: int = 0
 
 
 class ReplayReport(NamedTuple):

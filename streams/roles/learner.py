@@ -28,7 +28,15 @@ from streams.serving.world_feed import WorldFeed, deleted_accounts
 from streams.topology import LEARNER, LEARNER_GROUP, flow, followed
 from streams.training import Training
 from streams.transport import Chunk
-from streams.versions import IG2VEC, ITEMS, RANKERS, Version, live_versions, versions
+from streams.versions import (
+    IG2VEC,
+    ITEMS,
+    RANKERS,
+    NewestVersions,
+    Version,
+    live_versions,
+    versions,
+)
 
 #: Of 19, by which the learner lets other processes go first.
 NICENESS: Final = 10
@@ -57,13 +65,11 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         )  # fmt: skip
         examples = ExampleStream(config, cluster, outbox)
         follower = Follower(config, cluster.partitions, followed(LEARNER))
-        # Of what was told before this process began only the newest counts.
+        told = NewestVersions()
+        # What was told and not yet taken in. Of what came before this process began only the
+        # newest counts, and which that is shows when all of it is read.
         backlog: dict[str, Version] = {}
-
-        def tell(told: Sequence[Version]) -> None:
-            for version in told:
-                embeddings.told(version)
-                training.told(version)
+        deleted: set[str] = set()
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic in EVENT_TOPICS:
@@ -78,17 +84,20 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
                 return
             feed.apply(topic, records)
             if topic == ACCOUNTS_TOPIC:
-                embeddings.deleted(deleted_accounts(records))
-            elif topic == VERSIONS_TOPIC and follower.caught_up:
-                tell(versions(records))
+                deleted.update(deleted_accounts(records))
             elif topic == VERSIONS_TOPIC:
-                backlog.update((version.kind, version) for version in versions(records))
+                newest = versions(told.take(records))
+                backlog.update((version.kind, version) for version in newest)
 
         async def polled() -> None:
             feed.polled(follower.lag)
             if follower.caught_up:
-                tell(list(backlog.values()))
+                for version in backlog.values():
+                    embeddings.told(version)
+                    training.told(version)
+                embeddings.deleted(world.catalog.gone_accounts(deleted))
                 backlog.clear()
+                deleted.clear()
             await training.polled(follower.lag)
 
         async def closed(chunk: Chunk) -> None:

@@ -36,6 +36,7 @@ from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed
 from streams.topology import RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
+from streams.versions import NewestVersions
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 LOG_WAIT_S: Final = 0.02
@@ -64,12 +65,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
+        told = NewestVersions()
         follower = Follower(config, cluster.partitions, followed(RANKER))
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
             if topic == VERSIONS_TOPIC:
-                swapped = [await rankers.apply(records), await items.apply(records)]
+                newest = told.take(records)
+                swapped = [await rankers.apply(newest), await items.apply(newest)]
                 if any(swapped):
                     ranking.refresh()
             elif topic == MEDIA_TOPIC:

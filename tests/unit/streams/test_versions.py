@@ -18,12 +18,14 @@ from streams.versions import (
     LIVE_NOTE,
     RANKERS,
     Live,
+    NewestVersions,
     Version,
     announce,
     earlier,
     last_good,
     listed,
     version_message,
+    versions,
 )
 from tests.rankers import bundle
 
@@ -31,6 +33,8 @@ from tests.rankers import bundle
 class Record(NamedTuple):
     key: bytes
     value: bytes | None
+    partition: int = 0
+    timestamp: int = 0
 
 
 class Outbox:
@@ -208,3 +212,18 @@ async def test_a_starting_process_takes_the_last_whole_rankers(store, tmp_path, 
     assert await Process(store).told(live) == bundles[first]
     (tmp_path / RANKERS / first / "manifest.json").unlink()
     assert await Process(store).told(live) == PriorRankers().version
+
+
+def test_the_newest_version_counts_whichever_partition_is_read_first():
+    # Partitions were added between the two: the kind moved from 1 to 0.
+    old, new = Version(RANKERS, "old", 1), Version(RANKERS, "new", 2)
+    records = [
+        Record(RANKERS.encode(), version_message(version).value, partition, timestamp)
+        for version, partition, timestamp in ((old, 1, 10), (new, 0, 20))
+    ]
+    for order in (records, records[::-1]):
+        newest = NewestVersions()
+        taken = [v for record in order for v in versions(newest.take([record]))]
+        assert taken[-1] == new
+    poison = Record(RANKERS.encode(), b"{", 2, 30)
+    assert NewestVersions().take([poison]) == []

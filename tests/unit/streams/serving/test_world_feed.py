@@ -22,6 +22,8 @@ from streams.versions import Version, version_message, versions
 class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
+    partition: int = 0
+    timestamp: int = 0
 
 
 def told(space, ids, vectors_nd):
