@@ -51,6 +51,10 @@ class InvalidEventError(ValueError):
         self.reason = reason
 
 
+class Unreadable(bytes):
+    """Stands for records that the log holds and nobody can read; says which, and why."""
+
+
 T = TypeVar("T")
 Id = Annotated[str, msgspec.Meta(min_length=1)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -197,6 +201,8 @@ def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
     except msgspec.ValidationError as error:
         raise InvalidEventError("bad_field", str(error)) from error
     except msgspec.DecodeError as error:
+        if isinstance(value, Unreadable):
+            raise InvalidEventError("unreadable", value.decode()) from None
         raise InvalidEventError("bad_json", f"not a JSON object: {error}") from error
     except UnicodeDecodeError as error:
         raise InvalidEventError("bad_utf8", f"not UTF-8: {error}") from error

@@ -26,6 +26,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
+from infra.log_batches import stable_end
 from streams.records import Record
 
 #: How often to look which partitions are read to their end.
@@ -220,9 +221,16 @@ class BatchedConsumer(driver.Consumer):
     def lag(self) -> dict[tuple[str, int], int]:
         """Records of the assigned partitions that the broker has and that are not committed."""
         lag = {}
+        thread = cast(BatchedConsumerThread, self._thread)
+        under_way = set(self.ledger.partitions())
         for tp in self.assignment():
-            committed = self._committed_offset.get(tp) or 0
-            lag[tp.topic, tp.partition] = max((self.highwater(tp) or 0) - committed, 0)
+            reached = self._committed_offset.get(tp) or 0
+            if tp not in under_way:
+                # What lies behind the last record, markers of transactions or what compaction
+                # left, is never committed.
+                with suppress(AssertionError, AttributeError):
+                    reached = max(thread.partition_state(tp).position, reached)
+            lag[tp.topic, tp.partition] = max((self.highwater(tp) or 0) - reached, 0)
         return lag
 
     def read_until_ms(self, topic: str) -> dict[int, int]:
@@ -254,8 +262,9 @@ class BatchedConsumer(driver.Consumer):
             with suppress(AssertionError, AttributeError):
                 state = thread.partition_state(tp)
                 # In this order: what is fetched meanwhile makes the position too low.
-                polled_ms, highwater, position = state.timestamp, state.highwater, state.position
-                if polled_ms is not None and position >= highwater:
+                polled_ms, end = state.timestamp, stable_end(state.highwater, state.lso)
+                position = state.position
+                if polled_ms is not None and end is not None and position >= end:
                     self._ends[tp] = End(position, polled_ms)
 
     def _new_offset(self, tp: TP) -> int | None:
