@@ -334,6 +334,10 @@ class Ingest:
         """
         return await self._store.note_catalog_read(until_ms, partitions)
 
+    async def overdue(self, read_ms: int, ttl_ms: int) -> bool:
+        """Whether :meth:`expire_parked` would find anything."""
+        return bool(await self._store.parked_since(read_ms - ttl_ms, 1))
+
     async def expire_parked(self, read_ms: int, ttl_ms: int, limit: int = 1000) -> int:
         """Dead-letter what has waited for its media for longer than `ttl_ms`; returns how much.
 

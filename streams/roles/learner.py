@@ -16,6 +16,7 @@ from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.kafka import ClusterInfo, Follower
+from infra.partitions import PartitionWatch
 from infra.topics import CANDIDATES_TOPIC, EXAMPLES_TOPIC, VERSIONS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC
@@ -32,7 +33,6 @@ from streams.versions import (
     IG2VEC,
     ITEMS,
     RANKERS,
-    NewestVersions,
     Version,
     live_versions,
     versions,
@@ -65,7 +65,6 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         )  # fmt: skip
         examples = ExampleStream(config, cluster, outbox)
         follower = Follower(config, cluster.partitions, followed(LEARNER))
-        told = NewestVersions()
         # What was told and not yet taken in. Of what came before this process began only the
         # newest counts, and which that is shows when all of it is read.
         backlog: dict[str, Version] = {}
@@ -86,7 +85,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             if topic == ACCOUNTS_TOPIC:
                 deleted.update(deleted_accounts(records))
             elif topic == VERSIONS_TOPIC:
-                newest = versions(told.take(records))
+                newest = versions(feed.newest_versions(records))
                 backlog.update((version.kind, version) for version in newest)
 
         async def polled() -> None:
@@ -108,5 +107,11 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         agent(app, flow("embeddings"), closed)
         failed = await stack.enter_async_context(running(app))
         yield await stack.enter_async_context(
-            background(failed, follower.run(handle, polled), embeddings.run(), examples.run())
+            background(
+                failed,
+                follower.run(handle, polled),
+                PartitionWatch(config, cluster.partitions).run(),
+                embeddings.run(),
+                examples.run(),
+            )
         )

@@ -18,6 +18,7 @@ from infra.config import Settings
 from infra.index_files import IndexFolder
 from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
+from infra.partitions import PartitionWatch
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import MEDIA_TOPIC
 from models.world import World, WorldConfig
@@ -36,7 +37,6 @@ from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed
 from streams.topology import RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
-from streams.versions import NewestVersions
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 LOG_WAIT_S: Final = 0.02
@@ -65,13 +65,12 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
-        told = NewestVersions()
         follower = Follower(config, cluster.partitions, followed(RANKER))
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
             if topic == VERSIONS_TOPIC:
-                newest = told.take(records)
+                newest = feed.newest_versions(records)
                 swapped = [await rankers.apply(newest), await items.apply(newest)]
                 if any(swapped):
                     ranking.refresh()
@@ -111,6 +110,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 failed,
                 served,
                 following,
+                PartitionWatch(config, cluster.partitions).run(),
                 ranking.run(),
                 refresh_index(world, folder),
                 queries.follow(ranking.refresh),

@@ -115,11 +115,15 @@ class WorldFeed:
         elif topic == EMBEDDINGS_TOPIC:
             self._embeddings(records)
         elif topic == VERSIONS_TOPIC:
-            for version in versions(self._versions_told.take(records)):
+            for version in versions(self.newest_versions(records)):
                 if version.kind == IG2VEC and version.space:
                     self.world.name_space(version.space, version.accounts)
         else:
             self.world.apply_events(list(media_events(topic, records)))
+
+    def newest_versions(self, records: Sequence[Record]) -> list[Record]:
+        """Those of records of ``explore.versions`` that no other partition has newer ones for."""
+        return self._versions_told.take(records)
 
     def polled(self, lag: int) -> None:
         """Tell how many records the topics have that were not given yet."""
