@@ -106,10 +106,14 @@ async def test_a_marker_that_compaction_emptied_ends_nobody(broker: Broker) -> N
            "delete.retention.ms": "0"},
     )  # fmt: skip
     topic = place[0]
-    async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id="dies") as producer:
-        await producer.begin_transaction()
-        await producer.send_and_wait(topic, b"aborted", key=b"k", partition=0)
-        await producer.abort_transaction()
+    dies = AIOKafkaProducer(bootstrap_servers=servers, transactional_id="dies")
+    await dies.start()
+    await dies.begin_transaction()
+    await dies.send_and_wait(topic, b"aborted", key=b"k", partition=0)
+    # Whoever comes after it by this name ends what it left open.
+    async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id="dies"):
+        pass
+    await dies.stop()
     emptied = False
     async with asyncio.timeout(60):
         while not emptied:
@@ -165,7 +169,7 @@ async def _batches(servers: str, place: Partition) -> list[Any]:
                 batch = self._records.next_batch()
                 found.append(batch)
                 self.next_fetch_offset = batch.next_offset
-            return iter(())
+            yield from ()
 
     consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
     with pytest.MonkeyPatch.context() as patch:
