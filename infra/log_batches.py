@@ -37,6 +37,8 @@ _refused: set[tuple[TopicPartition, int]] = set()
 class ReadableBatches(fetcher.PartitionRecords):  # type: ignore[misc]
     """What one fetch brought of a partition."""
 
+    _records: Any
+
     def _unpack_records(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
         fetched = self._records
         while fetched.has_next():

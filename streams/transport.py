@@ -262,9 +262,9 @@ class BatchedConsumer(driver.Consumer):
             with suppress(AssertionError, AttributeError):
                 state = thread.partition_state(tp)
                 # In this order: what is fetched meanwhile makes the position too low.
-                polled_ms, end = state.timestamp, stable_end(state.highwater, state.lso)
+                polled_ms, stable = state.timestamp, stable_end(state.highwater, state.lso)
                 position = state.position
-                if polled_ms is not None and end is not None and position >= end:
+                if polled_ms is not None and stable is not None and position >= stable:
                     self._ends[tp] = End(position, polled_ms)
 
     def _new_offset(self, tp: TP) -> int | None:

@@ -190,12 +190,14 @@ async def test_what_a_server_refuses_is_an_error_of_ours(redis_url: str) -> None
 
 async def test_a_draft_counts_once_it_is_adopted(store: Store) -> None:
     for name in ("replaced", "gone"):
-        await store.commit([name], [liked(*await store.load([name]), "old")])
+        [empty] = await store.load([name])
+        await store.commit([name], [liked(empty, "old")])
     await store.park([parked("old", 1)])
     draft = store.draft()
     await draft.forget()
     for name in ("replaced", "new {x}"):
-        await draft.commit([name], [liked(*await draft.load([name]), "drafted")])
+        [empty] = await draft.load([name])
+        await draft.commit([name], [liked(empty, "drafted")])
     await draft.park([parked("drafted", 2)])
     await draft.learn_authors(["m1"], ["a1"])
     assert await store.authors_of(["m1"]) == ["a1"]

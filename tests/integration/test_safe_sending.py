@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import OutOfOrderSequenceNumber
 
 from infra import batch_sender
@@ -15,38 +13,27 @@ from infra.kafka import Message, prepare_cluster
 from infra.log_reader import LogReader
 
 
-async def values(settings, topic):
-    async with LogReader(settings) as reader:
-        spans = await reader.spans([(topic, 0)])
-        return [r.value async for batch in reader.read(spans) for r in batch.records]
-
-
-async def test_nothing_is_acknowledged_while_a_replica_that_counts_is_away(
-    broker, monkeypatch, caplog
-):
-    monkeypatch.setattr(batch_sender, "TELL_WAITING_S", 0.2)
+async def test_a_broker_that_stands_still_is_waited_for_and_named(broker, monkeypatch, caplog):
     if broker.apache is None:
-        pytest.skip("the embedded broker has no replicas")
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker.settings.kafka_bootstrap_servers)
-    await admin.start()
-    # One broker, and a topic that asks for two.
-    wanted = {"min.insync.replicas": "2"}
-    await admin.create_topics([NewTopic("replicated", 1, 1, topic_configs=wanted)])
+        pytest.skip("the embedded broker cannot be paused")
+    monkeypatch.setattr(batch_sender, "TELL_WAITING_S", 0.2)
     outbox = Outbox(broker.settings)
     await outbox.start()
-    sending = asyncio.ensure_future(outbox.send([Message("replicated", "k", b"letter")]))
+    await outbox.send([Message("explore.dead_letters", "k", b"first")])
+    broker.apache.pause()
+    sending = asyncio.ensure_future(outbox.send([Message("explore.dead_letters", "k", b"letter")]))
     await asyncio.sleep(1)
     assert not sending.done()
     assert "Kafka has not acknowledged 1 records" in caplog.text
-    enough = {"min.insync.replicas": "1"}
-    topic = ConfigResource(ConfigResourceType.TOPIC, "replicated", configs=enough)
-    await admin.alter_configs([topic])
-    await admin.close()
+    broker.apache.resume()
     async with asyncio.timeout(30):
         await sending
     await outbox.stop()
-    # Refused and repeated, it stands there once.
-    assert await values(broker.settings, "replicated") == [b"letter"]
+    async with LogReader(broker.settings) as reader:
+        places = [("explore.dead_letters", number) for number in range(broker.settings.partitions)]
+        spans = await reader.spans(places)
+        read = [r.value async for batch in reader.read(spans) for r in batch.records]
+    assert read == [b"first", b"letter"]
 
 
 async def test_a_broker_that_forgot_the_producer_is_sent_everything_by_another(broker, monkeypatch):
@@ -69,9 +56,10 @@ async def test_a_broker_that_forgot_the_producer_is_sent_everything_by_another(b
     await outbox.stop()
 
 
-async def test_producers_are_idempotent_where_the_broker_numbers_them(broker, caplog):
+async def test_every_replica_in_step_acknowledges_and_no_repetition_counts_twice(broker, caplog):
     producer = await started_producer(broker.settings)
     assert not caplog.records
+    assert producer._sender._acks == -1
     assert (producer._txn_manager is not None) == (broker.apache is not None)
     await producer.stop()
 
