@@ -14,17 +14,19 @@ or dead-lettered with where it stands.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.structs import ConsumerRecord
 
 from infra.metrics import BATCHES_UNREADABLE
 from models.events import Unreadable
 
+#: gzip, snappy, lz4 and zstd, as a batch's attributes name them.
+KAFKAS_CODECS: Final = range(1, 5)
 #: Batches remembered as having been unreadable once.
 MOST_REFUSED: Final = 10_000
 
@@ -46,16 +48,32 @@ class ReadableBatches(fetcher.PartitionRecords):  # type: ignore[misc]
             self._records = _Single(batch)
             try:
                 yield from super()._unpack_records()
+            except UnsupportedCodecError as error:
+                if batch.compression_type in KAFKAS_CODECS:
+                    # Nothing is wrong with the batch: to pass it over would lose what is in it.
+                    raise UnsupportedCodecError(
+                        f"{error.args[0]}: install cramjam (`pip install 'aiokafka[all]'`)"
+                    ) from error
+                if not (yield from self._passed_over(batch, error)):
+                    return
             except Exception as error:
                 # Whatever a codec raises at damaged bytes: each has errors of its own.
-                at = self._tp, batch.base_offset
-                if at not in _refused:
-                    if len(_refused) >= MOST_REFUSED:
-                        _refused.clear()
-                    _refused.add(at)
+                if not (yield from self._passed_over(batch, error)):
                     return
-                yield self._unreadable(batch, error)
-                self.next_fetch_offset = batch.next_offset
+
+    def _passed_over(
+        self, batch: Any, error: Exception
+    ) -> Generator[ConsumerRecord[bytes, bytes], None, bool]:
+        """Give a record for a batch that cannot be read; false if it is to be fetched again."""
+        at = self._tp, batch.base_offset
+        if at not in _refused:
+            if len(_refused) >= MOST_REFUSED:
+                _refused.clear()
+            _refused.add(at)
+            return False
+        yield self._unreadable(batch, error)
+        self.next_fetch_offset = batch.next_offset
+        return True
 
     def _unreadable(self, batch: Any, error: Exception) -> ConsumerRecord[bytes, bytes]:
         first, last = max(batch.base_offset, self.next_fetch_offset), batch.next_offset - 1

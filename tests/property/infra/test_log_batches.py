@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
@@ -147,6 +148,20 @@ def _open_at(aborted, places, offset):
     """Aborted transactions that began before an offset and end at or after it."""
     at = [base for base, _ in places]
     return [(p, base) for p, base in aborted if base < offset <= at[at.index(base) + 1]]
+
+
+def test_a_codec_that_is_not_installed_is_named_and_costs_nothing(monkeypatch):
+    monkeypatch.setattr("aiokafka.codec.cramjam", None)
+    tp = TopicPartition("t", next(_partitions))
+    [batch] = damaged([b"x"], ZSTD)
+    for _ in range(2):
+        records = fetcher.PartitionRecords(
+            tp, MemoryRecords(sealed(batch.data, 0)), [], 0, None, None, True,
+            fetcher.READ_COMMITTED,
+        )  # fmt: skip
+        with pytest.raises(UnsupportedCodecError, match=r"zstd .* install cramjam"):
+            list(records)
+        assert records.next_fetch_offset == 0
 
 
 def test_every_consumer_reads_by_it():
