@@ -13,7 +13,7 @@ async def looked(assigned: list[int]) -> float:
     """The metric after these looks at how many of four partitions this learner has."""
     left = iter(assigned)
     with contextlib.suppress(asyncio.TimeoutError, StopIteration, RuntimeError):
-        await watch_for_another(lambda: next(left), 4, 0.0)
+        await watch_for_another(lambda: next(left), lambda: 4, 0.0)
     return OTHER_LEARNERS._value.get()
 
 
