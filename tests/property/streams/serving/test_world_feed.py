@@ -25,6 +25,7 @@ class Record(NamedTuple):
     value: bytes | None
     partition: int
     timestamp: int
+    offset: int = 0
 
 
 class Write(NamedTuple):
