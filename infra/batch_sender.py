@@ -9,18 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    KafkaTimeoutError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    UnknownError,
+    UnknownProducerId,
+    UnsupportedVersionError,
+)
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.config import Settings
 from infra.errors import UnreachableError
-from infra.kafka import Ends, Message, Partition
+from infra.kafka import METADATA_MAX_AGE_MS, Ends, Message, Partition
 from infra.metrics import KAFKA_FAILURES
 from infra.topics import TOUCHED_TOPIC
 
@@ -28,20 +37,77 @@ BATCH_BYTES: Final = 256 * 1024
 #: Batches unacknowledged at most: enough to keep the broker busy, little to hold in memory.
 MAX_UNDER_WAY: Final = 16
 TELL_EVERY: Final = 1000
+#: A healthy broker answers within milliseconds.
+TELL_WAITING_S: Final = 10.0
+#: A producer that is given up may hold what the broker never takes.
+CLOSE_TIMEOUT_S: Final = 5.0
+#: What a broker answers that no longer knows a producer, after it lost its log or a part of it.
+FORGOTTEN: Final = (
+    OutOfOrderSequenceNumber,
+    UnknownProducerId,
+    InvalidProducerEpoch,
+    ProducerFenced,
+)
+#: … and one that never gave producers numbers.
+NUMBERS_NONE: Final = (UnknownError, UnsupportedVersionError)
 
 logger = logging.getLogger(__name__)
+
+
+async def started_producer(settings: Settings) -> AIOKafkaProducer:
+    """A producer whose acknowledgement may be relied on: what was sent is deleted elsewhere then.
+
+    Every replica that is in step has the record, so it outlives its leader. And a request that is
+    repeated because its answer got lost adds nothing, unless the broker numbers no producers (the
+    embedded one does not).
+
+    Raises:
+        KafkaError, OSError: no broker answers.
+    """
+    for idempotent in (True, False):
+        producer = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            max_request_size=settings.max_message_bytes,
+            max_batch_size=BATCH_BYTES,
+            acks="all",
+            enable_idempotence=idempotent,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        )
+        try:
+            with _asking_for_a_number():
+                await producer.start()
+        except BaseException as error:
+            await producer.stop()
+            if not (idempotent and isinstance(error, NUMBERS_NONE)):
+                raise
+            logger.info("Kafka numbers no producers (%r): repeated records may come twice", error)
+        else:
+            break
+    return producer
+
+
+@contextmanager
+def _asking_for_a_number() -> Iterator[None]:
+    """That a broker gives none is no error, as which the library logs it."""
+    library = logging.getLogger("aiokafka.producer.sender")
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "InitProducerIdRequest" not in record.getMessage()
+
+    library.addFilter(wanted)
+    try:
+        yield
+    finally:
+        library.removeFilter(wanted)
 
 
 class Outbox:
     """Sends records and knows when the broker has them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            max_request_size=settings.max_message_bytes,
-            max_batch_size=BATCH_BYTES,
-        )
-        self._partitions: dict[str, list[int]] = {}
+        self._settings = settings
+        self._producer: AIOKafkaProducer
+        self._replacing = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect.
@@ -50,14 +116,13 @@ class Outbox:
             UnreachableError: no broker answers at the configured address.
         """
         try:
-            await self._producer.start()
+            self._producer = await started_producer(self._settings)
         except (KafkaError, OSError) as error:
-            await self._producer.stop()
             raise UnreachableError(f"Kafka does not answer ({error})") from error
 
     async def stop(self) -> None:
-        """Send what is buffered, then disconnect."""
-        await self._producer.stop()
+        """Send what is buffered, as far as the broker takes it soon, then disconnect."""
+        await _close(self._producer)
 
     async def post(self, message: Message) -> None:
         """Send without waiting for the broker: for what may be lost in a crash."""
@@ -74,19 +139,56 @@ class Outbox:
         records = list(messages)
         failures = 0
         while records:
-            sender = BatchSender(self._producer, self._partitions)
+            producer = self._producer
+            sender = BatchSender(producer)
             try:
                 for message in records:
                     await sender.add(message)
-                await sender.finish()
+                await self._finished(sender, len(records))
                 return
+            except FORGOTTEN as error:
+                # The broker has lost count of this producer, not of what it has acknowledged.
+                self._failed(error, failures)
+                await self._replace(producer)
             except KafkaError as error:
-                if not error.retriable:
+                # A timeout is that of a full buffer: what is in it is sent as long as it takes.
+                if not error.retriable and not isinstance(error, KafkaTimeoutError):
                     raise
+                self._failed(error, failures)
+            failures += 1
+            await asyncio.sleep(min(2.0, 0.1 * 2**failures))
+
+    async def _finished(self, sender: BatchSender, records: int) -> None:
+        """Return once everything is acknowledged; now and then say that it is not yet."""
+        finishing = asyncio.ensure_future(sender.finish())
+        try:
+            while not (await asyncio.wait([finishing], timeout=TELL_WAITING_S))[0]:
                 KAFKA_FAILURES.inc()
-                failures += 1
-                logger.warning("Kafka takes no records (%r, %d in a row)", error, failures)
-                await asyncio.sleep(min(2.0, 0.1 * 2**failures))
+                logger.warning(
+                    "Kafka has not acknowledged %d records for %g s; waiting",
+                    records,
+                    TELL_WAITING_S,
+                )
+            await finishing
+        finally:
+            finishing.cancel()
+
+    @staticmethod
+    def _failed(error: KafkaError, failures: int) -> None:
+        KAFKA_FAILURES.inc()
+        logger.warning("Kafka takes no records (%r, %d in a row)", error, failures + 1)
+
+    async def _replace(self, producer: AIOKafkaProducer) -> None:
+        """Begin anew with another producer, unless somebody else did already."""
+        async with self._replacing:
+            if self._producer is not producer:
+                return
+            try:
+                fresh = await started_producer(self._settings)
+            except (KafkaError, OSError):
+                return  # Away altogether: the next attempt comes here again.
+            self._producer = fresh
+            await _close(producer)
 
 
 async def send_in_batches(
@@ -112,28 +214,30 @@ async def send_in_batches(
 @asynccontextmanager
 async def batch_sender(settings: Settings) -> AsyncIterator[BatchSender]:
     """A :class:`BatchSender` connected to Kafka. What was not flushed when it is left is lost."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        max_request_size=settings.max_message_bytes,
-        max_batch_size=BATCH_BYTES,
-    )
-    await producer.start()
+    producer = await started_producer(settings)
     try:
-        yield BatchSender(producer, {})
+        yield BatchSender(producer)
     finally:
-        await producer.stop()
+        await _close(producer)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    """Send what is buffered and disconnect; a broker that is away is not waited for."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await producer.stop()
+    except (TimeoutError, KafkaError) as error:
+        logger.warning("Kafka did not take what was left to send: %r", error)
+        await producer.client.close()
 
 
 class BatchSender:
-    """Collects records in batches of their partitions and sends those.
+    """Collects records in batches of their partitions and sends those."""
 
-    Args:
-        partitions: topic → its partitions, as far as they are known already.
-    """
-
-    def __init__(self, producer: AIOKafkaProducer, partitions: dict[str, list[int]]) -> None:
+    def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
-        self._partitions = partitions
+        # As they are when it begins: partitions may be added any time.
+        self._partitions: dict[str, list[int]] = {}
         self._batches: dict[Partition, BatchBuilder] = {}
         self._under_way: dict[asyncio.Future[Any], tuple[Partition, int]] = {}
         self._ends: dict[Partition, int] = {}

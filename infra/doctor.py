@@ -25,6 +25,9 @@ from infra.supervisor import check_port
 HELLO_TIMEOUT_S: Final = 5.0
 PACKAGES: Final = ("aiokafka", "faiss-cpu", "faust-streaming", "gensim", "numpy", "redis", "torch")
 
+#: What producers may compress their records by.
+CODECS: Final = ("gzip", "snappy", "lz4", "zstd")
+
 
 class Finding(msgspec.Struct, frozen=True):
     """One line of the report."""
@@ -39,6 +42,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()}, "
                   f"{platform.system()} {platform.machine()}")  # fmt: skip
     yield _check("packages", lambda: ", ".join(f"{p} {_version(p)}" for p in PACKAGES))
+    yield _check("codecs", _codecs)
     named = settings.model_fields_set
     if "kafka_bootstrap_servers" in named:
         yield _check("kafka", lambda: kafka_hello(settings.kafka_bootstrap_servers))
@@ -87,6 +91,23 @@ def _check(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, True, look())
     except (FreshgridError, PackageNotFoundError) as error:
         return Finding(what, False, str(error))
+
+
+def _codecs() -> str:
+    """What records of Kafka may be compressed by.
+
+    Raises:
+        FreshgridError: a codec cannot be read here.
+    """
+    from aiokafka import codec
+
+    lacking = [name for name in CODECS if not getattr(codec, f"has_{name}")()]
+    if lacking:
+        raise FreshgridError(
+            f"records compressed by {', '.join(lacking)} cannot be read: install cramjam "
+            "(`pip install 'aiokafka[all]'`)"
+        )
+    return ", ".join(CODECS)
 
 
 def _version(package: str) -> str:

@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import UnreachableError
+from infra.log_batches import readable_end
 from infra.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ Partition = tuple[str, int]
 #: Partition → the offset after the last record.
 Ends = Mapping[Partition, int]
 
+#: How old what a client knows of topics and leaders may be: partitions that are added are used as
+#: soon as that.
+METADATA_MAX_AGE_MS: Final = 20_000
 # A broker on this machine answers in milliseconds, one across a network in well under a second.
 ADMIN_TIMEOUT_MS: Final = 10_000
 #: How often to look whether a topic that was created is there.
@@ -55,16 +59,7 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
     try:
         await admin.start()
         existing = set(await admin.list_topics())
-        missing = [
-            NewTopic(
-                name,
-                settings.partitions,
-                settings.replication_factor,
-                topic_configs={**config, "max.message.bytes": str(settings.max_message_bytes)},
-            )
-            for name, config in TOPICS.items()
-            if name not in existing
-        ]
+        missing = [topic for topic in topics_to_create(settings) if topic.name not in existing]
         if missing:
             # Another process of the stack may be faster: that a topic exists is no error here.
             await admin.create_topics(missing)
@@ -77,6 +72,21 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
         ) from error
     finally:
         await admin.close()
+
+
+def topics_to_create(settings: Settings) -> list[NewTopic]:
+    """The topics as these settings want them."""
+    more = {
+        "max.message.bytes": str(settings.max_message_bytes),
+        # All replicas but one: an acknowledged record outlives a broker, and one may be away.
+        "min.insync.replicas": str(max(settings.replication_factor - 1, 1)),
+    }
+    return [
+        NewTopic(
+            name, settings.partitions, settings.replication_factor, topic_configs={**config, **more}
+        )
+        for name, config in TOPICS.items()
+    ]
 
 
 async def group_lag(settings: Settings, group: str, ends: Ends) -> int:
@@ -127,6 +137,27 @@ async def commit_offsets(settings: Settings, group: str, ends: Ends) -> None:
         await consumer.stop()
 
 
+async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
+    """Topic → number of partitions, as the broker has them now.
+
+    Raises:
+        UnreachableError: no broker answers, or it has no such topic.
+    """
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS
+    )
+    try:
+        await admin.start()
+        return await _partition_counts(admin, topics)
+    except (KafkaError, OSError) as error:
+        raise UnreachableError(
+            f"Kafka does not tell the partitions at {settings.kafka_bootstrap_servers} ({error}); "
+            "check that it is up"
+        ) from error
+    finally:
+        await admin.close()
+
+
 async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, int]:
     """Topic → number of partitions.
 
@@ -163,6 +194,7 @@ def sync_producer(settings: Settings) -> KafkaProducer:
         return Producer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
             max_request_size=settings.max_message_bytes,
+            acks="all",
         )
     except (ProducerError, OSError, ValueError) as error:
         raise UnreachableError(
@@ -179,12 +211,29 @@ class Message(NamedTuple):
     value: bytes | None
 
 
+async def take_added(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
+    """Assign what was added to these topics, beside what is assigned; returns it.
+
+    It is read from where the consumer's group stands, or from the beginning.
+    """
+    assigned = consumer.assignment()
+    numbers = {topic: consumer.partitions_for_topic(topic) or () for topic in topics}
+    known = {TopicPartition(topic, number) for topic in numbers for number in numbers[topic]}
+    added = sorted(known - assigned)
+    if added:
+        positions = {partition: await consumer.position(partition) for partition in assigned}
+        consumer.assign([*assigned, *added])
+        for partition, position in positions.items():
+            consumer.seek(partition, position)
+    return added
+
+
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
 Polled = Callable[[], Awaitable[None]]
 
 
 class Follower:
-    """Reads every partition of some topics from their beginning, outside any group.
+    """Reads every partition of some topics from their beginning, those that are added as well.
 
     A process that keeps a copy of what the topics say (catalogue, vectors, versions) reads all of
     it at the start and then whatever is appended: one that starts late ends up like one that ran
@@ -207,6 +256,7 @@ class Follower:
         newest: Mapping[str, int] | None = None,
     ) -> None:
         self._newest = newest or {}
+        self._topics = topics
         self._partitions = [
             TopicPartition(topic, number) for topic in topics for number in range(partitions[topic])
         ]
@@ -218,6 +268,7 @@ class Follower:
             isolation_level="read_committed",
             fetch_max_wait_ms=max(settings.fetch_max_wait_ms, FOLLOWER_WAIT_MS),
             max_partition_fetch_bytes=settings.max_message_bytes,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         self.caught_up = False
         self.lag = 0
@@ -246,9 +297,10 @@ class Follower:
                 fetched = await self._consumer.getmany(timeout_ms=1000)
                 for partition in sorted(fetched):
                     await handle(partition.topic, fetched[partition])
+                self._partitions += await take_added(self._consumer, self._topics)
                 self.lag = 0
                 for partition in self._partitions:
-                    end = self._consumer.highwater(partition) or 0
+                    end = readable_end(self._consumer, partition) or 0
                     self.lag += max(end - await self._consumer.position(partition), 0)
                 if polled is not None:
                     await polled()

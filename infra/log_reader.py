@@ -7,7 +7,8 @@
 
 The ends are those at the moment of asking, so a reading ends while producers go on sending. What
 a broker lists as the end of a partition may be too low (the embedded one names the beginning of
-the last batch), but each fetch tells the exact end: a look at the last batch asks for it.
+the last batch), but each fetch tells the exact end: a look at the last batch asks for it. What
+a transaction that is still open has written is not read: it has not happened yet.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from aiokafka.structs import ConsumerRecord
 from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import Ends, Partition
+from infra.log_batches import readable_end
 
 #: A broker that gives nothing new for so long, though it has more, is not going to.
 STALLED_S: Final = 60.0
@@ -151,7 +153,7 @@ class LogReader:
         while unknown:
             await self._consumer.getmany(timeout_ms=POLL_MS)
             for p in list(unknown):
-                if (end := self._consumer.highwater(p)) is not None:
+                if (end := readable_end(self._consumer, p)) is not None:
                     ends[p] = max(end, ends[p])
                     unknown.discard(p)
                     self._consumer.pause(p)

@@ -103,6 +103,17 @@ class MemoryStore:
         self._revisions.clear()
         self._parked.clear()
 
+    def draft(self) -> MemoryStore:
+        """A store beside this one, which :meth:`adopt` may put in its place."""
+        draft = MemoryStore(self._settings)
+        draft._authors, draft._damaged = self._authors, self._damaged
+        return draft
+
+    async def adopt(self, draft: MemoryStore) -> None:
+        """Put a draft's states and parked records in the place of those that are here."""
+        self._states, self._revisions, self._parked = draft._states, draft._revisions, draft._parked
+        draft._states, draft._revisions, draft._parked = {}, {}, defaultdict(list)
+
     async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:
         """Author of each media, None where the catalogue does not know it."""
         return [self._authors.get(media_id) for media_id in media_ids]

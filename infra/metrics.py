@@ -34,6 +34,10 @@ SLICES: Final = Counter(
     ["stored"],
 )
 DEAD_LETTERS: Final = Counter("freshgrid_dead_letters", "Records dead-lettered", ["error"])
+PARTITIONS: Final = Gauge("freshgrid_partitions", "Partitions that a topic has", ["topic"])
+BATCHES_UNREADABLE: Final = Counter(
+    "freshgrid_unreadable_batches", "Batches of Kafka's log that cannot be read", ["topic"]
+)
 PARKED: Final = Gauge("freshgrid_parked_media", "Media that events wait for")
 SESSIONS_LOOKED_AT: Final = Counter(
     "freshgrid_sessions_looked_at", "Viewers looked at for sessions that have closed"

@@ -29,6 +29,9 @@ CATALOG_READ: Final = "catalog:read"
 #: Workers note it every second.
 CATALOG_READ_TTL_S: Final = 7 * 86_400
 
+#: Before the keys of states and parked records that a rebuild makes, until they count.
+DRAFT: Final = "draft:"
+
 _parked_encoder = msgspec.msgpack.Encoder()
 _parked_decoder = msgspec.msgpack.Decoder(ParkedRecord)
 
@@ -60,10 +63,16 @@ def _parked_key(media_id: str) -> str:
 
 
 class RedisStore:
-    """The store that every Freshgrid process shares."""
+    """The store that every Freshgrid process shares.
 
-    def __init__(self, server: RedisServer, settings: Settings) -> None:
+    Args:
+        prefix: of the keys of states and parked records; only a draft has one.
+    """
+
+    def __init__(self, server: RedisServer, settings: Settings, prefix: str = "") -> None:
         self._server = server
+        self._prefix = prefix
+        self._parked = f"{prefix}{PARKED}"
         self._exchange = server.exchange
         self._settings = settings
         self.fold = settings.fold_config()
@@ -77,7 +86,9 @@ class RedisStore:
 
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
         """States of these viewers, an empty state for a viewer never seen."""
-        values = await self._exchange([("GET", viewer_key(viewer_id)) for viewer_id in viewer_ids])
+        values = await self._exchange(
+            [("GET", self._viewer_key(viewer_id)) for viewer_id in viewer_ids]
+        )
         return [_versioned(value) for value in values]
 
     async def append(self, log: bytes, slices: Sequence[Slice]) -> list[Versioned | None]:
@@ -85,7 +96,7 @@ class RedisStore:
         ttl, most = self._settings.viewer_ttl_s, self._most
         answers = await self._exchange(
             [
-                (*self._append, viewer_key(viewer_id), ttl, log, places, strong, views, *most)
+                (*self._append, self._viewer_key(viewer_id), ttl, log, places, strong, views, *most)
                 for viewer_id, places, strong, views in slices
             ]
         )
@@ -101,18 +112,29 @@ class RedisStore:
             following = (int.from_bytes(revision, "big") + 1) % (1 << 32)
             value = following.to_bytes(4, "big") + encode(state)
             commands.append(
-                ("FCALL", "freshgrid_2_commit", 1, viewer_key(viewer_id), revision, value, ttl)
+                (
+                    "FCALL",
+                    "freshgrid_2_commit",
+                    1,
+                    self._viewer_key(viewer_id),
+                    revision,
+                    value,
+                    ttl,
+                )
             )
         answers = await self._exchange(commands)
         return [None if value is None else _versioned(value) for value in answers]
 
     async def set_aside(self, viewer_ids: Sequence[str], values: Sequence[bytes]) -> None:
-        """Move damaged values to keys of their own, unless they were replaced meanwhile."""
+        """Move damaged values to keys of their own, unless they were replaced meanwhile.
+
+        Those of a draft go where all go: they are kept whatever becomes of it.
+        """
         ttl = self._settings.viewer_ttl_s
         await self._exchange(
             [
-                ("FCALL", "freshgrid_2_set_aside", 2, viewer_key(name), _damaged_key(name), value,
-                 ttl)
+                ("FCALL", "freshgrid_2_set_aside", 2, self._viewer_key(name), _damaged_key(name),
+                 value, ttl)
                 for name, value in zip(viewer_ids, values, strict=True)
             ]
         )  # fmt: skip
@@ -120,7 +142,7 @@ class RedisStore:
     async def scan(self) -> AsyncIterator[tuple[str, ViewerState]]:
         """Every viewer with state, in no particular order; damaged values are left out."""
         seen: set[bytes] = set()
-        async for keys in self._keys(viewer_key("*")):
+        async for keys in self._keys(self._viewer_key("*")):
             # SCAN may return a key twice while the table is being resized.
             new = dict.fromkeys(key for key in keys if key not in seen)
             seen.update(new)
@@ -129,16 +151,41 @@ class RedisStore:
 
     async def is_empty(self) -> bool:
         """Whether no viewer has state."""
-        async for _ in self._keys(viewer_key("*")):
+        async for _ in self._keys(self._viewer_key("*")):
             return False
         return True
 
     async def forget(self) -> None:
         """Delete all states and parked records; authors, grids and pages stay."""
-        for pattern in (viewer_key("*"), _parked_key("*")):
+        for pattern in (self._viewer_key("*"), self._parked_key("*")):
             async for keys in self._keys(pattern):
                 await self._exchange([("UNLINK", *keys)])
-        await self._exchange([("UNLINK", PARKED)])
+        await self._exchange([("UNLINK", self._parked)])
+
+    def draft(self) -> RedisStore:
+        """A store beside this one, which :meth:`adopt` may put in its place."""
+        return RedisStore(self._server, self._settings, DRAFT)
+
+    async def adopt(self, draft: RedisStore) -> None:
+        """Put a draft's states and parked records in the place of those that are here."""
+        # Every step may be done again: an answer that got lost, or a run that was cut off.
+        prefix = draft._prefix.encode()
+        for of in (viewer_key("*"), _parked_key("*"), PARKED):
+            async for keys in draft._keys(draft._prefix + of):
+                names = [key.removeprefix(prefix) for key in keys]
+                await self._exchange([("COPY", prefix + name, name, "REPLACE") for name in names])
+            async for keys in self._keys(of):
+                kept = await self._exchange([("EXISTS", prefix + key) for key in keys])
+                gone = [key for key, stays in zip(keys, kept, strict=True) if not stays]
+                if gone:
+                    await self._exchange([("UNLINK", *gone)])
+        await draft.forget()
+
+    def _viewer_key(self, viewer_id: str) -> str:
+        return self._prefix + viewer_key(viewer_id)
+
+    def _parked_key(self, media_id: str) -> str:
+        return self._prefix + _parked_key(media_id)
 
     async def _keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
         """Keys that match, some at a time, never none."""
@@ -152,7 +199,7 @@ class RedisStore:
                 return
 
     async def _page(self, keys: list[bytes]) -> list[tuple[str, ViewerState]]:
-        viewer_ids = [key[len(b"viewer:{") : -1].decode() for key in keys]
+        viewer_ids = [key[len(self._viewer_key("")) - 1 : -1].decode() for key in keys]
         states = await self.load(viewer_ids) if viewer_ids else []
         return [
             (viewer_id, item.state)
@@ -186,7 +233,7 @@ class RedisStore:
         ttl = self._settings.catalog_ttl_s
         answers = await self._exchange(
             [
-                ("FCALL", "freshgrid_2_learn", 2, _author_key(media_id), _parked_key(media_id),
+                ("FCALL", "freshgrid_2_learn", 2, _author_key(media_id), self._parked_key(media_id),
                  author_id, ttl)
                 for media_id, author_id in zip(media_ids, author_ids, strict=True)
             ]
@@ -206,7 +253,7 @@ class RedisStore:
             for a in await self._exchange(
                 [
                     ("FCALL", "freshgrid_2_park", 2, _author_key(record.media_id),
-                     _parked_key(record.media_id), _parked_encoder.encode(record), per_media)
+                     self._parked_key(record.media_id), _parked_encoder.encode(record), per_media)
                     for record in records
                 ]
             )
@@ -218,17 +265,21 @@ class RedisStore:
         }
         if waiting:
             entries = [field for name, since in waiting.items() for field in (since, name)]
-            await self._exchange([("ZADD", PARKED, "NX", *entries), ("PERSIST", PARKED)])
+            await self._exchange(
+                [("ZADD", self._parked, "NX", *entries), ("PERSIST", self._parked)]
+            )
         return answers
 
     async def unpark(self, records: Sequence[ParkedRecord]) -> None:
         """Forget these records; what was parked for their media meanwhile goes on waiting."""
         # By content: another worker may have taken the same records out already.
         await self._exchange(
-            [("LREM", _parked_key(r.media_id), 1, _encode_parked(r)) for r in records]
+            [("LREM", self._parked_key(r.media_id), 1, _encode_parked(r)) for r in records]
         )
         media_ids = list({record.media_id for record in records})
-        left = await self._exchange([("EXISTS", _parked_key(media_id)) for media_id in media_ids])
+        left = await self._exchange(
+            [("EXISTS", self._parked_key(media_id)) for media_id in media_ids]
+        )
         for media_id, exists in zip(media_ids, left, strict=True):
             if not exists:
                 await self._forget_parked(media_id)
@@ -237,20 +288,22 @@ class RedisStore:
         """Take a media that nothing waits for out of the index."""
         score, _, exists = await self._exchange(
             [
-                ("ZSCORE", PARKED, media_id),
-                ("ZREM", PARKED, media_id),
-                ("EXISTS", _parked_key(media_id)),
+                ("ZSCORE", self._parked, media_id),
+                ("ZREM", self._parked, media_id),
+                ("EXISTS", self._parked_key(media_id)),
             ]
         )
         # Parking writes the record first: whatever came in between is put back here, or by itself.
         if score is not None and exists:
-            await self._exchange([("ZADD", PARKED, "NX", score, media_id)])
+            await self._exchange([("ZADD", self._parked, "NX", score, media_id)])
 
     async def parked_since(self, before_ms: int, limit: int) -> list[list[ParkedRecord]]:
         """Records of media that have been waited for since before `before_ms`, per media."""
-        [found] = await self._exchange([("ZRANGEBYSCORE", PARKED, 0, before_ms, "LIMIT", 0, limit)])
+        [found] = await self._exchange(
+            [("ZRANGEBYSCORE", self._parked, 0, before_ms, "LIMIT", 0, limit)]
+        )
         media_ids = [media_id.decode() for media_id in found]
-        waiting = await self._exchange([("LRANGE", _parked_key(m), 0, -1) for m in media_ids])
+        waiting = await self._exchange([("LRANGE", self._parked_key(m), 0, -1) for m in media_ids])
         groups = []
         for media_id, records in zip(media_ids, waiting, strict=True):
             if records:
@@ -275,7 +328,7 @@ class RedisStore:
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""
-        [count] = await self._exchange([("ZCARD", PARKED)])
+        [count] = await self._exchange([("ZCARD", self._parked)])
         return int(count)
 
     async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:

@@ -14,7 +14,7 @@ refuses is an :class:`infra.errors.UnreachableError`, whichever it is.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -159,6 +159,20 @@ class Store(Protocol):
 
     async def forget(self) -> None:
         """Delete all states and parked records; authors, grids and pages stay."""
+        ...
+
+    def draft(self) -> Self:
+        """A store beside this one for states and parked records; authors are shared.
+
+        What an earlier draft left behind is in it: :meth:`forget` that first.
+        """
+        ...
+
+    async def adopt(self, draft: Self) -> None:
+        """Put a draft's states and parked records in the place of those that are here.
+
+        Cut off, it may be called again: until it returns the draft holds everything.
+        """
         ...
 
     async def authors_of(self, media_ids: Sequence[str]) -> list[str | None]:

@@ -17,7 +17,15 @@ CANDIDATES_TOPIC: Final = "explore.candidates"
 VERSIONS_TOPIC: Final = "explore.versions"
 DEAD_LETTERS_TOPIC: Final = "explore.dead_letters"
 
-COMPACT: Final = {"cleanup.policy": "compact"}
+#: Some 100 years. Where partitions were added, a deleted key may have an older record in the
+#: partition that it was in before: once its tombstone was gone, that one would count again.
+FOR_EVER_MS: Final = 100 * 365 * 86_400_000
+COMPACT: Final = {
+    "cleanup.policy": "compact",
+    "delete.retention.ms": str(FOR_EVER_MS),
+    # Which of two partitions has the newer record is told by one clock, not by producers'.
+    "message.timestamp.type": "LogAppendTime",
+}
 DELETE: Final = {"cleanup.policy": "delete"}
 #: Of a partition only the newest 8 to 12 MiB: the learner reads them all when it starts.
 NEWEST: Final = DELETE | {"retention.bytes": str(8 << 20), "segment.bytes": str(4 << 20)}

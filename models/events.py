@@ -54,6 +54,10 @@ class InvalidEventError(ValueError):
         self.reason = reason
 
 
+class Unreadable(bytes):
+    """Stands for records that the log holds and nobody can read; says which, and why."""
+
+
 T = TypeVar("T")
 Id = Annotated[str, msgspec.Meta(min_length=1)]
 Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -206,7 +210,8 @@ def decode_value(
         most_bytes: what is larger is refused undecoded; by default what Kafka took is not.
 
     Raises:
-        InvalidEventError: ``empty``, ``oversize``, ``bad_field``, ``bad_json`` or ``bad_utf8``.
+        InvalidEventError: ``empty``, ``oversize``, ``bad_field``, ``bad_json``, ``bad_utf8`` or
+            ``unreadable``.
     """
     if value is None:
         raise InvalidEventError("empty", "the record has no value; send a JSON object")
@@ -219,6 +224,8 @@ def decode_value(
     except msgspec.ValidationError as error:
         raise InvalidEventError("bad_field", str(error)) from error
     except msgspec.DecodeError as error:
+        if isinstance(value, Unreadable):
+            raise InvalidEventError("unreadable", value.decode()) from None
         raise InvalidEventError("bad_json", f"not a JSON object: {error}") from error
     except UnicodeDecodeError as error:
         raise InvalidEventError("bad_utf8", f"not UTF-8: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,7 +14,6 @@ from infra.stores import NO_PARTITION, Damaged, ParkedRecord
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.events import (
     AnyTime,
-    Count,
     InvalidEventError,
     Offset,
     check,
@@ -28,6 +27,9 @@ MAX_DEAD_LETTER_BYTES: Final = 256 * 1024
 #: Why something stored that cannot be read died.
 DAMAGED_REASON: Final = "damaged_state"
 
+#: A partition of Kafka, or :data:`NO_PARTITION`.
+Where = Annotated[int, msgspec.Meta(ge=NO_PARTITION, le=2**31 - 1)]
+
 _json = msgspec.json.Encoder()
 
 
@@ -35,7 +37,7 @@ class DeadLetter(msgspec.Struct):
     """A record that could not be applied, as ``explore.dead_letters`` carries it."""
 
     topic: str
-    partition: Count
+    partition: Where
     offset: Offset
     error: str
     message: str

@@ -17,7 +17,8 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.config import Settings
-from infra.kafka import FOLLOWER_WAIT_MS, ClusterInfo, Message
+from infra.kafka import FOLLOWER_WAIT_MS, METADATA_MAX_AGE_MS, ClusterInfo, Message, take_added
+from infra.log_batches import readable_end
 from infra.log_reader import LogReader
 from infra.metrics import (
     LABELS_DROPPED,
@@ -95,11 +96,13 @@ class ExampleStream:
             isolation_level="read_committed",
             fetch_max_wait_ms=max(self._settings.fetch_max_wait_ms, FOLLOWER_WAIT_MS),
             max_partition_fetch_bytes=self._settings.max_message_bytes,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         try:
             await consumer.start()
             consumer.assign(self._partitions)
             while True:
+                self._partitions += await take_added(consumer, flow("examples").reads)
                 fetched = await consumer.getmany(timeout_ms=1000)
                 for partition, records in fetched.items():
                     self._take(partition, records)
@@ -165,7 +168,7 @@ class ExampleStream:
         """The time up to which everything that was sent has been read."""
         until = now_ms()
         for partition in self._partitions:
-            behind = (consumer.highwater(partition) or 0) - await consumer.position(partition)
+            behind = (readable_end(consumer, partition) or 0) - await consumer.position(partition)
             if behind > 0:
                 until = min(until, self._read_ms.get(partition, 0))
         return until

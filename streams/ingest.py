@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -26,6 +27,7 @@ from infra.metrics import SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
 from infra.topics import TOUCHED_TOPIC
 from models.actions import TOPIC_CODES, VIEW_TOPICS
+from models.arrays.newest_told import NewestById
 from models.events import (
     FollowEvent,
     InvalidEventError,
@@ -93,9 +95,24 @@ class ParsedBatch(NamedTuple):
 
 
 class Ingest:
-    """Applies records to viewer state; `log_id` names the log that their offsets belong to."""
+    """Applies records to viewer state.
 
-    def __init__(self, store: Store, sender: Sender, config: FoldConfig, log_id: str) -> None:
+    Args:
+        log_id: of the log that their offsets belong to.
+        newest: given where the catalogue is read whole: then a media's author is that of its newest
+            record, whichever partition is read first. Who reads on where others stopped meets
+            records in the order in which they are written.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        config: FoldConfig,
+        log_id: str,
+        newest: NewestById | None = None,
+    ) -> None:
+        self._newest = newest
         self._store = store
         self._sender = sender
         self._config = config
@@ -291,6 +308,7 @@ class Ingest:
         """Learn the authors of media; events that waited for them join the stream again."""
         messages: list[Message] = []
         authors: dict[str, str] = {}
+        written_ms: dict[str, int] = {}
         for record in records:
             # A compacted topic deletes by a record without value: what was learned stays.
             if record.value is None:
@@ -301,6 +319,10 @@ class Ingest:
                 messages.append(dead_letter_of(topic, partition, record, error, now_ms))
                 continue
             authors[media.media_id] = media.author_id
+            written_ms[media.media_id] = record.timestamp
+        if self._newest is not None:
+            taken = self._newest.take(list(authors), partition, list(written_ms.values()))
+            authors = dict(compress(authors.items(), taken.tolist()))
         waiting = await self._store.learn_authors(list(authors), list(authors.values()))
         released: list[ParkedRecord] = []
         for author_id, parked_records in zip(authors.values(), waiting, strict=True):
@@ -343,6 +365,10 @@ class Ingest:
             partitions: how many the topic has.
         """
         return await self._store.note_catalog_read(until_ms, partitions)
+
+    async def overdue(self, read_ms: int, ttl_ms: int) -> bool:
+        """Whether :meth:`expire_parked` would find anything."""
+        return bool(await self._store.parked_since(read_ms - ttl_ms, 1))
 
     async def expire_parked(self, read_ms: int, ttl_ms: int, limit: int = 1000) -> int:
         """Dead-letter what has waited for its media for longer than `ttl_ms`; returns how much.

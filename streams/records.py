@@ -48,6 +48,11 @@ class Record(Protocol):
         ...
 
     @property
+    def timestamp(self) -> int:
+        """When it was written, as Kafka keeps it, epoch ms."""
+        ...
+
+    @property
     def key(self) -> bytes | None:
         """Its key as bytes, None where it has none."""
         ...

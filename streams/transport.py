@@ -19,26 +19,18 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Final, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import faust
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
+from infra.log_batches import stable_end
 from streams.records import Record
 
 #: How often to look which partitions are read to their end.
 READ_LOOK_S: Final = 0.5
-
-
-class KafkaRecord(Record, Protocol):
-    """A record of Kafka, as the client library delivers it."""
-
-    @property
-    def timestamp(self) -> int:
-        """When it was sent, epoch ms."""
-        ...
 
 
 class Chunk:
@@ -46,7 +38,7 @@ class Chunk:
 
     __slots__ = ("finished", "first_offset", "next_offset", "records", "tp")
 
-    def __init__(self, tp: TP, records: Sequence[KafkaRecord]) -> None:
+    def __init__(self, tp: TP, records: Sequence[Record]) -> None:
         self.tp = tp
         self.records = records
         self.first_offset = records[0].offset
@@ -229,9 +221,16 @@ class BatchedConsumer(driver.Consumer):
     def lag(self) -> dict[tuple[str, int], int]:
         """Records of the assigned partitions that the broker has and that are not committed."""
         lag = {}
+        thread = cast(BatchedConsumerThread, self._thread)
+        under_way = set(self.ledger.partitions())
         for tp in self.assignment():
-            committed = self._committed_offset.get(tp) or 0
-            lag[tp.topic, tp.partition] = max((self.highwater(tp) or 0) - committed, 0)
+            reached = self._committed_offset.get(tp) or 0
+            if tp not in under_way:
+                # What lies behind the last record, markers of transactions or what compaction
+                # left, is never committed.
+                with suppress(AssertionError, AttributeError):
+                    reached = max(thread.partition_state(tp).position, reached)
+            lag[tp.topic, tp.partition] = max((self.highwater(tp) or 0) - reached, 0)
         return lag
 
     def read_until_ms(self, topic: str) -> dict[int, int]:
@@ -263,8 +262,9 @@ class BatchedConsumer(driver.Consumer):
             with suppress(AssertionError, AttributeError):
                 state = thread.partition_state(tp)
                 # In this order: what is fetched meanwhile makes the position too low.
-                polled_ms, highwater, position = state.timestamp, state.highwater, state.position
-                if polled_ms is not None and position >= highwater:
+                polled_ms, stable = state.timestamp, stable_end(state.highwater, state.lso)
+                position = state.position
+                if polled_ms is not None and stable is not None and position >= stable:
                     self._ends[tp] = End(position, polled_ms)
 
     def _new_offset(self, tp: TP) -> int | None:

@@ -26,8 +26,16 @@ from infra.kafka import ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import VERSIONS
 from infra.topics import VERSIONS_TOPIC
+from models.arrays.newest_told import NewestById
 from models.evaluation.ranker_gate import RankerDecision
-from models.events import Count, InvalidEventError, check, check_times, decode_value
+from models.events import (
+    Count,
+    InvalidEventError,
+    Unreadable,
+    check,
+    check_times,
+    decode_value,
+)
 from models.ig2vec.gate import Decision
 from streams.records import Record, Refuse, Sender, read_records, skip
 
@@ -122,15 +130,11 @@ def versions(records: Iterable[Record], refuse: Refuse = skip) -> list[Version]:
     return read_records(VERSIONS_TOPIC, told, parse_version, refuse)
 
 
-class Heard:
-    """What ``explore.versions`` says, also where the newest record of a kind says nothing.
+class NewestVersions:
+    """Of each kind, the newest record of ``explore.versions`` so far that tells of a version.
 
-    Compaction keeps that record and takes the good one before it, so somebody has to say again
-    what is live: the learner does.
-
-    Attributes:
-        live: kind → the newest version told of.
-        damaged: kinds whose newest record is no version.
+    Where partitions were added a kind may stand in several; see
+    :class:`models.arrays.newest_told.NewestTold`.
 
     Args:
         refuse: what to do with a record that is no version.
@@ -138,19 +142,58 @@ class Heard:
 
     def __init__(self, refuse: Refuse = skip) -> None:
         self._refuse = refuse
+        self._told = NewestById()
+
+    def take(self, records: Iterable[Record]) -> list[Record]:
+        """Those of the records of one partition that no other partition has newer ones for."""
+        return [
+            record
+            for record in records
+            for version in versions([record], self._refuse)
+            if _is_newest(self._told, version.kind, record)
+        ]
+
+
+class Heard:
+    """What ``explore.versions`` says, also where the newest record of a kind says nothing.
+
+    Compaction keeps that record and takes the good one before it, so somebody has to say again
+    what is live: the learner does.
+
+    Attributes:
+        live: kind → the newest version told of, in whichever partition.
+        damaged: kinds whose newest record, in whichever partition, is no version.
+
+    Args:
+        refuse: what to do with a record that is no version.
+    """
+
+    def __init__(self, refuse: Refuse = skip) -> None:
+        self._refuse = refuse
+        self._versions = NewestVersions(self._refused)
+        #: Of all records, damaged ones as well.
+        self._told = NewestById()
         self.live: dict[str, Version] = {}
         self.damaged: set[str] = set()
 
     def hear(self, records: Iterable[Record]) -> None:
-        """Take in records, in order."""
+        """Take in records of one partition, in order."""
         for record in records:
-            for told in versions([record], self._refused):
+            for told in versions(self._versions.take([record])):
                 self.live[told.kind] = told
-                self.damaged.discard(told.kind)
+                if _is_newest(self._told, told.kind, record):
+                    self.damaged.discard(told.kind)
 
     def _refused(self, topic: str, record: Record, error: InvalidEventError) -> None:
-        self.damaged.update({(record.key or b"").decode("utf-8", "replace")} & set(KINDS))
+        named = {(record.key or b"").decode("utf-8", "replace")}
+        # A batch that cannot be read has no key: it may have told of any kind.
+        kinds = KINDS if isinstance(record.value, Unreadable) else named.intersection(KINDS)
+        self.damaged.update(kind for kind in kinds if _is_newest(self._told, kind, record))
         self._refuse(topic, record, error)
+
+
+def _is_newest(told: NewestById, kind: str, record: Record) -> bool:
+    return bool(told.take([kind], record.partition, [record.timestamp]).all())
 
 
 async def live_versions(

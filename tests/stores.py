@@ -11,7 +11,7 @@ import redis
 from infra.config import Settings
 from infra.memory_store import MemoryStore, memory_stores
 from infra.open_stores import open_stores
-from infra.redis_store import RedisStore, viewer_key
+from infra.redis_store import RedisStore
 from infra.stores import Store, Stores
 
 KINDS = ("memory", "redis")
@@ -41,4 +41,4 @@ async def damage(store: Store, viewer_id: str, value: bytes) -> None:
         store._states[viewer_id] = value[4:]
     else:
         assert isinstance(store, RedisStore)
-        await store._exchange([("SET", viewer_key(viewer_id), value)])
+        await store._exchange([("SET", store._viewer_key(viewer_id), value)])

@@ -329,6 +329,13 @@ class Catalog:
         found[begin_a.take(position_n) + step_n] = np.concatenate(media)
         return found, np.arange(len(count_a)).repeat(count_a)
 
+    def gone_accounts(self, ids: Collection[str]) -> list[str]:
+        """Those of the accounts that are disabled or deleted."""
+        names = list(ids)
+        rows = self._accounts.rows(names)
+        gone_a = self.gone_account_a
+        return [n for n, row in zip(names, rows, strict=True) if row != UNKNOWN and gone_a[row]]
+
     def labelled_accounts(self, limit: int) -> dict[str, str]:
         """Account → topic of up to `limit` accounts with one, chosen by the hash of their id."""
         rows = np.flatnonzero(self.account_topic_a > 0).astype(np.int32)

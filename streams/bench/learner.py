@@ -82,6 +82,7 @@ class _Record(NamedTuple):
     offset: int
     partition: int = 0
     key: bytes | None = b"v"
+    timestamp: int = 0
 
 
 class _Nowhere:

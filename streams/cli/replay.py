@@ -103,7 +103,10 @@ def _replay_log(
 
 def rebuild(
     force: Annotated[
-        bool, typer.Option("--force", help="Delete the viewer state that is there first.")
+        bool, typer.Option("--force", help="Replace the viewer state that is there.")
+    ] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Also what the log no longer tells.")
     ] = False,
     state_hash: StateHash = False,
     json: Json = False,
@@ -116,7 +119,13 @@ def rebuild(
 
     with showing_progress("rebuild") as progress:
         report = asyncio.run(
-            rebuild_state(load_settings(), force=force, hashed=state_hash, on_progress=progress)
+            rebuild_state(
+                load_settings(),
+                force=force,
+                accept_loss=accept_loss,
+                hashed=state_hash,
+                on_progress=progress,
+            )
         )
     _tell_state(report, "events", hashed=state_hash, as_json=json)
 

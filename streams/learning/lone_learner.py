@@ -23,18 +23,20 @@ TELL_EVERY_S: Final = 600.0
 logger = logging.getLogger(__name__)
 
 
-async def watch_for_another(assigned: Callable[[], int], partitions: int, every_s: float) -> None:
+async def watch_for_another(
+    assigned: Callable[[], int], partitions: Callable[[], int], every_s: float
+) -> None:
     """Say in log and metrics while another learner has some of the partitions, until cancelled.
 
     Args:
         assigned: tells how many partitions this learner has now.
-        partitions: how many there are.
+        partitions: tells how many there are now.
         every_s: seconds from one look to the next; as long as a member that died is waited for.
     """
     missing, told_s = 0, -math.inf
     while True:
         await asyncio.sleep(every_s)
-        missing = missing + 1 if assigned() < partitions else 0
+        missing = missing + 1 if assigned() < partitions() else 0
         other = missing >= LOOKS
         OTHER_LEARNERS.set(other)
         if other and time.monotonic() - told_s >= TELL_EVERY_S:
@@ -42,5 +44,5 @@ async def watch_for_another(assigned: Callable[[], int], partitions: int, every_
             logger.error(
                 "another learner runs: it has %d of %d partitions of explore.sessions, and each "
                 "replaces the versions that the other makes live; stop one of them",
-                partitions - assigned(), partitions,
+                partitions() - assigned(), partitions(),
             )  # fmt: skip

@@ -31,6 +31,7 @@ from infra.log_reader import BEGINNING, LogReader, PartitionBatch, Span, Start
 from infra.stores import Store
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import EVENT_TOPICS
+from models.arrays.newest_told import NewestById
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, InvalidEventError, decode_value
 from streams.clock import now_ms
 from streams.ingest import Ingest
@@ -104,7 +105,9 @@ async def fold_log(
         LogReadError: the log cannot be read to its end.
     """
     cluster = await prepare_cluster(settings)
-    ingest = Ingest(store, sender or Nowhere(), settings.fold_config(), cluster.log_id)
+    ingest = Ingest(
+        store, sender or Nowhere(), settings.fold_config(), cluster.log_id, newest=NewestById()
+    )
     async with LogReader(settings) as reader:
         dead_letters = await reader.spans(_partitions(cluster, DEAD_LETTERS_TOPIC))
         catalogue = await reader.spans(_partitions(cluster, MEDIA_TOPIC, ACCOUNTS_TOPIC), ends=ends)

@@ -4,6 +4,7 @@
 
     FreshgridError
     ├── StateExistsError     Redis holds viewer state already
+    ├── WouldLoseError       it holds what the log no longer tells
     └── NothingAppliedError  the workers' group has no committed offsets to replay up to
 
 Workers must not run meanwhile: a viewer's state holds the next offset to apply, so a worker that
@@ -31,6 +32,7 @@ from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
 from infra.stores import Store, Versioned
 from infra.topics import DEAD_LETTERS_TOPIC, SESSIONS_TOPIC, TOUCHED_TOPIC
+from models.viewers.state import ViewerState, counters
 from streams.dead_letter import parse_dead_letter
 from streams.log.fold import Progress, Report, fold_log
 from streams.log.replay import state_hash
@@ -47,6 +49,10 @@ class StateExistsError(FreshgridError):
     """Redis holds viewer state already."""
 
 
+class WouldLoseError(FreshgridError):
+    """Redis holds what the log no longer tells: a rebuild would lose it."""
+
+
 class NothingAppliedError(FreshgridError):
     """The workers' group has no committed offsets to replay up to."""
 
@@ -55,17 +61,22 @@ async def rebuild(
     settings: Settings,
     *,
     force: bool = False,
+    accept_loss: bool = False,
     hashed: bool = False,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Fold the whole log into an empty Redis; the workers go on from its end.
+    """Fold the whole log into a draft, then put it in the place of what Redis holds.
+
+    Until the log is folded to its end nothing is changed. The workers go on from there.
 
     Args:
-        force: delete the viewer state that is there first.
+        force: replace the viewer state that is there.
+        accept_loss: also where it holds what the log no longer tells.
         hashed: report the state hash as well.
 
     Raises:
         StateExistsError: there is viewer state, and `force` is not given.
+        WouldLoseError: it would lose something, and `accept_loss` is not given.
         GroupBusyError: a worker runs, or was started meanwhile.
         UnreachableError: Kafka or Redis does not answer.
         LogReadError: the log cannot be read to its end.
@@ -78,18 +89,27 @@ async def rebuild(
         if not force and not await store.is_empty():
             raise StateExistsError(
                 f"Redis at {settings.redis_url} holds viewer state: to rebuild it from nothing, "
-                "run `freshgrid rebuild --force`, which deletes it first; to apply what a restored "
+                "run `freshgrid rebuild --force`, which replaces it; to apply what a restored "
                 "copy lacks, run `freshgrid replay --from-offset 0`"
             )
         async with (
             _open_outbox(settings) as outbox,
             GroupHold(settings, WORKER_GROUP, FOLDED) as hold,
         ):
-            await store.forget()
-            await stores.sessions.forget()
+            draft = store.draft()
+            await draft.forget()
             sender = Unhandled(outbox, await hold.committed(partitions))
             progress = _checking(hold, on_progress)
-            folded = await fold_log(settings, store, sender=sender, on_progress=progress)
+            try:
+                folded = await fold_log(settings, draft, sender=sender, on_progress=progress)
+                if folded.missing and not accept_loss:
+                    await _refuse_to_lose(store, draft, folded.missing)
+                hold.check()
+            except BaseException:
+                await draft.forget()
+                raise
+            await stores.sessions.forget()
+            await store.adopt(draft)
             viewers = await _resume(settings, store, outbox)
             await hold.commit(folded.ends)
         report = await _report(folded, store, viewers, hashed)
@@ -177,6 +197,40 @@ class Unhandled:
         return dead_letter is not None and dead_letter.offset >= self._committed.get(
             (dead_letter.topic, dead_letter.partition), 0
         )
+
+
+async def _refuse_to_lose(store: Store, draft: Store, missing: Mapping[Partition, int]) -> None:
+    """Raise WouldLoseError if any viewer would be left with fewer actions than she has now."""
+    viewers = gone = poorer = 0
+
+    async def compare(page: Mapping[str, ViewerState]) -> None:
+        nonlocal viewers, gone, poorer
+        for state, (revision, drafted, _) in zip(
+            page.values(), await draft.load(list(page)), strict=True
+        ):
+            viewers += 1
+            gone += not revision
+            poorer += bool(revision) and _actions(drafted, store) < _actions(state, store)
+
+    page: dict[str, ViewerState] = {}
+    async for viewer_id, state in store.scan():
+        page[viewer_id] = state
+        if len(page) == PAGE:
+            await compare(page)
+            page = {}
+    await compare(page)
+    if gone or poorer:
+        raise WouldLoseError(
+            f"of {viewers} viewers in Redis {gone} would be gone and {poorer} would have fewer "
+            f"actions: retention took {sum(missing.values())} events from the log. Nothing was "
+            "changed. To apply what Redis lacks to what it has, run `freshgrid replay "
+            "--from-offset 0`; to lose that, `freshgrid rebuild --force --accept-loss`"
+        )
+
+
+def _actions(state: ViewerState, store: Store) -> int:
+    authors = counters(state, store.fold.half_life_ms).values()
+    return sum(counter.count for of_author in authors for counter in of_author.values())
 
 
 def _checking(hold: GroupHold, on_progress: Progress | None) -> Progress:

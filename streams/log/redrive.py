@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from infra.batch_sender import started_producer
 from infra.config import Settings
 from infra.errors import SettingsError
 from infra.log_reader import LogReader
@@ -95,11 +96,7 @@ async def redrive(
     refused: list[dict[str, Any]] = []
     partitions = await dead_letter_partitions(settings)
     async with LogReader(settings) as reader, LogReader(settings) as originals:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            max_request_size=settings.max_message_bytes,
-        )
-        await producer.start()
+        producer = await started_producer(settings)
         try:
             batch: list[Revived] = []
             async for dead_letter in _chosen(reader, partitions, ids, wanted):

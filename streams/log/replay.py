@@ -57,6 +57,7 @@ class Line(NamedTuple):
     value: bytes
     offset: int = 0
     partition: int = 0
+    timestamp: int = 0
 
 
 class ReplayReport(NamedTuple):

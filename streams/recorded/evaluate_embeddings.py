@@ -19,7 +19,8 @@ from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader
-from models.events import ACCOUNTS_TOPIC, Id, InvalidEventError, parse_account
+from models.arrays.newest_told import NewestById
+from models.events import ACCOUNTS_TOPIC, Account, Id, InvalidEventError, parse_account
 from models.ig2vec.gate import MARGIN, GateError, QualityFigures, decide
 from models.ig2vec.model import Ig2Vec, Ig2VecError
 from models.ig2vec.quality import AccountVectors, QualityError, drift, measure
@@ -162,16 +163,21 @@ async def logged_labels(settings: Settings) -> dict[str, str]:
         LogReadError: the topic cannot be read to its end.
     """
     topics: dict[str, str] = {}
+    told = NewestById()
     partitions = (await prepare_cluster(settings)).partitions[ACCOUNTS_TOPIC]
     async with LogReader(settings) as reader:
         spans = await reader.spans([(ACCOUNTS_TOPIC, number) for number in range(partitions)])
         async for batch in reader.read(spans):
             for record in batch.records:
-                topics.pop((record.key or b"").decode(errors="replace"), None)
-                try:
-                    account = parse_account(record.value)
-                except InvalidEventError:
-                    continue  # deleted, or dead-lettered where it is applied
-                if account.topics:
-                    topics[account.account_id] = account.topics[0]
+                if record.value is None:
+                    account = Account((record.key or b"").decode(errors="replace"))
+                else:
+                    try:
+                        account = parse_account(record.value)
+                    except InvalidEventError:
+                        continue  # dead-lettered where it is applied
+                name = account.account_id
+                if told.take([name], record.partition, [record.timestamp]).all():
+                    topics.pop(name, None)
+                    topics.update((name, label) for label in account.topics[:1])
     return topics

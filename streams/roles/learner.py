@@ -20,6 +20,7 @@ from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.kafka import ClusterInfo, Ends, Follower, commit_offsets, committed_offsets
+from infra.partitions import PartitionWatch
 from infra.topics import (
     CANDIDATES_TOPIC,
     EMBEDDINGS_TOPIC,
@@ -107,10 +108,13 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             live=live.get(RANKERS), live_items=live.get(ITEMS), refuse=letters.refuse,
         )  # fmt: skip
         examples = ExampleStream(config, cluster, outbox, letters)
+        watch = PartitionWatch(config, cluster.partitions)
+        # What was told and not yet taken in. Of what came before this process began only the
+        # newest counts, and which that is shows when all of it is read.
         heard = Heard(letters.refuse)
+        deleted: set[str] = set()
 
         async def tell() -> None:
-            # Of what was told before this process began only the newest counts.
             told, heard.live = heard.live, {}
             for version in told.values():
                 embeddings.told(version)
@@ -119,6 +123,8 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             known = [*embeddings.live(), *training.live()] if damaged else []
             # Who starts next finds what is live again.
             await outbox.send([version_message(of) for of in known if of.kind in damaged])
+            embeddings.deleted(world.catalog.gone_accounts(deleted))
+            deleted.clear()
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic in EVENT_TOPICS:
@@ -133,7 +139,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
                 return
             feed.apply(topic, records)
             if topic == ACCOUNTS_TOPIC:
-                embeddings.deleted(deleted_accounts(records))
+                deleted.update(deleted_accounts(records))
             elif topic == VERSIONS_TOPIC:
                 heard.hear(records)
 
@@ -157,10 +163,15 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             return sum(tp.topic == SESSIONS_TOPIC for tp in app.consumer.assignment())
 
         alone = watch_for_another(
-            assigned, cluster.partitions[SESSIONS_TOPIC], config.session_timeout_s
+            assigned, lambda: watch.counts[SESSIONS_TOPIC], config.session_timeout_s
         )
         yield await stack.enter_async_context(
             background(
-                failed, follower.run(handle, polled), embeddings.run(), examples.run(), alone
+                failed,
+                follower.run(handle, polled),
+                watch.run(),
+                embeddings.run(),
+                examples.run(),
+                alone,
             )
         )

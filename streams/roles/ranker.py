@@ -18,6 +18,7 @@ from infra.config import Settings
 from infra.index_files import IndexFolder
 from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
+from infra.partitions import PartitionWatch
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import MEDIA_TOPIC
 from models.world import World, WorldConfig
@@ -69,7 +70,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
             if topic == VERSIONS_TOPIC:
-                swapped = [await rankers.apply(records), await items.apply(records)]
+                newest = feed.newest_versions(records)
+                swapped = [await rankers.apply(newest), await items.apply(newest)]
                 if any(swapped):
                     ranking.refresh()
             elif topic == MEDIA_TOPIC:
@@ -110,6 +112,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 failed,
                 served,
                 following,
+                PartitionWatch(config, cluster.partitions).run(),
                 ranking.run(),
                 refresh_index(world, folder),
                 queries.follow(ranking.refresh),

@@ -14,7 +14,7 @@ import faust
 from mode import CrashingSupervisor
 
 from infra.config import Settings
-from infra.kafka import FOLLOWER_WAIT_MS
+from infra.kafka import FOLLOWER_WAIT_MS, METADATA_MAX_AGE_MS
 from infra.metrics import lag_exported
 from streams.topology import Flow
 from streams.transport import BatchedConsumer, BatchedTransport, Chunk, ChunkSchema
@@ -60,6 +60,7 @@ def faust_app(group: str, config: Settings, *, prompt: bool = True) -> faust.App
         broker_heartbeat_interval=config.session_timeout_s / 4,
         broker_rebalance_timeout=config.rebalance_timeout_s,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         consumer_max_fetch_size=config.fetch_max_bytes,
         broker_max_poll_records=config.chunk_max_records,
         producer_max_request_size=config.max_message_bytes,

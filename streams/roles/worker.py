@@ -10,9 +10,11 @@ from typing import Final, cast
 
 from infra.batch_sender import Outbox
 from infra.config import Settings
+from infra.errors import UnreachableError
 from infra.kafka import ClusterInfo
 from infra.metrics import PARKED
 from infra.open_stores import open_stores
+from infra.partitions import PartitionWatch
 from models.events import MEDIA_TOPIC
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
@@ -44,6 +46,7 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         letters = Letters(outbox)
         events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
         app = faust_app(WORKER_GROUP, config)
+        watch = PartitionWatch(config, cluster.partitions)
 
         async def catalog(chunk: Chunk) -> None:
             apply = ingest.media if chunk.tp.topic == MEDIA_TOPIC else ingest.accounts
@@ -55,11 +58,21 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             await sessions.touched(touches(records, letters.refuse), now_ms())
             await letters.send()
 
+        async def added_none(partitions: int) -> bool:
+            try:
+                return (await watch.look())[MEDIA_TOPIC] == partitions
+            except UnreachableError:
+                return False  # Whoever asks later may learn it.
+
         async def sweep() -> None:
             await sessions.sweep(now_ms())
             until_ms = cast(BatchedConsumer, app.consumer).read_until_ms(MEDIA_TOPIC)
-            read_ms = await ingest.catalog_read(until_ms, cluster.partitions[MEDIA_TOPIC])
-            await ingest.expire_parked(read_ms, int(config.parking_ttl_s * 1000))
+            partitions = watch.counts[MEDIA_TOPIC]
+            read_ms = await ingest.catalog_read(until_ms, partitions)
+            ttl_ms = int(config.parking_ttl_s * 1000)
+            # A media may stand in a partition that was added since the last look.
+            if await ingest.overdue(read_ms, ttl_ms) and await added_none(partitions):
+                await ingest.expire_parked(read_ms, ttl_ms)
             PARKED.set(await ingest.parked_media())
 
         agent(app, flow("ingest"), events.put)
@@ -68,7 +81,12 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         app.timer(SWEEP_INTERVAL_S)(sweep)
         stopped = await stack.enter_async_context(running(app))
         failed = await stack.enter_async_context(
-            background(stopped, fold_together(events, ingest), handle_together(touched, note))
+            background(
+                stopped,
+                fold_together(events, ingest),
+                handle_together(touched, note),
+                watch.run(),
+            )
         )
         yield failed
         # What is under way is finished and committed, so that nobody has to do it again.

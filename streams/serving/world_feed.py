@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,6 +22,8 @@ from infra.metrics import IMAGES_REFUSED
 from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.account_index.index import AccountIndexError
 from models.actions import Action, action_in
+from models.arrays.newest_told import NewestTold
+from models.arrays.types import Rows
 from models.events import (
     ACCOUNTS_TOPIC,
     MEDIA_TOPIC,
@@ -39,7 +42,7 @@ from models.events import (
 from models.world import World
 from streams.clock import now_ms
 from streams.records import Record, Refuse, read_records, skip
-from streams.versions import IG2VEC, versions
+from streams.versions import IG2VEC, NewestVersions, versions
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ class ToldVector(NamedTuple):
 #: More numbers than any account vector has.
 _MOST_DIMENSIONS: Final = 4096
 
+T = TypeVar("T")
 _embedding = msgspec.json.Decoder(Embedding)
 _json = msgspec.json.Encoder()
 
@@ -114,11 +118,19 @@ def _embedding_key(space: str, account_id: str) -> str:
     return f"{space}:{account_id}"
 
 
+class Told(NamedTuple, Generic[T]):
+    """What a record says of its key (nothing: that it is deleted), and when it was written."""
+
+    content: T | None
+    written_ms: int
+
+
 class WorldFeed:
     """Applies batches of records to a world.
 
     Where it ends is a function of the newest record of each key: whoever reads the topics from
-    their beginning, whenever, ends in the same world.
+    their beginning, whenever, and their partitions in whatever order, ends in the same world.
+    What cannot be parsed is no record of its key.
 
     Args:
         refuse: what to do with a record of Freshgrid's own topics that says nothing.
@@ -127,66 +139,90 @@ class WorldFeed:
     def __init__(self, world: World, refuse: Refuse = skip) -> None:
         self.world = world
         self._refuse = refuse
+        self._media_told = NewestTold()
+        self._accounts_told = NewestTold()
+        #: By space.
+        self._vectors_told: defaultdict[str, NewestTold] = defaultdict(NewestTold)
+        self._versions_told = NewestVersions(refuse)
 
     def apply(self, topic: str, records: Sequence[Record]) -> None:
-        """Apply records of one topic: the catalogue, events on media, vectors or versions."""
+        """Apply records of one partition: the catalogue, events on media, vectors or versions."""
+        if not records:
+            return
         if topic == MEDIA_TOPIC:
-            # The newest record of a media within the batch is the only one that counts.
-            newest: dict[str, Media | None] = {}
-            for record in records:
-                if record.value is None:
-                    newest[_key(record)] = None
-                    continue
-                try:
-                    media = parse_media(record.value, now_ms())
-                except InvalidEventError:
-                    continue
-                newest[media.media_id] = media
-            refused = self.world.apply_media([of for of in newest.values() if of is not None])
-            for reason in refused:
-                IMAGES_REFUSED.inc()
-                logger.warning("image vector refused: %s", reason)
-            self.world.delete_media([name for name, of in newest.items() if of is None])
+            self._media(records)
         elif topic == ACCOUNTS_TOPIC:
             self._accounts(records)
         elif topic == EMBEDDINGS_TOPIC:
             self._embeddings(records)
         elif topic == VERSIONS_TOPIC:
-            for version in versions(records, self._refuse):
+            for version in versions(self.newest_versions(records)):
                 if version.kind == IG2VEC and version.space:
                     self.world.name_space(version.space, version.accounts)
         else:
             self.world.apply_events(list(media_events(topic, records)))
+
+    def newest_versions(self, records: Sequence[Record]) -> list[Record]:
+        """Those of records of ``explore.versions`` that no other partition has newer ones for."""
+        return self._versions_told.take(records)
 
     def polled(self, lag: int) -> None:
         """Tell how many records the topics have that were not given yet."""
         if lag == 0:
             self.world.settle()
 
-    def _accounts(self, records: Sequence[Record]) -> None:
-        newest: dict[str, Account | None] = {}
+    def _media(self, records: Sequence[Record]) -> None:
+        told: dict[str, Told[Media]] = {}
         for record in records:
             if record.value is None:
-                newest[_key(record)] = None
+                if name := _key(record):
+                    told[name] = Told(None, record.timestamp)
+                continue
+            try:
+                media = parse_media(record.value, now_ms())
+            except InvalidEventError:
+                continue
+            told[media.media_id] = Told(media, record.timestamp)
+        rows = self.world.catalog.intern_media(list(told))
+        newest = _newest(told, rows, self._media_told, records[0].partition)
+        refused = self.world.apply_media([of for of in newest.values() if of is not None])
+        for reason in refused:
+            IMAGES_REFUSED.inc()
+            logger.warning("image vector refused: %s", reason)
+        self.world.delete_media([name for name, of in newest.items() if of is None])
+
+    def _accounts(self, records: Sequence[Record]) -> None:
+        told: dict[str, Told[Account]] = {}
+        for record in records:
+            if record.value is None:
+                if name := _key(record):
+                    told[name] = Told(None, record.timestamp)
                 continue
             try:
                 account = parse_account(record.value)
             except InvalidEventError:
                 continue
-            newest[account.account_id] = account
+            told[account.account_id] = Told(account, record.timestamp)
+        rows = self.world.catalog.intern_accounts(list(told))
+        newest = _newest(told, rows, self._accounts_told, records[0].partition)
         self.world.apply_accounts([account for account in newest.values() if account is not None])
-        self.world.remove_accounts([name for name, of in newest.items() if of is None and name])
+        self.world.remove_accounts([name for name, of in newest.items() if of is None])
 
     def _embeddings(self, records: Sequence[Record]) -> None:
-        # The newest record of an account within the batch is the only one that counts.
-        newest: dict[tuple[str, str], NDArray[np.float32] | None] = {}
+        told: defaultdict[str, dict[str, Told[NDArray[np.float32]]]] = defaultdict(dict)
         for record in records:
             if record.value is None:
                 space, _, account_id = _key(record).partition(":")
-                newest[space, account_id] = None
+                if account_id:
+                    told[space][account_id] = Told(None, record.timestamp)
                 continue
-            for told in read_records(EMBEDDINGS_TOPIC, [record], parse_embedding, self._refuse):
-                newest[told.space, told.account_id] = told.vector_d
+            for said in read_records(EMBEDDINGS_TOPIC, [record], parse_embedding, self._refuse):
+                told[said.space][said.account_id] = Told(said.vector_d, record.timestamp)
+        newest: dict[tuple[str, str], NDArray[np.float32] | None] = {}
+        for space, of_space in told.items():
+            rows = self.world.catalog.intern_accounts(list(of_space))
+            taken = _newest(of_space, rows, self._vectors_told[space], records[0].partition)
+            newest.update(((space, name), of) for name, of in taken.items())
         removed: dict[str, list[str]] = {}
         # Vectors of different lengths cannot be stacked, nor compared.
         changed: dict[tuple[str, int], dict[str, NDArray[np.float32]]] = {}
@@ -202,6 +238,25 @@ class WorldFeed:
                 self.world.apply_embeddings(space, list(vectors), np.stack(list(vectors.values())))
             except AccountIndexError as error:
                 logger.warning("vectors of space %s refused: %s", space, error)
+
+
+def _newest(
+    told: Mapping[str, Told[T]], rows_n: Rows, known: NewestTold, partition: int
+) -> dict[str, T | None]:
+    """What counts of records of one partition: those that no other partition has newer ones for.
+
+    Args:
+        told: by id, the last record of each.
+        rows_n: of the ids.
+        known: what was told of them before.
+    """
+    written_ms_n = np.fromiter((record.written_ms for record in told.values()), np.int64, len(told))
+    newest_n = known.take(rows_n, partition, written_ms_n).tolist()
+    return {
+        name: record.content
+        for (name, record), newest in zip(told.items(), newest_n, strict=True)
+        if newest
+    }
 
 
 def _key(record: Record) -> str:

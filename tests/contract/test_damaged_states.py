@@ -104,6 +104,23 @@ async def test_who_reads_sees_nobody_and_nobody_writes_over_it(stores: Stores) -
     assert (await store.load(["bad"]))[0].damaged is None
 
 
+async def test_a_draft_begins_anew_where_it_is_damaged(stores: Stores) -> None:
+    store, draft = stores.viewers, stores.viewers.draft()
+    for of in (store, draft):
+        [empty] = await of.load(["bad"])
+        await of.commit(["bad"], [liked(empty, "e1")])
+    await damage(draft, "bad", DAMAGED["garbage"])
+    [found] = await draft.load(["bad"])
+    assert found.damaged is not None
+    await draft.set_aside(["bad"], [found.damaged.value])
+    assert await draft.is_empty()
+    # What stands beside it is none of its business.
+    [kept] = await store.load(["bad"])
+    assert (kept.damaged, len(kept.state.strong)) == (None, 1)
+    if isinstance(store, RedisStore):
+        assert await store._exchange([("GET", "damaged:{bad}")]) == [found.damaged.value]
+
+
 async def test_a_sweep_of_sessions_goes_on(stores: Stores) -> None:
     sent = Sent()
     sessions = Sessions(stores.viewers, stores.sessions, sent, Settings().session_gap_ms)

@@ -14,6 +14,7 @@ from infra.config import Settings
 from infra.memory_store import MemoryStore
 from infra.stores import Slice, Store
 from models.actions import EVENT_TOPICS, FOLLOW_TOPIC, VIEW_TOPICS, Action
+from models.arrays.newest_told import NewestById
 from models.viewers.action_log import pack
 from models.viewers.state import SLACK, log_key, place
 from streams.ingest import Ingest, Part
@@ -197,3 +198,19 @@ async def _slice_after_one(store: Store, log: bytes, slice_: Slice, stored: bool
         records = [data for data in (slice_.views, view(10, "known")) if data]
         assert state.views.data == b"".join(records)
         assert state.applied[slice_.places[:3]] == int.from_bytes(slice_.places[9:15], "big")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_an_author_is_that_of_the_newest_record_whatever_is_read_first(order):
+    """Partitions were added between the two records of one media."""
+
+    def media(author: str, partition: int, timestamp: int) -> Line:
+        value = {"media_id": "m", "author_id": author, "created_ts": 1}
+        return Line("catalog.media", b"m", msgspec.json.encode(value), 0, partition, timestamp)
+
+    records = [media("old", 1, 10), media("new", 0, 20)]
+    store = MemoryStore(CAPS)
+    ingest = Ingest(store, Loopback(), CAPS.fold_config(), "log", newest=NewestById())
+    for at in order:
+        await ingest.media("catalog.media", records[at].partition, [records[at]], NOW)
+    assert await store.authors_of(["m"]) == ["new"]

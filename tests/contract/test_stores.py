@@ -228,3 +228,40 @@ async def test_what_a_server_refuses_is_an_error_of_ours(redis_url: str) -> None
             await redis.lpush("grid:{v}", "no string")
         with pytest.raises(UnreachableError, match=r"does not do what it should .*WRONGTYPE"):
             await store.grid("v")
+
+
+async def test_a_draft_counts_once_it_is_adopted(store: Store) -> None:
+    for name in ("replaced", "gone"):
+        [empty] = await store.load([name])
+        await store.commit([name], [liked(empty, "old")])
+    await store.park([parked("old", 1)])
+    draft = store.draft()
+    await draft.forget()
+    for name in ("replaced", "new {x}"):
+        [empty] = await draft.load([name])
+        await draft.commit([name], [liked(empty, "drafted")])
+    await draft.park([parked("drafted", 2)])
+    await draft.learn_authors(["m1"], ["a1"])
+    assert await store.authors_of(["m1"]) == ["a1"]
+    # Nothing of it shows …
+    assert {name async for name, _ in store.scan()} == {"replaced", "gone"}
+    assert {name async for name, _ in draft.scan()} == {"replaced", "new {x}"}
+    assert await store.parked_media() == 1
+    # … before all of it does.
+    await store.adopt(draft)
+    states = {name: state async for name, state in store.scan()}
+    assert {
+        name: [e.media_id for e in state.strong.entries()] for name, state in states.items()
+    } == {
+        "replaced": ["m-drafted"],
+        "new {x}": ["m-drafted"],
+    }
+    assert [[r.media_id for r in waiting] for waiting in await store.parked_since(10**15, 10)] == [
+        ["drafted"]
+    ]
+    assert await draft.is_empty()
+    assert await draft.parked_media() == 0
+    # An empty one empties.
+    await store.adopt(draft)
+    assert await store.is_empty()
+    assert await store.parked_media() == 0

@@ -17,6 +17,7 @@ import kafka
 from redis.asyncio.client import Pipeline
 
 from infra.redis_bulk import BulkConnection
+from infra.redis_store import DRAFT
 
 #: Commands that change nothing, and those that belong to the connection.
 READING = {
@@ -67,10 +68,13 @@ def record(file: Path) -> None:
         keys = args[2 : 2 + args[1]] if name == "FCALL" else args[:1]
         if name == "UNLINK":
             keys = args
+        if name == "COPY":
+            keys = args[:2]
         if name in ("EXPIRE", "PERSIST", "LTRIM", "PUBLISH"):
             keys = ()
         for key in keys:
             text = key.decode() if isinstance(key, bytes) else key
+            text = text.removeprefix(DRAFT)
             for pattern, named in NAMES:
                 text = re.sub(f"^{pattern}$", named, text)
             note("stores", text)

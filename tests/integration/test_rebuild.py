@@ -20,11 +20,13 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.group_hold import GroupBusyError, GroupHold
 from infra.kafka import prepare_cluster
+from infra.log_reader import LogReader, LogReadError
 from infra.open_stores import open_stores
 from infra.supervisor import free_port
 from infra.topics import SESSIONS_TOPIC, TOUCHED_TOPIC
 from models.actions import EVENT_TOPICS, Action
 from models.viewers.state import ViewerState
+from streams.log.rebuild import rebuild
 from streams.log.replay import replay_to_kafka, state_hash
 from streams.log.replay_files import stored_hash
 from streams.topology import WORKER_GROUP
@@ -258,29 +260,48 @@ def test_an_older_copy_of_redis_catches_up_by_a_replay(pipeline, keys):
     assert pipeline.counters(viewer)["a"][Action.LIKE].count == 3
 
 
-def test_what_retention_took_is_said(pipeline, keys):
-    settings, viewer = pipeline.settings, pipeline.new_viewer()
-    gone = pipeline.send("events.like", pipeline.event(viewer, "m1", author_id="a"), viewer)
-    pipeline.send("events.like", pipeline.event(viewer, "m2", author_id="a"), viewer)
-    pipeline.wait(lambda: pipeline.liked(viewer) == ["m1", "m2"])
+def delete_before(pipeline: Pipeline, viewer: str, offset: int) -> TopicPartition:
+    """Take the beginning of a viewer's partition of likes out of the log, as retention does."""
     place = next(
         TopicPartition("events.like", record.partition)
         for record in pipeline.records("events.like")
-        if record.offset == gone and record.key == viewer.encode()
+        if record.key == viewer.encode()
     )
 
     async def delete() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+        servers = pipeline.settings.kafka_bootstrap_servers
+        admin = AIOKafkaAdminClient(bootstrap_servers=servers)
         await admin.start()
         try:
-            await admin.delete_records({place: RecordsToDelete(before_offset=gone + 1)})
+            await admin.delete_records({place: RecordsToDelete(before_offset=offset)})
         except KafkaError as error:
             pytest.skip(f"this broker deletes no records: {error}")
         finally:
             await admin.close()
 
     asyncio.run(delete())
+    return place
+
+
+def test_what_retention_took_is_said(pipeline, keys):
+    settings, viewer = pipeline.settings, pipeline.new_viewer()
+    gone = pipeline.send("events.like", pipeline.event(viewer, "m1", author_id="a"), viewer)
+    pipeline.send("events.like", pipeline.event(viewer, "m2", author_id="a"), viewer)
+    pipeline.wait(lambda: pipeline.liked(viewer) == ["m1", "m2"])
+    place = delete_before(pipeline, viewer, gone + 1)
     with worker_stopped(pipeline):
+        # What Redis holds of it is not given up for what the log no longer tells.
+        before, hashed = states(settings), hash_of(settings)
+        refused = freshgrid(settings, "rebuild", "--force")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"of {len(before)} viewers in Redis" in refused.stderr
+        assert "Nothing was changed" in refused.stderr
+        assert hash_of(settings) == hashed
+        assert not keys.keys("draft:*")
+        assert report_of(settings, "rebuild", "--force", "--accept-loss")["viewers"] <= len(before)
+        assert pipeline.liked(viewer) == ["m2"]
+        # What is as the log tells can be made anew.
+        assert rebuilt_hash(settings, "--force") == hash_of(settings)
         keys.flushdb()
         done = freshgrid(settings, "rebuild", "--json")
         assert done.returncode == 0, done.stderr
@@ -288,6 +309,24 @@ def test_what_retention_took_is_said(pipeline, keys):
         assert missing == {f"events.like[{place.partition}]": gone + 1}
         assert f"up to {gone + 1} events" in done.stderr
         assert pipeline.liked(viewer) == ["m2"]
+
+
+def test_a_log_that_cannot_be_read_costs_nothing(pipeline, monkeypatch):
+    settings, viewer = pipeline.settings, pipeline.new_viewer()
+    pipeline.send("events.like", pipeline.event(viewer, "m", author_id="a"), viewer)
+    pipeline.wait(lambda: pipeline.liked(viewer) == ["m"])
+
+    async def broken(self, spans):
+        raise LogReadError("the log cannot be read")
+        yield
+
+    with worker_stopped(pipeline):
+        hashed = hash_of(settings)
+        monkeypatch.setattr(LogReader, "read", broken)
+        with pytest.raises(LogReadError):
+            asyncio.run(rebuild(settings, force=True))
+        monkeypatch.undo()
+        assert hash_of(settings) == hashed
 
 
 def test_without_a_worker_ever_there_is_nothing_to_replay_up_to():

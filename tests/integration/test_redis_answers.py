@@ -70,6 +70,23 @@ async def test_what_is_written_waits_and_loses_nothing(
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
+async def test_a_draft_takes_its_place_once_it_can(url: str, stores: Stores, answer: str) -> None:
+    store = stores.viewers
+    draft = store.draft()
+    for of, name in ((store, "gone"), (draft, "v")):
+        [empty] = await of.load([name])
+        await of.commit([name], [liked(empty, "e1")])
+    with answering(url, answer):
+        adopting = asyncio.ensure_future(store.adopt(draft))
+        await asyncio.sleep(0.5)
+        assert not adopting.done()
+    async with asyncio.timeout(10):
+        await adopting
+    assert [name async for name, _ in store.scan()] == ["v"]
+    assert await draft.is_empty()
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
 async def test_a_start_waits(url: str, answer: str) -> None:
     async with open_stores(Settings(redis_url=url), patient=True) as stores:
         with answering(url, answer):

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faust import App
 from faust.types import TP
 
+from infra.doctor import CODECS
 from streams.clock import now_ms
 from streams.roles.runtime import agent, faust_app, running
 from streams.topology import Flow
@@ -364,6 +365,7 @@ async def test_records_of_aborted_transactions_are_not_read(log):
         # What ends with an aborted transaction is read to its end, too.
         later_ms = now_ms()
         await reader.until(lambda: reader.app.consumer.read_until_ms(topic).get(0, 0) > later_ms)
+        await reader.until(lambda: reader.app.consumer.lag() == {(topic, 0): 0})
         end = await log.send(topic, ["last"])
         await reader.until(lambda: reader.values[-1] == "last")
     assert reader.values == ["0a", "0b", "2a", "2b", "last"]
@@ -393,3 +395,17 @@ async def test_a_compacted_topic_is_read_and_committed_across_its_gaps(log):
         await again.until(lambda: again.values)
     assert again.values == ["e"]
     assert await log.committed(topic) == [last]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_every_codec_of_kafka_is_read(log, codec):
+    topic = await log.topic()
+    await log.send(topic, ["before"])
+    async with log.producer(compression_type=codec, linger_ms=20) as producer:
+        # Long enough that a producer compresses it, in one batch.
+        sending = [await producer.send(topic, b"%d" % n * 200, partition=0) for n in range(9)]
+        await asyncio.gather(*sending)
+    await log.send(topic, ["after"])
+    async with log.reading(topic) as reader:
+        await reader.until(lambda: len(reader.values) >= 11)
+    assert reader.values == ["before", *(str(n) * 200 for n in range(9)), "after"]

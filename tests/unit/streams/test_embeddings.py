@@ -29,6 +29,8 @@ WINDOW_MS = 1000
 class Record(NamedTuple):
     key: bytes
     value: bytes | None
+    partition: int = 0
+    timestamp: int = 0
 
 
 class Outbox:

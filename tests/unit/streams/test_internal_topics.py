@@ -32,7 +32,7 @@ from infra.topics import (
     TOUCHED_TOPIC,
     VERSIONS_TOPIC,
 )
-from models.events import DAY_MS, InvalidEventError
+from models.events import DAY_MS, InvalidEventError, Unreadable
 from models.examples.page_join import ExampleJoin
 from models.world import World
 from streams.clock import now_ms
@@ -242,6 +242,7 @@ def broken(good: bytes) -> Iterator[tuple[str, bytes | None]]:
     yield "a list", b"[" + good + b"]"
     yield "null", b"null"
     yield "nothing in it", b"{}"
+    yield "a batch that cannot be read", Unreadable(b"the batch of offsets 1 to 1")
     yield "too deep", b'{"unknown":' + b"[" * 100_000 + b"]" * 100_000 + b"," + good[1:]
     yield "half of a pair", b'{"a":"\\ud800",' + good[1:]
 
@@ -275,7 +276,7 @@ NEVER: Final[dict[str, list[Any]]] = {
     "accounts": [-1, 2**63],
     "first_seen": [-1, 10**17, 2**70],
     "value_base64": ["x", "é"],
-    "partition": [-1],
+    "partition": [-2],
     "offset": [-1],
 }
 #: Where a name means something else in one topic.
@@ -310,6 +311,7 @@ async def test_poison_gets_a_letter_and_stops_nobody(topic, value, tmp_path) -> 
         return
     assert [(one.topic, one.partition, one.offset) for one in letters] == [(topic, 0, 1)]
     assert base64.b64decode(letters[0].value_base64) == (value or b"")
+    assert (letters[0].error == "unreadable") == isinstance(value, Unreadable)
     # Read again, as after a rebalance: it has its letter.
     await of.read(process, records)
     await process.letters.send()

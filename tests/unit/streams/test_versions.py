@@ -19,6 +19,7 @@ from streams.versions import (
     RANKERS,
     Heard,
     Live,
+    NewestVersions,
     Version,
     announce,
     earlier,
@@ -26,6 +27,7 @@ from streams.versions import (
     listed,
     noted_live,
     version_message,
+    versions,
 )
 from tests.rankers import bundle
 
@@ -33,8 +35,9 @@ from tests.rankers import bundle
 class Record(NamedTuple):
     key: bytes
     value: bytes | None
-    offset: int = 0
     partition: int = 0
+    timestamp: int = 0
+    offset: int = 0
 
 
 class Outbox:
@@ -221,6 +224,7 @@ class Told(NamedTuple):
     offset: int = 0
     key: bytes = b"ig2vec"
     partition: int = 0
+    timestamp: int = 0
 
 
 def said(version):
@@ -257,3 +261,18 @@ def test_nothing_is_noted_where_the_store_is_no_folder(tmp_path):
     assert noted_live(ArtifactStore(str(tmp_path / "file")), IG2VEC) is None
     live = Version(IG2VEC, "v1", 1, previous="v0")
     assert last_good(ArtifactStore(str(tmp_path / "file")), live, number_of) is None
+
+
+def test_the_newest_version_counts_whichever_partition_is_read_first():
+    # Partitions were added between the two: the kind moved from 1 to 0.
+    old, new = Version(RANKERS, "old", 1), Version(RANKERS, "new", 2)
+    records = [
+        Record(RANKERS.encode(), version_message(version).value, partition, timestamp)
+        for version, partition, timestamp in ((old, 1, 10), (new, 0, 20))
+    ]
+    for order in (records, records[::-1]):
+        newest = NewestVersions()
+        taken = [v for record in order for v in versions(newest.take([record]))]
+        assert taken[-1] == new
+    poison = Record(RANKERS.encode(), b"{", 2, 30)
+    assert NewestVersions().take([poison]) == []

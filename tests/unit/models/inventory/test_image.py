@@ -28,6 +28,8 @@ D = 4
 class Record(NamedTuple):
     key: bytes
     value: bytes | None
+    partition: int = 0
+    timestamp: int = 0
 
 
 def media(media_id, embedding=None, **fields):

@@ -22,8 +22,9 @@ from streams.versions import Version, version_message, versions
 class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
-    offset: int = 0
     partition: int = 0
+    timestamp: int = 0
+    offset: int = 0
 
 
 def told(space, ids, vectors_nd):
