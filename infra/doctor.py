@@ -105,7 +105,7 @@ def _codecs() -> str:
     if lacking:
         raise FreshgridError(
             f"records compressed by {', '.join(lacking)} cannot be read: install cramjam "
-            "(`pip install 'aiokafka[all]'`)"
+            "(`pip install 'aiokafka[lz4,snappy,zstd]'`)"
         )
     return ", ".join(CODECS)
 
