@@ -52,7 +52,8 @@ class ReadableBatches(fetcher.PartitionRecords):  # type: ignore[misc]
                 if batch.compression_type in KAFKAS_CODECS:
                     # Nothing is wrong with the batch: to pass it over would lose what is in it.
                     raise UnsupportedCodecError(
-                        f"{error.args[0]}: install cramjam (`pip install 'aiokafka[lz4,snappy,zstd]'`)"
+                        f"{error.args[0]}: install cramjam "
+                        "(`pip install 'aiokafka[lz4,snappy,zstd]'`)"
                     ) from error
                 if not (yield from self._passed_over(batch, error)):
                     return
