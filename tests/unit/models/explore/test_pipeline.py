@@ -211,7 +211,7 @@ def test_the_first_like_shows_even_where_rankers_see_only_popularity(world: Worl
     funnel = {
         "rankers": ByLikes(),
         "weights": Weights(**dict.fromkeys(HEAD_NAMES, 0.0) | {"like": 1.0}),
-        "changed": ("max_num_to_retrieve=400", "max_num_to_retrieve=10"),
+        "changed": ("max_num_to_retrieve=100", "max_num_to_retrieve=10"),
         "diversity": DiversityConfig(enabled=False),
         "size": 20,
     }
