@@ -38,6 +38,9 @@ from models.training.loop import TrainingDataError, TrainingDivergedError
 MIN_SETS: Final = 20
 #: Chosen candidates of a head from which on it has an order of its own.
 MIN_CHOSEN: Final = 20
+#: Share of what was learned that is believed at most. Choices tell of the next minutes; what a
+#: viewer wants in days is nearer to the prior (``docs/decisions/0026-value-of-choices.md``).
+MOST_CONFIRMED: Final = 0.75
 _TINY: Final = 1e-9
 
 
@@ -158,9 +161,9 @@ def confirmed(
 ) -> float:
     """How much of what was learned the choices held out allow to believe.
 
-    Gains in NDCG over the prior's order, each head and set a measurement: 1 where their mean is a
-    standard error or more, 0, which is the prior's order, exactly, where there is no gain, and a
-    part in between.
+    Gains in NDCG over the prior's order, each head and set a measurement: :data:`MOST_CONFIRMED`
+    where their mean is a standard error or more, 0, which is the prior's order, exactly, where
+    there is no gain, and a part in between.
 
     Args:
         choices: that nobody learned from, n rows.
@@ -178,7 +181,7 @@ def confirmed(
     if not len(gain_g):
         return 0.0
     gain, error = gain_g.mean(), gain_g.std() / np.sqrt(len(gain_g))
-    return float(np.clip(gain / max(error, _TINY), 0.0, 1.0))
+    return MOST_CONFIRMED * float(np.clip(gain / max(error, _TINY), 0.0, 1.0))
 
 
 def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float) -> Interest:
