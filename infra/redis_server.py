@@ -27,6 +27,7 @@ from infra.config import Settings
 from infra.errors import UnreachableError, reason_of
 from infra.metrics import REDIS_FAILURES
 from infra.redis_bulk import NOT_NOW, Command, MissingFunctionError, connect, exchange, unusable
+from infra.secrets import masked
 
 FUNCTIONS: Final = Path(__file__).with_name("redis_function.lua")
 #: Redis Functions came with version 7.
@@ -172,13 +173,14 @@ def redis_hello(url: str, timeout_s: float) -> str:
             shown = client.connection_pool.connection_kwargs
     except (RedisError, OSError) as error:
         raise UnreachableError(
-            f"Redis at {url} does not answer ({reason_of(error)}); start it, "
+            f"Redis at {masked(url)} does not answer ({reason_of(error)}); start it, "
             "set REDIS_URL, or unset that to use the embedded server"
         ) from error
     compatible = str(info["redis_version"])
     if int(compatible.split(".")[0]) < MIN_REDIS:
         raise UnreachableError(
-            f"Redis at {url} is version {compatible}; Freshgrid needs Redis {MIN_REDIS} or Valkey"
+            f"Redis at {masked(url)} is version {compatible}; "
+            f"Freshgrid needs Redis {MIN_REDIS} or Valkey"
         )
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {compatible}"
     return f"{shown.get('host', url)}:{shown.get('port', '')}, {name}"

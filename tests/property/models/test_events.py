@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from hypothesis import example, given
@@ -66,7 +67,7 @@ def test_an_event_is_folded_or_refused(value: bytes, topic: str) -> None:
     assert decode(encode(state)) == state
 
 
-@pytest.mark.parametrize("parse", [parse_media, parse_account])
+@pytest.mark.parametrize("parse", [partial(parse_media, now_ms=NOW), parse_account])
 @given(value=texts)
 @example(value=DEEP)
 def test_a_catalogue_record_is_read_or_refused(parse, value: bytes) -> None:  # type: ignore[no-untyped-def]

@@ -153,7 +153,8 @@ TABLE: Final[dict[str, tuple[Any, Any, dict[str, Bounds]]]] = {
     DEAD_LETTERS_TOPIC: (
         lambda value, now_ms: _letter(value),
         _internal(DEAD_LETTERS_TOPIC),
-        {"partition": COUNT, "offset": OFFSET, "size": OFFSET, "first_seen": DATE},
+        # -1: of no record, but of something in Redis.
+        {"partition": (-1, COUNT[1]), "offset": OFFSET, "size": OFFSET, "first_seen": DATE},
     ),
     f"{DEAD_LETTERS_TOPIC}, a mark": (
         lambda value, now_ms: _redriven(value),

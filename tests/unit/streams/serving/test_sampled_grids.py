@@ -176,8 +176,8 @@ async def test_passes_are_distilled_from_logged_sets_once_there_are_enough(tmp_p
     bundle = RankerLearning(Settings()).train(exposures(400), sets)
     assert bundle.metrics["logged_sets"] == ENOUGH_LOGGED
     assert bundle.metrics["candidate_sets"] == ENOUGH_LOGGED + 11
-    # By chance a third and an eighth would survive.
-    assert bundle.metrics["survive_pass1"] > 0.9
+    # By chance a third and an eighth would survive; of labels at random the first pass reads little.
+    assert bundle.metrics["survive_pass1"] > 0.6
     assert bundle.metrics["survive_pass2"] > 0.6
 
 
