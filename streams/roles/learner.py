@@ -92,12 +92,6 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             await asyncio.to_thread(swept, artifacts, kind)
         live = await live_versions(config, cluster, artifacts)
         world = World(WorldConfig(image_dimension=config.image_dimension))
-        # Of labelled pages only so many that the examples kept cannot be of others: each gives one
-        # or more on average.
-        pages = -(-config.keep_examples // cluster.partitions[EXAMPLES_TOPIC])
-        follower = Follower(
-            config, cluster.partitions, followed(LEARNER), newest={EXAMPLES_TOPIC: pages}
-        )
         lettered = [(topic, n) for topic in LETTERED for n in range(cluster.partitions[topic])]
         sent = await committed_offsets(config, LETTERS_GROUP, lettered)
         letters = Letters(outbox, sent, partial(_note_sent, config))
@@ -107,6 +101,12 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             config, world, artifacts, outbox,
             live=live.get(RANKERS), live_items=live.get(ITEMS), refuse=letters.refuse,
         )  # fmt: skip
+        # Of labelled pages only so many that the examples kept cannot be of others: each gives one
+        # or more on average.
+        pages = -(-config.keep_examples // cluster.partitions[EXAMPLES_TOPIC])
+        follower = Follower(
+            config, cluster.partitions, followed(LEARNER), newest={EXAMPLES_TOPIC: pages}
+        )
         examples = ExampleStream(config, cluster, outbox, letters)
         watch = PartitionWatch(config, cluster.partitions)
         # What was told and not yet taken in. Of what came before this process began only the

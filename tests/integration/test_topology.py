@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from infra.topics import EXAMPLES_TOPIC
+from infra.topics import EXAMPLES_TOPIC, SESSIONS_TOPIC
 from models.actions import MEDIA_EVENT_TOPICS
 from streams.topology import FLOWS, ROLES
 from tests.integration.commands import freshgrid
@@ -61,7 +61,8 @@ def test_roles_do_what_the_table_says(explore, notes) -> None:
         explore.send(topic, explore.event(viewer, waiting), viewer)
         explore.wait(lambda waiting=waiting: explore.redis.exists(f"parked:{{{waiting}}}"))
         explore.post(author, media_id=waiting)
-    explore.send("events.like", b"garbage")
+    for topic in ("events.like", SESSIONS_TOPIC):
+        explore.send(topic, b"garbage")
     explore.redis.set("viewer:{damaged}", b"garbage")
     explore.act("events.like", explore.event("damaged", media, author_id=author))
     explore.wait(lambda: explore.records(EXAMPLES_TOPIC))

@@ -176,7 +176,7 @@ async def test_passes_are_distilled_from_logged_sets_once_there_are_enough(tmp_p
     bundle = RankerLearning(Settings()).train(exposures(400), sets)
     assert bundle.metrics["logged_sets"] == ENOUGH_LOGGED
     assert bundle.metrics["candidate_sets"] == ENOUGH_LOGGED + 11
-    # By chance a third and an eighth would survive; of labels at random the first pass reads little.
+    # By chance a third and an eighth would survive; labels are at random here.
     assert bundle.metrics["survive_pass1"] > 0.6
     assert bundle.metrics["survive_pass2"] > 0.6
 
