@@ -147,6 +147,16 @@ FLOWS: Final = (
         reads=(VERSIONS_TOPIC,),
         writes=(VERSIONS_TOPIC,),
     ),
+    Flow(
+        # What it reads whole, and up to where it has sent dead letters of that.
+        "letters", LEARNER, "streams/letters.py",
+        reads=(
+            SESSIONS_TOPIC, EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, EXAMPLES_TOPIC, CANDIDATES_TOPIC,
+            VERSIONS_TOPIC,
+        ),
+        group=LETTERS_GROUP,
+        writes=(DEAD_LETTERS_TOPIC,),
+    ),
     # Ranker.
     Flow(
         "ranking", RANKER, "streams/ranking.py",
