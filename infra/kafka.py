@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -103,19 +104,10 @@ async def committed_offsets(
     settings: Settings, group: str, partitions: Iterable[Partition]
 ) -> Ends:
     """What a consumer group has committed in these partitions; 0 where it has nothing yet."""
-    # Assigned by hand, so that asking does not join the group.
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        group_id=group,
-        enable_auto_commit=False,
-    )
-    try:
-        await consumer.start()
-        assigned = [TopicPartition(*partition) for partition in partitions]
-        consumer.assign(assigned)
-        return {(p.topic, p.partition): await consumer.committed(p) or 0 for p in assigned}
-    finally:
-        await consumer.stop()
+    async with _of_group(settings, group, partitions) as consumer:
+        return {
+            (p.topic, p.partition): await consumer.committed(p) or 0 for p in consumer.assignment()
+        }
 
 
 async def commit_offsets(settings: Settings, group: str, ends: Ends) -> None:
@@ -124,6 +116,15 @@ async def commit_offsets(settings: Settings, group: str, ends: Ends) -> None:
     Raises:
         KafkaError: the broker does not take them.
     """
+    async with _of_group(settings, group, ends) as consumer:
+        await consumer.commit({TopicPartition(*at): end for at, end in ends.items()})
+
+
+@asynccontextmanager
+async def _of_group(
+    settings: Settings, group: str, partitions: Iterable[Partition]
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer that knows a group's offsets; assigned by hand, so that it does not join it."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         group_id=group,
@@ -131,8 +132,8 @@ async def commit_offsets(settings: Settings, group: str, ends: Ends) -> None:
     )
     try:
         await consumer.start()
-        consumer.assign([TopicPartition(*partition) for partition in ends])
-        await consumer.commit({TopicPartition(*at): end for at, end in ends.items()})
+        consumer.assign([TopicPartition(*partition) for partition in partitions])
+        yield consumer
     finally:
         await consumer.stop()
 

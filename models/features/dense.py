@@ -144,9 +144,13 @@ def _counts_and_rates(rows: FeatureRows, counts_nx: NDArray[np.floating]) -> Flo
 
 def _age(rows: FeatureRows, out_2n: Float) -> None:
     age_n = rows.age_n.astype(np.float32)
-    np.log1p(age_n / np.float32(HOUR_MS), out=out_2n[0])
-    out_2n[0] /= np.float32(3)
+    out_2n[0] = _age_logs(age_n)
     np.exp2(age_n / np.float32(-WEEK_MS), out=out_2n[1])
+
+
+def _age_logs(age_n: Float) -> Float:
+    found_n: Float = np.log1p(age_n / np.float32(HOUR_MS)) / np.float32(3)
+    return found_n
 
 
 def _gaps(rows: FeatureRows, out_3n: Float) -> None:
@@ -157,7 +161,7 @@ def _gaps(rows: FeatureRows, out_3n: Float) -> None:
     of_both = np.concatenate((rows.media_n, media_r))
     value_3b = np.empty((3, len(of_both)), np.float32)
     age_b = np.maximum(rows.now_ms - rows.world.catalog.created_ts_n[of_both], 0)
-    value_3b[2] = np.log1p(age_b.astype(np.float32) / np.float32(HOUR_MS)) / np.float32(3)
+    value_3b[2] = _age_logs(age_b.astype(np.float32))
     _trends_of(rows.world, of_both, rows.now_ms, value_3b[:2])
     n = len(rows.media_n)
     viewer_r = np.arange(len(recent)).repeat(sizes_v)

@@ -10,7 +10,7 @@ import base64
 import binascii
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -27,10 +27,8 @@ from models.arrays.types import Rows
 from models.events import (
     ACCOUNTS_TOPIC,
     MEDIA_TOPIC,
-    Account,
     Id,
     InvalidEventError,
-    Media,
     MediaEvent,
     check,
     check_ids,
@@ -172,17 +170,8 @@ class WorldFeed:
             self.world.settle()
 
     def _media(self, records: Sequence[Record]) -> None:
-        told: dict[str, Told[Media]] = {}
-        for record in records:
-            if record.value is None:
-                if name := _key(record):
-                    told[name] = Told(None, record.timestamp)
-                continue
-            try:
-                media = parse_media(record.value, now_ms())
-            except InvalidEventError:
-                continue
-            told[media.media_id] = Told(media, record.timestamp)
+        now = now_ms()
+        told = _told(records, lambda value: parse_media(value, now), lambda media: media.media_id)
         rows = self.world.catalog.intern_media(list(told))
         newest = _newest(told, rows, self._media_told, records[0].partition)
         refused = self.world.apply_media([of for of in newest.values() if of is not None])
@@ -192,17 +181,7 @@ class WorldFeed:
         self.world.delete_media([name for name, of in newest.items() if of is None])
 
     def _accounts(self, records: Sequence[Record]) -> None:
-        told: dict[str, Told[Account]] = {}
-        for record in records:
-            if record.value is None:
-                if name := _key(record):
-                    told[name] = Told(None, record.timestamp)
-                continue
-            try:
-                account = parse_account(record.value)
-            except InvalidEventError:
-                continue
-            told[account.account_id] = Told(account, record.timestamp)
+        told = _told(records, parse_account, lambda account: account.account_id)
         rows = self.world.catalog.intern_accounts(list(told))
         newest = _newest(told, rows, self._accounts_told, records[0].partition)
         self.world.apply_accounts([account for account in newest.values() if account is not None])
@@ -238,6 +217,27 @@ class WorldFeed:
                 self.world.apply_embeddings(space, list(vectors), np.stack(list(vectors.values())))
             except AccountIndexError as error:
                 logger.warning("vectors of space %s refused: %s", space, error)
+
+
+def _told(
+    records: Sequence[Record], parse: Callable[[bytes], T], name_of: Callable[[T], str]
+) -> dict[str, Told[T]]:
+    """The last record of each key of the catalogue, None where it takes the key out.
+
+    What cannot be parsed is no record of its key; the ingest worker sends its letter.
+    """
+    told: dict[str, Told[T]] = {}
+    for record in records:
+        if record.value is None:
+            if name := _key(record):
+                told[name] = Told(None, record.timestamp)
+            continue
+        try:
+            of = parse(record.value)
+        except InvalidEventError:
+            continue
+        told[name_of(of)] = Told(of, record.timestamp)
+    return told
 
 
 def _newest(
