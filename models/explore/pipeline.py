@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from models.arrays.types import NO_POSITIONS, NO_ROWS, Rows
+from models.arrays.types import NO_ROWS, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
@@ -16,7 +16,7 @@ from models.explore.exploration import ExplorationConfig
 from models.explore.grid import Grid
 from models.explore.slate import SlateRules
 from models.explore.slate_items import SlateItems
-from models.explore.stage import Cut, Stage, finite
+from models.explore.stage import Cut, Stage
 from models.explore.trace import FunnelRun, Trace
 from models.explore.valuation import score_final
 from models.feature_schema import FEATURE_VERSION
@@ -118,25 +118,18 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     sizes_v = np.diff(bounds)
     assembly = Assembly.of(found.viewers, everything, sizes_v, world, found.now_ms)
     candidates = Stage.of(assembly, sizes_v, config.demote_from)
+    rules = config.slate_rules(treatment.feed)
     first = candidates.rank(rankers.first, max(config.first, most), share)
-    passed = candidates.take(first.kept)
+    lottery = rules.lottery(candidates, first)
+    passed = candidates.take(first.kept, lottery.tickets)
     second = passed.rank(rankers.second, most, share)
-    left = passed.take(second.kept)
+    left = passed.go_on(second.kept)
     scored = score_final(left.assembly, rankers, weights, strength)
-    slates = config.slate_rules(treatment.feed).place(candidates, left, scored.value_n)
-    # What was drawn is scored for the record: it has its place, whatever the passes think of it.
-    drawn = candidates.only(
-        np.concatenate([NO_POSITIONS, *(one.drawn_rows for one in slates)]),
-        spans_of(len(one.drawn_rows) for one in slates),
-    )
-    unseen = score_final(drawn.assembly, rankers, weights, strength)
-    unseen_n = finite(rankers.second.score(unseen.features))
-    items = SlateItems.of(left, second, scored).append(
-        SlateItems.drawn(drawn, unseen_n, unseen, slates, sizes_v)
-    )
+    slates = rules.place(left, scored.value_n, sizes_v, lottery)
+    items = SlateItems.of(left, second, scored, slates, sizes_v)
     orders = [
-        one.order(one.shown + m.start, np.arange(d.start, d.stop) + len(left.rows_n))
-        for one, m, d in zip(slates, left.spans, drawn.spans, strict=True)
+        one.order(m, tickets)
+        for one, m, tickets in zip(slates, left.spans, left.tickets, strict=True)
     ]
     shown, spans = items.take(np.concatenate(orders)), spans_of(map(len, orders))
     grids = _grids(found, world, candidates, first, shown, spans)

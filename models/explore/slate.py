@@ -8,10 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.types import NO_POSITIONS, Mask, Positions
+from models.arrays.types import NO_POSITIONS, Positions
+from models.arrays.viewer_pairs import pairs
 from models.explore.diversity import DiversityConfig, diversify
-from models.explore.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
-from models.explore.stage import Stage
+from models.explore.exploration import ExplorationConfig, is_new, seeds_of
+from models.explore.lottery import Drawn, Lottery
+from models.explore.stage import Cut, Stage
 
 #: Added to topic codes so that they never meet a seed's account row.
 _TOPIC_GROUP: Final = np.int64(1 << 40)
@@ -29,16 +31,14 @@ class Slate:
     shown: Positions
     drawn: Drawn | None
 
-    @property
-    def drawn_rows(self) -> Positions:
-        """Positions among all candidates of the batch of what was drawn."""
-        return NO_POSITIONS if self.drawn is None else self.drawn.rows
-
-    def order(self, shown_n: Positions, drawn_n: Positions) -> Positions:
-        """What comes at each position, given what stands for those shown and those drawn."""
+    def order(self, left_at: slice, tickets_at: slice) -> Positions:
+        """Positions of the grid's items, in its order, where the viewer's are at these."""
+        shown: Positions = self.shown + left_at.start
         if self.drawn is None:
-            return shown_n
-        ordered: Positions = np.concatenate((shown_n, drawn_n))[self.drawn.order]
+            return shown
+        ordered: Positions = np.concatenate((shown, self.drawn.tickets + tickets_at.start))[
+            self.drawn.order
+        ]
         return ordered
 
 
@@ -58,15 +58,36 @@ class SlateRules:
     diversity: DiversityConfig
     exploration: ExplorationConfig
 
-    def place(self, candidates: Stage, left: Stage, value_m: NDArray[np.float64]) -> list[Slate]:
+    def lottery(self, candidates: Stage, first: Cut) -> Lottery:
+        """Which new media may be drawn, given what the first pass kept."""
+        rows, slots = candidates.assembly.rows, self._slots
+        viewers = len(candidates.spans)
+        if not slots:
+            return Lottery.none(viewers, rows.world)
+        enough_v = np.array([n.stop - n.start > self.size for n in candidates.spans], np.bool_)
+        new_n = is_new(rows.media_n, rows.age_n, rows.world, rows.now_ms, self.exploration)
+        new_n &= ~candidates.behind_n
+        new_n &= enough_v[rows.viewer_n]
+        passed = [at + span.start for at, span in zip(first.kept, candidates.spans, strict=True)]
+        return Lottery(
+            new_n.nonzero()[0], rows.viewer_n, rows.media_n, rows.author_n,
+            np.concatenate([NO_POSITIONS, *passed]), slots,
+            seeds_of(rows.batch.hash_v, rows.now_ms), rows.world,
+        )  # fmt: skip
+
+    def place(
+        self, left: Stage, value_m: NDArray[np.float64], sizes_v: Positions, lottery: Lottery
+    ) -> list[Slate]:
         """Choose what each viewer's grid shows, and where.
 
         Args:
-            candidates: of which new ones may be drawn.
             left: what the passes left.
             value_m: its values.
+            sizes_v: candidates of each viewer.
+            lottery: what may be drawn.
         """
-        author_m, group_m = left.assembly.rows.author_n, _groups(left)
+        rows_m = left.assembly.rows
+        author_m, group_m = rows_m.author_n, _groups(left)
 
         def spread(at: int, size: int) -> Positions:
             m = left.spans[at]
@@ -75,32 +96,27 @@ class SlateRules:
                 self.diversity, left.personal_n[m], self.personal,
             )  # fmt: skip
 
-        viewers = range(len(left.spans))
-        slots = self.exploration.slots(self.size) if self.diversity.enabled else 0
+        viewers, slots = range(len(left.spans)), self._slots
         if not slots:
             return [Slate(spread(at, self.size), None) for at in viewers]
-        enough = [n.stop - n.start > self.size for n in candidates.spans]
-        shown = [spread(at, self.size - slots if enough[at] else self.size) for at in viewers]
-        certain = [left.rows_n[m][at] for m, at in zip(left.spans, shown, strict=True)]
-        drawn = self._draw(candidates, np.array(enough, np.bool_), certain, slots)
+        enough_v = sizes_v > self.size
+        shown = [spread(at, self.size - slots if enough_v[at] else self.size) for at in viewers]
+        certain = [
+            pairs(rows_m.viewer_n[m][at], author_m[m][at])
+            for m, at in zip(left.spans, shown, strict=True)
+        ]
+        drawn = lottery.settle(certain, self.exploration)
         return [
             Slate(
-                spread(at, self.size) if enough[at] and drawn[at] is None else shown[at], drawn[at]
+                spread(at, self.size) if enough_v[at] and drawn[at] is None else shown[at],
+                drawn[at],
             )
             for at in viewers
         ]
 
-    def _draw(
-        self, candidates: Stage, enough_v: Mask, certain: list[Positions], slots: int
-    ) -> list[Drawn | None]:
-        rows = candidates.assembly.rows
-        new_n = is_new(rows.media_n, rows.age_n, rows.world, rows.now_ms, self.exploration)
-        new_n &= ~candidates.behind_n
-        new_n &= enough_v[rows.viewer_n]
-        return draw(
-            new_n.nonzero()[0], rows.viewer_n, rows.media_n, rows.author_n, certain, slots,
-            seeds_of(rows.batch.hash_v, rows.now_ms), rows.world, self.exploration,
-        )  # fmt: skip
+    @property
+    def _slots(self) -> int:
+        return self.exploration.slots(self.size) if self.diversity.enabled else 0
 
 
 def _groups(left: Stage) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays.types import NO_POSITIONS, Positions
+from models.arrays.types import Positions
 from models.explore.slate import Slate
 from models.explore.stage import Cut, Scores, Stage
 from models.explore.valuation import Scored
@@ -16,7 +16,7 @@ from models.explore.valuation import Scored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlateItems:
-    """Media of a batch of viewers: those that the passes left, and those drawn beside them.
+    """Media of a batch of viewers: those that the passes left, and the tickets beside them.
 
     Attributes:
         rows_n: positions among all candidates of the batch.
@@ -34,47 +34,36 @@ class SlateItems:
     propensity_n: NDArray[np.float64]
 
     @classmethod
-    def of(cls, left: Stage, second: Cut, scored: Scored) -> SlateItems:
-        """The items that the passes left, each shown with probability 1."""
-        return cls(
-            rows_n=left.rows_n,
-            scored=scored,
-            first_rank_n=np.concatenate([NO_POSITIONS, *second.kept]),
-            second_score_n=second.score_n[left.from_n],
-            second_rank_n=np.concatenate([NO_POSITIONS, *(np.arange(len(k)) for k in second.kept)]),
-            propensity_n=np.ones(len(left.rows_n)),
-        )
-
-    @classmethod
-    def drawn(
+    def of(
         cls,
-        drawn: Stage,
-        second_score_n: Scores,
+        left: Stage,
+        second: Cut,
         scored: Scored,
         slates: Sequence[Slate],
         sizes_v: NDArray[np.integer],
     ) -> SlateItems:
-        """What was drawn, in rank behind all of its viewer's candidates, `sizes_v` of each."""
-        rank_n = np.repeat(sizes_v, [len(one.drawn_rows) for one in slates])
-        propensity = (one.drawn.propensity_n for one in slates if one.drawn is not None)
-        return cls(
-            rows_n=drawn.rows_n,
-            scored=scored,
-            first_rank_n=rank_n,
-            second_score_n=second_score_n,
-            second_rank_n=rank_n,
-            propensity_n=np.concatenate([np.empty(0), *propensity]),
-        )
+        """What the passes left, each shown with probability 1, and the tickets.
 
-    def append(self, more: SlateItems) -> SlateItems:
-        """These, then those of `more`."""
-        return SlateItems(
-            rows_n=np.concatenate((self.rows_n, more.rows_n)),
-            scored=self.scored.append(more.scored),
-            first_rank_n=np.concatenate((self.first_rank_n, more.first_rank_n)),
-            second_score_n=np.concatenate((self.second_score_n, more.second_score_n)),
-            second_rank_n=np.concatenate((self.second_rank_n, more.second_rank_n)),
-            propensity_n=np.concatenate((self.propensity_n, more.propensity_n)),
+        A ticket is in rank behind all candidates of its viewer, `sizes_v` of them: it has its
+        place, whatever the passes think of it.
+        """
+        n = len(left.rows_n)
+        first_rank_n, second_rank_n = np.empty((2, n), np.int64)
+        propensity_n = np.ones(n)
+        for at, (kept, m, tickets) in enumerate(
+            zip(second.kept, left.spans, left.tickets, strict=True)
+        ):
+            first_rank_n[m], second_rank_n[m] = kept, np.arange(len(kept))
+            first_rank_n[tickets] = second_rank_n[tickets] = sizes_v[at]
+            if (drawn := slates[at].drawn) is not None:
+                propensity_n[drawn.tickets + tickets.start] = drawn.propensity_n
+        return cls(
+            rows_n=left.rows_n,
+            scored=scored,
+            first_rank_n=first_rank_n,
+            second_score_n=second.score_n[left.from_n],
+            second_rank_n=second_rank_n,
+            propensity_n=propensity_n,
         )
 
     def take(self, rows: Positions) -> SlateItems:

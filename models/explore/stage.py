@@ -30,7 +30,9 @@ class Stage:
         assembly: their features.
         rows_n: their positions among all candidates of the batch.
         from_n: their positions in the stage before this one.
-        spans: where each viewer's are.
+        spans: where each viewer's are, but for
+        tickets: where those of each viewer are that no pass cuts, behind the others: media that may
+            be drawn (:mod:`models.explore.lottery`).
         behind_n: whether one comes after all others of its viewer, for a see-fewer on its author.
         personal_n: whether one was found through the viewer's own accounts.
     """
@@ -39,6 +41,7 @@ class Stage:
     rows_n: Positions
     from_n: Positions
     spans: list[slice]
+    tickets: list[slice]
     behind_n: Mask
     personal_n: Mask
 
@@ -51,30 +54,41 @@ class Stage:
         """
         likelihood_n = see_fewer_likelihood(assembly)
         rows_n = np.arange(len(assembly))
+        spans = spans_of(sizes_v.tolist())
         return cls(
             assembly=assembly,
             rows_n=rows_n,
             from_n=rows_n,
-            spans=spans_of(sizes_v.tolist()),
+            spans=spans,
+            tickets=[slice(span.stop, span.stop) for span in spans],
             behind_n=likelihood_n >= demote_from,
             personal_n=(assembly.rows.candidates.seed_n >= 0) & (likelihood_n < demote_from / 2),
         )
 
-    def take(self, kept: Sequence[Positions]) -> Stage:
-        """What is left when each viewer's rows at these positions are kept, in this order."""
-        starting = [at + span.start for at, span in zip(kept, self.spans, strict=True)]
-        return self.only(np.concatenate([NO_POSITIONS, *starting]), spans_of(map(len, kept)))
+    def take(self, kept: Sequence[Positions], tickets: Sequence[Positions]) -> Stage:
+        """What is left when each viewer's rows at these positions are kept, in this order.
 
-    def only(self, rows: Positions, spans: list[slice]) -> Stage:
-        """These rows of all viewers, and where each viewer's are among them."""
+        Args:
+            tickets: positions among all rows of each viewer's tickets; see :attr:`tickets`.
+        """
+        parts = [NO_POSITIONS]
+        for at, span, beside in zip(kept, self.spans, tickets, strict=True):
+            parts += (at + span.start, beside)
+        spans = spans_of(map(len, parts[1:]))
+        rows = np.concatenate(parts)
         return Stage(
             assembly=self.assembly.take(rows),
             rows_n=self.rows_n[rows],
             from_n=rows,
-            spans=spans,
+            spans=spans[::2],
+            tickets=spans[1::2],
             behind_n=self.behind_n[rows],
             personal_n=self.personal_n[rows],
         )
+
+    def go_on(self, kept: Sequence[Positions]) -> Stage:
+        """What is left when these are kept, and all tickets."""
+        return self.take(kept, [np.arange(span.start, span.stop) for span in self.tickets])
 
     def score(self, one: Pass) -> Scores:
         """What a pass gives each row, always finite."""

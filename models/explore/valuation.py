@@ -42,16 +42,6 @@ class Scored:
             self.penalty_n[rows],
         )
 
-    def append(self, more: Scored) -> Scored:
-        """These rows, then those of `more`."""
-        return Scored(
-            FeatureMatrix.concatenate([self.features, more.features]),
-            np.concatenate([self.probabilities_nh, more.probabilities_nh]),
-            np.concatenate([self.expected_nh, more.expected_nh]),
-            np.concatenate([self.value_n, more.value_n]),
-            np.concatenate([self.penalty_n, more.penalty_n]),
-        )
-
 
 def score_final(assembly: Assembly, rankers: Rankers, weights: Weights, strength: float) -> Scored:
     """The final pass on these media, and their values.

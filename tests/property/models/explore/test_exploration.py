@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.actions import Action
+from models.arrays.viewer_pairs import pairs
 from models.events import Media, MediaEvent
 from models.explore.experiment import Treatment
-from models.explore.exploration import Drawn, ExplorationConfig, draw, is_new, seeds_of
+from models.explore.exploration import ExplorationConfig, is_new, seeds_of
+from models.explore.lottery import Drawn, Lottery
 from models.explore.pipeline import ExploreConfig, explore
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
@@ -29,21 +32,47 @@ def world_of(authors: list[int], age_ms: int = 1000) -> World:
     return world
 
 
-def drawn_of(world: World, certain: int, slots: int, seed: int) -> Drawn | None:
-    return drawn_of_all(world, [certain], slots, [seed])[0]
+class Found(NamedTuple):
+    """What was drawn of one viewer's candidates, which are all media.
+
+    Attributes:
+        rows: media drawn.
+        drawn: with what probability, and where they come.
+    """
+
+    rows: list[int]
+    drawn: Drawn
+
+
+def drawn_of(
+    world: World, certain: int, slots: int, seed: int, passed: int | None = None
+) -> Found | None:
+    return drawn_of_all(world, [certain], slots, [seed], passed)[0]
 
 
 def drawn_of_all(
-    world: World, certain_v: list[int], slots: int, seed_v: list[int]
-) -> list[Drawn | None]:
-    """Each viewer's candidates are all media; of them the first ones are certain."""
+    world: World, certain_v: list[int], slots: int, seed_v: list[int], passed: int | None = None
+) -> list[Found | None]:
+    """Each viewer's candidates are all media; of them the first ones pass and are certain.
+
+    Args:
+        passed: media that pass beyond the certain ones, None for all.
+    """
     viewers, media = len(certain_v), world.catalog.media_count
     rows = np.arange(viewers * media)
-    media_n = (rows % media).astype(np.int32)
-    starts = range(0, viewers * media, media)
-    certain = [rows[start : start + of] for start, of in zip(starts, certain_v, strict=True)]
+    viewer_n, media_n = rows // media, (rows % media).astype(np.int32)
     author_n, seeds = world.catalog.author_n[media_n], np.array(seed_v, np.uint64)
-    return draw(rows, rows // media, media_n, author_n, certain, slots, seeds, world, CONFIG)
+    pass_n = (
+        media_n
+        < np.array([of + (media if passed is None else passed) for of in certain_v])[viewer_n]
+    )
+    lottery = Lottery(rows, viewer_n, media_n, author_n, rows[pass_n], slots, seeds, world)
+    pair_n = pairs(viewer_n, author_n)
+    certain = [pair_n[at * media : at * media + of] for at, of in enumerate(certain_v)]
+    return [
+        None if one is None else Found((tickets[one.tickets] % media).tolist(), one)
+        for tickets, one in zip(lottery.tickets, lottery.settle(certain, CONFIG), strict=True)
+    ]
 
 
 def seed_of(viewer_hash: int, now_ms: int) -> int:
@@ -67,9 +96,28 @@ def test_a_draw_for_many_viewers_is_the_draw_for_each(
         alone = drawn_of(world, of, slots, seeds[at])
         assert (both is None) == (alone is None)
         if both is not None and alone is not None:
-            assert (both.rows - at * media).tolist() == alone.rows.tolist()
-            assert both.propensity_n.tolist() == alone.propensity_n.tolist()
-            assert both.order == alone.order
+            assert both.rows == alone.rows
+            assert both.drawn.propensity_n.tolist() == alone.drawn.propensity_n.tolist()
+            assert both.drawn.order == alone.drawn.order
+
+
+@given(
+    authors=st.lists(st.integers(0, 12), min_size=1, max_size=40),
+    certain=st.integers(0, 40),
+    passed=st.integers(0, 40),
+    slots=st.integers(0, 4),
+    seed=st.integers(0, 2**62),
+)
+def test_who_has_a_ticket_does_not_decide_who_is_drawn(
+    authors: list[int], certain: int, passed: int, slots: int, seed: int
+) -> None:
+    world, certain = world_of(authors), min(certain, len(authors))
+    everybody = drawn_of(world, certain, slots, seed)
+    few = drawn_of(world, certain, slots, seed, passed)
+    assert (everybody is None) == (few is None)
+    if everybody is not None and few is not None:
+        assert few.rows == everybody.rows
+        assert few.drawn.propensity_n.tolist() == everybody.drawn.propensity_n.tolist()
 
 
 @given(
@@ -88,17 +136,17 @@ def test_a_draw_is_of_other_authors_each_once_with_their_probabilities(
         assert drawn is None
         return
     assert drawn is not None
-    chosen = [authors[row] for row in drawn.rows.tolist()]
+    chosen = [authors[row] for row in drawn.rows]
     assert len(set(chosen)) == slots and set(chosen) <= pool.keys()
     expected = [slots / len(pool) / pool[author] for author in chosen]
-    assert drawn.propensity_n.tolist() == pytest.approx(expected)
+    assert drawn.drawn.propensity_n.tolist() == pytest.approx(expected)
     # Every item has one place; the certain ones keep their order, the top is theirs.
-    assert sorted(drawn.order) == list(range(certain + slots))
-    assert [at for at in drawn.order if at < certain] == list(range(certain))
+    assert sorted(drawn.drawn.order) == list(range(certain + slots))
+    assert [at for at in drawn.drawn.order if at < certain] == list(range(certain))
     first = int(CONFIG.first_position * (certain + slots))
-    assert drawn.order[:first] == list(range(first))
+    assert drawn.drawn.order[:first] == list(range(first))
     again = drawn_of(world, certain, slots, seed)
-    assert again is not None and again.rows.tolist() == drawn.rows.tolist()
+    assert again is not None and again.rows == drawn.rows
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -110,8 +158,8 @@ def test_media_are_drawn_as_often_as_their_propensity_says(slots: int) -> None:
     for run in range(runs):
         drawn = drawn_of(world, 2, slots, seed_of(1234, NOW + 1000 * run))
         assert drawn is not None
-        counts.update(drawn.rows.tolist())
-        logged.update(zip(drawn.rows.tolist(), drawn.propensity_n.tolist(), strict=True))
+        counts.update(drawn.rows)
+        logged.update(zip(drawn.rows, drawn.drawn.propensity_n.tolist(), strict=True))
     assert logged.keys() == set(range(2, len(authors)))
     for row, propensity in logged.items():
         deviation = (propensity * (1 - propensity) / runs) ** 0.5
@@ -124,7 +172,7 @@ def test_places_are_spread_over_the_grid_but_its_top() -> None:
     for run in range(4000):
         drawn = drawn_of(world, 24, 1, seed_of(run, NOW))
         assert drawn is not None
-        places[drawn.order.index(24)] += 1
+        places[drawn.drawn.order.index(24)] += 1
     assert places.keys() == set(range(5, 25))
     assert max(places.values()) < 270 and min(places.values()) > 135
 
