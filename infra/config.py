@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     sampled_grids_per_minute: Annotated[float, Field(ge=0.0)] = 4.0
     #: Positions from one media of an author to the next at least, and most media of an author and
     #: of a seed in a grid, as long as there are others.
-    author_spacing: PositiveInt = 3
+    author_spacing: PositiveInt = 2
     author_cap: PositiveInt = 3
     seed_cap: PositiveInt = 15
     #: Share of a grid's positions that new media are drawn for, and until when a media is new.

@@ -34,7 +34,7 @@ class DiversityConfig(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     author_penalty: float = 0.3
     seed_penalty: float = 0.02
-    author_spacing: int = 3
+    author_spacing: int = 2
     author_cap: int = 3
     seed_cap: int = 15
 
