@@ -3,13 +3,13 @@
 Keys are 64-bit hashes, found a batch at a time, as :class:`models.arrays.id_table.Ids` finds ids.
 Two tables hold them. What a batch names goes into the younger one; once that is full it becomes the
 older one, and what stood in the older one and was not named since is forgotten. So the newest
-`most` keys are remembered at least, twice as many at most, and nothing is ever searched or moved
-to make room.
+`most` keys are remembered at least, but for one batch of them, and twice as many at most; nothing
+is ever searched to make room. A table grows in few large steps: each holds up whoever waits, for half a microsecond a key.
 """
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ Values = NDArray[np.int64]
 ABSENT: Final = np.iinfo(np.int64).min
 #: Slots a key at least, so that few lookups need a second one.
 _SPARSE: Final = 2
-_LEAST_SLOTS: Final = 1024
+_LEAST_SLOTS: Final = 512
+_GROWTH_BITS: Final = 3
 _HALF: Final = np.uint64(32)
 _ODD: Final = np.uint64(1)
 
@@ -38,13 +39,13 @@ class RecentValues:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._young = self._old = _Table(_LEAST_SLOTS)
+        self._old = _Table(self._slots_for(0))
+        self._young = _Table(self._slots_for(0))
 
     @property
     def bytes(self) -> int:
         """Memory of the tables."""
-        tables = {id(table): table for table in (self._young, self._old)}
-        return sum(table.bytes for table in tables.values())
+        return self._young.bytes + self._old.bytes
 
     def raise_to(self, key_k: Keys, value_k: Values) -> Values:
         """Note values; a key keeps the highest. Returns what each had before, or `ABSENT`.
@@ -52,19 +53,26 @@ class RecentValues:
         Args:
             key_k: each once.
         """
+        if len(self._young) + len(key_k) > self._most:
+            self._old, self._young = self._young, _Table(self._young.slots)
         slot_k = self._young.find(key_k)
         before_k = self._young.values(slot_k)
-        new_k = np.flatnonzero(slot_k < 0)
-        if self._old is not self._young:
-            before_k[new_k] = self._old.values(self._old.find(key_k[new_k]))
+        known_k, new_k = np.flatnonzero(slot_k >= 0), np.flatnonzero(slot_k < 0)
+        before_k[new_k] = self._old.values(self._old.find(key_k[new_k]))
         highest_k = np.maximum(before_k, value_k)
-        known_k = np.flatnonzero(slot_k >= 0)
         self._young.set(slot_k[known_k], highest_k[known_k])
-        self._young = self._young.with_room(len(new_k))
+        slots = self._slots_for(len(self._young) + len(new_k))
+        if slots > self._young.slots:
+            self._young = self._young.enlarged(slots)
         self._young.add(key_k[new_k], highest_k[new_k])
-        if len(self._young) >= self._most:
-            self._old, self._young = self._young, _Table(self._young.slots)
         return before_k
+
+    def _slots_for(self, keys: int) -> int:
+        """Slots of a table of so many keys; as a rule a power of 8 times fewer than at last."""
+        slots = 1 << (_SPARSE * max(self._most, keys) - 1).bit_length()
+        while (fewer := slots >> _GROWTH_BITS) >= max(_SPARSE * keys, _LEAST_SLOTS):
+            slots = fewer
+        return slots
 
 
 class _Table:
@@ -111,18 +119,15 @@ class _Table:
         """Replace what stands in slots."""
         self._values[slot_k] = value_k
 
-    def with_room(self, more: int) -> Self:
-        """A table with these keys and room for so many more: this one, or a larger one."""
-        wanted = _SPARSE * (self._length + more)
-        if wanted <= self.slots:
-            return self
-        larger = type(self)(1 << (wanted - 1).bit_length())
+    def enlarged(self, slots: int) -> _Table:
+        """A table of so many slots with these keys."""
+        larger = _Table(slots)
         here = np.flatnonzero(self._keys)
         larger.add(self._keys[here], self._values[here])
         return larger
 
     def add(self, key_k: Keys, value_k: Values) -> None:
-        """Add keys that are not here, each once; there must be room."""
+        """Add keys that are not here, each once; half of the slots must stay free."""
         key_k = _not_zero(key_k)
         slot_k = self._first(key_k)
         self._length += len(key_k)

@@ -10,7 +10,10 @@ from models.arrays.recent_values import ABSENT, RecentValues
 
 #: Few different low bits, so that keys meet in slots; 0 marks a free slot inside.
 keys = st.integers(0, 40).map(lambda n: (n % 3) | (n << 40))
-batches = st.lists(st.dictionaries(keys, st.integers(-9, 9), max_size=12), max_size=30)
+MOST_AT_ONCE = 12
+batches = st.lists(
+    st.dictionaries(keys, st.integers(-9, 9), max_size=MOST_AT_ONCE), max_size=30
+)
 
 
 def told(values: RecentValues, batch: dict[int, int]) -> list[int]:
@@ -27,13 +30,13 @@ def test_the_highest_value_of_each_key_is_kept(given_batches: list[dict[int, int
             highest[key] = max(highest.get(key, ABSENT), value)
 
 
-@given(batches, st.integers(1, 12))
+@given(batches, st.integers(0, 20))
 def test_the_keys_named_last_are_remembered(
     given_batches: list[dict[int, int]], most: int
 ) -> None:
-    values, named = RecentValues(most), dict[int, int]()
+    values, named = RecentValues(most + MOST_AT_ONCE), dict[int, int]()
     for batch in given_batches:
-        newest = list(named)[-most:]
+        newest = list(named)[-most:] if most else []
         for key, before in zip(list(batch), told(values, batch), strict=True):
             known = named.pop(key, ABSENT)
             # Who is forgotten begins anew; nobody gets what another had.
@@ -43,8 +46,8 @@ def test_the_keys_named_last_are_remembered(
 
 def test_memory_is_bounded_and_grows_with_what_is_held() -> None:
     values = RecentValues(1 << 12)
-    assert values.bytes < 1 << 15
+    assert values.bytes <= 1 << 15
     rng = np.random.default_rng(1)
     for _ in range(100):
         values.raise_to(rng.integers(0, 1 << 63, 1000).astype(np.uint64), np.arange(1000))
-        assert values.bytes <= 64 * (1 << 13)
+        assert values.bytes <= 64 * (1 << 12)
