@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     parking_max_events_per_media: PositiveInt = 100
     catalog_ttl_s: PositiveInt = 365 * 24 * 3600
 
+    #: What viewers did, by viewer, media and action, of which it is remembered at least that it was
+    #: counted; views apart.
+    remembered_actions: PositiveInt = 1 << 20
+
     #: Length of `image_embedding`; the default is that of `freshgrid embed-images`.
     image_dimension: PositiveInt = DIMENSION
 

@@ -14,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.account_index.space import AccountSpace
-from models.actions import Action
+from models.actions import POSITIVE, Action
 from models.arrays.id_table import hash_id
-from models.arrays.types import UNKNOWN, Rows
+from models.arrays.types import UNKNOWN, Positions, Rows
 from models.events import DAY_MS, HOUR_MS, MINUTE_MS, Account, Media, MediaEvent
 from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
+from models.inventory.counted_once import Changes, CountedOnce
 from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
 from models.inventory.trend import Trend
+from models.item_to_item.histories import PositiveLog
 from models.item_to_item.weights import ItemWeights
 
 #: By code, whether media that a viewer does it to belong together.
 _CO_ENGAGES_X: Final = np.array([action.row.co_engages for action in Action])
+_POSITIVE_X: Final = np.array([action in POSITIVE for action in Action])
 
 
 class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,12 +41,14 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
         trends_ms: half-lives of the trends, see :attr:`World.trends`.
         co_engagement: bounds and half-life of the counts of media acted on together.
         image_dimension: length of image vectors.
+        remembered: actions, views apart, of which it is known at least that they were counted.
     """
 
     popularity: PopularityConfig = PopularityConfig()
     trends_ms: tuple[int, ...] = (12 * HOUR_MS, 60 * DAY_MS)
     co_engagement: CoEngagementConfig = CoEngagementConfig()
     image_dimension: int = DIMENSION
+    remembered: int = 1 << 20
 
 
 class World:
@@ -54,6 +59,7 @@ class World:
         images: vectors of media's pictures.
         trends: popularity over other times than its own, the shortest first.
         item_weights: which media are liked by the same viewers; None before there are any.
+        positives: where it is noted who likes what, for those who fit item weights; None: nowhere.
     """
 
     def __init__(self, config: WorldConfig | None = None) -> None:
@@ -66,6 +72,8 @@ class World:
             for half_life_ms in self.config.trends_ms
         ]
         self.item_weights: ItemWeights | None = None
+        self.positives: PositiveLog | None = None
+        self._counted = CountedOnce(self.config.remembered)
         self.space: AccountSpace | None = None
         self.images = ImageSpace(self.config.image_dimension)
         # All spaces that were told of, by name and dimension: vectors of different ones cannot be
@@ -129,6 +137,7 @@ class World:
     def apply_events(self, events: Sequence[tuple[Action, MediaEvent]]) -> None:
         """Count a batch of actions: popularity of media and authors, media acted on together.
 
+        Each viewer counts once per media and action (:mod:`models.inventory.counted_once`).
         The catalogue's author of a media is believed over the event's; an event whose author
         nobody knows counts for its media alone.
         """
@@ -146,19 +155,33 @@ class World:
             author_rows[[at for at, _ in told]] = catalog.intern_accounts(
                 [name for _, name in told]
             )
-        n = len(events)
-        action_n = np.fromiter((action for action, _ in events), np.int8, n)
-        ts_n = np.fromiter((event.ts for _, event in events), np.int64, n)
-        sign_n = np.fromiter((-1 if event.undo else 1 for _, event in events), np.int8, n)
-        self.popularity.add(media_rows, author_rows, action_n, ts_n, sign_n)
-        for trend in self.trends:
-            trend.add(media_rows, action_n, ts_n, sign_n)
-        positive = np.flatnonzero(_CO_ENGAGES_X[action_n] & (sign_n > 0))
-        self.co_engagement.add(
-            np.array([hash_id(events[at][1].viewer_id) for at in positive.tolist()], np.int64),
-            media_rows[positive],
-            ts_n[positive],
+        viewer_ids = [event.viewer_id for _, event in events]
+        changes = self._counted.take(
+            # Nobody can choose a viewer's id so that it hashes to another's.
+            np.fromiter(map(hash, viewer_ids), np.int64, len(events)),
+            media_rows,
+            np.array([action for action, _ in events], np.int8),
+            np.array([event.ts for _, event in events], np.int64),
+            np.array([event.undo for _, event in events], np.bool_),
         )
+        self._count(changes, media_rows, author_rows, viewer_ids)
+
+    def _count(
+        self, changes: Changes, media_rows: Rows, author_rows: Rows, viewer_ids: Sequence[str]
+    ) -> None:
+        """Count what changed; media, authors and viewers are those of the events behind it."""
+        at_c, action_c, ts_c, sign_c, moved_c, first_c = changes
+        media_c = media_rows[at_c]
+        self.popularity.add(media_c, author_rows[at_c], action_c, ts_c, sign_c)
+        for trend in self.trends:
+            trend.add(media_c, action_c, ts_c, sign_c)
+        together = np.flatnonzero(_CO_ENGAGES_X[action_c] & (sign_c > 0) & first_c)
+        self.co_engagement.add(
+            _hashes(viewer_ids, at_c[together]), media_c[together], ts_c[together]
+        )
+        if self.positives is not None:
+            liked = np.flatnonzero(_POSITIVE_X[action_c] & ~moved_c)
+            self.positives.add(_hashes(viewer_ids, at_c[liked]), media_c[liked], sign_c[liked])
 
     def apply_embeddings(
         self, space: str, ids: Sequence[str], vectors_nd: NDArray[np.float32]
@@ -268,3 +291,7 @@ class World:
     def index_version(self) -> str:
         """Number of the account index within its space; every change of a vector counts it up."""
         return str(self.space.index.version) if self.space is not None else ""
+
+
+def _hashes(viewer_ids: Sequence[str], at_c: Positions) -> NDArray[np.int64]:
+    return np.array([hash_id(viewer_ids[at]) for at in at_c.tolist()], np.int64)

@@ -28,7 +28,7 @@ from infra.stores import SessionSchedule, Store, Versioned
 from infra.topics import SESSIONS_TOPIC
 from models.actions import ACTION_NAMES
 from models.viewers.action_log import Entry
-from models.viewers.state import unsent_sessions
+from models.viewers.state import first_times, unsent_sessions
 from streams.records import ClosedSession, Sender, Touched
 
 SETTLE_MS: Final = 3000
@@ -92,7 +92,10 @@ class Sessions:
             viewer_ids, await self._store.load(viewer_ids), strict=True
         ):
             closed, open_ends = self._cut(versioned, stream_ms)
-            messages.extend(_message(viewer_id, session) for session in closed)
+            for session in closed:
+                # Who does the same again and again teaches nothing new.
+                if steps := first_times(versioned.state, session):
+                    messages.append(_message(viewer_id, session, steps))
             if closed:
                 versioned.state.sessions_sent = closed[-1][-1].ts
                 changed.append((viewer_id, versioned))
@@ -124,11 +127,11 @@ class Sessions:
         return closed, 0
 
 
-def _message(viewer_id: str, entries: list[Entry]) -> Message:
-    session = ClosedSession(
+def _message(viewer_id: str, session: list[Entry], steps: list[Entry]) -> Message:
+    closed = ClosedSession(
         viewer_id=viewer_id,
-        started_ts=entries[0].ts,
-        ended_ts=entries[-1].ts,
-        steps=[(e.author_id, ACTION_NAMES[e.action], e.ts) for e in entries],
+        started_ts=session[0].ts,
+        ended_ts=session[-1].ts,
+        steps=[(e.author_id, ACTION_NAMES[e.action], e.ts) for e in steps],
     )
-    return Message(SESSIONS_TOPIC, viewer_id, _json.encode(session))
+    return Message(SESSIONS_TOPIC, viewer_id, _json.encode(closed))

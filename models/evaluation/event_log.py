@@ -55,6 +55,15 @@ class EventLog:
         """How many authors there are."""
         return int(self.author_m.max(initial=-1)) + 1
 
+    def first_times(self) -> Mask:
+        """Which of what stands its viewer had not done to the same media before."""
+        rows = np.flatnonzero(self.standing_n)
+        pair_n = self.viewer_n[rows].astype(np.int64) * self.media + self.media_n[rows]
+        _, first = np.unique(pair_n * len(Action) + self.action_n[rows], return_index=True)
+        first_n = np.zeros(len(self), np.bool_)
+        first_n[rows[first]] = True
+        return first_n
+
     def before(self, ts_ms: int) -> int:
         """How many events are older than `ts_ms`."""
         return int(np.searchsorted(self.ts_n, ts_ms))

@@ -94,6 +94,7 @@ class ExampleBuilder:
         self.world = world
         self.config = config or ExampleConfig()
         self.items = ItemToItem(self.config.items)
+        world.positives = self.items.log
         self._choices = None if find is None else ChoiceSampler(world, find, self.config.choices)
         self.skipped = 0
         self._viewers: OrderedDict[str, ViewerState] = OrderedDict()
@@ -167,12 +168,17 @@ class ExampleBuilder:
         for action, event in events:
             if action in VIEWS and isinstance(event, MediaEvent):
                 self._expose(pages, event, action)
-        changed = self._fold(events, pages)
+        self._fold(events, pages)
         for page in pages.values():
             if page.rows:
                 self._parts.append(self._assemble(page))
-        self.world.apply_events(changed)
-        self._remember(changed)
+        self.world.apply_events(
+            [
+                (action, event)
+                for action, event in events
+                if action is not None and isinstance(event, MediaEvent)
+            ]
+        )
         if self.items.refit_if_due():
             self.world.item_weights = self.items.weights
 
@@ -224,16 +230,6 @@ class ExampleBuilder:
                 done.setdefault(media_id, set()).add(action)
         return done
 
-    def _remember(self, changed: Sequence[tuple[Action, MediaEvent]]) -> None:
-        """Keep what was liked for the next fit of item weights."""
-        liked = [event for action, event in changed if action in POSITIVE]
-        if liked:
-            self.items.log.add(
-                np.array([hash_id(event.viewer_id) for event in liked], np.int64),
-                self.world.catalog.intern_media([event.media_id for event in liked]),
-                np.array([-1 if event.undo else 1 for event in liked], np.int8),
-            )
-
     def take_choices(self) -> Choices:
         """The choices made since the last call."""
         return Choices.empty() if self._choices is None else self._choices.take()
@@ -266,11 +262,8 @@ class ExampleBuilder:
             weight=1.0 if positive else 1.0 / self.config.negative_rate,
         )
 
-    def _fold(
-        self, events: Sequence[Observed], pages: dict[str, _Page]
-    ) -> list[tuple[Action, MediaEvent]]:
+    def _fold(self, events: Sequence[Observed], pages: dict[str, _Page]) -> None:
         """Fold into the viewers' states; an exposure seen before leaves its page again."""
-        changed: list[tuple[Action, MediaEvent]] = []
         folded: set[tuple[str, str]] = set()
         for action, event in events:
             state = self._state(event.viewer_id)
@@ -286,11 +279,9 @@ class ExampleBuilder:
                 continue
             exposure = event.viewer_id, event.event_id
             if fold_media_event(state, action, event, author_id, self.config.fold):
-                changed.append((action, event))
                 folded.add(exposure)
             elif event.viewer_id in pages and exposure not in folded:
                 pages[event.viewer_id].rows.pop(event.event_id, None)
-        return changed
 
     def _assemble(self, page: _Page) -> Examples:
         rows = list(page.rows.values())

@@ -190,6 +190,14 @@ class ActionLog:
         found.reverse()
         return found
 
+    def older(self, ts: int) -> bytes:
+        """The records from before a time (ms)."""
+        data = self.data
+        for at in starts(data):
+            if int.from_bytes(data[at : at + 6], "big") < ts:
+                return data[at:]
+        return b""
+
     def __len__(self) -> int:
         return self.size
 
@@ -249,6 +257,18 @@ class FallenLog:
 
     def __len__(self) -> int:
         return self.size
+
+
+def did(data: bytes, entry: Entry) -> bool:
+    """Whether the records hold the same action on the same media, undone or not."""
+    media, author = entry.media_id.encode(), entry.author_id.encode()
+    ids = bytes((len(media), len(author))) + media + author
+    at = data.find(ids)
+    while at >= 0:
+        if data[at - 9] == entry.action:
+            return True
+        at = data.find(ids, at + 1)
+    return False
 
 
 def standing(entries: Iterable[Entry]) -> list[Entry]:

@@ -22,7 +22,7 @@ The encoded state is documented for other languages in ``docs/contracts.md``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -37,6 +37,7 @@ from models.viewers.action_log import (
     FallenLog,
     check_fallen,
     check_records,
+    did,
     event_key,
     pack,
     standing,
@@ -295,6 +296,23 @@ def unsent_sessions(state: ViewerState, gap_ms: int) -> list[list[Entry]]:
         # It goes on from one that was sent, who knows from when on.
         cut = sessions(state, gap_ms)
     return [session for session in cut if session[-1].ts > sent]
+
+
+def first_times(state: ViewerState, session: Sequence[Entry]) -> list[Entry]:
+    """A session without what the viewer did to the same media before, in it or earlier.
+
+    What is learned from everybody's sessions counts a viewer once per media and action, as
+    :mod:`models.inventory.counted_once` does, as far back as the action logs reach.
+    """
+    before_ts = session[0].ts
+    views, strong = state.views.older(before_ts), state.strong.older(before_ts)
+    first = {(entry.media_id, entry.action): entry for entry in reversed(session)}
+    return [
+        entry
+        for entry in session
+        if first[entry.media_id, entry.action] is entry
+        and not did(views if entry.action in VIEWS else strong, entry)
+    ]
 
 
 def _cut_sessions(done: list[Entry], gap_ms: int) -> list[list[Entry]]:

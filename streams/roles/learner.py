@@ -31,14 +31,14 @@ from infra.topics import (
 )
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC
-from models.world import World, WorldConfig
+from models.world import World
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
 from streams.learning.lone_learner import watch_for_another
 from streams.letters import Letters
 from streams.records import Record, closed_sessions
 from streams.roles.runtime import agent, background, faust_app, running
-from streams.serving.world_feed import WorldFeed, deleted_accounts
+from streams.serving.world_feed import WorldFeed, deleted_accounts, world_config
 from streams.topology import LEARNER, LEARNER_GROUP, LETTERS_GROUP, flow, followed
 from streams.training import Training
 from streams.transport import Chunk
@@ -91,7 +91,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         for kind in KINDS:
             await asyncio.to_thread(swept, artifacts, kind)
         live = await live_versions(config, cluster, artifacts)
-        world = World(WorldConfig(image_dimension=config.image_dimension))
+        world = World(world_config(config))
         lettered = [(topic, n) for topic in LETTERED for n in range(cluster.partitions[topic])]
         sent = await committed_offsets(config, LETTERS_GROUP, lettered)
         letters = Letters(outbox, sent, partial(_note_sent, config))

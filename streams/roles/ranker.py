@@ -21,7 +21,7 @@ from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import MEDIA_TOPIC
-from models.world import World, WorldConfig
+from models.world import World
 from streams.ranking import Ranking
 from streams.records import Record, touches
 from streams.roles.runtime import agent, background, faust_app, running
@@ -34,7 +34,7 @@ from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup
 from streams.serving.own_operators import load_operators
 from streams.serving.weights import WeightsDesk
-from streams.serving.world_feed import WorldFeed
+from streams.serving.world_feed import WorldFeed, world_config
 from streams.topology import RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
 
@@ -55,7 +55,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await outbox.start()
         stack.push_async_callback(outbox.stop)
 
-        world = World(WorldConfig(image_dimension=config.image_dimension))
+        world = World(world_config(config))
         feed = WorldFeed(world)
         queries = LiveQueries(config, load_operators(config))
         artifacts = ArtifactStore(config.artifacts_url)

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.config import Settings
 from infra.kafka import Message
 from infra.metrics import IMAGES_REFUSED
 from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
@@ -37,7 +38,7 @@ from models.events import (
     parse_event,
     parse_media,
 )
-from models.world import World
+from models.world import World, WorldConfig
 from streams.clock import now_ms
 from streams.records import Record, Refuse, read_records, skip
 from streams.versions import IG2VEC, NewestVersions, versions
@@ -121,6 +122,13 @@ class Told(NamedTuple, Generic[T]):
 
     content: T | None
     written_ms: int
+
+
+def world_config(settings: Settings) -> WorldConfig:
+    """The world as these settings want it, in every process."""
+    return WorldConfig(
+        image_dimension=settings.image_dimension, remembered=settings.remembered_actions
+    )
 
 
 class WorldFeed:

@@ -386,7 +386,7 @@ class Learner:
         self._histories = Histories()
         self._learning = RankerLearning(settings)
         self._observed, self._remembered, self._catalogued_ms = 0, 0, -1
-        steps_n = (data.log.action_n != Action.VIEW) & data.log.standing_n
+        steps_n = (data.log.action_n != Action.VIEW) & data.log.first_times()
         self._step_n = steps_n
         self._fit_rows = _doublings(np.flatnonzero(steps_n))
 

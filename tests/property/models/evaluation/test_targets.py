@@ -72,3 +72,11 @@ def test_taken_grids_keep_their_targets(told: list[Row], split: int) -> None:
     kept = set(taken.viewer_g.tolist())
     found = {(v, m) for v, m in zip(taken.viewer_g[taken.grid_p], taken.media_p, strict=True)}
     assert found == {(v, m) for v, m in every if v in kept}
+
+
+@given(rows())
+def test_a_first_time_is_nothing_that_its_viewer_did_before(told: list[Row]) -> None:
+    log = event_log(told)
+    done = list(zip(log.viewer_n.tolist(), log.media_n.tolist(), log.action_n.tolist(), strict=True))
+    expected = [what not in done[:at] for at, what in enumerate(done)]
+    assert log.first_times().tolist() == expected

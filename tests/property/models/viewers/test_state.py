@@ -23,6 +23,7 @@ from models.viewers.state import (
     digest,
     encode,
     entries,
+    first_times,
     fold_follow_event,
     fold_media_event,
     related_authors,
@@ -241,6 +242,21 @@ def test_sessions_that_were_not_sent_are_found_without_the_others(history, sent,
         state.sessions_sent = sent_ts
         expected = [of for of in sessions(state, gap) if of[-1].ts > sent_ts]
         assert unsent_sessions(state, gap) == expected
+
+
+@given(history=histories, gap=st.sampled_from([HOUR, 24 * HOUR]))
+def test_what_was_done_before_is_no_first_time(history, gap):
+    state = fold(history)
+    logged = state.strong.entries() + state.views.entries()
+    for session in sessions(state, gap):
+        done = {e[2:3] + e[4:] for e in logged if e.ts < session[0].ts and not e.undo}
+        expected = []
+        for entry in session:
+            what = entry[2:3] + entry[4:]
+            if what not in done:
+                expected.append(entry)
+            done.add(what)
+        assert first_times(state, session) == expected
 
 
 @given(

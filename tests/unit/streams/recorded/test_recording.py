@@ -43,6 +43,7 @@ def test_a_file_of_events_is_read_with_its_labels(tmp_path: Path) -> None:
         {"topic": "catalog.accounts", "account_id": "a2"},
         event("like", "v", "m2", T + 2, author_id="a2"),
         event("view", "v", "m1", T + 1, long=True),
+        event("like", "v", "m2", T + 3, author_id="a2"),
         event("view", "v", "m3", T + 3, author_id="a3"),
         event("like", "v", "m4", T + 4, author_id="a4"),
         event("like", "v", "m4", T + 5, author_id="a4", undo=True),
