@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint generate bench clean
+.PHONY: help setup demo test chaos lint docs generate bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -29,6 +29,10 @@ lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(STAMP) ## The documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f infra/docs_site/mkdocs.yml
+	@echo "open site/index.html"
+
 generate: $(STAMP) ## Write what is generated: schemas, methods and page of IGQL, pages of actions
 	@$(BIN)/python docs/schemas/generate.py
 	@$(BIN)/python docs/generate_actions.py
@@ -39,7 +43,7 @@ bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
 	@$(BIN)/freshgrid bench $(if $(NAME),$(NAME) --json,--list) $(ARGS)
 
 clean: ## Remove .venv, caches and artifacts
-	rm -rf $(VENV) artifacts dist .cache .*_cache .hypothesis
+	rm -rf $(VENV) artifacts dist site .cache .*_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python without the parts for venv's own pip (Debian splits them off) lends the new one its pip.
