@@ -11,10 +11,11 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from infra.api import create_api, serving
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
+from infra.http.server import serving
+from infra.http.streams import Streams
 from infra.index_files import IndexFolder
 from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
@@ -25,6 +26,9 @@ from models.world import World, WorldConfig
 from streams.ranking import Ranking
 from streams.records import Record, touches
 from streams.roles.runtime import agent, background, faust_app, running
+from streams.serving.api import Behind, explore_api
+from streams.serving.directory import Directory
+from streams.serving.event_intake import EventIntake
 from streams.serving.explorer import Explorer
 from streams.serving.index_refresh import refresh_index
 from streams.serving.live_experiment import LiveExperiment
@@ -33,6 +37,7 @@ from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup
 from streams.serving.own_operators import load_operators
+from streams.serving.viewer_directory import ViewerDirectory
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed
 from streams.topology import RANKER, RANKER_GROUP, flow, followed
@@ -55,7 +60,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await outbox.start()
         stack.push_async_callback(outbox.stop)
 
-        world = World(WorldConfig(image_dimension=config.image_dimension))
+        world = World(WorldConfig(image_dimension=config.image_dimension, details=True))
         feed = WorldFeed(world)
         queries = LiveQueries(config, load_operators(config))
         artifacts = ArtifactStore(config.artifacts_url)
@@ -89,9 +94,16 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         impression = partial(log, IMPRESSIONS_TOPIC)
         lookup = Lookup(config, world, rankers, store, explorer, ranking, follower, impression)
-        api = create_api(
-            lookup, WeightsDesk(stores.experiments, experiment), config.request_timeout_s
+        behind = Behind(
+            lookup=lookup,
+            desk=WeightsDesk(stores.experiments, experiment),
+            directory=Directory(world),
+            viewers=ViewerDirectory(store, ranking, experiment.of),
+            events=EventIntake(outbox.send),
+            grids=stores.grids,
         )
+        streams = Streams()
+        api = explore_api(behind, streams, config.request_timeout_s)
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.
@@ -105,7 +117,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
         failed = await stack.enter_async_context(running(app))
-        served = await stack.enter_async_context(serving(api, config))
+        served = await stack.enter_async_context(serving(api, config, streams))
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(
@@ -118,6 +130,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 queries.follow(ranking.refresh),
                 explorer.sampled.run(partial(log, CANDIDATES_TOPIC)),
                 experiment.follow(ranking.refresh),
+                stores.grids.listen(),
             )
         )
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra.secrets import masked
-
-#: Seconds after which a client may well try again.
-RETRY_AFTER_S: Final = 1
+from infra.http.problems import unavailable
 
 
 class Deadline:
@@ -49,8 +44,3 @@ class Deadline:
                 "or busy, the ranker's log says what; try again"
             )
             await answer(scope, receive, send)
-
-
-def unavailable(detail: str) -> JSONResponse:
-    """The answer to a request that may be answered later."""
-    return JSONResponse({"detail": masked(detail)}, 503, {"Retry-After": str(RETRY_AFTER_S)})
