@@ -30,6 +30,7 @@ from streams.serving.api import Behind, explore_api
 from streams.serving.directory import Directory
 from streams.serving.event_intake import EventIntake
 from streams.serving.explorer import Explorer
+from streams.serving.igql_reference import Language
 from streams.serving.index_refresh import refresh_index
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_items import LiveItems
@@ -101,6 +102,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             viewers=ViewerDirectory(store, ranking, experiment.of),
             events=EventIntake(outbox.send),
             grids=stores.grids,
+            language=Language(queries),
         )
         streams = Streams()
         api = explore_api(behind, streams, config.request_timeout_s)
