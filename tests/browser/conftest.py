@@ -37,21 +37,16 @@ VIEWER: Final = "v1540"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for the tests of a module."""
+def chromium() -> str:
+    """The program; without it there is nothing to try."""
     path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if path is None:
         pytest.skip("no Chromium here: .ci/browser installs it (Debian: apt-get install chromium)")
-    # Its sandbox does not work for root.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=path, args=arguments)
-        yield started
-        started.close()
+    return path
 
 
 @pytest.fixture(scope="module")
-def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the page of a running stack is, trained on the tiny fixture, with more to look at."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "ARTIFACTS_URL", "HTTP_PORT"):
@@ -66,6 +61,17 @@ def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
             scenario.wait_trained(stack, sent)
             yield stack.endpoints.http
             stack.check()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, address: str) -> Iterator[Browser]:
+    """A browser for the tests of a module; its driver runs the event loop, so it starts last."""
+    # Its sandbox does not work for root.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=arguments)
+        yield started
+        started.close()
 
 
 def fixture(folder: Path) -> Path:

@@ -19,11 +19,11 @@ def test_a_mistake_and_its_mending(open_page: OpenPage) -> None:
     wrong = page.locator(".mistakes button")
     expect(wrong).to_contain_text("3:4")
     expect(wrong).to_contain_text("did you mean exclude_seen?")
-    expect(page.locator(".paper .wrong")).to_have_text("exclude_sen()")
+    expect(page.locator(".paper .wrong")).to_have_text("exclude_sen")
     keep(page, "workbench mistake")
     assert_accessible(page)
     wrong.click()
-    page.keyboard.type("exclude_seen()")
+    page.keyboard.type("exclude_seen")
     expect(page.locator(".note.right")).to_be_visible()
 
 

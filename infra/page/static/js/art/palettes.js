@@ -27,13 +27,15 @@ export const COUNT = PALETTES.length;
 /**
  * The colours of one account: those of its topic, turned a little, with the tones in an order of its own.
  *
- * @param {number} topic which palette
+ * @param {number} topic a hash of it
  * @param {import("./random.js").Dice} dice of the account
  */
 export function palette(topic, dice) {
   const [ground, a, b, c, light, dark] = PALETTES[topic % COUNT];
+  // Topics are more than palettes: those that share one differ in hue.
+  const lean = ((Math.floor(topic / COUNT) % 41) - 20) * 0.9;
   const orders = [[a, b, c], [b, a, c], [a, c, b], [c, a, b]];
-  const turn = dice.between(-9, 9), lift = dice.between(-4, 4);
+  const turn = lean + dice.between(-7, 7), lift = dice.between(-4, 4);
   const tones = dice.of(orders).map((tone) => shift(tone, turn, lift));
   // Some accounts paint on another ground of the same family.
   const base = dice.chance(0.25) ? mix(ground, tones[0], 0.22) : ground;

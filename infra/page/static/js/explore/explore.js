@@ -137,7 +137,7 @@ export class ExplorePage {
   #tell(page) {
     const made = new Date(page.generated_at_ms).toLocaleTimeString();
     this.told.textContent = page.items.length
-      ? `${page.items.length} of ${page.candidates} candidates, chosen at ${made}`
+      ? `${page.items.length} of ${page.candidates} candidates · ${made}`
       : `Nothing can be shown to ${this.viewerId} yet: send media to catalog.media first.`;
     fill(this.end, page.items.length ? "" : "An empty catalogue has an empty grid.");
   }

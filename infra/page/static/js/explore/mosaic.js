@@ -89,7 +89,6 @@ export class Mosaic {
     const from = this.current?.node.getBoundingClientRect();
     if (!from) return false;
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
-    const x = from.left + from.width / 2, y = from.top + from.height / 2;
     let best = null, least = Infinity;
     for (const [id, tile] of this.tiles) {
       if (id === this.currentId) continue;
@@ -98,9 +97,9 @@ export class Mosaic {
       const ahead = dx ? (dx > 0 ? to.left - from.right : from.left - to.right) : (dy > 0 ? to.top - from.bottom : from.top - to.bottom);
       if (ahead < -4) continue;
       const aside = dx
-        ? Math.max(0, to.top - y, y - to.bottom) : Math.max(0, to.left - x, x - to.right);
-      const middle = dx ? Math.abs(to.top + to.height / 2 - y) : Math.abs(to.left + to.width / 2 - x);
-      const far = ahead + 4 * aside + 0.1 * middle;
+        ? Math.max(0, to.top - from.bottom, from.top - to.bottom) : Math.max(0, to.left - from.right, from.left - to.right);
+      const shift = dx ? Math.abs(to.top - from.top) : Math.abs(to.left - from.left);
+      const far = ahead + 4 * aside + 0.1 * shift;
       if (far < least) [best, least] = [id, far];
     }
     if (best === null) return false;

@@ -1,6 +1,6 @@
 // What if actions were worth something else? Sorts this viewer's grid anew without touching anything.
 
-import { ApiError, send } from "../api.js";
+import { send } from "../api.js";
 import { mediaCards } from "../cards.js";
 import { figure, fill, h } from "../dom.js";
 import { picture } from "../picture.js";
@@ -23,19 +23,10 @@ export class WhatIf {
     this.apply = h("button", { type: "button", class: "button", disabled: true, onclick: () => this.#apply() }, "Apply for everyone");
     this.reset = h("button", { type: "button", class: "button", disabled: true, onclick: () => this.#reset() }, "Reset");
     this.sliders = h("div", { class: "sliders" });
-    this.node = h("section", { hidden: true }, h("h3", {}, "What if?"), this.said, this.sliders, this.grid, h("div", { class: "row" }, this.reset, this.apply));
+    this.node = h("details", { class: "whether" }, h("summary", {}, "What if actions were worth something else?"),
+      h("div", { class: "stack" }, this.said, this.sliders, this.grid, h("div", { class: "row" }, this.reset, this.apply)));
     this.#draw();
-    this.#start();
-  }
-
-  /** Without the route the sliders would do nothing. */
-  async #start() {
-    try {
-      await this.#rank();
-      this.node.hidden = false;
-    } catch (error) {
-      if (!(error instanceof ApiError) || ![404, 405].includes(error.status)) complain(error);
-    }
+    this.node.addEventListener("toggle", () => this.node.open && !this.before && this.#rank().catch(complain));
   }
 
   #draw() {

@@ -26,14 +26,14 @@ export class WhyPanel {
     this.item = item;
     this.body = h("div", { class: "stack" }, h("p", { class: "quiet" }, "Asking …"));
     const { media_id: media, author_id: author } = item;
-    this.node = h("aside", { class: "panel", role: "dialog", "aria-label": `Why ${media}?`, tabindex: "-1" },
+    this.node = h("aside", { class: "panel", role: "dialog", "aria-label": `Why ${media}?`, tabindex: "-1" }, h("div", {},
       h("div", { class: "top" },
         picture({ media, account: author, topic: known.topic, address: known.address }, { side: 104 }),
         h("div", {}, h("h2", {}, media),
           author && h("p", {}, "by ", h("a", { href: address("account", { id: author, viewer: this.does.viewerId }) }, author)),
           h("p", { class: "quiet" }, known.topics.length ? `topic ${known.topics.join(", ")}` : "no topic")),
         h("button", { type: "button", class: "shut", "aria-label": "Close", onclick: () => this.close() }, icon("close"))),
-      author && this.#acts(item, known), this.body);
+      author && this.#acts(item, known), this.body));
     this.node.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
@@ -145,8 +145,8 @@ export class WhyPanel {
       h("dl", { class: "bars" }, rows.map(([name, term]) => {
         const chance = found.probabilities?.[name];
         const how = chance === undefined ? "" : `predicted chance ${figure(chance)}, weight ${figure(weights[name])}`;
-        return [h("dt", { title: how }, headWord(name)), bar(term), h("dd", { title: how }, figure(term))];
-      }), h("dt", { class: "sum" }, "Value"), h("span", { class: "sum" }, " "), h("dd", { class: "sum" }, figure(value))),
+        return [h("dt", { title: how }, headWord(name)), h("dd", { title: how }, bar(term), h("span", {}, figure(term)))];
+      }), h("dt", { class: "sum" }, "Value"), h("dd", { class: "sum" }, h("span", { class: "sum" }), h("span", { class: "sum" }, figure(value)))),
       (author > 0 || seed > 0) && h("p", { class: "quiet" }, `Before it stand ${author} of its account and ${seed} of its seed, so variety costs it places.`));
   }
 
@@ -167,14 +167,14 @@ export class WhyPanel {
         event.preventDefault();
         const id = named.value.trim();
         if (!id) return;
-        const record = await get(`/v1/media/${encodeURIComponent(id)}`).catch(() => null);
-        this.open({ media_id: id, author_id: record?.author_id ?? "" });
+        const known = await get("/v1/media", { media_id: id }).catch(() => null);
+        this.open({ media_id: id, author_id: known?.media[0]?.author_id ?? "" });
       },
     }, named);
   }
 
   #versions(told) {
-    return h("details", {}, h("summary", {}, "Versions that made this grid"),
+    return h("details", { class: "made" }, h("summary", {}, "Versions that made this grid"),
       h("dl", { class: "versions" }, Object.entries(told.versions).map(([name, version]) => [h("dt", {}, name), h("dd", {}, h("code", {}, version || "none"))])));
   }
 }

@@ -36,8 +36,8 @@ export class WorkbenchPage {
         h("section", { class: "stack" }, h("h2", {}, "Plan"), this.plan)),
       this.count,
       h("div", { class: "bench" },
-        h("section", { class: "stack" }, h("h2", {}, "This query"), this.mine),
-        h("section", { class: "stack" }, h("div", { class: "row spread" }, h("h2", {}, "Beside it"), this.choice), this.theirs))));
+        h("section", { class: "stack" }, h("div", { class: "row over" }, h("h2", {}, "This query")), this.mine),
+        h("section", { class: "stack" }, h("div", { class: "row spread over" }, h("h2", {}, "Beside it"), this.choice), this.theirs))));
     this.#start();
   }
 
@@ -85,6 +85,7 @@ export class WorkbenchPage {
     try {
       const told = await this.#ask(text, this.running.signal);
       this.editor.show([]);
+      this.#stale(false);
       fill(this.said, h("p", { class: "note right" }, `Right: ${figure(told.candidates.length)} candidates in ${figure(Math.round(told.plan.microseconds))} µs.`));
       fill(this.plan, planTree(told.plan));
       this.found = told.candidates;
@@ -94,11 +95,17 @@ export class WorkbenchPage {
       if (!(error instanceof ApiError)) throw error;
       const found = error.status === 400 ? mistakes(error.message, text) : [];
       this.editor.show(found);
+      this.#stale(true);
       fill(this.said, found.length
         ? h("ul", { class: "mistakes" }, found.map((one) => h("li", {}, h("button", { type: "button", onclick: () => this.editor.goTo(one) },
           h("span", { class: "id" }, `${one.line}:${one.column}`), " ", one.message))))
         : h("p", { class: "note bad" }, error.message));
     }
+  }
+
+  /** What is shown is of the last text that was right. */
+  #stale(stale) {
+    for (const node of [this.plan, this.mine]) node.classList.toggle("stale", stale);
   }
 
   async #compare() {
