@@ -10,13 +10,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
 from infra.config import Settings
 from streams.local import scenario
@@ -63,15 +64,21 @@ def address(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             stack.check()
 
 
+@contextmanager
+def launched(driver: Playwright, chromium: str) -> Iterator[Browser]:
+    """A browser of the driver's."""
+    # Its sandbox does not work for root.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    started = driver.chromium.launch(executable_path=chromium, args=arguments)
+    yield started
+    started.close()
+
+
 @pytest.fixture(scope="module")
 def browser(chromium: str, address: str) -> Iterator[Browser]:
     """A browser for the tests of a module; its driver runs the event loop, so it starts last."""
-    # Its sandbox does not work for root.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium, args=arguments)
+    with sync_playwright() as driver, launched(driver, chromium) as started:
         yield started
-        started.close()
 
 
 def fixture(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import (
     HOSTILE,
@@ -226,6 +226,25 @@ def test_who_wants_calm_gets_it(open_page: OpenPage) -> None:
     answered(page)
     moving = "document.getAnimations().filter(one => one.effect.getTiming().duration > 1).length"
     assert page.evaluate(moving) == 0
+
+
+def test_a_refused_stream_is_asked_for_again(open_page: OpenPage) -> None:
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        if refused:
+            route.continue_()
+            return
+        refused.append(route.request.url)
+        route.fulfill(status=400, body="{}")
+
+    page = open_page("workbench?viewer=patient")
+    page.route("**/v1/live?*", refuse_once)
+    page.get_by_role("link", name="Explore").click()
+    expect(page.locator(".fresh")).to_have_text("waiting for Freshgrid")
+    assert tiles(page)
+    expect(page.locator(".fresh")).to_have_text("live")
+    assert refused
 
 
 def test_ids_are_strangers_text(open_page: OpenPage, address: str) -> None:

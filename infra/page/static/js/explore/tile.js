@@ -11,6 +11,8 @@ export const ACTS = [
   { act: "see_fewer", label: "See fewer like this", key: "x" },
 ];
 
+const DONE = { like: "liked", save: "saved", share: "shared", see_fewer: "not wanted" };
+
 export class Tile {
   /**
    * @param {object} item of a grid
@@ -20,8 +22,6 @@ export class Tile {
     this.item = item;
     this.opener = h("button", {
       type: "button", class: "open ghost", tabIndex: -1, onclick: () => does.open(this),
-      // A like on a picture, as people's thumbs know it.
-      ondblclick: () => does.act("like", this),
     });
     this.name = h("span");
     this.buttons = new Map(ACTS.map(({ act, label, key }) => [act, h("button", {
@@ -82,7 +82,7 @@ export class Tile {
   #describe() {
     const { media_id: media, author_id: author } = this.item;
     const topic = this.card?.topic ? `, topic ${this.card.topic}` : "";
-    const done = [...this.done].map((act) => `, ${act.replace("_", " ")}d`.replace("ed", "d")).join("");
+    const done = [...this.done].map((act) => `, ${DONE[act]}`).join("");
     this.opener.setAttribute("aria-label", `Media ${media} by ${author}${topic}${done}. Why is it here?`);
     this.name.textContent = this.card?.topic ? `${author} · topic ${this.card.topic}` : author;
     this.node.setAttribute("aria-label", `Media ${media}`);

@@ -135,10 +135,13 @@ export class WhyPanel {
   #value(found, weights) {
     const { penalty, value, rank, same_author_before: author, same_seed_before: seed, ...terms } = found.value;
     const rows = Object.entries({ ...terms, penalty: -penalty }).filter(([name, term]) => name !== "penalty" || term);
-    const most = Math.max(...rows.map(([, term]) => Math.abs(term)), 1e-9);
-    const bar = (term) => h("span", { class: "bar", "aria-hidden": "true" }, h("i", {
+    const values = rows.map(([, term]) => term);
+    const high = Math.max(...values, 1e-9), low = Math.min(...values, -0.06 * high), range = high - low;
+    // In percent, from the left: where 0 is, and how long a bar is.
+    const zero = (-100 * low) / range, long = (term) => (100 * Math.abs(term)) / range;
+    const bar = (term) => h("span", { class: "bar", "aria-hidden": "true", style: { "--zero": `${zero}%` } }, h("i", {
       class: term < 0 ? "minus" : "",
-      style: { width: `${(50 * Math.abs(term)) / most}%`, left: term < 0 ? `${50 - (50 * Math.abs(term)) / most}%` : "50%" },
+      style: { width: `${long(term)}%`, left: `${term < 0 ? zero - long(term) : zero}%` },
     }));
     return h("section", {}, h("h3", {}, "What it is worth"),
       h("p", { class: "quiet" }, "Each bar is what an action is expected to bring, times its weight."),
