@@ -60,6 +60,10 @@ def test_roles_do_what_the_table_says(explore, notes) -> None:
     ]
     follow = {"kind": "follow", **explore.event(viewer, media, author_id=author)}
     assert explore.http.post("/v1/events", json=[*actions, follow]).status_code == 202
+    post = {"media_id": "put", "author_id": author, "created_ts": 1}
+    assert explore.http.put("/v1/catalogue/media", json=post).status_code == 202
+    put = explore.http.put("/v1/catalogue/accounts", json={"account_id": "put"})
+    assert put.status_code == 202
     # Each event waits for its media, and comes back.
     for topic in MEDIA_EVENT_TOPICS:
         waiting = f"late-{topic}"
