@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -15,6 +16,8 @@ NDJSON: Final = "application/x-ndjson"
 MOST_BYTES: Final = 4 * 1024 * 1024
 #: Records of one such request.
 MOST_RECORDS: Final = 5_000
+#: Of a file that is read as it comes: a valid record has less, and one that has more is told so.
+MOST_LINE_BYTES: Final = 1024 * 1024
 
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -34,6 +37,36 @@ async def read_body(request: Request, most_bytes: int = MOST_BYTES) -> bytes:
     return b"".join(parts)
 
 
+async def lines_of(request: Request, most: int) -> AsyncIterator[list[bytes]]:
+    """The lines of a body of NDJSON that are not blank, so many at once, as they come in.
+
+    Raises:
+        ProblemError: the body is of another type, or has a line too long to be a record.
+    """
+    kind = _kind(request)
+    if kind != NDJSON:
+        raise ProblemError(415, f"Content-Type {kind!r} is not taken; send {NDJSON}")
+    left, lines = b"", list[bytes]()
+    async for part in request.stream():
+        *whole, left = (left + part).split(b"\n")
+        lines += [line for line in whole if line.strip()]
+        if len(left) > MOST_LINE_BYTES:
+            raise ProblemError(
+                413, f"a line has more than {MOST_LINE_BYTES} bytes; a record has one of its own"
+            )
+        while len(lines) >= most:
+            yield lines[:most]
+            lines = lines[most:]
+    if left.strip():
+        lines.append(left)
+    if lines:
+        yield lines
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_records(request: Request) -> list[bytes]:
     """The records of a body: a JSON object, a JSON array, or NDJSON, told by its type.
 
@@ -42,7 +75,7 @@ async def read_records(request: Request) -> list[bytes]:
     Raises:
         ProblemError: the body is too large, of another type, empty, or no JSON array.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _kind(request)
     if kind not in (JSON, NDJSON):
         raise ProblemError(
             415, f"Content-Type {kind!r} is not taken; send {JSON} (an object or an array) or "

@@ -144,20 +144,20 @@ _COUNTS: Final = {
     "share": 0.7, "comment": 2.0,
 }  # fmt: skip
 MEDIA: Final[dict[str, Any]] = {
-    "media_id": "m5109",
-    "author_id": "a5570290",
+    "media_id": "m7",
+    "author_id": "a3",
     "created_ts": 1699990000000,
     "topics": ["travel"],
     "language": "pt",
     "integrity": {"nsfw": 0.01, "spam": 0.0, "misinformation": 0.0},
-    "image_url": "https://pictures.example/m5109.jpg",
+    "image_url": "https://pictures.example/m7.jpg",
     "deleted": False,
     "available": True,
     "counts": _COUNTS,
     "score": 23.4,
 }
 ACCOUNT: Final[dict[str, Any]] = {
-    "account_id": "a5570290",
+    "account_id": "a3",
     "topics": ["travel"],
     "language": "pt",
     "private": False,
@@ -217,7 +217,7 @@ def catalogue_routes(directory: Directory) -> Routes:
     @routes.get(
         "/v1/accounts",
         response_class=Response,
-        responses=routes.answers(AccountList, {"accounts": [ACCOUNT], "next": "a5570290"}, 422),
+        responses=routes.answers(AccountList, {"accounts": [ACCOUNT], "next": "a3"}, 422),
     )
     async def accounts(
         account_id: Ids = [],  # noqa: B006
@@ -239,7 +239,7 @@ def catalogue_routes(directory: Directory) -> Routes:
     @routes.get(
         "/v1/media",
         response_class=Response,
-        responses=routes.answers(MediaList, {"media": [MEDIA], "next": "m5109"}, 422),
+        responses=routes.answers(MediaList, {"media": [MEDIA], "next": "m7"}, 422),
     )
     async def media_list(
         media_id: Ids = [],  # noqa: B006

@@ -9,11 +9,13 @@ from pydantic import BaseModel
 
 from infra.http.parameters import CursorText, Id, MaybeId, PathId, ViewerQuery
 from infra.http.problems import ProblemError
-from infra.http.routes import JSON, Routes
+from infra.http.routes import JSON, Routes, example_of
 
 
 class Asked(BaseModel):
     """A query and for whom to run it."""
+
+    model_config = example_of({"viewer_id": "v1", "query": "user.popular(10)"})
 
     viewer_id: Id
     query: str
@@ -48,12 +50,12 @@ _VERSIONS: Final = {
 }
 #: A page of one item, as an example.
 PAGE: Final[dict[str, Any]] = {
-    "viewer_id": "v26967",
+    "viewer_id": "v1",
     "items": [
         {
             "position": 0,
-            "media_id": "m5109",
-            "author_id": "a5570290",
+            "media_id": "m7",
+            "author_id": "a3",
             "value": 0.9478,
             "probabilities": {
                 "like": 0.6107, "save": 0.0006, "see_fewer": 0.0004,

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import APIRouter
+from pydantic import ConfigDict
 
 from infra.http.problems import KINDS, PROBLEM_JSON, Problem
 
@@ -20,6 +21,11 @@ Answers = dict[int | str, dict[str, Any]]
 def reference(of: type) -> dict[str, str]:
     """The schema of a type, by its name in the document."""
     return {"$ref": REFERENCE.format(name=of.__name__)}
+
+
+def example_of(body: dict[str, Any]) -> ConfigDict:
+    """The configuration of a model of a body that has this example."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
 
 
 class Routes(APIRouter):

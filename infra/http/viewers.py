@@ -91,7 +91,7 @@ class Viewers(Protocol):
 
 _HISTORY: Final = {"actions": 4, "views": 34, "older": 0}
 VIEWER: Final[dict[str, Any]] = {
-    "viewer_id": "v26967",
+    "viewer_id": "v1",
     "arm": "control",
     "reflects_ts": 1700000000000,
     "history": _HISTORY,
@@ -105,7 +105,7 @@ VIEWER: Final[dict[str, Any]] = {
     "waits": False,
 }
 _ACTIVE: Final = {
-    "viewer_id": "v26967", "arm": "control", "reflects_ts": 1700000000000, "history": _HISTORY
+    "viewer_id": "v1", "arm": "control", "reflects_ts": 1700000000000, "history": _HISTORY
 }  # fmt: skip
 
 Actions = Annotated[int, Query(ge=0, le=MOST_ACTIONS, description="Most actions told.")]

@@ -28,16 +28,19 @@ from streams.records import Record, touches
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.api import Behind, explore_api
 from streams.serving.directory import Directory
-from streams.serving.event_intake import EventIntake
 from streams.serving.explorer import Explorer
 from streams.serving.igql_reference import Language
 from streams.serving.index_refresh import refresh_index
+from streams.serving.intake import Intake
+from streams.serving.likeness import Likenesses
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_items import LiveItems
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup
+from streams.serving.office import Office
 from streams.serving.own_operators import load_operators
+from streams.serving.shelves import Shelves
 from streams.serving.viewer_directory import ViewerDirectory
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed
@@ -95,12 +98,17 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         impression = partial(log, IMPRESSIONS_TOPIC)
         lookup = Lookup(config, world, rankers, store, explorer, ranking, follower, impression)
+        directory = Directory(world)
         behind = Behind(
             lookup=lookup,
+            explorer=explorer,
             desk=WeightsDesk(stores.experiments, experiment),
-            directory=Directory(world),
+            office=Office(config, cluster, stores.experiments, experiment),
+            directory=directory,
+            likeness=Likenesses(config, world, directory, queries, experiment.of),
+            shelves=Shelves(world, directory),
             viewers=ViewerDirectory(store, ranking, experiment.of),
-            events=EventIntake(outbox.send),
+            intake=Intake(outbox.send),
             grids=stores.grids,
             language=Language(queries),
         )

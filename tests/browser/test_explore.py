@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import (
@@ -153,6 +154,35 @@ def test_why_is_this_here(open_page: OpenPage) -> None:
     panel.get_by_label("Id of a media").fill("m-unheard-of")
     page.keyboard.press("Enter")
     expect(page.locator(".panel .note.bad").first).to_contain_text("lost at inventory")
+
+
+def test_what_if_actions_were_worth_something_else(open_page: OpenPage, address: str) -> None:
+    page = open_page()
+    tiles(page)
+    weights = httpx.get(f"{address}/v1/weights", trust_env=False).json()
+    page.locator(".tile .open").nth(3).click()
+    panel = page.locator(".panel")
+    panel.get_by_text("What if actions were worth something else?").click()
+    expect(panel.locator(".whatif .picture").first).to_be_visible()
+    panel.get_by_label("long view").fill("10")
+    panel.get_by_label("like").fill("0")
+    expect(panel.get_by_text("Nothing is changed yet")).to_be_visible()
+    expect(panel.locator(".whatif small").first).to_be_visible()
+    panel.locator(".whatif").scroll_into_view_if_needed()
+    keep(page, "what if")
+    assert_accessible(page)
+    assert httpx.get(f"{address}/v1/weights", trust_env=False).json() == weights
+    # Applied, and taken back.
+    panel.get_by_role("button", name="Apply for everyone").click()
+    undo = page.locator(".toasts").get_by_role("button", name="Undo")
+    expect(undo).to_be_visible()
+    assert httpx.get(f"{address}/v1/weights", trust_env=False).json() != weights
+    undo.click()
+    for _ in range(50):
+        if httpx.get(f"{address}/v1/weights", trust_env=False).json() == weights:
+            break
+        page.wait_for_timeout(100)
+    assert httpx.get(f"{address}/v1/weights", trust_env=False).json() == weights
 
 
 def test_an_account_with_its_posts_and_who_is_near(open_page: OpenPage) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from infra.open_stores import open_stores
+from models.events import Relation
 from models.viewers.state import ViewerState, related_authors
 from streams.clock import now_ms
 from tests.integration.conftest import Explore
@@ -88,7 +89,7 @@ def test_a_batch_is_folded_once_however_often_it_is_sent(explore: Explore) -> No
 
     def folded() -> ViewerState | None:
         state = explore.state(viewer)
-        return state if len(state.strong) == 2 and related_authors(state, "block") else None
+        return state if len(state.strong) == 2 and related_authors(state, Relation.BLOCK) else None
 
     explore.wait(folded)
     [last] = [like(explore, viewer, "last", author_id="a")]
@@ -112,7 +113,8 @@ def _active(explore: Explore) -> list[str]:
 
 
 def test_the_catalogue_is_told_as_it_was_sent(explore: Explore) -> None:
-    author = first_item(explore, explore.new_viewer())["author_id"]
+    accounts = explore.http.get("/v1/accounts", params={"limit": 100}).json()["accounts"]
+    author = next(one["account_id"] for one in accounts if one["has_vector"])
     url = "https://pictures.example/1.jpg"
     media = explore.post(author, topics=["sea", "sun"], image_url=url, language="pt")
     told = explore.http.get(f"/v1/media/{media}").raise_for_status().json()

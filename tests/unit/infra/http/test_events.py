@@ -14,7 +14,7 @@ from infra.http.events import events_routes
 from infra.kafka import Message
 from models.actions import FOLLOW_TOPIC, MEDIA_EVENT_TOPIC_OF
 from streams.clock import now_ms
-from streams.serving.event_intake import EventIntake
+from streams.serving.intake import Intake
 from tests.http import client_of
 
 NDJSON = "application/x-ndjson"
@@ -43,7 +43,7 @@ def relation(**fields: Any) -> dict[str, Any]:
 async def post(
     body: bytes, kind: str = "application/json", broker: Broker | None = None
 ) -> httpx.Response:
-    intake = EventIntake((broker or Broker()).send)
+    intake = Intake((broker or Broker()).send)
     async with client_of(events_routes(intake)) as client:
         return await client.post("/v1/events", content=body, headers={"Content-Type": kind})
 

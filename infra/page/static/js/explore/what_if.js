@@ -26,7 +26,7 @@ export class WhatIf {
     this.node = h("details", { class: "whether" }, h("summary", {}, "What if actions were worth something else?"),
       h("div", { class: "stack" }, this.said, this.sliders, this.grid, h("div", { class: "row" }, this.reset, this.apply)));
     this.#draw();
-    this.node.addEventListener("toggle", () => this.node.open && !this.before && this.#rank().catch(complain));
+    this.node.addEventListener("toggle", () => this.node.open && !this.asked && this.#rank().catch(complain));
   }
 
   #draw() {
@@ -63,19 +63,21 @@ export class WhatIf {
     this.apply.disabled = this.reset.disabled = !changed;
     const items = told.items.slice(0, SHOWN);
     const cards = await mediaCards(items);
-    const place = told.items.findIndex((one) => one.media_id === this.item.media_id);
-    if (!changed) this.before = told.items.map((one) => one.media_id);
-    const from = this.before.indexOf(this.item.media_id);
+    const here = told.items.find((one) => one.media_id === this.item.media_id);
+    this.asked = true;
     fill(this.grid, items.map((one, at) => {
-      const was = this.before.indexOf(one.media_id);
-      const moved = was < 0 ? "new" : was === at ? "" : was > at ? `↑${was - at}` : `↓${at - was}`;
+      const was = one.before;
+      const moved = was === null ? "new" : was === at ? "" : was > at ? `↑${was - at}` : `↓${at - was}`;
       const card = cards.get(one.media_id);
       return h("div", { class: one.media_id === this.item.media_id ? "here" : "", title: one.media_id },
         picture({ media: one.media_id, account: one.author_id, topic: card.topic, address: card.address }, { side: 44 }),
         changed && moved && h("small", {}, moved));
     }));
-    const name = (at) => (at < 0 ? "not shown" : `place ${at + 1}`);
-    fill(this.said, changed ? `This media: ${name(from)} → ${name(place)}. Nothing is changed yet.` : "Move a weight and see the grid it would make. Nobody else does.");
+    const name = (at) => (at === null || at === undefined ? "not shown" : `place ${at + 1}`);
+    const came = told.items.filter((one) => one.before === null).length;
+    // Where a media that would go stood, the answer does not say.
+    const from = here ? name(here.before) : told.left.includes(this.item.media_id) ? "shown" : "not shown";
+    fill(this.said, changed ? `This media: ${from} → ${name(here?.position)}; ${came} others would come. Nothing is changed yet.` : "Move a weight and see the grid it would make. Nobody else does.");
     this.grid.setAttribute("role", "img");
     this.grid.setAttribute("aria-label", `The first ${items.length} of that grid: ${items.map((one) => one.media_id).join(", ")}`);
   }
