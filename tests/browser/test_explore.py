@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx
 from playwright.sync_api import Page, Route, expect
 
@@ -30,6 +32,19 @@ def act(page: Page, media_id: str, name: str) -> None:
     one = tile(page, media_id)
     one.hover()
     one.locator(f'[data-act="{name}"]').click()
+
+
+def served_weights(address: str) -> object:
+    return httpx.get(f"{address}/v1/weights", trust_env=False).json()
+
+
+def until(page: Page, condition: Callable[[], bool]) -> None:
+    """Wait for what the page does not show: every ranker follows within a second."""
+    for _ in range(50):
+        if condition():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("it did not come to be")
 
 
 def answered(page: Page) -> None:
@@ -159,30 +174,26 @@ def test_why_is_this_here(open_page: OpenPage) -> None:
 def test_what_if_actions_were_worth_something_else(open_page: OpenPage, address: str) -> None:
     page = open_page()
     tiles(page)
-    weights = httpx.get(f"{address}/v1/weights", trust_env=False).json()
+    weights = served_weights(address)
     page.locator(".tile .open").nth(3).click()
     panel = page.locator(".panel")
     panel.get_by_text("What if actions were worth something else?").click()
     expect(panel.locator(".whatif .picture").first).to_be_visible()
-    panel.get_by_label("long view").fill("10")
-    panel.get_by_label("like").fill("0")
+    panel.locator("#weight-long_view").fill("10")
+    panel.locator("#weight-like").fill("0")
     expect(panel.get_by_text("Nothing is changed yet")).to_be_visible()
     expect(panel.locator(".whatif small").first).to_be_visible()
     panel.locator(".whatif").scroll_into_view_if_needed()
     keep(page, "what if")
     assert_accessible(page)
-    assert httpx.get(f"{address}/v1/weights", trust_env=False).json() == weights
+    assert served_weights(address) == weights
     # Applied, and taken back.
     panel.get_by_role("button", name="Apply for everyone").click()
     undo = page.locator(".toasts").get_by_role("button", name="Undo")
     expect(undo).to_be_visible()
-    assert httpx.get(f"{address}/v1/weights", trust_env=False).json() != weights
+    until(page, lambda: served_weights(address) != weights)
     undo.click()
-    for _ in range(50):
-        if httpx.get(f"{address}/v1/weights", trust_env=False).json() == weights:
-            break
-        page.wait_for_timeout(100)
-    assert httpx.get(f"{address}/v1/weights", trust_env=False).json() == weights
+    until(page, lambda: served_weights(address) == weights)
 
 
 def test_an_account_with_its_posts_and_who_is_near(open_page: OpenPage) -> None:
