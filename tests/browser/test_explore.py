@@ -128,6 +128,17 @@ def test_what_is_not_wanted_goes_at_once(open_page: OpenPage) -> None:
     assert before[1] not in tiles(page)
 
 
+def test_what_could_not_be_said_comes_back(open_page: OpenPage) -> None:
+    page = open_page("explore?viewer=unheard")
+    before = tiles(page)
+    refusal = '{"detail": "not today"}'
+    page.route("**/v1/events", lambda route: route.fulfill(status=400, body=refusal))
+    act(page, before[1], "see_fewer")
+    expect(page.locator(".toasts .bad")).to_have_text("not today")
+    expect(tile(page, before[1])).to_have_count(1)
+    expect(page.locator(".shelf button")).to_have_count(0)
+
+
 def test_an_account_of_no_interest_goes_with_all_it_has(open_page: OpenPage) -> None:
     page = open_page("explore?viewer=muter")
     tiles(page)

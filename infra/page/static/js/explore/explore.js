@@ -91,10 +91,20 @@ export class ExplorePage {
       this.#await(done.ts, started, [WORDS[act][0]], done);
     } catch (error) {
       this.#setDone(act, item, false);
-      this.feed.restore(unwanted);
       complain(error);
+      if (unwanted.length) await this.#giveBack(unwanted);
     }
     this.#fillShelf();
+  }
+
+  /** What left for nothing comes back. */
+  async #giveBack(mediaIds) {
+    this.feed.restore(mediaIds);
+    try {
+      this.#arrived(await get("/v1/explore", { viewer_id: this.viewerId }));
+    } catch (error) {
+      complain(error);
+    }
   }
 
   /** Tell how long it takes until a grid that knows of `ts` is shown. */
@@ -120,11 +130,12 @@ export class ExplorePage {
     const now = performance.now();
     const answered = this.waiting.filter((one) => page.reflects_ts >= one.ts);
     this.waiting = this.waiting.filter((one) => page.reflects_ts < one.ts && now - one.started < ANSWER_MS);
-    if (!answered.length) return;
     // Shown is what the screen shows: after the next frame.
     requestAnimationFrame(() => requestAnimationFrame(() => {
+      if (change) this.shownAt = performance.now();
       for (const { started, words, told } of answered) {
-        const ms = Math.round(performance.now() - started);
+        // The answer to the event may come after the grid that it led to.
+        const ms = Math.round(Math.max(this.shownAt - started, 0));
         const { fresh, moved } = change ?? this.last;
         told.say(...words, " · grid answered in ", h("b", {}, `${ms} ms`));
         fill(this.fresh, `${ms} ms`);
@@ -191,6 +202,7 @@ export class ExplorePage {
   }
 
   #fillShelf() {
+    const held = this.shelf.contains(document.activeElement);
     fill(this.shelf, this.acts.done.toReversed().map((done) => {
       const { act, item, card } = done;
       const what = act === "mute" ? item.author_id : item.media_id;
@@ -201,6 +213,8 @@ export class ExplorePage {
       }, picture({ media: item.media_id, account: item.author_id, topic: card?.topic ?? "", address: card?.address }, { side: 56 }),
       h("i", {}, icon(act)));
     }));
+    // The keyboard stays where it was, as far as there is something.
+    if (held) (this.shelf.querySelector("button") ?? this.mosaic.current?.opener)?.focus();
   }
 
   #key(event) {
