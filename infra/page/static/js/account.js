@@ -22,6 +22,7 @@ export class AccountPage {
     const act = (kind, item, card) => this.#act(kind, item, card);
     this.why = new WhyPanel({ viewerId, acts: this.acts, act, closed: () => this.mosaic.focus() });
     this.mosaic = new Mosaic({ open: (tile) => this.why.open(tile.item, tile.card), act: (kind, tile) => act(kind, tile.item, tile.card) });
+    this.mosaic.node.classList.add("plain");
     this.mosaic.node.setAttribute("aria-label", `Posts of ${this.accountId}`);
     fill(main, h("p", { class: "end" }, "Looking …"));
     this.#load();
@@ -50,12 +51,12 @@ export class AccountPage {
         h("div", {}, h("h1", {}, this.accountId),
           h("p", { class: "quiet" }, account.topics.length ? `topic ${account.topics.join(", ")}` : "no topic",
             account.private ? " · private" : "", account.disabled ? " · disabled" : "", account.deleted ? " · deleted" : ""),
-          h("div", { class: "counts" }, count(posts.length === POSTS ? `${POSTS}+` : String(posts.length), "posts"), count(figure(Math.round(likes * 10) / 10), "likes of late"), count(String(neighbours.length), "near")))),
+          h("div", { class: "counts" }, count(posts.length === POSTS ? `${POSTS}+` : String(posts.length), posts.length === 1 ? "post" : "posts"), count(figure(Math.round(likes * 10) / 10), "likes of late"), count(String(neighbours.length), "near")))),
       h("h2", { class: "padded" }, "Nearest accounts"),
       neighbours.length
         ? h("div", { class: "near" }, neighbours.map(({ account: one, score }) => h("a", { href: address("account", { id: one.account_id, viewer: this.viewerId }) },
           face(one.account_id, one.topics[0] ?? "", 66), h("span", {}, one.account_id), h("span", { class: "quiet number" }, `${Math.round(100 * score)} % alike`))))
-        : h("p", { class: "note" }, account.has_vector ? "No other account is near." : "This account has no vector yet: too few sessions hold it."),
+        : h("p", { class: "note profile-note" }, account.has_vector ? "No other account is near." : "This account has no vector yet: too few sessions hold it."),
       posts.length ? this.mosaic.node : h("p", { class: "end" }, "Nothing posted."));
     this.mosaic.show(posts.map((post) => ({ media_id: post.media_id, author_id: this.accountId })));
   }
