@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from infra.config import Settings
+from infra.followed import Followed
 from infra.stores import (
     MAX_HISTORY,
     Change,
@@ -28,14 +30,16 @@ from models.viewers.state import ViewerState, encode
 
 def memory_stores(settings: Settings) -> Stores:
     """Every store of an installation, all in this process."""
-    return Stores(MemoryStore(settings), MemorySchedule(), MemoryExperiments())
+    news = MemoryGridNews()
+    return Stores(MemoryStore(settings, news), MemorySchedule(), MemoryExperiments(), news)
 
 
 class MemoryStore:
     """The same contract as :class:`infra.redis_store.RedisStore`, in dictionaries."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, news: MemoryGridNews | None = None) -> None:
         self._settings = settings
+        self._news = news
         self.fold = settings.fold_config()
         self._states: dict[str, bytes] = {}
         self._revisions: dict[str, int] = {}
@@ -167,6 +171,8 @@ class MemoryStore:
     async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
         """Store ready grids as JSON."""
         self._grids.update(zip(viewer_ids, grids, strict=True))
+        if self._news is not None:
+            self._news.tell(viewer_ids)
 
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
@@ -263,3 +269,25 @@ class MemoryExperiments:
             await asyncio.Event().wait()
         finally:
             self._listening.remove(told)
+
+
+class MemoryGridNews:
+    """The same contract as :class:`infra.redis_grid_news.RedisGridNews`, in this process."""
+
+    def __init__(self) -> None:
+        self._followed = Followed()
+
+    def tell(self, viewer_ids: Iterable[str]) -> None:
+        """Grids of these viewers were stored."""
+        for viewer_id in viewer_ids:
+            self._followed.tell(viewer_id)
+
+    @asynccontextmanager
+    async def follow(self, viewer_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set after each grid of this viewer that is stored."""
+        with self._followed.by(viewer_id) as changed:
+            yield changed
+
+    async def listen(self) -> None:
+        """There is nobody to listen to: what is stored here tells itself."""
+        await asyncio.Event().wait()

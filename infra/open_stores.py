@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from infra.config import Settings
 from infra.redis_experiments import RedisExperiments
+from infra.redis_grid_news import RedisGridNews
 from infra.redis_schedule import RedisSchedule
 from infra.redis_server import RedisServer, redis_hello
 from infra.redis_store import RedisStore
@@ -33,6 +34,7 @@ async def open_stores(settings: Settings, *, patient: bool = False) -> AsyncIter
             RedisStore(server, settings),
             RedisSchedule(server),
             RedisExperiments(server),
+            RedisGridNews(server),
         )
     finally:
         await server.close()

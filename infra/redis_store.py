@@ -17,6 +17,7 @@ import msgspec
 
 from infra.config import Settings
 from infra.redis_bulk import Command
+from infra.redis_grid_news import grid_channel
 from infra.redis_server import RedisServer
 from infra.stores import NO_PARTITION, ParkedRecord, Parking, Slice, Versioned, versioned
 from models.viewers.state import SLACK, ViewerState, encode
@@ -332,15 +333,15 @@ class RedisStore:
         return int(count)
 
     async def save_grids(self, viewer_ids: Sequence[str], grids: Sequence[bytes]) -> None:
-        """Store ready grids as JSON, if the server takes them now."""
+        """Store ready grids as JSON and tell who follows them, if the server takes them now."""
         ttl = self._settings.grid_ttl_s
-        await self._exchange(
-            [
-                ("SET", grid_key(viewer_id), grid, "EX", ttl)
-                for viewer_id, grid in zip(viewer_ids, grids, strict=True)
-            ],
-            wait=False,
-        )
+        commands: list[Command] = []
+        for viewer_id, grid in zip(viewer_ids, grids, strict=True):
+            commands += [
+                ("SET", grid_key(viewer_id), grid, "EX", ttl),
+                ("PUBLISH", grid_channel(viewer_id), b""),
+            ]
+        await self._exchange(commands, wait=False)
 
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""

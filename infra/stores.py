@@ -1,4 +1,4 @@
-"""The ports to what is stored: viewers, when to look at their sessions, the experiment.
+"""The ports to what is stored: viewers and news of them, their sessions, the experiment.
 
 Adapters: for Redis and Valkey in ``infra/redis_*.py``, for this process in
 :mod:`infra.memory_store`; all pass the contract suite in ``tests/contract``.
@@ -13,7 +13,9 @@ refuses is an :class:`infra.errors.UnreachableError`, whichever it is.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, NamedTuple, Protocol, Self
 
 import msgspec
@@ -369,9 +371,26 @@ class ExperimentStore(Protocol):
         ...
 
 
+class GridNews(Protocol):
+    """Who tells that a ready grid was stored, by whichever process."""
+
+    def follow(self, viewer_id: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set after each :meth:`Store.save_grids` of this viewer.
+
+        It may also be set where nothing changed, and news be lost while a server is away: look at
+        the grid when it is set, and now and then.
+        """
+        ...
+
+    async def listen(self) -> None:
+        """Hear of changes until cancelled: without it nothing is told."""
+        ...
+
+
 class Stores(NamedTuple):
     """Every store of an installation."""
 
     viewers: Store
     sessions: SessionSchedule
     experiments: ExperimentStore
+    grids: GridNews

@@ -21,6 +21,7 @@ from models.events import DAY_MS, HOUR_MS, MINUTE_MS, Account, Media, MediaEvent
 from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.counted_once import Changes, CountedOnce
+from models.inventory.details import Details
 from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
@@ -42,6 +43,7 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
         co_engagement: bounds and half-life of the counts of media acted on together.
         image_dimension: length of image vectors.
         remembered: actions, views apart, of which it is known at least that they were counted.
+        details: keep what only people ask for, see :attr:`World.details`.
     """
 
     popularity: PopularityConfig = PopularityConfig()
@@ -49,6 +51,7 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
     co_engagement: CoEngagementConfig = CoEngagementConfig()
     image_dimension: int = DIMENSION
     remembered: int = 1 << 20
+    details: bool = False
 
 
 class World:
@@ -57,6 +60,7 @@ class World:
     Attributes:
         space: the live embedding space, None where it has no vectors.
         images: vectors of media's pictures.
+        details: what records say beside what ranking reads; None where nobody looks.
         trends: popularity over other times than its own, the shortest first.
         item_weights: which media are liked by the same viewers; None before there are any.
         positives: where it is noted who likes what, for those who fit item weights; None: nowhere.
@@ -65,6 +69,7 @@ class World:
     def __init__(self, config: WorldConfig | None = None) -> None:
         self.config = config or WorldConfig()
         self.catalog = Catalog()
+        self.details = Details() if self.config.details else None
         self.popularity = Popularity(self.config.popularity)
         self.co_engagement = CoEngagement(self.config.co_engagement)
         self.trends = [
@@ -91,7 +96,9 @@ class World:
         Returns:
             What is wrong with image vectors that are of no use; their media were applied without.
         """
-        self.catalog.upsert_media(media)
+        rows = self.catalog.upsert_media(media)
+        if self.details is not None:
+            self.details.put_media(rows, list({one.media_id: one for one in media}.values()))
         if not len(self.images) and all(record.image_embedding is None for record in media):
             return []
         newest = {record.media_id: record for record in media}
@@ -119,13 +126,18 @@ class World:
     def apply_accounts(self, accounts: Sequence[Account]) -> None:
         """Insert or replace accounts; the vector of one that is disabled is withheld."""
         rows = self.catalog.upsert_accounts(accounts)
+        if self.details is not None:
+            self.details.put_accounts(rows, list({a.account_id: a for a in accounts}.values()))
         if len(rows):
             self._sort_out(np.unique(rows))
 
     def remove_accounts(self, ids: Sequence[str]) -> None:
         """Delete accounts: nothing of them is shown and their vectors are withheld."""
         if ids:
-            self._sort_out(np.unique(self.catalog.delete_accounts(ids)))
+            rows = np.unique(self.catalog.delete_accounts(ids))
+            if self.details is not None:
+                self.details.forget_accounts(rows)
+            self._sort_out(rows)
 
     def _sort_out(self, rows: Rows) -> None:
         gone_n = self.catalog.gone_account_a[rows]

@@ -171,6 +171,10 @@ class Ranking:
         while len(self._asked_s) > MAX_ACTIVE:
             self._asked_s.popitem(last=False)
 
+    def active(self, most: int) -> list[str]:
+        """Viewers who were touched last, the last one first."""
+        return list(islice(reversed(self._active), most))
+
     def refresh(self) -> None:
         """Rank recently active viewers again, in the background."""
         self._again(self._active)

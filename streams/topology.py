@@ -13,6 +13,7 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     explore.versions                         ─▶ live rankers, live item weights
     explore.touched                          ─▶ ranking          ─▶ store
     (a page is asked for)                    ─▶ lookup           ─▶ explore.impressions, store
+    (events and catalogue over HTTP)         ─▶ intake           ─▶ events.*, catalog.*
     (one of many grids, without cuts)        ─▶ sampled grids    ─▶ explore.candidates
     explore.impressions, events.*            ─▶ examples         ─▶ explore.examples
     explore.examples, .candidates, events.*  ─▶ training         ─▶ explore.versions
@@ -190,6 +191,7 @@ FLOWS: Final = (
         "sampled grids", RANKER, "streams/serving/sampled_grids.py",
         writes=(CANDIDATES_TOPIC,),
     ),
+    Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *_CATALOG)),
     Flow("weights API", RANKER, "streams/serving/weights.py", stores=_EXPERIMENT),
     # Commands.
     Flow(

@@ -127,6 +127,17 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     value: ValueTerms | None = None
 
 
+def value_terms(explanation: Explanation) -> dict[str, float]:
+    """What the value of an item is made of: signed terms by action, and `penalty`.
+
+    Empty for one that was drawn for its place, of whose value nothing follows.
+    """
+    terms = explanation.value
+    if terms is None:
+        return {}
+    return {name: getattr(terms, name) for name in (*HEAD_NAMES, "penalty")}
+
+
 def explain(media_id: str, trace: Trace, found: Found, world: World) -> Explanation:
     """Explain one media of any kind, known or not, by the trace of the first viewer of `found`."""
     catalog = world.catalog

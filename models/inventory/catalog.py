@@ -198,6 +198,10 @@ class Catalog:
         """Code of a language, −1 for one that nothing has."""
         return self._languages.row(name)
 
+    def language_name(self, code: int) -> str:
+        """Name of a language code, empty for 0."""
+        return self._languages[code]
+
     def author_of(self, media_id: str) -> str | None:
         """Id of a media's author, None if the media is not known (deleted ones still are)."""
         row = self._media.row(media_id)
@@ -328,6 +332,15 @@ class Catalog:
         found = np.empty(len(position_n), np.int32)
         found[begin_a.take(position_n) + step_n] = np.concatenate(media)
         return found, np.arange(len(count_a)).repeat(count_a)
+
+    def posts_before(self, media_row: int, k: int) -> Rows:
+        """Up to k live posts of the same author, the newest of those posted before this one."""
+        older, found = self._m["older"], list[int]()
+        row = int(older[media_row])
+        while row != UNKNOWN and len(found) < k:
+            found.append(row)
+            row = int(older[row])
+        return np.array(found, np.int32)
 
     def gone_accounts(self, ids: Collection[str]) -> list[str]:
         """Those of the accounts that are disabled or deleted."""

@@ -32,6 +32,7 @@ BENCHES: Final = {
     "training": "the final pass learning from a stream beside frozen and simple ones; its speed",
     "learner": "labelled pages per second that a learner with a full room takes in",
     "sessions": "viewers per second that one worker looks at for sessions that have closed",
+    "page": "first paint of the page, and like → changed tiles on the screen, in Chromium",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",
 }
 

@@ -62,7 +62,7 @@ def run(
         sent = replay_fixture(stack)
         stack.wait_ready()
         wait_trained(stack, sent)
-        _wait_idle(stack)
+        wait_idle(stack)
         if not background:
             return asyncio.run(measure(stack, likes))
         with Background(stack, background) as flow:
@@ -189,7 +189,12 @@ async def _one(
     return took_ms, different
 
 
-def _wait_idle(stack: Stack) -> None:
+def wait_idle(stack: Stack) -> None:
+    """Wait until nobody waits for a grid.
+
+    Raises:
+        NotIdleError: somebody still does after `IDLE_TIMEOUT_S`.
+    """
     deadline = time.monotonic() + IDLE_TIMEOUT_S
     while (waiting := get_json(f"{stack.endpoints.http}/v1/status")["waiting_viewers"]) > 0:
         stack.check()

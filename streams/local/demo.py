@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import time
+import webbrowser
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
+from urllib.parse import urlencode
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -66,11 +70,26 @@ def run_demo(settings: Settings, *, once: bool, http_port: int | None = None) ->
         narrator.say(f"Done {narrator.elapsed_s():.1f} s after the start")
         if once:
             return
-        narrator.say(
-            f"Serving {endpoints.http}/v1/explore/{viewer.viewer_id} (Ctrl-C ends everything)"
-        )
+        address = page_address(endpoints.http, viewer.viewer_id)
+        narrator.say(f"\nSee it, like it: {address} (Ctrl-C ends everything)")
+        if narrator.console.is_terminal:
+            open_browser(address)
         with suppress(KeyboardInterrupt):
             stack.wait()
+
+
+def page_address(http: str, viewer_id: str) -> str:
+    """Where a viewer's Explore page is seen."""
+    return f"{http}/#/explore?{urlencode({'viewer': viewer_id})}"
+
+
+def open_browser(address: str) -> None:
+    """Open the page where there is a screen with a browser; elsewhere its address is enough."""
+    screen = sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    if screen:
+        # A browser that does not start is no reason to end the demo.
+        with suppress(webbrowser.Error, OSError):
+            webbrowser.open(address)
 
 
 async def _show(narrator: Narrator, stack: Stack, bundled: Bundled, viewer: BundledViewer) -> None:

@@ -11,10 +11,11 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from infra.api import create_api, serving
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
+from infra.http.server import serving
+from infra.http.streams import Streams
 from infra.index_files import IndexFolder
 from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
@@ -25,14 +26,22 @@ from models.world import World
 from streams.ranking import Ranking
 from streams.records import Record, touches
 from streams.roles.runtime import agent, background, faust_app, running
+from streams.serving.api import Behind, explore_api
+from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
+from streams.serving.igql_reference import Language
 from streams.serving.index_refresh import refresh_index
+from streams.serving.intake import Intake
+from streams.serving.likeness import Likenesses
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_items import LiveItems
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.lookup import Lookup
+from streams.serving.office import Office
 from streams.serving.own_operators import load_operators
+from streams.serving.shelves import Shelves
+from streams.serving.viewer_directory import ViewerDirectory
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed, world_config
 from streams.topology import RANKER, RANKER_GROUP, flow, followed
@@ -55,7 +64,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await outbox.start()
         stack.push_async_callback(outbox.stop)
 
-        world = World(world_config(config))
+        world = World(world_config(config, details=True))
         feed = WorldFeed(world)
         queries = LiveQueries(config, load_operators(config))
         artifacts = ArtifactStore(config.artifacts_url)
@@ -89,9 +98,22 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         impression = partial(log, IMPRESSIONS_TOPIC)
         lookup = Lookup(config, world, rankers, store, explorer, ranking, follower, impression)
-        api = create_api(
-            lookup, WeightsDesk(stores.experiments, experiment), config.request_timeout_s
+        directory = Directory(world)
+        behind = Behind(
+            lookup=lookup,
+            explorer=explorer,
+            desk=WeightsDesk(stores.experiments, experiment),
+            office=Office(config, cluster, stores.experiments, experiment),
+            directory=directory,
+            likeness=Likenesses(config, world, directory, queries, experiment.of),
+            shelves=Shelves(world, directory),
+            viewers=ViewerDirectory(store, ranking, experiment.of),
+            intake=Intake(outbox.send),
+            grids=stores.grids,
+            language=Language(queries),
         )
+        streams = Streams()
+        api = explore_api(behind, streams, config.request_timeout_s)
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.
@@ -105,7 +127,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
         failed = await stack.enter_async_context(running(app))
-        served = await stack.enter_async_context(serving(api, config))
+        served = await stack.enter_async_context(serving(api, config, streams))
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(
@@ -118,6 +140,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 queries.follow(ranking.refresh),
                 explorer.sampled.run(partial(log, CANDIDATES_TOPIC)),
                 experiment.follow(ranking.refresh),
+                stores.grids.listen(),
             )
         )
 

@@ -10,18 +10,20 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from infra.config import Settings
+from infra.http.weights import Reranked, RerankedItem
 from infra.stores import Store
 from models.explore.audit import Uncut, rank_uncut
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
-from models.explore.explanation import explain, explain_grid
+from models.explore.explanation import explain, explain_grid, value_terms
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid, StoredGrid
@@ -255,6 +257,34 @@ class Explorer:
         if media_id is None:
             return {**told, "items": explain_grid(trace, found, world)}
         return {**told, "media": explain(media_id, trace, found, world)}
+
+    async def rerank(self, viewer_id: str, changes: Mapping[str, Any]) -> Reranked:
+        """The grid that a viewer would have by other weights, beside the one by the live ones.
+
+        Raises:
+            InvalidWeightsError: a weight cannot be used.
+        """
+        [(_, state, *_)] = await self._store.load([viewer_id])
+        world, live = self._world, self._find_one(viewer_id, state)
+        weights = live.treatment.weights.changed(changes)
+        tried = replace(live, treatment=replace(live.treatment, weights=weights))
+        [before], [after] = (funnel(found, world, self._config) for found in (live, tried))
+        media_ids = world.catalog.media_ids(before.grid.media_n)
+        places = {media_id: at for at, media_id in enumerate(media_ids)}
+        items = [
+            RerankedItem(
+                at,
+                one.media_id,
+                one.author_id,
+                places.pop(one.media_id, None),
+                float(after.grid.value_n[at]),
+                value_terms(one),
+            )
+            for at, one in enumerate(explain_grid(after, tried, world))
+        ]
+        fields = msgspec.structs.asdict(weights)
+        now = after.grid.generated_at_ms
+        return Reranked(viewer_id, live.treatment.arm, fields, now, items, list(places))
 
     async def query(self, viewer_id: str, text: str) -> dict[str, Any]:
         """What a query gives a viewer, and how it came to that.

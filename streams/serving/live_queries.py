@@ -36,7 +36,7 @@ def count_source(source: str, outcome: str) -> None:
 class LiveQueries:
     """The queries of the settings, as they are in their files now.
 
-    Args:
+    Attributes:
         operators: that queries may name.
 
     Raises:
@@ -45,7 +45,7 @@ class LiveQueries:
     """
 
     def __init__(self, settings: Settings, operators: Registry) -> None:
-        self._operators = operators
+        self.operators = operators
         self._path = Path(settings.explore_query) if settings.explore_query else None
         self._executor = Executor(clock=time.perf_counter, tell=count_source)
         self._texts: dict[str, str] = {}
@@ -83,13 +83,17 @@ class LiveQueries:
         """Names of the loaded queries in alphabetical order."""
         return sorted(self._plans)
 
+    def texts(self) -> dict[str, str]:
+        """Text of each live query by name."""
+        return dict(sorted(self._texts.items()))
+
     def asked(self, text: str) -> CandidateQuery:
         """A query that somebody asks for, on the tables of the live ones.
 
         Raises:
             IgqlError: it is wrong.
         """
-        return CandidateQuery(planned(text, self._operators), self._executor, "asked")
+        return CandidateQuery(planned(text, self.operators), self._executor, "asked")
 
     def versions(self) -> dict[str, str]:
         """Version of each live query by name."""
@@ -111,7 +115,7 @@ class LiveQueries:
             if text in (self._texts.get(name), self._refused.get(name)):
                 continue
             try:
-                plan = planned(text, self._operators)
+                plan = planned(text, self.operators)
             except IgqlError as error:
                 self._refuse(name, text, f"query {name} is wrong:\n{error}")
                 continue

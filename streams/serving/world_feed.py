@@ -124,10 +124,16 @@ class Told(NamedTuple, Generic[T]):
     written_ms: int
 
 
-def world_config(settings: Settings) -> WorldConfig:
-    """The world as these settings want it, in every process."""
+def world_config(settings: Settings, *, details: bool = False) -> WorldConfig:
+    """The world as these settings want it, in every process.
+
+    Args:
+        details: whether what only people ask for is kept.
+    """
     return WorldConfig(
-        image_dimension=settings.image_dimension, remembered=settings.remembered_actions
+        image_dimension=settings.image_dimension,
+        remembered=settings.remembered_actions,
+        details=details,
     )
 
 

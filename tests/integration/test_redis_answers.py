@@ -11,10 +11,8 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from infra.api import create_api
 from infra.config import Settings
 from infra.embedded import embedded_redis
 from infra.errors import UnreachableError
@@ -23,6 +21,7 @@ from infra.open_stores import open_stores
 from infra.stores import Stores
 from streams.clock import now_ms
 from tests.contract.test_stores import liked, parked
+from tests.http import reading
 from tests.integration.conftest import DEADLINE_S, Broker, Pipeline
 from tests.redis_answers import ANSWERS, NO_WRITES, NOBODY, NOTHING, answering
 from tests.unit.models.explore.test_impressions import catalogue
@@ -165,9 +164,7 @@ async def test_a_grid_that_cannot_be_stored_is_answered(
 
 @pytest.mark.parametrize("answer", NOTHING)
 async def test_a_request_is_answered_in_time(url: str, service: Service, answer: str) -> None:
-    api = create_api(service.lookup, None, 0.5)  # type: ignore[arg-type]
-    transport = httpx.ASGITransport(api)
-    async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as http:
+    async with reading(service.lookup, 0.5) as http:
         assert (await http.get("/v1/explore/v")).status_code == 200
         with answering(url, answer):
             asked_s = time.monotonic()

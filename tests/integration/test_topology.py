@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from infra.topics import EXAMPLES_TOPIC, SESSIONS_TOPIC
-from models.actions import MEDIA_EVENT_TOPICS
+from models.actions import MEDIA_EVENT_TOPIC_OF, MEDIA_EVENT_TOPICS
 from streams.topology import FLOWS, ROLES
 from tests.integration.commands import freshgrid
 from tests.integration.recording import noted
@@ -55,6 +55,15 @@ def test_roles_do_what_the_table_says(explore, notes) -> None:
     explore.act("events.like", explore.event(viewer, media, author_id=author))
     explore.page(viewer).raise_for_status()
     explore.http.put("/v1/weights", json={"who": "test", "weights": {"like": 1.0}})
+    actions = [
+        {"action": action, **explore.event(viewer, media)} for action in MEDIA_EVENT_TOPIC_OF
+    ]
+    follow = {"kind": "follow", **explore.event(viewer, media, author_id=author)}
+    assert explore.http.post("/v1/events", json=[*actions, follow]).status_code == 202
+    post = {"media_id": "put", "author_id": author, "created_ts": 1}
+    assert explore.http.put("/v1/catalogue/media", json=post).status_code == 202
+    put = explore.http.put("/v1/catalogue/accounts", json={"account_id": "put"})
+    assert put.status_code == 202
     # Each event waits for its media, and comes back.
     for topic in MEDIA_EVENT_TOPICS:
         waiting = f"late-{topic}"

@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from infra.api import create_api
 from infra.config import Settings
 from models.actions import HEAD_NAMES, Action
 from models.events import Media, MediaEvent
@@ -30,6 +29,7 @@ from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World
 from streams.cli import app, ranker_api
 from tests.explorers import explorer_of
+from tests.http import reading
 
 NOW = 1_700_000_000_000
 NARROW = ExploreConfig(first=30, second=15, size=8, exploration=ExplorationConfig(share=0.0))
@@ -220,8 +220,7 @@ class Reader:
 
 
 async def asked(world: World, **parameters: str) -> httpx.Response:
-    transport = httpx.ASGITransport(create_api(Reader(world), None, 5.0))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as client:
+    async with reading(Reader(world)) as client:
         return await client.get("/v1/explain", params=parameters)
 
 

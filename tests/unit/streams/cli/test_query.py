@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from infra.api import create_api
 from infra.config import Settings
 from infra.errors import SettingsError, UnreachableError
 from streams.cli import app
 from streams.cli.query import QueryError, ask, check_files, table
 from tests.explorers import explorer_of
+from tests.http import reading
 from tests.igql_worlds import random_world
 
 
@@ -78,19 +77,8 @@ class Reader:
         raise NotImplementedError
 
 
-class Desk:
-    """Not asked here."""
-
-    def weights(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    async def set_weights(self, who: str, arm: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        raise NotImplementedError
-
-
 async def answers(*bodies: dict[str, str]) -> list[httpx.Response]:
-    transport = httpx.ASGITransport(create_api(Reader(), Desk(), 5.0))
-    async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as client:
+    async with reading(Reader()) as client:
         return [await client.post("/v1/query", json=body) for body in bodies]
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import sys
+import webbrowser
 from typing import Any, cast
 
 import pytest
@@ -12,7 +14,7 @@ from models.actions import Action
 from models.explore.grid import GridDocument, GridItem, ItemStages, Probabilities, to_json
 from streams.local import scenario
 from streams.local.bundled import Act, BundledViewer
-from streams.local.demo import Narrator, cause, moves
+from streams.local.demo import Narrator, cause, moves, open_browser, page_address
 from streams.local.scenario import LiveViewer, ScenarioError
 
 ACTS = (
@@ -132,3 +134,30 @@ async def test_only_a_grid_that_reflects_the_like_ends_the_wait(
             monkeypatch.setattr(scenario, "GRID_TIMEOUT_S", 0.05)
             with pytest.raises(ScenarioError, match=r"no grid of viewer v2 .* grid:\{v2\}"):
                 await live.grid_reflecting("v2", 0)
+
+
+def test_the_page_of_any_viewer_has_an_address() -> None:
+    told = page_address("http://127.0.0.1:8000", "a/b&c=é #")
+    assert told == "http://127.0.0.1:8000/#/explore?viewer=a%2Fb%26c%3D%C3%A9+%23"
+
+
+@pytest.mark.parametrize(("screen", "opened"), [(":0", ["x"]), ("", [])])
+def test_a_browser_is_opened_where_there_is_a_screen(
+    screen: str, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("DISPLAY", screen)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(webbrowser, "open", found.append)
+    open_browser("x")
+    assert found == opened
+
+
+def test_a_browser_that_does_not_start_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> None:
+        raise webbrowser.Error
+
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(webbrowser, "open", fail)
+    open_browser("x")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra.secrets import masked
-
-#: Seconds after which a client may well try again.
-RETRY_AFTER_S: Final = 1
+from infra.http.problems import unavailable
 
 
 class Deadline:
     """An ASGI application whose requests begin to be answered within a time.
 
-    What a request waits for when its time is over is cancelled.
+    The time begins anew with each part of a body that comes in. What a request waits for when its
+    time is over is cancelled.
 
     Args:
         limit_s: the time, in seconds.
@@ -33,6 +29,12 @@ class Deadline:
             return
         limit = asyncio.timeout(self._limit_s)
 
+        async def receiving() -> Message:
+            message = await receive()
+            if not limit.expired() and limit.when() is not None:
+                limit.reschedule(asyncio.get_running_loop().time() + self._limit_s)
+            return message
+
         async def sending(message: Message) -> None:
             if not limit.expired():
                 limit.reschedule(None)
@@ -40,7 +42,7 @@ class Deadline:
 
         try:
             async with limit:
-                await self._app(scope, receive, sending)
+                await self._app(scope, receiving, sending)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -49,8 +51,3 @@ class Deadline:
                 "or busy, the ranker's log says what; try again"
             )
             await answer(scope, receive, send)
-
-
-def unavailable(detail: str) -> JSONResponse:
-    """The answer to a request that may be answered later."""
-    return JSONResponse({"detail": masked(detail)}, 503, {"Retry-After": str(RETRY_AFTER_S)})

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra.api import create_api
 from infra.errors import UnreachableError
 from models.events import MAX_ID_BYTES
+from tests.http import reading
 
 IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=64).filter(
     lambda text: len(text.encode()) <= MAX_ID_BYTES
@@ -33,8 +33,7 @@ class Reader:
 
 def get(path: str, **params: str) -> httpx.Response:
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(create_api(Reader(), None, 0.2))
-        async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as client:
+        async with reading(Reader(), 0.2) as client:
             return await client.get(path, params=params)
 
     return asyncio.run(ask())
@@ -60,7 +59,13 @@ def test_what_is_no_id_is_refused(params: dict[str, str]) -> None:
 def test_what_is_away_is_503_and_says_no_password() -> None:
     answer = get("/v1/explore/nobody answers")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-    assert answer.json() == {"detail": "Redis does not answer at redis://ann:***@h:1"}
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "urn:freshgrid:problem:unavailable",
+        "title": "Not now; try again",
+        "status": 503,
+        "detail": "Redis does not answer at redis://ann:***@h:1",
+    }
 
 
 def test_a_request_ends_in_time() -> None:

@@ -1,0 +1,84 @@
+"""Routes of one concern, with what OpenAPI is to say of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter
+from pydantic import ConfigDict
+
+from infra.http.problems import KINDS, PROBLEM_JSON, Problem
+
+JSON: Final = "application/json"
+#: Where OpenAPI keeps the schemas of types.
+REFERENCE: Final = "#/components/schemas/{name}"
+
+Answers = dict[int | str, dict[str, Any]]
+
+
+def reference(of: type) -> dict[str, str]:
+    """The schema of a type, by its name in the document."""
+    return {"$ref": REFERENCE.format(name=of.__name__)}
+
+
+def example_of(body: dict[str, Any]) -> ConfigDict:
+    """The configuration of a model of a body that has this example."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
+class Routes(APIRouter):
+    """A router that knows the types its routes answer with.
+
+    Attributes:
+        described: types whose schemas belong in the OpenAPI document.
+    """
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tags=[tag])
+        self.described: list[type] = [Problem]
+
+    def describe(self, of: type, example: Any) -> dict[str, Any]:
+        """Content of a request or an answer that is JSON of a type, with an example of it."""
+        self.described.append(of)
+        return {JSON: {"schema": reference(of), "example": example}}
+
+    def answers(
+        self, of: type, example: Any, *problems: int, status: int = 200, says: str = ""
+    ) -> Answers:
+        """What a route answers: JSON of a type, or one of these problems.
+
+        Args:
+            example: as it stands in the JSON.
+            problems: status codes beside 503, which any route may answer with.
+        """
+        right = {"description": says or "As asked.", "content": self.describe(of, example)}
+        return {status: right, **refusals(*problems)}
+
+
+def refusals(*problems: int) -> Answers:
+    """What a route answers where it cannot do what it was asked."""
+    return {status: _refusal(status) for status in sorted({*problems, 503})}
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    word, title = KINDS[status]
+    example: Mapping[str, Any] = {
+        "type": f"urn:freshgrid:problem:{word}",
+        "title": title,
+        "status": status,
+        "detail": _EXAMPLES.get(status, HTTPStatus(status).phrase),
+    }
+    content = {PROBLEM_JSON: {"schema": reference(Problem), "example": example}}
+    return {"description": title, "content": content}
+
+
+_EXAMPLES: Final[Mapping[int, str]] = {
+    400: "cursor 'x' was not given by this service; start without a cursor",
+    404: "no account 'a0' stands in the catalogue; send it to catalog.accounts first",
+    413: "the body has more than 4194304 bytes; send less at once",
+    415: "Content-Type 'text/plain' is not taken; send application/json or application/x-ndjson",
+    422: "viewer_id: an id has 1 to 128 bytes; this one has 0",
+    503: "Redis does not answer at redis://127.0.0.1:6379/0; check REDIS_URL and the server",
+}

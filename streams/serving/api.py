@@ -1,0 +1,78 @@
+"""The HTTP API of a ranker: which routes there are, and what stands behind each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastapi import FastAPI
+
+from infra.http.administration import administration_routes
+from infra.http.app import create_api
+from infra.http.catalogue import catalogue_routes
+from infra.http.events import events_routes
+from infra.http.explore import explore_routes
+from infra.http.igql import igql_routes
+from infra.http.live import live_routes
+from infra.http.shelves import shelves_routes
+from infra.http.similar import similar_routes
+from infra.http.state import state_routes
+from infra.http.streams import Streams
+from infra.http.viewers import viewers_routes
+from infra.http.weights import weights_routes
+from infra.http.writing import writing_routes
+from infra.page import mount_page
+from infra.stores import GridNews
+from streams.serving.directory import Directory
+from streams.serving.explorer import Explorer
+from streams.serving.igql_reference import Language
+from streams.serving.intake import Intake
+from streams.serving.likeness import Likenesses
+from streams.serving.lookup import Lookup, Page
+from streams.serving.office import Office
+from streams.serving.shelves import Shelves
+from streams.serving.viewer_directory import ViewerDirectory
+from streams.serving.weights import WeightsDesk
+
+
+class Behind(NamedTuple):
+    """What answers the requests of each concern."""
+
+    lookup: Lookup
+    explorer: Explorer
+    desk: WeightsDesk
+    office: Office
+    directory: Directory
+    likeness: Likenesses
+    shelves: Shelves
+    viewers: ViewerDirectory
+    intake: Intake
+    grids: GridNews
+    language: Language
+
+
+def explore_api(behind: Behind, streams: Streams, limit_s: float) -> FastAPI:
+    """The API over one ranker, and the page that shows it.
+
+    Args:
+        streams: of the process that serves it.
+        limit_s: seconds within which every request begins to be answered.
+    """
+    api = create_api(
+        limit_s,
+        (
+            explore_routes(behind.lookup, Page),
+            live_routes(behind.lookup, behind.grids, streams),
+            events_routes(behind.intake),
+            writing_routes(behind.intake, behind.directory),
+            catalogue_routes(behind.directory),
+            similar_routes(behind.likeness),
+            shelves_routes(behind.shelves),
+            viewers_routes(behind.viewers),
+            weights_routes(behind.desk, behind.explorer),
+            administration_routes(behind.office),
+            igql_routes(behind.language),
+            state_routes(behind.lookup),
+        ),
+    )
+    mount_page(api)
+    return api

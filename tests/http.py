@@ -1,0 +1,22 @@
+"""The API without a socket: some of its routes, and a client of them."""
+
+from __future__ import annotations
+
+import httpx
+
+from infra.http.app import create_api
+from infra.http.explore import explore_routes
+from infra.http.routes import Routes
+from streams.serving.lookup import Page
+
+
+def client_of(*rooms: Routes, limit_s: float = 5.0) -> httpx.AsyncClient:
+    """Asks an API of these routes."""
+    # What fails is answered, as by a server, and not raised here.
+    transport = httpx.ASGITransport(create_api(limit_s, rooms), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://ranker")
+
+
+def reading(reader: object, limit_s: float = 5.0) -> httpx.AsyncClient:
+    """Asks the routes of grids, behind which is this reader, or as much of one as is needed."""
+    return client_of(explore_routes(reader, Page), limit_s=limit_s)
