@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from infra.config import Settings
 from infra.deadline import Deadline, unavailable
 from infra.errors import UnreachableError
+from infra.ready_pages import ReadyPages
 from models.events import MAX_ID_BYTES
 
 JSON = "application/json"
@@ -35,6 +36,11 @@ ViewerId = Annotated[
     str,
     Path(description=ID_MEANS),
     AfterValidator(_event_id),
+]
+#: All that there is of a page, or the media ids without what decided them.
+Fields = Annotated[
+    Literal["all", "ids"],
+    Query(description="`ids`: the media ids alone, without what decided them."),
 ]
 CursorText = Annotated[
     str | None,
@@ -72,7 +78,11 @@ class Desk(Protocol):
 class Reader(Protocol):
     """What the API needs from the ranker."""
 
-    async def page(self, viewer_id: str, cursor: str | None) -> bytes:
+    async def ready(self, viewer_id: str, *, ids_only: bool = False) -> bytes | None:
+        """The first page as JSON where it is ready and current, None where it has to be made."""
+        ...
+
+    async def page(self, viewer_id: str, cursor: str | None, *, ids_only: bool = False) -> bytes:
         """One page as JSON; ValueError says what is wrong with the cursor."""
         ...
 
@@ -100,6 +110,7 @@ def create_api(reader: Reader, desk: Desk, limit_s: float) -> FastAPI:
         limit_s: seconds within which every request is answered.
     """
     api = FastAPI(title="Freshgrid", version="1", docs_url="/docs", redoc_url=None)
+    api.add_middleware(ReadyPages, reader=reader)
     api.add_middleware(Deadline, limit_s=limit_s)
 
     @api.exception_handler(UnreachableError)
@@ -108,22 +119,25 @@ def create_api(reader: Reader, desk: Desk, limit_s: float) -> FastAPI:
 
     # `path`: an id may hold slashes, and an encoded one arrives here decoded.
     @api.get("/v1/explore/{viewer_id:path}")
-    async def explore(viewer_id: ViewerId, cursor: CursorText = None) -> Response:
+    async def explore(
+        viewer_id: ViewerId, cursor: CursorText = None, fields: Fields = "all"
+    ) -> Response:
         """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
-        return await page(viewer_id, cursor)
+        return await page(viewer_id, cursor, fields)
 
     # A path cannot hold every id: clients take `.` and `..` for steps, and a line may end in it.
     @api.get("/v1/explore")
     async def explore_named(
         viewer_id: Annotated[str, Query(description=ID_MEANS), AfterValidator(_event_id)],
         cursor: CursorText = None,
+        fields: Fields = "all",
     ) -> Response:
         """The same, of a viewer named by a parameter."""
-        return await page(viewer_id, cursor)
+        return await page(viewer_id, cursor, fields)
 
-    async def page(viewer_id: str, cursor: str | None) -> Response:
+    async def page(viewer_id: str, cursor: str | None, fields: str) -> Response:
         try:
-            body = await reader.page(viewer_id, cursor)
+            body = await reader.page(viewer_id, cursor, ids_only=fields == "ids")
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
         return Response(body, media_type=JSON)

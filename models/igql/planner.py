@@ -24,9 +24,10 @@ from typing import Final, TypeAlias
 
 from models.feature_schema import SOURCES
 from models.igql.checked import CheckedBlend, CheckedCall, CheckedChain, CheckedQuery
-from models.igql.library.filters import SERVED, UNAVAILABLE
+from models.igql.library.filters import INTEGRITY, SERVED, UNAVAILABLE
 from models.igql.registry import Arguments, Operator, Registry, SetType
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate
+from models.inventory.availability import IntegrityBounds
 
 #: What filters pass on their way to the sources.
 _PASSED: Final = frozenset({"let", "rank", "diversify_by"})
@@ -100,6 +101,8 @@ class Plan:
         sources: names of the source codes: those of the features first, then the registry's.
         version: hash of the query's canonical text.
         text: that text.
+        bounds: integrity scores above which nothing passes, by the thresholds of ``filter`` on
+            everything that the query gives.
     """
 
     root: Node
@@ -108,6 +111,7 @@ class Plan:
     version: str
     text: str
     source_codes: dict[str, int] = field(default_factory=dict)
+    bounds: IntegrityBounds = IntegrityBounds()
 
 
 def inputs(node: Node) -> tuple[Node, ...]:
@@ -142,7 +146,17 @@ def plan(query: CheckedQuery, registry: Registry, canonical_text: str) -> Plan:
         blake2b(canonical_text.encode(), digest_size=6).hexdigest(),
         canonical_text,
         {name: code for code, name in enumerate(sources)},
+        _bounds(query.chain),
     )
+
+
+def _bounds(chain: CheckedChain) -> IntegrityBounds:
+    bounds = IntegrityBounds()
+    for call in chain.calls:
+        if call.operator.name == "filter":
+            told = (call.arguments.get(name) for name in INTEGRITY)
+            bounds = bounds.within(IntegrityBounds(*(1.0 if t is None else t for t in told)))
+    return bounds
 
 
 class _Planner:

@@ -20,19 +20,22 @@ from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
-from models.events import MEDIA_TOPIC
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.world import World, WorldConfig
 from streams.ranking import Ranking
 from streams.records import Record, touches
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.explorer import Explorer
+from streams.serving.impression_log import ImpressionLog
 from streams.serving.index_refresh import refresh_index
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_items import LiveItems
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
+from streams.serving.live_versions import LiveVersions
 from streams.serving.lookup import Lookup
 from streams.serving.own_operators import load_operators
+from streams.serving.takedown import Takedown
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed
 from streams.topology import RANKER, RANKER_GROUP, flow, followed
@@ -65,6 +68,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
+        takedown = Takedown(store, explorer, world, ranking.later)
         follower = Follower(config, cluster.partitions, followed(RANKER))
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
@@ -76,6 +80,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                     ranking.refresh()
             elif topic == MEDIA_TOPIC:
                 ranking.inventory_changed()
+            if topic in (MEDIA_TOPIC, ACCOUNTS_TOPIC) and follower.caught_up and records:
+                takedown.look(min(record.timestamp for record in records))
 
         async def polled() -> None:
             feed.polled(follower.lag)
@@ -87,8 +93,11 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             except (TimeoutError, KafkaError) as error:
                 logger.warning("%s: nothing logged of %s: %r", topic, viewer_id, error)
 
-        impression = partial(log, IMPRESSIONS_TOPIC)
-        lookup = Lookup(config, world, rankers, store, explorer, ranking, follower, impression)
+        impressions = ImpressionLog(partial(log, IMPRESSIONS_TOPIC))
+        live = LiveVersions(world, experiment.of)
+        lookup = Lookup(
+            config, world, rankers, store, explorer, ranking, follower, live, impressions.shown
+        )
         api = create_api(
             lookup, WeightsDesk(stores.experiments, experiment), config.request_timeout_s
         )
@@ -114,6 +123,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 following,
                 PartitionWatch(config, cluster.partitions).run(),
                 ranking.run(),
+                takedown.run(),
+                impressions.run(),
                 refresh_index(world, folder),
                 queries.follow(ranking.refresh),
                 explorer.sampled.run(partial(log, CANDIDATES_TOPIC)),

@@ -17,8 +17,9 @@ from models.igql.registry import Arguments, Cost, Kind, Operator, Parameter, Set
 from models.igql.sets import ColumnSet
 from models.viewers.context import ViewerContext
 
-#: The columns of the catalogue that the thresholds of ``filter`` bound.
-_INTEGRITY: Final = {
+#: The columns of the catalogue that the thresholds of ``filter`` bound, in the order of
+#: :class:`models.inventory.availability.IntegrityBounds`.
+INTEGRITY: Final = {
     "non_recommendable_model_threshold": "risk_n",
     "nsfw": "nsfw_n",
     "spam": "spam_n",
@@ -59,7 +60,7 @@ def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask
     """
     catalog, rows = execution.world.catalog, media.row_n
     keep_n = np.ones(len(media), np.bool_)
-    for name, column in _INTEGRITY.items():
+    for name, column in INTEGRITY.items():
         if arguments[name] is not None:
             keep_n &= getattr(catalog, column).take(rows) <= np.float32(arguments[name])
     if arguments["language"] is not None:
