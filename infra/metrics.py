@@ -125,6 +125,11 @@ FOREIGN_READS: Final = Counter(
     "freshgrid_foreign_reads",
     "Ready grids answered that another ranker made by something else than what is live here",
 )
+RELAXED: Final = Counter(
+    "freshgrid_relaxed_grids",
+    "Grids for which exclusions of the query gave way, by the last of them",
+    ["exclusion"],
+)
 TAKEN_DOWN: Final = Counter(
     "freshgrid_taken_down_grids", "Ready grids that lost media which must not be shown any more"
 )

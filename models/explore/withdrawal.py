@@ -16,10 +16,11 @@ def _loose(of: type, name: str, **read: Any) -> Any:
     fields: list[Any] = []
     for field in msgspec.structs.fields(of):
         kind = read.get(field.name, msgspec.Raw)
-        if field.default is msgspec.NODEFAULT:
+        if field.required:
             fields.append((field.name, kind))
             continue
-        default = field.default
+        factory = field.default_factory
+        default = field.default if factory is msgspec.NODEFAULT else factory()
         if kind is msgspec.Raw:
             default = msgspec.Raw(msgspec.json.encode(default))
         fields.append((field.name, kind, default))

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from infra.config import Settings
+from infra.metrics import RELAXED
 from infra.stores import Store
 from models.explore.audit import Uncut, rank_uncut
 from models.explore.cursor import Cursor, CursorError
@@ -99,6 +100,8 @@ class Explorer:
             for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
                 grids[at] = EncodedGrid.of(trace.grid, self._world, live)
                 self.ready.note(viewer_ids[at], trace.grid.media_n, bounds, now)
+                if trace.grid.relaxed:
+                    RELAXED.labels(trace.grid.relaxed[-1]).inc()
         for viewer_id, state in zip(viewer_ids, states, strict=True):
             self.sampled.sample(viewer_id, state)
         return [grids[at] for at in range(len(viewer_ids))]
@@ -171,7 +174,7 @@ class Explorer:
         """Candidates of viewers of one arm."""
         fold = self._settings.fold_config()
         contexts = ViewerContext.from_states(viewers, self._world, now, fold)
-        return find(contexts, self._world, treatment, now)
+        return find(contexts, self._world, treatment, now, enough=self._config.size)
 
     def _find_one(self, viewer_id: str, state: ViewerState) -> Found:
         return self._find([(viewer_id, state)], self._treatment_of(viewer_id), now_ms())
@@ -198,6 +201,7 @@ class Explorer:
             "candidates": len(trace.candidates),
             "kept": [len(trace.first_k), len(trace.second_m), len(trace.shown)],
             "dropped": trace.grid.dropped,
+            "relaxed": list(trace.grid.relaxed),
         }
         if media_id is None:
             return {**told, "items": explain_grid(trace, found, world)}
