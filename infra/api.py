@@ -10,11 +10,11 @@ from typing import Annotated, Any, Final, Literal, Protocol
 import uvicorn
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
+from starlette.types import ASGIApp
 
 from infra.config import Settings
 from infra.deadline import Deadline, unavailable
 from infra.errors import UnreachableError
-from infra.ready_pages import ReadyPages
 from models.events import MAX_ID_BYTES
 
 JSON = "application/json"
@@ -78,10 +78,6 @@ class Desk(Protocol):
 class Reader(Protocol):
     """What the API needs from the ranker."""
 
-    async def ready(self, viewer_id: str, *, ids_only: bool = False) -> bytes | None:
-        """The first page as JSON where it is ready and current, None where it has to be made."""
-        ...
-
     async def page(self, viewer_id: str, cursor: str | None, *, ids_only: bool = False) -> bytes:
         """One page as JSON; ValueError says what is wrong with the cursor."""
         ...
@@ -110,7 +106,6 @@ def create_api(reader: Reader, desk: Desk, limit_s: float) -> FastAPI:
         limit_s: seconds within which every request is answered.
     """
     api = FastAPI(title="Freshgrid", version="1", docs_url="/docs", redoc_url=None)
-    api.add_middleware(ReadyPages, reader=reader)
     api.add_middleware(Deadline, limit_s=limit_s)
 
     @api.exception_handler(UnreachableError)
@@ -191,7 +186,7 @@ def create_api(reader: Reader, desk: Desk, limit_s: float) -> FastAPI:
 
 
 @asynccontextmanager
-async def serving(api: FastAPI, settings: Settings) -> AsyncIterator[asyncio.Future[None]]:
+async def serving(api: ASGIApp, settings: Settings) -> AsyncIterator[asyncio.Future[None]]:
     """Serve until left; given once requests are answered, with the future of its end."""
     server = uvicorn.Server(
         uvicorn.Config(

@@ -8,11 +8,13 @@ which also describe it all.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from infra.deadline import late
 from infra.errors import UnreachableError
 from models.events import MAX_ID_BYTES
 
@@ -30,10 +32,14 @@ class ReadyReader(Protocol):
 
 
 class ReadyPages:
-    """An ASGI application that answers ready first pages and leaves the rest to `app`."""
+    """An ASGI application that answers ready first pages and leaves the rest to `app`.
 
-    def __init__(self, app: ASGIApp, reader: ReadyReader) -> None:
-        self._app, self._reader = app, reader
+    Args:
+        limit_s: seconds within which a request is answered.
+    """
+
+    def __init__(self, app: ASGIApp, reader: ReadyReader, limit_s: float) -> None:
+        self._app, self._reader, self._limit_s = app, reader, limit_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -41,7 +47,11 @@ class ReadyPages:
         body = None
         if asked is not None:
             try:
-                body = await self._reader.ready(asked[0], ids_only=asked[1])
+                async with asyncio.timeout(self._limit_s):
+                    body = await self._reader.ready(asked[0], ids_only=asked[1])
+            except TimeoutError:
+                await late(self._limit_s)(scope, receive, send)
+                return
             except UnreachableError:
                 pass  # The route behind says so.
         if body is None:

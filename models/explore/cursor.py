@@ -33,9 +33,10 @@ class CursorError(ValueError):
 class Cursor(NamedTuple):
     """Which page of which series comes next.
 
-    Whose series it is, the request says; the cursor of another viewer is refused. A series is named by a digest of what its first page was
-    made of, features included, which nobody is shown: the name cannot be guessed, and means nothing
-    to anybody else. Who changes the rest is shown other pages of the own grid, nothing more.
+    Whose series it is, the request says; the cursor of another viewer is refused. A series is named
+    by a digest of what its first page was made of, features included, which nobody is shown: the
+    name cannot be guessed, and means nothing to anybody else. Who changes the rest is shown other
+    pages of the own grid, nothing more.
 
     Attributes:
         viewer: hash of the viewer's id (:func:`models.arrays.id_table.hash_id`).

@@ -107,7 +107,7 @@ class EncodedGrid(NamedTuple):
         """A computed grid; `world` is the one it was computed in.
 
         Args:
-            live: digest of the versions that it was made by (:func:`models.explore.stamp.digest_of`).
+            live: digest of the versions that it was made by, see :mod:`models.explore.stamp`.
             at: its place in a series, for a page that is not the first.
         """
         document = stored_grid(grid, world, live, at)
@@ -154,9 +154,7 @@ def parse_impression(value: bytes | None, now_ms: int) -> Impression:
     return page
 
 
-def stored_grid(
-    grid: Grid, world: World, live: str = "", at: Cursor | None = None
-) -> StoredGrid:
+def stored_grid(grid: Grid, world: World, live: str = "", at: Cursor | None = None) -> StoredGrid:
     """The document of a grid as it is stored; the arguments are those of :meth:`EncodedGrid.of`."""
     document, features = grid.document(world), pack_features(grid.features)
     if at is None:

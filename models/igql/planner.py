@@ -28,7 +28,7 @@ from models.igql.library.filters import INTEGRITY, SERVED, UNAVAILABLE
 from models.igql.registry import LAST, Arguments, Operator, Registry, SetType
 from models.igql.relaxing import relaxed
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate
-from models.inventory.availability import IntegrityBounds
+from models.inventory.availability import UNBOUNDED, IntegrityBounds
 
 #: What filters pass on their way to the sources.
 _PASSED: Final = frozenset({"let", "rank", "diversify_by"})
@@ -127,7 +127,7 @@ class Plan:
     version: str
     text: str
     source_codes: dict[str, int] = field(default_factory=dict)
-    bounds: IntegrityBounds = IntegrityBounds()
+    bounds: IntegrityBounds = UNBOUNDED
     steps: tuple[Step, ...] = ()
 
 
@@ -179,7 +179,7 @@ def _plan(
 
 
 def _bounds(chain: CheckedChain) -> IntegrityBounds:
-    bounds = IntegrityBounds()
+    bounds = UNBOUNDED
     for call in chain.calls:
         if call.operator.name == "filter":
             told = (call.arguments.get(name) for name in INTEGRITY)

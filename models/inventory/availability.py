@@ -27,6 +27,7 @@ class IntegrityBounds(NamedTuple):
         return IntegrityBounds(*map(min, self, others))
 
 
+UNBOUNDED: Final = IntegrityBounds()
 _COLUMNS: Final = ("risk_n", "nsfw_n", "spam_n", "misinformation_n")
 
 

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.config import Settings
@@ -44,12 +41,8 @@ class EmptyAnswers:
 
 
 def _with_empty_answers(serving: Any) -> Any:
-    def served(
-        api: FastAPI, settings: Settings
-    ) -> AbstractAsyncContextManager[AsyncIterator[None]]:
-        api.add_middleware(EmptyAnswers)
-        found: AbstractAsyncContextManager[AsyncIterator[None]] = serving(api, settings)
-        return found
+    def served(api: ASGIApp, settings: Settings) -> Any:
+        return serving(EmptyAnswers(api), settings)
 
     return served
 

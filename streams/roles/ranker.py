@@ -19,6 +19,7 @@ from infra.index_files import IndexFolder
 from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
+from infra.ready_pages import ReadyPages
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.world import World, WorldConfig
@@ -101,6 +102,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         api = create_api(
             lookup, WeightsDesk(stores.experiments, experiment), config.request_timeout_s
         )
+        pages = ReadyPages(api, lookup, config.request_timeout_s)
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.
@@ -114,7 +116,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
         failed = await stack.enter_async_context(running(app))
-        served = await stack.enter_async_context(serving(api, config))
+        served = await stack.enter_async_context(serving(pages, config))
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(

@@ -1,4 +1,4 @@
-"""Which versions are live for a viewer's arm, and since when: what stored grids are compared with."""
+"""Which versions are live for a viewer's arm, and since when: stored grids are compared with it."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ class LiveVersions:
         if known is not None and now_ms - known[1] < LOOK_MS:
             return known[0]
         digest = digest_of(treatment.versions(self._world))
-        if known is not None and known[0].digest == digest:
-            live = known[0]
-        else:
-            live = Live(digest, now_ms)
+        same = known is not None and known[0].digest == digest
+        live = known[0] if known is not None and same else Live(digest, now_ms)
         self._known[treatment.arm] = live, now_ms
         return live

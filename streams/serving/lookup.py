@@ -145,7 +145,7 @@ class Lookup:
             self._warned_ms = now
             logger.warning(
                 "the ready grid of viewer %r was made by another ranker with something else than "
-                "what is live here; compare `versions` of both in GET /v1/status, and EXPLORE_QUERY",
+                "what is live here; compare GET /v1/status and EXPLORE_QUERY of both",
                 viewer_id,
             )
 

@@ -110,9 +110,7 @@ class Takedown:
         viewer_ids = list(forbidden)
         replaced: list[Replaced] = []
         done = True
-        for viewer_id, json in zip(
-            viewer_ids, await self._store.grids_of(viewer_ids), strict=True
-        ):
+        for viewer_id, json in zip(viewer_ids, await self._store.grids_of(viewer_ids), strict=True):
             rows = forbidden[viewer_id]
             left = None if json is None else _without(json, catalog.media_ids(rows[rows >= 0]))
             if json is not None and left is not None:
@@ -121,9 +119,7 @@ class Takedown:
                 ready.take_out(viewer_id, rows)
             else:
                 done = False
-        for one, stood in zip(
-            replaced, await self._store.replace_grids(replaced), strict=True
-        ):
+        for one, stood in zip(replaced, await self._store.replace_grids(replaced), strict=True):
             if not stood:
                 done = False
                 continue

@@ -81,7 +81,10 @@ def test_a_tampered_cursor_is_refused_or_another_one(data, page, media_ids, numb
 
 @given(IDS, IDS, PAGES, PAGES)
 def test_no_two_series_share_a_key(viewer, other, page, another):
-    series = [(viewer, Cursor.first(viewer, page, []).series), (other, Cursor.first(other, another, []).series)]
+    series = [
+        (viewer, Cursor.first(viewer, page, []).series),
+        (other, Cursor.first(other, another, []).series),
+    ]
     assert (_pages_key(*series[0]) == _pages_key(*series[1])) == (series[0] == series[1])
 
 

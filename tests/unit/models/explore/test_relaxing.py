@@ -1,4 +1,4 @@
-"""A grid is never empty while anything may be shown: exclusions give way, and the grid says which."""
+"""A grid is never empty while anything may be shown: exclusions give way, and it says which."""
 
 from __future__ import annotations
 
@@ -122,9 +122,7 @@ def test_nothing_changes_where_nothing_is_short(batch: int) -> None:
     strict = CandidateQuery(replace(explore_plan(), steps=()), Executor())
     before = find(contexts, world, Treatment(query=strict), NOW, enough=CONFIG.size)
     after = find(contexts, world, Treatment(), NOW, enough=CONFIG.size)
-    for plain, now in zip(
-        funnel(before, world, CONFIG), funnel(after, world, CONFIG), strict=True
-    ):
+    for plain, now in zip(funnel(before, world, CONFIG), funnel(after, world, CONFIG), strict=True):
         assert plain.grid.document(world) == now.grid.document(world)
         assert not now.grid.relaxed
 
