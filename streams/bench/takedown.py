@@ -85,12 +85,13 @@ def run(
 
 def _one(stack: Stack, redis: Redis, viewers: list[str], kind: str) -> tuple[list[float], int]:
     """Seconds until each grid that held it does not any more, and how many hold it afterwards."""
+    # Before they are read: one that is made anew meanwhile counts as changed.
+    lengths = dict(zip(viewers, _lengths(redis, viewers), strict=True))
     shown = _media(redis, viewers)
     counts = Counter(media for of in shown.values() for media in of)
     number = int(counts.most_common(1)[0][0][1:])
     message, gone = _record(kind, number, counts)
     waiting = [viewer for viewer, media in shown.items() if gone & media]
-    lengths = dict(zip(waiting, _lengths(redis, waiting), strict=True))
     took_s: list[float] = []
     started = time.monotonic()
     send(stack, [message])
