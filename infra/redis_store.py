@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from redis.exceptions import RedisError
 
 from infra.config import Settings
+from infra.errors import UnreachableError
 from infra.redis_bulk import Command
-from infra.redis_lane import ReadLane
+from infra.redis_reads import SharedReads
 from infra.redis_server import RedisServer
 from infra.stores import (
     NO_PARTITION,
@@ -89,7 +89,7 @@ class RedisStore:
         self._prefix = prefix
         self._parked = f"{prefix}{PARKED}"
         self._exchange = server.exchange
-        self._lane = ReadLane(server.client)
+        self._reads = SharedReads(server.client)
         self._settings = settings
         self.fold = settings.fold_config()
         # The same for every slice of every viewer.
@@ -367,8 +367,8 @@ class RedisStore:
         """The ready grid of a viewer with the revision that her state has now."""
         asked = ("GET", grid_key(viewer_id)), ("GETRANGE", self._viewer_key(viewer_id), 0, 3)
         try:
-            grid, revision = await self._lane.ask(*asked)
-        except (RedisError, OSError):
+            grid, revision = await self._reads.ask(*asked)
+        except UnreachableError:
             # Said, counted and waited for as everywhere else.
             grid, revision = await self._exchange(asked)
         return Ready(grid, revision)

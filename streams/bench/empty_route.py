@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from infra.api import serving
 from infra.config import Settings
 from streams.app import main
 from streams.roles import ranker as role
@@ -40,13 +41,13 @@ class EmptyAnswers:
         await send({"type": "http.response.body", "body": body})
 
 
-def _with_empty_answers(serving: Any) -> Any:
+def _with_empty_answers(plain: Any) -> Any:
     def served(api: ASGIApp, settings: Settings) -> Any:
-        return serving(EmptyAnswers(api), settings)
+        return plain(EmptyAnswers(api), settings)
 
     return served
 
 
 if __name__ == "__main__":
-    vars(role)["serving"] = _with_empty_answers(role.serving)
+    vars(role)["serving"] = _with_empty_answers(serving)
     main()

@@ -57,7 +57,7 @@ class Seen(msgspec.Struct):
 
     @property
     def per_s(self) -> float:
-        """Requests answered per second."""
+        """Requests per second, of all connections together."""
         return self.requests * 1e6 / self.us
 
 

@@ -57,7 +57,7 @@ class ImpressionLog:
         self._wake.set()
 
     async def run(self) -> None:
-        """Log pages until cancelled."""
+        """Log what waits, and then what comes, until cancelled."""
         while True:
             await self._wake.wait()
             while self._waiting:

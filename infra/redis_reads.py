@@ -15,15 +15,16 @@ from typing import Any, Final, cast
 import hiredis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError
 
+from infra.errors import UnreachableError, reason_of
 from infra.redis_bulk import SOCKET_TIMEOUT_S, Command
 
 _MORE: Final = object()
 _pack: Callable[[Any], bytes] = hiredis.pack_command
 
 
-class ReadLane:
+class SharedReads:
     """Reads, each a few commands, over one connection of `redis` that is kept."""
 
     def __init__(self, redis: Redis) -> None:
@@ -35,15 +36,18 @@ class ReadLane:
         """The replies to commands that only read.
 
         Raises:
-            RedisError, OSError: the server is away, or refuses one of them.
+            UnreachableError: the server is away, or refuses one of them. Tried once.
         """
         line = self._line
-        if line is None or line.closed:
-            line = await self._connect()
-        replies = await line.ask(b"".join(map(_pack, commands)), len(commands))
+        try:
+            if line is None or line.closed:
+                line = await self._connect()
+            replies = await line.ask(b"".join(map(_pack, commands)), len(commands))
+        except (RedisError, OSError) as error:
+            raise UnreachableError(f"Redis does not answer a read ({reason_of(error)})") from error
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
-                raise ResponseError(str(reply))
+                raise UnreachableError(f"Redis refuses a read ({reply})")
         return replies
 
     async def _connect(self) -> _Line:
