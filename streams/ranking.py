@@ -185,6 +185,7 @@ class Ranking:
     def later(self, viewer_id: str) -> None:
         """Make the grid of a viewer anew in the background."""
         self._again([viewer_id])
+        self._drop_beyond(MAX_WAITING)
 
     def refresh(self) -> None:
         """Rank recently active viewers again, in the background."""
