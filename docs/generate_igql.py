@@ -18,7 +18,7 @@ from models.igql.errors import IgqlError
 from models.igql.expressions import column, text
 from models.igql.grammar import GRAMMAR
 from models.igql.library import operators
-from models.igql.registry import Kind, Operator, Parameter, SetType
+from models.igql.registry import LAST, Kind, Operator, Parameter, SetType
 from models.igql.tree import Chain
 from models.igql.wording import wanted
 from models.queries import environment
@@ -84,6 +84,9 @@ def _operator(op: Operator) -> str:
         marks.append("a source")
     if op.removes_only:
         marks.append("only removes rows")
+    if op.gives_way is not None:
+        last = op.gives_way.order >= LAST
+        marks.append("gives way " + ("before an empty grid" if last else "before a short grid"))
     head = f"**`{op.name}`** ({'; '.join(marks)}). {op.summary.rstrip('.')}."
     if not op.parameters:
         return head

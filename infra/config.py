@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     grid_size: PositiveInt = 25
     grid_ttl_s: PositiveInt = 7 * 24 * 3600
     pages_ttl_s: PositiveInt = 30 * 60
+    #: A page over HTTP was made at most so long ago.
+    stale_grid_s: PositiveInt = 3600
     #: Grids that a ranker ranks again without cuts, a minute at most: to see what the
     #: earlier passes lose, and to log the whole candidate set that they are to sort.
     sampled_grids_per_minute: Annotated[float, Field(ge=0.0)] = 4.0

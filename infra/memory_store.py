@@ -17,6 +17,8 @@ from infra.stores import (
     Leased,
     ParkedRecord,
     Parking,
+    Ready,
+    Replaced,
     Slice,
     Stores,
     StreamClock,
@@ -177,6 +179,30 @@ class MemoryStore:
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
         return self._grids.get(viewer_id)
+
+    async def ready(self, viewer_id: str) -> Ready:
+        """The ready grid of a viewer with the revision that her state has now."""
+        revision = self._revisions.get(viewer_id)
+        return Ready(
+            self._grids.get(viewer_id), b"" if revision is None else revision.to_bytes(4, "big")
+        )
+
+    async def grids(self) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """Every ready grid by viewer."""
+        yield list(self._grids.items())
+
+    async def grids_of(self, viewer_ids: Sequence[str]) -> list[bytes | None]:
+        """The ready grids of viewers as JSON."""
+        return [self._grids.get(viewer_id) for viewer_id in viewer_ids]
+
+    async def replace_grids(self, replaced: Sequence[Replaced]) -> list[bool]:
+        """Put other grids in the place of ready ones that nobody has replaced."""
+        done = []
+        for one in replaced:
+            done.append(self._grids.get(one.viewer_id) == one.old)
+            if done[-1]:
+                self._grids[one.viewer_id] = one.new
+        return done
 
     async def pages(self, viewer_id: str, series: str) -> list[bytes]:
         """The pages of a series already served to a viewer, in order."""

@@ -113,6 +113,32 @@ SCORE_DRIFT: Final = Gauge(
     ["head"],
 )
 
+IMPRESSIONS_DROPPED: Final = Counter(
+    "freshgrid_impressions_dropped", "Pages answered and not logged, because too many waited"
+)
+STALE_READS: Final = Histogram(
+    "freshgrid_stale_read_seconds",
+    "Ready grids answered that are not of what is live: how long that had been live",
+    buckets=(1, 5, 15, 60, 300, 900, 3600),
+)
+FOREIGN_READS: Final = Counter(
+    "freshgrid_foreign_reads",
+    "Ready grids answered that another ranker made by something else than what is live here",
+)
+RELAXED: Final = Counter(
+    "freshgrid_relaxed_grids",
+    "Grids for which exclusions of the query gave way, by the last of them",
+    ["exclusion"],
+)
+TAKEN_DOWN: Final = Counter(
+    "freshgrid_taken_down_grids", "Ready grids that lost media which must not be shown any more"
+)
+TAKE_DOWN_AGE: Final = Histogram(
+    "freshgrid_take_down_seconds",
+    "From a record of the catalogue to its media being gone from the ready grids",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
 #: Topic and partition → records that the broker has and the group has not committed.
 Lag = Callable[[], Mapping[tuple[str, int], int]]
 

@@ -138,6 +138,15 @@ redis.register_function('freshgrid_2_learn', function(keys, args)
   return redis.call('LRANGE', keys[2], 0, -1)
 end)
 
+-- keys: ready grid   args: its length, its last bytes, another grid for its place
+-- Returns whether it was there and nobody had stored another one; its time to live stays.
+redis.register_function('freshgrid_2_replace_grid', function(keys, args)
+  if redis.call('STRLEN', keys[1]) ~= tonumber(args[1]) then return 0 end
+  if redis.call('GETRANGE', keys[1], -#args[2], -1) ~= args[2] then return 0 end
+  redis.call('SET', keys[1], args[3], 'KEEPTTL')
+  return 1
+end)
+
 -- keys: pages of one series   args: page number from 0, page, time to live in seconds
 -- Returns the page that stands at that number: the first one given wins.
 redis.register_function('freshgrid_2_add_page', function(keys, args)

@@ -16,13 +16,28 @@ from typing import Final
 import msgspec
 
 from infra.config import Settings
+from infra.errors import UnreachableError
 from infra.redis_bulk import Command
 from infra.redis_grid_news import grid_channel
+from infra.redis_reads import SharedReads
 from infra.redis_server import RedisServer
-from infra.stores import NO_PARTITION, ParkedRecord, Parking, Slice, Versioned, versioned
+from infra.stores import (
+    NO_PARTITION,
+    ParkedRecord,
+    Parking,
+    Ready,
+    Replaced,
+    Slice,
+    Versioned,
+    versioned,
+)
 from models.viewers.state import SLACK, ViewerState, encode
 
 SCAN_PAGE: Final = 1000
+#: Of about 20 kB each.
+GRIDS_AT_ONCE: Final = 64
+#: So many last bytes tell a grid from the ones before and after it.
+TAIL: Final = 64
 #: Media waited for, by when the first event for each was read.
 PARKED: Final = "parked"
 #: Partition of ``catalog.media`` → up to when (epoch ms) everything in it is learned.
@@ -75,6 +90,7 @@ class RedisStore:
         self._prefix = prefix
         self._parked = f"{prefix}{PARKED}"
         self._exchange = server.exchange
+        self._reads = SharedReads(server.client)
         self._settings = settings
         self.fold = settings.fold_config()
         # The same for every slice of every viewer.
@@ -347,6 +363,44 @@ class RedisStore:
         """The ready grid of a viewer as JSON."""
         [value] = await self._exchange([("GET", grid_key(viewer_id))])
         return None if value is None else bytes(value)
+
+    async def ready(self, viewer_id: str) -> Ready:
+        """The ready grid of a viewer with the revision that her state has now."""
+        asked = ("GET", grid_key(viewer_id)), ("GETRANGE", self._viewer_key(viewer_id), 0, 3)
+        try:
+            grid, revision = await self._reads.ask(*asked)
+        except UnreachableError:
+            # Said, counted and waited for as everywhere else.
+            grid, revision = await self._exchange(asked)
+        return Ready(grid, revision)
+
+    async def grids(self) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """Every ready grid, some at a time, in no particular order; one may come twice."""
+        prefix = len(grid_key("")) - 1
+        async for keys in self._keys(grid_key("*")):
+            for first in range(0, len(keys), GRIDS_AT_ONCE):
+                some = keys[first : first + GRIDS_AT_ONCE]
+                found = await self._exchange([("GET", key) for key in some])
+                yield [
+                    (key[prefix:-1].decode(), bytes(grid))
+                    for key, grid in zip(some, found, strict=True)
+                    if grid is not None
+                ]
+
+    async def grids_of(self, viewer_ids: Sequence[str]) -> list[bytes | None]:
+        """The ready grids of viewers as JSON."""
+        return await self._exchange([("GET", grid_key(viewer_id)) for viewer_id in viewer_ids])
+
+    async def replace_grids(self, replaced: Sequence[Replaced]) -> list[bool]:
+        """Put other grids in the place of ready ones that nobody has replaced."""
+        answers = await self._exchange(
+            [
+                ("FCALL", "freshgrid_2_replace_grid", 1, grid_key(one.viewer_id),
+                 len(one.old), one.old[-TAIL:], one.new)
+                for one in replaced
+            ]
+        )  # fmt: skip
+        return [bool(answer) for answer in answers]
 
     async def pages(self, viewer_id: str, series: str) -> list[bytes]:
         """The pages of a series already served to a viewer, in order."""

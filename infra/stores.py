@@ -102,6 +102,26 @@ class Parking(NamedTuple):
     parked: bool
 
 
+class Ready(NamedTuple):
+    """A viewer's ready grid, and the revision that her state has now.
+
+    Attributes:
+        grid: JSON, None where there is none.
+        revision: 4 bytes, empty where there is no state.
+    """
+
+    grid: bytes | None
+    revision: bytes
+
+
+class Replaced(NamedTuple):
+    """A grid (JSON) that is to take the place of another one of a viewer, and of no later one."""
+
+    viewer_id: str
+    old: bytes
+    new: bytes
+
+
 class Store(Protocol):
     """Viewer state, authors of media, parked records and ready grids. Every call takes a batch.
 
@@ -227,6 +247,29 @@ class Store(Protocol):
 
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
+        ...
+
+    async def ready(self, viewer_id: str) -> Ready:
+        """The ready grid of a viewer with the revision that her state has now: one round trip."""
+        ...
+
+    def grids(self) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """Every ready grid by viewer, some at a time, in no particular order.
+
+        One may come twice; those stored meanwhile may be left out.
+        """
+        ...
+
+    async def grids_of(self, viewer_ids: Sequence[str]) -> list[bytes | None]:
+        """The ready grids of viewers as JSON."""
+        ...
+
+    async def replace_grids(self, replaced: Sequence[Replaced]) -> list[bool]:
+        """Put other grids in the place of ready ones; each lives as long as it would have.
+
+        Returns:
+            For each whether the old one was still there.
+        """
         ...
 
     async def pages(self, viewer_id: str, series: str) -> list[bytes]:

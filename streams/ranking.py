@@ -175,6 +175,22 @@ class Ranking:
         """Viewers who were touched last, the last one first."""
         return list(islice(reversed(self._active), most))
 
+    def behind(self, viewer_id: str) -> None:
+        """Make the grid of a viewer anew soon: the one that was answered is not of what is live."""
+        for urgency, queue in self._waiting.items():
+            if viewer_id in queue:
+                if urgency is Urgency.BACKGROUND:
+                    self._waiting[Urgency.VIEWED][viewer_id] = queue.pop(viewer_id)
+                return
+        self._waiting[Urgency.VIEWED][viewer_id] = None
+        self._drop_beyond(MAX_WAITING)
+        self._wake.set()
+
+    def later(self, viewer_id: str) -> None:
+        """Make the grid of a viewer anew in the background."""
+        self._again([viewer_id])
+        self._drop_beyond(MAX_WAITING)
+
     def refresh(self) -> None:
         """Rank recently active viewers again, in the background."""
         self._again(self._active)
@@ -247,6 +263,8 @@ class Ranking:
             try:
                 states = await self._store.load(names)
                 made = self._make_each(names, [one.state for one in states], now_ms())
+                revisions = dict(zip(names, (one.revision for one in states), strict=True))
+                made = {name: of.at_revision(revisions[name]) for name, of in made.items()}
                 # Noted before anything else can run: media may arrive while grids are stored.
                 self._note_short(made)
                 await self._store.save_grids(list(made), [grid.json for grid in made.values()])

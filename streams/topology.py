@@ -14,6 +14,7 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     explore.touched                          ─▶ ranking          ─▶ store
     (a page is asked for)                    ─▶ lookup           ─▶ explore.impressions, store
     (events and catalogue over HTTP)         ─▶ intake           ─▶ events.*, catalog.*
+    catalog.*                                ─▶ take-down        ─▶ store
     (one of many grids, without cuts)        ─▶ sampled grids    ─▶ explore.candidates
     explore.impressions, events.*            ─▶ examples         ─▶ explore.examples
     explore.examples, .candidates, events.*  ─▶ training         ─▶ explore.versions
@@ -186,6 +187,12 @@ FLOWS: Final = (
         "lookup", RANKER, "streams/serving/lookup.py",
         writes=(IMPRESSIONS_TOPIC,),
         stores=("grid:{VIEWER}", "pages:{VIEWER}:SERIES"),
+    ),
+    Flow(
+        # What must not be shown any more leaves the grids that are ready.
+        "take-down", RANKER, "streams/serving/takedown.py",
+        reads=_CATALOG,
+        stores=("grid:{VIEWER}",),
     ),
     Flow(
         "sampled grids", RANKER, "streams/serving/sampled_grids.py",

@@ -7,7 +7,7 @@ import httpx
 from infra.http.app import create_api
 from infra.http.explore import explore_routes
 from infra.http.routes import Routes
-from streams.serving.lookup import Page
+from models.explore.impressions import Page
 
 
 def client_of(*rooms: Routes, limit_s: float = 5.0) -> httpx.AsyncClient:

@@ -15,12 +15,11 @@ import msgspec
 from models.events import MAX_ID_BYTES, MIN_TS_MS, Account, FollowEvent, Media, MediaEvent
 from models.examples.candidate_log import LoggedCandidates
 from models.examples.from_pages import LabelledPage
-from models.explore.grid import GridDocument
-from models.explore.impressions import Impression
+from models.explore.compact import CompactPage
+from models.explore.impressions import Impression, Page, StoredGrid
 from streams.dead_letter import DeadLetter
 from streams.log.dead_letters import Redriven
 from streams.packing import Touched
-from streams.serving.lookup import Page
 from streams.serving.world_feed import Embedding
 from streams.sessions import ClosedSession
 from streams.versions import Version
@@ -39,8 +38,9 @@ TYPES: Final[dict[str, type]] = {
     "version": Version,
     "dead_letter": DeadLetter,
     "redriven": Redriven,
-    "grid": GridDocument,
+    "grid": StoredGrid,
     "page": Page,
+    "compact_page": CompactPage,
     "impression": Impression,
     "labelled_page": LabelledPage,
     "logged_candidates": LoggedCandidates,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.http.problems import unavailable
@@ -46,8 +47,12 @@ class Deadline:
         except TimeoutError:
             if not limit.expired():
                 raise
-            answer = unavailable(
-                f"no answer within {self._limit_s:g} s (REQUEST_TIMEOUT_S): what it needs is away "
-                "or busy, the ranker's log says what; try again"
-            )
-            await answer(scope, receive, send)
+            await late(self._limit_s)(scope, receive, send)
+
+
+def late(limit_s: float) -> Response:
+    """The answer to a request whose time is over."""
+    return unavailable(
+        f"no answer within {limit_s:g} s (REQUEST_TIMEOUT_S): what it needs is away or busy, the "
+        "ranker's log says what; try again"
+    )

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from fastapi import Response
 from pydantic import BaseModel
 
-from infra.http.parameters import CursorText, Id, MaybeId, PathId, ViewerQuery
+from infra.http.parameters import CursorText, Fields, Id, MaybeId, PathId, ViewerQuery
 from infra.http.problems import ProblemError
 from infra.http.routes import JSON, Routes, example_of
 
@@ -24,7 +24,7 @@ class Asked(BaseModel):
 class Reader(Protocol):
     """What these routes need from the ranker."""
 
-    async def page(self, viewer_id: str, cursor: str | None) -> bytes:
+    async def page(self, viewer_id: str, cursor: str | None, *, ids_only: bool = False) -> bytes:
         """One page as JSON; ValueError says what is wrong with the cursor."""
         ...
 
@@ -94,19 +94,23 @@ def explore_routes(reader: Reader, page_type: type) -> Routes:
     @routes.get(
         "/v1/explore/{viewer_id:path}", responses=routes.answers(page_type, PAGE, 400, 422, 500)
     )
-    async def explore(viewer_id: PathId, cursor: CursorText = None) -> Response:
+    async def explore(
+        viewer_id: PathId, cursor: CursorText = None, fields: Fields = "all"
+    ) -> Response:
         """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
-        return await page(viewer_id, cursor)
+        return await page(viewer_id, cursor, fields)
 
     # A path cannot hold every id: clients take `.` and `..` for steps, and a line may end in it.
     @routes.get("/v1/explore", responses=routes.answers(page_type, PAGE, 400, 422, 500))
-    async def explore_named(viewer_id: ViewerQuery, cursor: CursorText = None) -> Response:
+    async def explore_named(
+        viewer_id: ViewerQuery, cursor: CursorText = None, fields: Fields = "all"
+    ) -> Response:
         """The same, of a viewer named by a parameter."""
-        return await page(viewer_id, cursor)
+        return await page(viewer_id, cursor, fields)
 
-    async def page(viewer_id: str, cursor: str | None) -> Response:
+    async def page(viewer_id: str, cursor: str | None, fields: str) -> Response:
         try:
-            body = await reader.page(viewer_id, cursor)
+            body = await reader.page(viewer_id, cursor, ids_only=fields == "ids")
         except ValueError as error:
             raise ProblemError(400, str(error)) from error
         return Response(body, media_type=JSON)

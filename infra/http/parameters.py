@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import Path, Query
 from pydantic import AfterValidator
@@ -38,6 +38,11 @@ MaybeId = Annotated[str | None, Query(description=f"An id, {_IS}"), AfterValidat
 Ids = Annotated[
     list[Id],
     Query(max_length=MOST_IDS, description=f"Ids, the parameter once for each; up to {MOST_IDS}."),
+]
+#: All that there is of a page, or the media ids without what decided them.
+Fields = Annotated[
+    Literal["all", "ids"],
+    Query(description="`ids`: the media ids alone, without what decided them."),
 ]
 CursorText = Annotated[
     str | None,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from infra.config import Settings
 from infra.http.streams import Streams
@@ -15,7 +15,7 @@ from infra.http.streams import Streams
 
 @asynccontextmanager
 async def serving(
-    api: FastAPI, settings: Settings, streams: Streams
+    api: ASGIApp, settings: Settings, streams: Streams
 ) -> AsyncIterator[asyncio.Future[None]]:
     """Serve until left; given once requests are answered, with the future of its end.
 

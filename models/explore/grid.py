@@ -93,6 +93,7 @@ class GridDocument(msgspec.Struct, frozen=True):
         candidates: media ranked by the first pass.
         dropped: media that each filter took out before.
         versions: live version of everything the grid depends on.
+        relaxed: exclusions of the query that gave way, in order, because too little was found.
     """
 
     viewer_id: Id
@@ -103,6 +104,7 @@ class GridDocument(msgspec.Struct, frozen=True):
     dropped: dict[str, Count]
     versions: dict[str, str]
     schema: Literal[1] = 1
+    relaxed: list[str] = []
 
 
 _encoder = msgspec.json.Encoder()
@@ -139,6 +141,7 @@ class Grid:
         propensity_n: probability with which each was shown.
         candidate_count: media ranked by the first pass.
         dropped: media taken out by each filter.
+        relaxed: exclusions that gave way, in order.
     """
 
     viewer_id: str
@@ -160,6 +163,7 @@ class Grid:
     reflects_ts: int
     dropped: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    relaxed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -179,6 +183,7 @@ class Grid:
             candidates=self.candidate_count,
             dropped=self.dropped,
             versions=self.versions,
+            relaxed=list(self.relaxed),
         )
 
     def _items(self, catalog: Catalog) -> list[GridItem]:

@@ -20,7 +20,9 @@ import numpy as np
 from isal import isal_zlib
 
 from models.events import Id, InvalidEventError, check, check_ids, check_times, decode_value
+from models.explore.cursor import Cursor
 from models.explore.grid import Grid, GridDocument, to_json
+from models.explore.stamp import NO_REVISION, Stamp, at_revision, digest_of
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
@@ -50,28 +52,47 @@ class OtherFeaturesError(ServedFeaturesError):
     """Features of another version, as stand in a log from before an upgrade."""
 
 
-class StoredGrid(GridDocument, frozen=True, kw_only=True):
-    """A grid as it is stored: with the features that the final pass saw.
+class Page(GridDocument, frozen=True, kw_only=True):
+    """A page of a viewer's grid, as readers get it.
 
     Attributes:
-        features: of the items in order, see :func:`pack_features`; ``versions["features"]`` says
-            of which columns.
+        request_id: names the page; events that come of it may carry it. A page that is asked for
+            again keeps its name, so a retry does not count as another impression.
+        page: number of the page in its series, from 0.
+        next: cursor of the page after it.
+    """
+
+    request_id: str = ""
+    page: int = 0
+    next: str | None = None
+
+
+class StoredGrid(Page, frozen=True, kw_only=True):
+    """A page as it is stored: with what only rankers read, at its end.
+
+    Attributes:
+        features: that the final pass saw of the items in order, see :func:`pack_features`;
+            ``versions["features"]`` says of which columns.
+        stamp: what it was made of, see :mod:`models.explore.stamp`.
     """
 
     features: str = ""
+    stamp: str = ""
 
 
-class Impression(StoredGrid, frozen=True, kw_only=True):
-    """A page that was served, as ``explore.impressions`` carries it.
+class Impression(GridDocument, frozen=True, kw_only=True):
+    """A page that was served, as ``explore.impressions`` carries it: as stored, and when.
 
     Attributes:
         request_id: names the page; asked for again it keeps its name.
         page: number of the page in its series, from 0.
+        features: as in :class:`StoredGrid`.
         served_ms: when it was answered.
     """
 
     request_id: Id
     page: Annotated[int, msgspec.Meta(ge=0, lt=MOST_PAGES)]
+    features: str = ""
     served_ms: int
 
 
@@ -82,10 +103,19 @@ class EncodedGrid(NamedTuple):
     json: bytes
 
     @classmethod
-    def of(cls, grid: Grid, world: World) -> Self:
-        """A computed grid; `world` is the one it was computed in."""
-        document = stored_grid(grid, world)
+    def of(cls, grid: Grid, world: World, live: str = "", at: Cursor | None = None) -> Self:
+        """A computed grid; `world` is the one it was computed in.
+
+        Args:
+            live: digest of the versions that it was made by, see :mod:`models.explore.stamp`.
+            at: its place in a series, for a page that is not the first.
+        """
+        document = stored_grid(grid, world, live, at)
         return cls(document, to_json(document))
+
+    def at_revision(self, revision: bytes) -> Self:
+        """The grid as made of this revision of its viewer's state (4 bytes, or none)."""
+        return self._replace(json=at_revision(self.json, revision))
 
     @classmethod
     def decode(cls, json: bytes) -> Self:
@@ -124,10 +154,28 @@ def parse_impression(value: bytes | None, now_ms: int) -> Impression:
     return page
 
 
-def stored_grid(grid: Grid, world: World) -> StoredGrid:
-    """The document of a grid with its features; `world` is the one it was computed in."""
-    fields: dict[str, Any] = msgspec.structs.asdict(grid.document(world))
-    return StoredGrid(**fields, features=pack_features(grid.features))
+def stored_grid(grid: Grid, world: World, live: str = "", at: Cursor | None = None) -> StoredGrid:
+    """The document of a grid as it is stored; the arguments are those of :meth:`EncodedGrid.of`."""
+    document, features = grid.document(world), pack_features(grid.features)
+    if at is None:
+        made_of = f"{features}{grid.generated_at_ms}:{grid.viewer_id}".encode()
+        media_ids = [item.media_id for item in document.items]
+        at = Cursor.first(grid.viewer_id, made_of, media_ids)
+    following = at.following() if document.items else None
+    fields: dict[str, Any] = msgspec.structs.asdict(document)
+    return StoredGrid(
+        **fields,
+        request_id=at.request_id(grid.viewer_id),
+        page=at.number,
+        next=None if following is None else following.text(),
+        features=features,
+        stamp=Stamp(NO_REVISION, live or digest_of(document.versions), grid.generated_at_ms).text(),
+    )
+
+
+def impression_of(stored: bytes, served_ms: int) -> bytes:
+    """The impression of a stored page, as JSON; nothing is decoded."""
+    return b'%b,"served_ms":%d}' % (stored[:-1], served_ms)
 
 
 def pack_features(features: FeatureMatrix) -> str:

@@ -84,7 +84,7 @@ def explore(
         treatment: what the viewer's arm gets.
         served: media served already, e.g. on earlier pages; unknown rows are ignored.
     """
-    found = find([viewer], world, treatment, now_ms, [served])
+    found = find([viewer], world, treatment, now_ms, [served], enough=config.size)
     return funnel(found, world, config)[0].grid
 
 
@@ -94,6 +94,7 @@ def find(
     treatment: Treatment,
     now_ms: int,
     served: Sequence[Rows] | None = None,
+    enough: int = 0,
 ) -> Found:
     """Find the candidates of viewers of one arm. Few where there is little to show, never an error.
 
@@ -101,10 +102,11 @@ def find(
         treatment: what the viewers' arm gets.
         served: for each viewer media served already, e.g. on earlier pages; unknown rows are
             ignored.
+        enough: the query's exclusions give way for viewers of whom fewer are found.
     """
     if served is not None:
         served = [rows[rows >= 0] for rows in served]
-    executed = treatment.query.find(viewers, world, treatment.rankers, now_ms, served)
+    executed = treatment.query.find(viewers, world, treatment.rankers, now_ms, served, enough)
     return Found(viewers, treatment, executed, now_ms)
 
 
@@ -184,6 +186,9 @@ def _grids(
             reflects_ts=viewer.reflects_ts,
             dropped=dropped,
             versions=versions,
+            relaxed=found.executed.relaxed(at),
         )
-        for viewer, n, g in zip(found.viewers, candidates.spans, spans, strict=True)
+        for at, (viewer, n, g) in enumerate(
+            zip(found.viewers, candidates.spans, spans, strict=True)
+        )
     ]

@@ -8,7 +8,7 @@ lets nothing through. What happened is in the report.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -25,7 +25,7 @@ from models.igql.plan_report import PlanReport, StepReport
 from models.igql.planner import Mix, Node, OperatorNode, Plan, Sieve, Viewers
 from models.igql.predicates import candidates
 from models.igql.registry import Arguments
-from models.igql.sets import ColumnSet
+from models.igql.sets import ColumnSet, concatenate
 from models.rankers.protocol import Rankers
 from models.viewers.context import ViewerContext
 from models.world import World
@@ -57,6 +57,25 @@ class Executed:
     report: PlanReport
     execution: Execution
     _found: Mapping[Node, ColumnSet]
+    _relaxed: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    def relaxed(self, viewer: int = 0) -> tuple[str, ...]:
+        """The exclusions that gave way for a viewer, in order."""
+        return self._relaxed.get(viewer, ())
+
+    def counts(self) -> list[int]:
+        """How many media each viewer was given."""
+        counts: list[int] = np.diff(self.rows.bounds(len(self.execution.viewers))).tolist()
+        return counts
+
+    def with_other(self, viewer: int, other: Executed, gave_way: tuple[str, ...]) -> Executed:
+        """The same with what another run gave one of the viewers, alone in that."""
+        relaxed = {**self._relaxed, viewer: gave_way}
+        if len(self.execution.viewers) == 1:
+            return replace(other, _relaxed=relaxed)
+        theirs = replace(other.rows, viewer_n=np.full_like(other.rows.viewer_n, viewer))
+        rows = concatenate([self.rows.where(self.rows.viewer_n != viewer), theirs])
+        return replace(self, rows=rows, _relaxed=relaxed)
 
     def candidates(self, viewer: int = 0) -> Candidates:
         """One viewer's media, best first."""

@@ -20,13 +20,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from models.feature_schema import SOURCES
 from models.igql.checked import CheckedBlend, CheckedCall, CheckedChain, CheckedQuery
-from models.igql.library.filters import SERVED, UNAVAILABLE
-from models.igql.registry import Arguments, Operator, Registry, SetType
+from models.igql.library.filters import INTEGRITY, SERVED, UNAVAILABLE
+from models.igql.registry import LAST, Arguments, Operator, Registry, SetType
+from models.igql.relaxing import relaxed
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate
+from models.inventory.availability import UNBOUNDED, IntegrityBounds
 
 #: What filters pass on their way to the sources.
 _PASSED: Final = frozenset({"let", "rank", "diversify_by"})
@@ -91,6 +93,20 @@ class Mix:
 Node: TypeAlias = Viewers | OperatorNode | Sieve | Mix
 
 
+class Step(NamedTuple):
+    """One step of giving way.
+
+    Attributes:
+        exclusion: the operator that gives way now, those of earlier steps besides.
+        when_empty: it does only where nothing at all is found.
+        plan: without what gave way.
+    """
+
+    exclusion: str
+    when_empty: bool
+    plan: Plan
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """What the executor runs.
@@ -100,6 +116,9 @@ class Plan:
         sources: names of the source codes: those of the features first, then the registry's.
         version: hash of the query's canonical text.
         text: that text.
+        bounds: integrity scores above which nothing passes, by the thresholds of ``filter`` on
+            everything that the query gives.
+        steps: in which its exclusions give way for viewers of whom too little is found.
     """
 
     root: Node
@@ -108,6 +127,8 @@ class Plan:
     version: str
     text: str
     source_codes: dict[str, int] = field(default_factory=dict)
+    bounds: IntegrityBounds = UNBOUNDED
+    steps: tuple[Step, ...] = ()
 
 
 def inputs(node: Node) -> tuple[Node, ...]:
@@ -128,6 +149,16 @@ def plan(query: CheckedQuery, registry: Registry, canonical_text: str) -> Plan:
         registry: whose sources there are.
         canonical_text: of the query, as the formatter writes it.
     """
+    steps = tuple(
+        Step(name, way.order >= LAST, _plan(of, registry, canonical_text, ()))
+        for way, name, of in relaxed(query)
+    )
+    return _plan(query, registry, canonical_text, steps)
+
+
+def _plan(
+    query: CheckedQuery, registry: Registry, canonical_text: str, steps: tuple[Step, ...]
+) -> Plan:
     known: dict[Hashable, Node] = {}
     shown = (
         (Filter(UNAVAILABLE, {}), Filter(SERVED, {})) if query.chain.gives is SetType.MEDIA else ()
@@ -142,7 +173,18 @@ def plan(query: CheckedQuery, registry: Registry, canonical_text: str) -> Plan:
         blake2b(canonical_text.encode(), digest_size=6).hexdigest(),
         canonical_text,
         {name: code for code, name in enumerate(sources)},
+        _bounds(query.chain),
+        steps,
     )
+
+
+def _bounds(chain: CheckedChain) -> IntegrityBounds:
+    bounds = UNBOUNDED
+    for call in chain.calls:
+        if call.operator.name == "filter":
+            told = (call.arguments.get(name) for name in INTEGRITY)
+            bounds = bounds.within(IntegrityBounds(*(1.0 if t is None else t for t in told)))
+    return bounds
 
 
 class _Planner:

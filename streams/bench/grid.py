@@ -110,7 +110,7 @@ class _Grids:
         marks = [] if clock is None else clock
         contexts = ViewerContext.from_states(viewers, self._world, NOW_MS)
         marks.append(time.thread_time())
-        found = find(contexts, self._world, self._treatment, NOW_MS)
+        found = find(contexts, self._world, self._treatment, NOW_MS, enough=self._config.size)
         marks.append(time.thread_time())
         traces = funnel(found, self._world, self._config)
         marks.append(time.thread_time())

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
+from infra.http.ready_pages import ReadyPages
 from infra.http.server import serving
 from infra.http.streams import Streams
 from infra.index_files import IndexFolder
@@ -21,7 +22,7 @@ from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
-from models.events import MEDIA_TOPIC
+from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.world import World
 from streams.ranking import Ranking
 from streams.records import Record, touches
@@ -30,6 +31,7 @@ from streams.serving.api import Behind, explore_api
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
 from streams.serving.igql_reference import Language
+from streams.serving.impression_log import ImpressionLog
 from streams.serving.index_refresh import refresh_index
 from streams.serving.intake import Intake
 from streams.serving.likeness import Likenesses
@@ -37,10 +39,12 @@ from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_items import LiveItems
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
+from streams.serving.live_versions import LiveVersions
 from streams.serving.lookup import Lookup
 from streams.serving.office import Office
 from streams.serving.own_operators import load_operators
 from streams.serving.shelves import Shelves
+from streams.serving.takedown import Takedown
 from streams.serving.viewer_directory import ViewerDirectory
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed, world_config
@@ -74,6 +78,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
+        takedown = Takedown(store, explorer, world, ranking.later)
         follower = Follower(config, cluster.partitions, followed(RANKER))
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
@@ -85,6 +90,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                     ranking.refresh()
             elif topic == MEDIA_TOPIC:
                 ranking.inventory_changed()
+            if topic in (MEDIA_TOPIC, ACCOUNTS_TOPIC) and follower.caught_up and records:
+                takedown.look(min(record.timestamp for record in records))
 
         async def polled() -> None:
             feed.polled(follower.lag)
@@ -96,8 +103,11 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             except (TimeoutError, KafkaError) as error:
                 logger.warning("%s: nothing logged of %s: %r", topic, viewer_id, error)
 
-        impression = partial(log, IMPRESSIONS_TOPIC)
-        lookup = Lookup(config, world, rankers, store, explorer, ranking, follower, impression)
+        impressions = ImpressionLog(partial(log, IMPRESSIONS_TOPIC))
+        live = LiveVersions(world, experiment.of)
+        lookup = Lookup(
+            config, world, rankers, store, explorer, ranking, follower, live, impressions.shown
+        )
         directory = Directory(world)
         behind = Behind(
             lookup=lookup,
@@ -114,6 +124,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         )
         streams = Streams()
         api = explore_api(behind, streams, config.request_timeout_s)
+        pages = ReadyPages(api, lookup, config.request_timeout_s)
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.
@@ -127,7 +138,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
         failed = await stack.enter_async_context(running(app))
-        served = await stack.enter_async_context(serving(api, config, streams))
+        served = await stack.enter_async_context(serving(pages, config, streams))
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(
@@ -136,6 +147,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 following,
                 PartitionWatch(config, cluster.partitions).run(),
                 ranking.run(),
+                takedown.run(),
+                impressions.run(),
                 refresh_index(world, folder),
                 queries.follow(ranking.refresh),
                 explorer.sampled.run(partial(log, CANDIDATES_TOPIC)),

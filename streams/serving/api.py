@@ -22,12 +22,13 @@ from infra.http.weights import weights_routes
 from infra.http.writing import writing_routes
 from infra.page import mount_page
 from infra.stores import GridNews
+from models.explore.impressions import Page
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
 from streams.serving.igql_reference import Language
 from streams.serving.intake import Intake
 from streams.serving.likeness import Likenesses
-from streams.serving.lookup import Lookup, Page
+from streams.serving.lookup import Lookup
 from streams.serving.office import Office
 from streams.serving.shelves import Shelves
 from streams.serving.viewer_directory import ViewerDirectory

@@ -7,27 +7,31 @@ showed before, and stored: asking for the same cursor again gives the same page.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from hashlib import blake2b
-from typing import Annotated, Any, Final
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from infra.config import Settings
 from infra.http.weights import Reranked, RerankedItem
+from infra.metrics import RELAXED
 from infra.stores import Store
 from models.explore.audit import Uncut, rank_uncut
+from models.explore.cursor import Cursor, CursorError
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid, value_terms
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import GridDocument
-from models.explore.impressions import EncodedGrid, StoredGrid
+from models.explore.impressions import EncodedGrid
 from models.explore.pipeline import ExploreConfig, Found, explore, find, funnel
+from models.explore.ready_index import ReadyIndex
+from models.explore.stamp import digest_of
+from models.explore.withdrawal import media_of, without
+from models.inventory.availability import may_be_shown
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World
@@ -35,56 +39,7 @@ from streams.clock import now_ms
 from streams.serving.live_queries import LiveQueries
 from streams.serving.sampled_grids import SampledGrids
 
-#: A viewer who scrolls further than this starts a new series.
-MAX_PAGES: Final = 100
-
 logger = logging.getLogger(__name__)
-
-
-class CursorError(ValueError):
-    """A cursor that this service did not give, or whose series has expired."""
-
-
-class Cursor(msgspec.Struct, array_like=True, frozen=True):
-    """Which page of which series comes next.
-
-    Whose series it is, the request says. A series is named by a digest of its first page, features
-    included, which nobody is shown: the name cannot be guessed, and means nothing to anybody else.
-
-    Attributes:
-        series: 24 hexadecimal digits.
-        number: of the page, from 0.
-    """
-
-    series: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{24}\Z")]
-    number: Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGES)]
-
-    @classmethod
-    def first(cls, page: bytes) -> Cursor:
-        """The place of a stored page (JSON) that opens a series; the same for the same page."""
-        return cls(blake2b(page, digest_size=12).hexdigest(), 0)
-
-    def text(self) -> str:
-        """The cursor as it travels."""
-        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
-
-    @classmethod
-    def parse(cls, text: str) -> Cursor:
-        """The cursor of a next page, as :meth:`text` wrote it and not otherwise.
-
-        Raises:
-            CursorError: it is none.
-        """
-        try:
-            raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            cursor = msgspec.json.decode(raw, type=cls)
-        except (msgspec.DecodeError, binascii.Error, ValueError):
-            cursor = None
-        if cursor is None or not cursor.number or cursor.text() != text:
-            raise CursorError(
-                f"cursor {text[:40]!r} was not given by this service; start without a cursor"
-            )
-        return cursor
 
 
 def explore_config(settings: Settings) -> ExploreConfig:
@@ -126,6 +81,8 @@ class Explorer:
         self._world = world
         self._store = store
         self._config = explore_config(settings)
+        #: The media of the grids that were made here, or found in the store.
+        self.ready = ReadyIndex(settings.grid_ttl_s * 1000)
         #: What the earlier passes lose and have to sort, from a sample of the grids made.
         self.sampled = SampledGrids(settings.sampled_grids_per_minute, self._rank_uncut)
 
@@ -141,8 +98,12 @@ class Explorer:
         for treatment, places in by_arm.values():
             viewers = [(viewer_ids[at], states[at]) for at in places]
             found = self._find(viewers, treatment, now)
+            live, bounds = digest_of(treatment.versions(self._world)), treatment.query.plan.bounds
             for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
-                grids[at] = EncodedGrid.of(trace.grid, self._world)
+                grids[at] = EncodedGrid.of(trace.grid, self._world, live)
+                self.ready.note(viewer_ids[at], trace.grid.media_n, bounds, now)
+                if trace.grid.relaxed:
+                    RELAXED.labels(trace.grid.relaxed[-1]).inc()
         for viewer_id, state in zip(viewer_ids, states, strict=True):
             self.sampled.sample(viewer_id, state)
         return [grids[at] for at in range(len(viewer_ids))]
@@ -151,74 +112,63 @@ class Explorer:
         """Whether a grid has as many items as asked for."""
         return len(document.items) >= self._config.size
 
-    def is_current(self, document: GridDocument, state: ViewerState) -> bool:
-        """Whether a grid reflects this state and was made of and by what is live now."""
-        if document.reflects_ts < state.reflects_ts():
-            return False
-        catalog = self._world.catalog
-        rows = catalog.media_rows([item.media_id for item in document.items])
-        if (rows < 0).any() or catalog.deleted_n[rows].any():
-            return False
-        live = self._treatment_of(document.viewer_id).versions(self._world)
-        return all(document.versions.get(name) == version for name, version in live.items())
+    def found_ready(self, viewer_id: str, media_ids: Sequence[str], made_ms: int) -> None:
+        """Take note of a ready grid that was not made here."""
+        if self.ready.made_ms(viewer_id) is None:
+            bounds = self._treatment_of(viewer_id).query.plan.bounds
+            rows = self._world.catalog.media_rows(media_ids)
+            self.ready.note(viewer_id, rows, bounds, made_ms)
 
-    async def next_page(self, viewer_id: str, cursor: Cursor) -> StoredGrid:
-        """The page of a viewer that a cursor stands for, the same one every time.
+    async def next_page(self, viewer_id: str, cursor: Cursor) -> bytes:
+        """The stored page (JSON) of a viewer that a cursor stands for, the same one every time.
+
+        Of what must not be shown any more it has lost what it showed.
 
         Raises:
             CursorError: the series has expired, or is another viewer's.
             UnreachableError: the store does not keep the page now.
         """
+        # Page 0 is stored nowhere: the cursor tells what it showed.
+        at = cursor.number - 1
         pages, [(_, state, *_)] = await asyncio.gather(
             self._store.pages(viewer_id, cursor.series),
             self._store.load([viewer_id]),
         )
-        if not pages and cursor.number == 1:
-            pages = await self._keep_first(viewer_id, cursor)
-        if len(pages) < cursor.number:
+        if len(pages) < at:
             raise CursorError(
                 f"viewer {viewer_id!r} has no series of this cursor, or its pages expired after "
                 f"{self._settings.pages_ttl_s} s; start without a cursor"
             )
         try:
-            if len(pages) > cursor.number:
-                return EncodedGrid.decode(pages[cursor.number]).document
-            before = [EncodedGrid.decode(page).document for page in pages]
+            if len(pages) > at:
+                return self._without_forbidden(viewer_id, pages[at])
+            shown = [media_id for page in pages for media_id in media_of(page)]
         except msgspec.DecodeError as error:
             raise CursorError(
                 f"the pages before this one cannot be read ({error}); start without a cursor"
             ) from error
-        shown = [item.media_id for document in before for item in document.items]
-        page = self._next(viewer_id, state, shown)
-        return await self.keep(viewer_id, cursor, page)
+        page = self._next(viewer_id, state, cursor, shown)
+        stands = await self._store.add_page(viewer_id, cursor.series, at, page.json)
+        return stands if stands == page.json else self._without_forbidden(viewer_id, stands)
 
-    async def _keep_first(self, viewer_id: str, cursor: Cursor) -> list[bytes]:
-        """The first page of a series, if the store took no pages when it was answered.
+    def _without_forbidden(self, viewer_id: str, page: bytes) -> bytes:
+        media_ids = media_of(page)
+        catalog, bounds = self._world.catalog, self._treatment_of(viewer_id).query.plan.bounds
+        keep_n = may_be_shown(catalog, catalog.media_rows(media_ids), bounds)
+        if keep_n.all():
+            return page
+        return without(page, {media_ids[at] for at in (~keep_n).nonzero()[0].tolist()}) or page
 
-        It was the ready grid, and is found as long as no newer one is.
-        """
-        json = await self._store.grid(viewer_id)
-        if json is None or Cursor.first(json).series != cursor.series:
-            return []
-        await self._store.add_page(viewer_id, cursor.series, 0, json)
-        return [json]
-
-    async def keep(self, viewer_id: str, cursor: Cursor, page: EncodedGrid) -> StoredGrid:
-        """Store the page that a cursor stands for, unless one stands there; returns that one.
-
-        Raises:
-            UnreachableError: the store takes none now.
-        """
-        stands = await self._store.add_page(viewer_id, cursor.series, cursor.number, page.json)
-        return page.document_of(stands)
-
-    def _next(self, viewer_id: str, state: ViewerState, shown: list[str]) -> EncodedGrid:
+    def _next(
+        self, viewer_id: str, state: ViewerState, cursor: Cursor, shown: list[str]
+    ) -> EncodedGrid:
         world, now = self._world, now_ms()
         viewer = self._context(viewer_id, state, now)
-        rows = world.catalog.media_rows(shown)
+        first = world.catalog.media_rows_of(cursor.shown_hashes())
+        rows = np.concatenate([first, world.catalog.media_rows(shown)])
         treatment = self._treatment_of(viewer_id)
         grid = explore(viewer, world, treatment, self._config, now, rows)
-        return EncodedGrid.of(grid, world)
+        return EncodedGrid.of(grid, world, digest_of(treatment.versions(world)), cursor)
 
     def _find(
         self, viewers: Sequence[tuple[str, ViewerState]], treatment: Treatment, now: int
@@ -226,7 +176,7 @@ class Explorer:
         """Candidates of viewers of one arm."""
         fold = self._settings.fold_config()
         contexts = ViewerContext.from_states(viewers, self._world, now, fold)
-        return find(contexts, self._world, treatment, now)
+        return find(contexts, self._world, treatment, now, enough=self._config.size)
 
     def _find_one(self, viewer_id: str, state: ViewerState) -> Found:
         return self._find([(viewer_id, state)], self._treatment_of(viewer_id), now_ms())
@@ -253,6 +203,7 @@ class Explorer:
             "candidates": len(trace.candidates),
             "kept": [len(trace.first_k), len(trace.second_m), len(trace.shown)],
             "dropped": trace.grid.dropped,
+            "relaxed": list(trace.grid.relaxed),
         }
         if media_id is None:
             return {**told, "items": explain_grid(trace, found, world)}

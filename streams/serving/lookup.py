@@ -4,43 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from hashlib import blake2b
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
 from infra.config import Settings
-from infra.errors import UnreachableError
 from infra.kafka import Follower
+from infra.metrics import FOREIGN_READS, STALE_READS
 from infra.stores import Store
-from models.explore.grid import GridDocument
-from models.explore.impressions import EncodedGrid, Impression, StoredGrid
+from models.explore.compact import compact_page_of
+from models.explore.cursor import Cursor
+from models.explore.impressions import EncodedGrid
+from models.explore.stamp import NO_REVISION, Stamp, page_of
 from models.world import World
 from streams.clock import now_ms
 from streams.ranking import Ranking
-from streams.serving.explorer import MAX_PAGES, Cursor, Explorer
+from streams.serving.explorer import Explorer
 from streams.serving.live_rankers import LiveRankers
+from streams.serving.live_versions import LiveVersions
 
-LogImpression = Callable[[str, bytes], Awaitable[None]]
+#: A grid that another ranker made so long after what is live here went live, by something else,
+#: says that the two do not agree: other query files, or versions that one of them cannot load.
+AGREED_MS: Final = 60_000
 
 logger = logging.getLogger(__name__)
-
-
-class Page(GridDocument, frozen=True, kw_only=True):
-    """A page of a viewer's grid, as the API answers it.
-
-    Attributes:
-        request_id: names the page; events that come of it may carry it. A page that is asked for
-            again keeps its name, so a retry does not count as another impression.
-        page: number of the page in its series, from 0.
-        next: cursor of the page after it.
-    """
-
-    request_id: str
-    page: int
-    next: str | None
-
 
 _json = msgspec.json.Encoder()
 
@@ -57,37 +45,46 @@ class Lookup:
         explorer: Explorer,
         ranking: Ranking,
         follower: Follower,
-        impression: LogImpression,
+        live: LiveVersions,
+        shown: Callable[[str, bytes], None],
     ) -> None:
-        self._settings = settings
+        self._stale_ms = settings.stale_grid_s * 1000
         self._world = world
         self._rankers = rankers
         self._store = store
         self._explorer = explorer
         self._ranking = ranking
         self._follower = follower
-        self._impression = impression
+        self._live = live
+        self._shown = shown
+        self._warned_ms = 0
 
-    async def page(self, viewer_id: str, cursor: str | None) -> bytes:
+    async def ready(self, viewer_id: str, *, ids_only: bool = False) -> bytes | None:
+        """The first page as JSON where it is ready and current, None where it has to be made.
+
+        One read of the store, and nothing is decoded. A grid that is not of what is live is
+        answered, and made anew behind the answer.
+        """
+        self._ranking.asked(viewer_id)
+        stored = await self._current(viewer_id)
+        return None if stored is None else self._answer(viewer_id, stored, ids_only)
+
+    async def page(self, viewer_id: str, cursor: str | None, *, ids_only: bool = False) -> bytes:
         """One page as JSON, logged as an impression.
 
         Raises:
             CursorError: the cursor is not one of this viewer, or its series has expired.
         """
         self._ranking.asked(viewer_id)
-        if cursor is None:
-            document, at = await self._first(viewer_id)
+        if cursor is not None:
+            stored = await self._explorer.next_page(viewer_id, Cursor.parse(cursor, viewer_id))
         else:
-            at = Cursor.parse(cursor)
-            document = await self._explorer.next_page(viewer_id, at)
-        following = None
-        if document.items and at.number < MAX_PAGES:
-            following = Cursor(at.series, at.number + 1).text()
-        fields: dict[str, Any] = msgspec.structs.asdict(document)
-        fields |= {"request_id": _request_id(viewer_id, at), "page": at.number}
-        await self._impression(viewer_id, _json.encode(Impression(**fields, served_ms=now_ms())))
-        del fields["features"]
-        return _json.encode(Page(**fields, next=following))
+            stored = await self._current(viewer_id) or await self._first(viewer_id)
+        return self._answer(viewer_id, stored, ids_only)
+
+    def _answer(self, viewer_id: str, stored: bytes, ids_only: bool) -> bytes:
+        self._shown(viewer_id, stored)
+        return compact_page_of(stored) if ids_only else page_of(stored)
 
     async def query(self, viewer_id: str, text: str) -> bytes:
         """What a query gives a viewer, as JSON.
@@ -101,34 +98,56 @@ class Lookup:
         """Why a grid made now holds what it holds, or what became of one media, as JSON."""
         return _json.encode(await self._explorer.explain(viewer_id, media_id))
 
-    async def _first(self, viewer_id: str) -> tuple[StoredGrid, Cursor]:
-        """The ready grid, kept as page 0 of its series; made anew where it is out of date."""
-        grid = await self._ready(viewer_id)
-        if grid is None:
-            [grid] = await self._ranking.make_now([viewer_id])
-        at = Cursor.first(grid.json)
-        try:
-            return await self._explorer.keep(viewer_id, at, grid), at
-        except UnreachableError as error:
-            # Reading a page needs no write: the next one looks for this one among the ready grids.
-            logger.info("the first page of %s is answered and not kept: %s", viewer_id, error)
-            return grid.document, at
+    async def _current(self, viewer_id: str) -> bytes | None:
+        """The ready grid if it is of the viewer's state as it is now, and not too old."""
+        stored, revision = await self._store.ready(viewer_id)
+        if stored is None:
+            return None
+        stamp = Stamp.of(stored)
+        if stamp is None or stamp.revision != (revision or NO_REVISION):
+            return None
+        return stored if self._is_fresh(viewer_id, stamp) else None
 
-    async def _ready(self, viewer_id: str) -> EncodedGrid | None:
-        """The ready grid, None where there is none or it is out of date."""
-        if self._ranking.waits(viewer_id):
-            return None
-        # The state itself tells what is current: the touch may not have come yet, or been dropped.
-        json, [(_, state, *_)] = await asyncio.gather(
-            self._store.grid(viewer_id), self._store.load([viewer_id])
+    async def _first(self, viewer_id: str) -> bytes:
+        """The ready grid if all that was done is in it, else one that is made now."""
+        (stored, _), [(_, state, damaged)] = await asyncio.gather(
+            self._store.ready(viewer_id), self._store.load([viewer_id])
         )
-        if json is None:
-            return None
-        try:
-            grid = EncodedGrid.decode(json)
-        except msgspec.DecodeError:
-            return None  # written by an older release
-        return grid if self._explorer.is_current(grid.document, state) else None
+        # A state is written, too, when a session is sent or an event comes twice.
+        if stored is not None and (stamp := Stamp.of(stored)) is not None:
+            reflects_ts = EncodedGrid.decode(stored).document.reflects_ts
+            if reflects_ts >= state.reflects_ts() and self._is_fresh(viewer_id, stamp):
+                if damaged is None:
+                    self._ranking.behind(viewer_id)
+                return stored
+        [grid] = await self._ranking.make_now([viewer_id])
+        return grid.json
+
+    def _is_fresh(self, viewer_id: str, stamp: Stamp) -> bool:
+        """Whether a grid may be answered; one that is not of what is live is made anew behind."""
+        now = now_ms()
+        if stamp.made_ms < now - self._stale_ms:
+            return False
+        live = self._live.of(viewer_id, now)
+        if stamp.live == live.digest:
+            return True
+        if stamp.made_ms < live.since_ms:
+            STALE_READS.observe((now - live.since_ms) / 1000)
+            self._ranking.behind(viewer_id)
+        elif stamp.made_ms > live.since_ms + AGREED_MS:
+            # Whoever made it knows something else; made anew here, it would be made anew there.
+            self._disagreed(viewer_id, now)
+        return True
+
+    def _disagreed(self, viewer_id: str, now: int) -> None:
+        FOREIGN_READS.inc()
+        if now - self._warned_ms >= AGREED_MS:
+            self._warned_ms = now
+            logger.warning(
+                "the ready grid of viewer %r was made by another ranker with something else than "
+                "what is live here; compare GET /v1/status and EXPLORE_QUERY of both",
+                viewer_id,
+            )
 
     async def index(self) -> dict[str, Any]:
         """The account index; equal hashes mean equal accounts and vectors."""
@@ -156,8 +175,3 @@ class Lookup:
                 "items": None if world.item_weights is None else world.item_weights.version,
             },
         }
-
-
-def _request_id(viewer_id: str, at: Cursor) -> str:
-    place = _json.encode((viewer_id, at.series, at.number))
-    return blake2b(place, digest_size=12).hexdigest()

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from infra.errors import UnreachableError
-from infra.stores import ParkedRecord, Store, Stores, Versioned
+from infra.stores import ParkedRecord, Ready, Replaced, Store, Stores, Versioned
 from models.actions import Action
 from models.events import MediaEvent
 from models.viewers.state import FoldConfig, counters, digest, fold_media_event
@@ -265,3 +265,30 @@ async def test_a_draft_counts_once_it_is_adopted(store: Store) -> None:
     await store.adopt(draft)
     assert await store.is_empty()
     assert await store.parked_media() == 0
+
+
+async def test_a_ready_grid_comes_with_the_revision_of_its_viewers_state(store: Store) -> None:
+    assert await store.ready("v") == Ready(None, b"")
+    await store.save_grids(["v", "w}{"], [b"first", b"second"])
+    assert await store.ready("v") == Ready(b"first", b"")
+    [versioned] = await store.load(["v"])
+    await store.commit(["v"], [liked(versioned, "e1")])
+    [stored] = await store.load(["v"])
+    assert await store.ready("v") == Ready(b"first", stored.revision)
+    assert len(stored.revision) == 4
+    many = await asyncio.gather(*(store.ready(name) for name in ["v", "w}{", "x"] * 50))
+    assert [one.grid for one in many] == [b"first", b"second", None] * 50
+
+
+async def test_ready_grids_are_found_and_replaced_only_as_they_were_read(store: Store) -> None:
+    names = [f"v{n}" for n in range(150)]
+    await store.save_grids(names, [f"grid of {name}".encode() for name in names])
+    found = [one async for some in store.grids() for one in some]
+    assert dict(found) == {name: f"grid of {name}".encode() for name in names}
+    await store.save_grids(["v1"], [b"another one"])
+    replaced = [Replaced(name, dict(found)[name], b"less") for name in ("v0", "v1", "v2")]
+    gone = Replaced("nobody", b"grid", b"less")
+    assert await store.replace_grids([*replaced, gone]) == [True, False, True, False]
+    assert await store.grids_of(["v0", "v1", "v2", "nobody"]) == [
+        b"less", b"another one", b"less", None,
+    ]  # fmt: skip

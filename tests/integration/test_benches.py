@@ -1,6 +1,7 @@
 """Every benchmark runs, at sizes that say nothing about speed, and gives the figures it names."""
 
 import asyncio
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,17 @@ from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.kafka import prepare_cluster
 from models.ig2vec.config import Ig2VecConfig
-from streams.bench import embeddings, growth, ingest, learner, memory, retrieval, sessions
+from streams.bench import (
+    embeddings,
+    growth,
+    http,
+    ingest,
+    learner,
+    memory,
+    retrieval,
+    sessions,
+    takedown,
+)
 from streams.bench.background import send_steadily
 from streams.bench.population import TOPICS
 from streams.bench.servers import NotEmptyError, bench_servers
@@ -123,3 +134,20 @@ def test_sessions_looks_at_every_viewer_twice() -> None:
     assert min(figures["viewers_per_s"], figures["closing_viewers_per_s"]) > 0
     # One each, of all but those without actions.
     assert 0 < figures["sessions_closed"] <= 2_500
+
+
+def test_takedown_sees_what_it_took_down_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = takedown.run(Settings(), grids=30, takedowns=4)
+    assert (figures["grids"], figures["takedowns"], figures["held_after"]) == (30, 4, 0)
+    # Viewers who have done nothing see the same.
+    assert figures["held"] >= figures["held_least"] > 0
+    assert 0 < figures["p50_s"] <= figures["p99_s"] <= figures["max_s"] < takedown.TIMEOUT_S
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
+def test_http_asks_for_ready_pages() -> None:
+    figures = http.run(Settings(), viewers=20, seconds=1)
+    assert figures["failed"] == 0
+    assert figures["page_bytes"] > 5_000
+    for name in ("requests_per_s_1", "requests_per_s_8", "p99_ms", "share_of_empty", "ids_per_s_8"):
+        assert figures[name] > 0

@@ -13,12 +13,24 @@ from models.events import HOUR_MS
 from models.igql.execution import Execution
 from models.igql.library.registered import operators
 from models.igql.predicates import holds
-from models.igql.registry import Arguments, Cost, Kind, Operator, Parameter, SetType, count, number
+from models.igql.registry import (
+    LAST,
+    Arguments,
+    Cost,
+    GivesWay,
+    Kind,
+    Operator,
+    Parameter,
+    SetType,
+    count,
+    number,
+)
 from models.igql.sets import ColumnSet
 from models.viewers.context import ViewerContext
 
-#: The columns of the catalogue that the thresholds of ``filter`` bound.
-_INTEGRITY: Final = {
+#: The columns of the catalogue that the thresholds of ``filter`` bound, in the order of
+#: :class:`models.inventory.availability.IntegrityBounds`.
+INTEGRITY: Final = {
     "non_recommendable_model_threshold": "risk_n",
     "nsfw": "nsfw_n",
     "spam": "spam_n",
@@ -59,7 +71,7 @@ def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask
     """
     catalog, rows = execution.world.catalog, media.row_n
     keep_n = np.ones(len(media), np.bool_)
-    for name, column in _INTEGRITY.items():
+    for name, column in INTEGRITY.items():
         if arguments[name] is not None:
             keep_n &= getattr(catalog, column).take(rows) <= np.float32(arguments[name])
     if arguments["language"] is not None:
@@ -72,7 +84,13 @@ def filter(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask
     return keep_n
 
 
-@operators.register(takes=SetType.MEDIA, gives=SetType.MEDIA, cost=_cost, removes_only=True)
+@operators.register(
+    takes=SetType.MEDIA,
+    gives=SetType.MEDIA,
+    cost=_cost,
+    removes_only=True,
+    gives_way=GivesWay(LAST),
+)
 def exclude_seen(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     """Media the viewer has neither viewed nor acted on."""
     return ~_media(execution, media, "seen", lambda: [v.seen for v in execution.viewers])
@@ -93,6 +111,7 @@ def exclude_suppressed(execution: Execution, media: ColumnSet, arguments: Argume
     cost=_cost,
     removes_only=True,
     keeps=(SetType.ACCOUNTS,),
+    gives_way=GivesWay(2),
 )
 def exclude_followed(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     """Accounts that the viewer does not follow, or their media."""
@@ -106,6 +125,8 @@ def exclude_followed(execution: Execution, media: ColumnSet, arguments: Argument
     cost=_cost,
     removes_only=True,
     keeps=(SetType.ACCOUNTS,),
+    # What the viewer posted stays out.
+    gives_way=GivesWay(1, {"newest": 0}),
 )
 def exclude_own_accounts(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
     """Accounts, or their media, other than the viewer and those the viewer lately acted on.

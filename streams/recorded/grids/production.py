@@ -220,7 +220,7 @@ class Ranker:
     def _make(self, viewers: Indices, now_ms: int) -> Made:
         contexts = self.contexts(viewers, now_ms)
         live = self._treatment(self.rankers)
-        found = find(contexts, self.world, live, now_ms)
+        found = find(contexts, self.world, live, now_ms, enough=self._config.size)
         traces = funnel(found, self.world, self._config)
         by_value = funnel(
             replace(found, treatment=replace(live, feed=True)), self.world, self._config

@@ -23,7 +23,7 @@ IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=64).filter(
 class Reader:
     """Answers with what it is asked for."""
 
-    async def page(self, viewer_id: str, cursor: str | None) -> bytes:
+    async def page(self, viewer_id: str, cursor: str | None, *, ids_only: bool = False) -> bytes:
         if viewer_id == "nobody answers":
             raise UnreachableError("Redis does not answer at redis://ann:a-secret@h:1")
         if viewer_id == "waits":

@@ -129,7 +129,7 @@ async def test_what_is_exported_can_be_imported(
                 "/v1/import", content=out.content, headers={"Content-Type": NDJSON}
             )
             assert told.status_code == (200 if out.content else 400)
-    values = {"catalog.media": list[Media](), "catalog.accounts": list[Account]()}
+    values: dict[str, list[Media | Account]] = {"catalog.media": [], "catalog.accounts": []}
     for topic, _, value in broker.records:
         parsed = parse_media(value, now_ms()) if topic == "catalog.media" else parse_account(value)
         values[topic].append(parsed)

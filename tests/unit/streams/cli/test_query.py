@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 
 from infra.config import Settings
 from infra.errors import SettingsError, UnreachableError
+from models.explore.stamp import Stamp
 from streams.cli import app
 from streams.cli.query import QueryError, ask, check_files, table
+from streams.serving.live_versions import LiveVersions
 from tests.explorers import explorer_of
 from tests.http import reading
 from tests.igql_worlds import random_world
@@ -121,7 +123,10 @@ def test_a_grid_is_outdated_by_another_query(tmp_path: Path) -> None:
     document = grid.document
     versions = document.versions
     assert versions["arm"] == "control" and len(versions["query"]) == 12
-    assert explorer.is_current(document, state)
+    live = LiveVersions(explorer._world, explorer._treatment_of)
+    stamp = Stamp.of(grid.json)
+    assert stamp is not None
+    assert stamp.live == live.of("v", 0).digest
     file.write_text("user.fresh()")
     assert explorer._queries.reload()
-    assert not explorer.is_current(document, state)
+    assert stamp.live != live.of("v", 1000).digest

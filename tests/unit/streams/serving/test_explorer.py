@@ -7,12 +7,14 @@ import numpy as np
 from infra.config import Settings
 from infra.memory_store import MemoryStore
 from models.explore.experiment import Treatment
+from models.explore.stamp import Stamp
 from models.igql.library import operators
 from models.queries import CandidateQuery, planned
 from models.rankers.value import Weights
 from models.viewers.state import ViewerState
 from streams.serving.explorer import Explorer
 from streams.serving.live_queries import LiveQueries
+from streams.serving.live_versions import LiveVersions
 from tests.igql_worlds import NOW, random_world
 from tests.unit.models.igql.test_execution import ByAge
 
@@ -29,9 +31,12 @@ ARMS = {
 
 def explorer() -> Explorer:
     return Explorer(
-        SETTINGS, WORLD, MemoryStore(SETTINGS), LiveQueries(SETTINGS, operators),
-        lambda viewer_id: ARMS[viewer_id.partition("-")[0]],
-    )  # fmt: skip
+        SETTINGS, WORLD, MemoryStore(SETTINGS), LiveQueries(SETTINGS, operators), treatment_of
+    )
+
+
+def treatment_of(viewer_id: str) -> Treatment:
+    return ARMS[viewer_id.partition("-")[0]]
 
 
 def days_old(media_ids: list[str]) -> list[int]:
@@ -68,10 +73,12 @@ async def test_a_query_that_is_asked_for_ranks_by_the_rankers_of_the_viewers_arm
     assert min(found["old"]) > max(found["new"])
 
 
-def test_a_grid_is_outdated_when_the_viewers_arm_gets_other_rankers() -> None:
-    one = explorer()
-    [grid] = one.make(["old-1"], [ViewerState()], NOW)
-    assert one.is_current(grid.document, ViewerState())
-    renamed = grid.document.versions | {"rankers": "before"}
-    grid.document.versions.update(renamed)
-    assert not one.is_current(grid.document, ViewerState())
+def test_a_grid_says_what_was_live_in_its_viewers_arm() -> None:
+    live = LiveVersions(WORLD, treatment_of)
+    for viewer in ("old-1", "new-1"):
+        [grid] = explorer().make([viewer], [ViewerState()], NOW)
+        stamp = Stamp.of(grid.json)
+        assert stamp is not None
+        assert stamp.live == live.of(viewer, NOW).digest
+        assert stamp.made_ms == NOW
+    assert live.of("old-1", NOW).digest != live.of("new-1", NOW).digest

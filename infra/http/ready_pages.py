@@ -1,0 +1,85 @@
+"""First pages that are ready, answered before anything else looks at the request.
+
+A ready page costs one read. What a framework does for every route, to parse, check, resolve and
+wrap, costs more than that, so the request for one is recognised here, by path and parameters alone.
+Whatever is not exactly that, and every page that has to be made, is left to the routes behind,
+which also describe it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from infra.errors import UnreachableError
+from infra.http.deadline import late
+from models.events import MAX_ID_BYTES
+
+PATH: Final = "/v1/explore"
+_BEFORE_ID: Final = f"{PATH}/"
+_TYPE: Final = (b"content-type", b"application/json")
+
+
+class ReadyReader(Protocol):
+    """Where ready pages come from."""
+
+    async def ready(self, viewer_id: str, *, ids_only: bool = False) -> bytes | None:
+        """The first page as JSON where it is ready and current, None where it has to be made."""
+        ...
+
+
+class ReadyPages:
+    """An ASGI application that answers ready first pages and leaves the rest to `app`.
+
+    Args:
+        limit_s: seconds within which a request is answered.
+    """
+
+    def __init__(self, app: ASGIApp, reader: ReadyReader, limit_s: float) -> None:
+        self._app, self._reader, self._limit_s = app, reader, limit_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        asked = _asked(scope)
+        body = None
+        if asked is not None:
+            try:
+                async with asyncio.timeout(self._limit_s):
+                    body = await self._reader.ready(asked[0], ids_only=asked[1])
+            except TimeoutError:
+                await late(self._limit_s)(scope, receive, send)
+                return
+            except UnreachableError:
+                pass  # The route behind says so.
+        if body is None:
+            await self._app(scope, receive, send)
+            return
+        headers = [_TYPE, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _asked(scope: Scope) -> tuple[str, bool] | None:
+    """Whose first page is asked for, and whether ids are enough; None for any other request."""
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return None
+    path: str = scope["path"]
+    if not path.startswith(PATH):
+        return None
+    viewer_id = path[len(_BEFORE_ID) :] if path.startswith(_BEFORE_ID) else ""
+    if not viewer_id and path != PATH:
+        return None
+    ids_only = False
+    if query := scope["query_string"]:
+        asked = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        ids_only = asked.get("fields") == "ids"
+        if not viewer_id:
+            viewer_id = asked.pop("viewer_id", "")
+        if asked.keys() - {"fields"} or (asked and not ids_only):
+            return None
+    if not viewer_id or "\n" in path or len(viewer_id.encode()) > MAX_ID_BYTES:
+        return None
+    return viewer_id, ids_only

@@ -1,0 +1,82 @@
+"""What a stored grid was made of, in its last bytes: who reads it need not decode the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import msgspec
+
+#: Hexadecimal digits of the parts.
+_REVISION: Final = 8
+_LIVE: Final = 16
+_MADE: Final = 12
+STAMP_LENGTH: Final = _REVISION + _LIVE + _MADE
+#: A stored grid ends with this, the digits and the two characters that close text and document.
+_BEFORE: Final = b',"stamp":"'
+_END: Final = -2
+_FIRST: Final = _END - STAMP_LENGTH
+#: Where the part begins that only rankers read, and who asks for a page does not get.
+_HIDDEN: Final = b',"features":"'
+
+#: Of a viewer of whom nothing is stored.
+NO_REVISION: Final = bytes(_REVISION // 2)
+
+_sorted = msgspec.json.Encoder(order="sorted")
+
+
+def digest_of(versions: Mapping[str, str]) -> str:
+    """Sixteen digits that say which versions; the same in every process."""
+    return blake2b(_sorted.encode(versions), digest_size=_LIVE // 2).hexdigest()
+
+
+class Stamp(NamedTuple):
+    """What a grid was made of.
+
+    Attributes:
+        revision: 4 bytes, of the viewer's stored state; zeros where there was none.
+        live: :func:`digest_of` the versions that were live.
+        made_ms: when, epoch ms.
+    """
+
+    revision: bytes
+    live: str
+    made_ms: int
+
+    def text(self) -> str:
+        """The stamp as it is stored."""
+        return f"{self.revision.hex()}{self.live}{self.made_ms:0{_MADE}x}"
+
+    @classmethod
+    def of(cls, json: bytes) -> Stamp | None:
+        """The stamp of a stored grid; None for one of another release, or of none."""
+        if json[_FIRST - len(_BEFORE) : _FIRST] != _BEFORE:
+            return None
+        digits = json[_FIRST:_END].decode("ascii", "replace")
+        try:
+            return cls(
+                bytes.fromhex(digits[:_REVISION]),
+                digits[_REVISION:-_MADE],
+                int(digits[-_MADE:], 16),
+            )
+        except ValueError:
+            return None
+
+
+def stamp_digits(json: bytes) -> bytes:
+    """The digits of a stored grid's stamp, as they are: two grids of a viewer differ in them."""
+    return json[_FIRST:_END]
+
+
+def at_revision(json: bytes, revision: bytes) -> bytes:
+    """A stored grid as made of this revision of its viewer's state (4 bytes, or none)."""
+    if Stamp.of(json) is None:
+        return json
+    digits = (revision or NO_REVISION).hex().encode()
+    return b"".join((json[:_FIRST], digits, json[_FIRST + _REVISION :]))
+
+
+def page_of(json: bytes) -> bytes:
+    """A stored grid as readers get it: without what only rankers read."""
+    return json[: json.rindex(_HIDDEN)] + b"}"

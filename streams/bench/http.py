@@ -1,0 +1,131 @@
+"""How fast the HTTP API answers, asked by wrk from a process of its own.
+
+Ready grids: pages of viewers who have one, each request of another viewer, on one connection and on
+eight; beside them a route of the same process that answers as many bytes of nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.request import urlopen
+
+import msgspec
+from msgspec import Meta
+
+from infra.config import Settings
+from infra.errors import FreshgridError
+from streams.bench.empty_route import PATH as EMPTY
+from streams.bench.progress import say
+from streams.bench.ready_grids import make_ready
+from streams.local.stack import Stack, role_argv, starting_stack
+
+CONNECTIONS: Final = (1, 8)
+#: wrk waits for answers that are under way.
+PATIENCE_S: Final = 30.0
+#: Asks for the paths of a file in turn, and tells what it saw in one line.
+_LUA: Final = """
+local paths = {}
+for line in io.lines("%s") do paths[#paths + 1] = wrk.format("GET", line) end
+local at = 0
+request = function()
+  at = at %% #paths + 1
+  return paths[at]
+end
+done = function(summary, latency)
+  local e = summary.errors
+  print(string.format('{"requests":%%d,"us":%%d,"p99_us":%%d,"failed":%%d}', summary.requests,
+    summary.duration, latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+class NoLoadToolError(FreshgridError):
+    """There is nothing to ask with."""
+
+
+class Seen(msgspec.Struct):
+    """What wrk tells of a run."""
+
+    requests: int
+    us: int
+    p99_us: int
+    failed: int
+
+    @property
+    def per_s(self) -> float:
+        """Requests per second, of all connections together."""
+        return self.requests * 1e6 / self.us
+
+
+def run(
+    settings: Settings,
+    *,
+    viewers: Annotated[int, Meta(ge=1, description="Viewers with a ready grid.")] = 1_000,
+    seconds: Annotated[int, Meta(ge=1, description="Of each of the runs.")] = 5,
+) -> dict[str, Any]:
+    """Start a stack, make grids ready, and ask for them."""
+    if shutil.which("wrk") is None:
+        raise NoLoadToolError("wrk is not installed, which asks: apt install wrk")
+    with starting_stack(settings, http_port=0, argv_of=_argv) as stack:
+        stack.wait_ready()
+        return ready_pages(stack, viewers, seconds)
+
+
+def _argv(role: str) -> tuple[str, ...]:
+    if role == "ranker":
+        return (sys.executable, "-m", "streams.bench.empty_route", role)
+    return role_argv(role)
+
+
+def ready_pages(stack: Stack, viewers: int, seconds: int) -> dict[str, Any]:
+    """Figures of pages that are ready."""
+    names = make_ready(stack, viewers)
+    pages = [f"/v1/explore/{name}" for name in names]
+    size = sum(len(urlopen(stack.endpoints.http + page).read()) for page in pages) // len(pages)
+    paths = {
+        "empty": [f"{EMPTY}{size}"],
+        "ready": pages,
+        "ids": [f"{page}?fields=ids" for page in pages],
+    }
+    seen: dict[tuple[str, int], Seen] = {}
+    for connections in CONNECTIONS:
+        for what, asked in paths.items():
+            one = seen[what, connections] = _ask(stack, what, asked, connections, seconds)
+            say(f"{what}, {connections} connections: {one.per_s:.0f} requests/s")
+    empty = {connections: seen["empty", connections].per_s for connections in CONNECTIONS}
+    ready = {connections: seen["ready", connections].per_s for connections in CONNECTIONS}
+    return {
+        "requests_per_s_1": round(ready[1]),
+        "requests_per_s_8": round(ready[8]),
+        "p99_ms": round(seen["ready", 8].p99_us / 1000, 2),
+        "p99_ms_1": round(seen["ready", 1].p99_us / 1000, 2),
+        "share_of_empty": round(ready[8] / empty[8], 3),
+        "share_of_empty_1": round(ready[1] / empty[1], 3),
+        "empty_per_s_1": round(empty[1]),
+        "empty_per_s_8": round(empty[8]),
+        "ids_per_s_1": round(seen["ids", 1].per_s),
+        "ids_per_s_8": round(seen["ids", 8].per_s),
+        "failed": sum(one.failed for one in seen.values()),
+        "page_bytes": size,
+        "viewers": viewers,
+    }
+
+
+def _ask(stack: Stack, what: str, paths: list[str], connections: int, seconds: int) -> Seen:
+    """Ask for paths in turn for so many seconds."""
+    folder = Path(stack.run_dir)
+    asked, script = folder / f"{what}.paths", folder / f"{what}.lua"
+    asked.write_text("\n".join(paths) + "\n", encoding="utf-8")
+    script.write_text(_LUA % asked, encoding="utf-8")
+    threads, url = "1", stack.endpoints.http
+    told = subprocess.run(
+        ["wrk", "-t", threads, "-c", str(connections), "-d", f"{seconds}s", "-s", script, url],
+        check=True,
+        capture_output=True,
+        timeout=seconds + PATIENCE_S,
+    )
+    return msgspec.json.decode(told.stdout.splitlines()[-1], type=Seen)

@@ -1,0 +1,181 @@
+"""What must not be shown is gone from ready grids and further pages, and nothing else changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from models.events import Account, Integrity, Media
+from models.explore.impressions import StoredGrid, unpack_features
+from models.explore.stamp import Stamp
+from models.world import World
+from streams.clock import now_ms
+from streams.serving.takedown import Takedown
+from tests.unit.models.explore.test_impressions import T0, catalogue
+from tests.unit.streams.serving.test_lookup import SETTINGS, Service
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return Service(catalogue(), tmp_path)
+
+
+def takedown_of(service: Service) -> Takedown:
+    world = service.explorer._world
+    return Takedown(service.store, service.explorer, world, service.ranking.later)
+
+
+async def stored(service: Service, viewer_id: str = "v") -> StoredGrid:
+    json = await service.store.grid(viewer_id)
+    assert json is not None
+    return msgspec.json.decode(json, type=StoredGrid)
+
+
+def shown(page: StoredGrid) -> list[str]:
+    return [item.media_id for item in page.items]
+
+
+FORBIDDEN: dict[str, Callable[[World, str, str], object]] = {
+    "flagged": lambda world, media, author: world.apply_media(
+        [Media(media, author, T0, Integrity(nsfw=0.99))]
+    ),
+    "deleted": lambda world, media, author: world.delete_media([media]),
+    "private": lambda world, media, author: world.apply_accounts([Account(author, private=True)]),
+    "disabled": lambda world, media, author: world.apply_accounts([Account(author, disabled=True)]),
+    "account deleted": lambda world, media, author: world.remove_accounts([author]),
+}
+
+
+@pytest.mark.parametrize("how", FORBIDDEN)
+async def test_it_leaves_every_ready_grid_and_every_stored_page(service: Service, how: str) -> None:
+    viewers = [f"v{n}" for n in range(100)]
+    await service.ranking.make_now(viewers)
+    before = {viewer: await stored(service, viewer) for viewer in viewers}
+    item = before["v0"].items[3]
+    first = await service.page(viewer_id="v0")
+    second = await service.page(first.next, "v0")
+    beside = second.items[2]
+    world = service.explorer._world
+    for of in (item, beside):
+        FORBIDDEN[how](world, of.media_id, of.author_id)
+    takedown = takedown_of(service)
+    assert await takedown.sweep()
+    gone = {item.media_id, beside.media_id}
+    if how in ("private", "disabled", "account deleted"):
+        gone = {
+            one.media_id
+            for page in before.values()
+            for one in page.items
+            if one.author_id in (item.author_id, beside.author_id)
+        } | gone
+    for viewer, page in before.items():
+        after = await stored(service, viewer)
+        assert shown(after) == [media for media in shown(page) if media not in gone]
+        assert [one.position for one in after.items] == list(range(len(after.items)))
+        assert (after.request_id, after.next) == (page.request_id, page.next)
+        assert service.ranking.waits(viewer) == (shown(after) != shown(page))
+        # What is left is as it was: nothing is ranked, and what is learned from is whole or none.
+        if shown(after) == shown(page):
+            assert after == page
+            assert unpack_features(after.features, 10, after.versions["features"])
+        else:
+            assert (after.features, after.versions["features"]) == ("", "")
+    again = await service.page(first.next, "v0")
+    assert beside.media_id not in [one.media_id for one in again.items]
+    assert len(again.items) < len(second.items)
+    # HTTP answers what is stored; ranked again, the grid is full.
+    assert item.media_id not in [one.media_id for one in (await service.page(viewer_id="v0")).items]
+    await service.ranking.make_now(["v0"])
+    assert len(shown(await stored(service, "v0"))) == 10
+
+
+async def test_grids_of_before_a_start_are_looked_after(service: Service, tmp_path: Path) -> None:
+    await service.ranking.make_now(["v"])
+    media = shown(await stored(service))[0]
+    started = Service(service.explorer._world, tmp_path, service.store)
+    started.explorer._world.delete_media([media])
+    takedown = takedown_of(started)
+    running = asyncio.ensure_future(takedown.run())
+    async with asyncio.timeout(5):
+        while media in shown(await stored(service)):
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert started.ranking.waits("v")
+
+
+async def test_a_grid_that_is_stored_while_its_media_is_taken_down_is_looked_at_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.ranking.make_now(["v"])
+    media = shown(await stored(service))[0]
+    takedown, save = takedown_of(service), service.store.save_grids
+    await asyncio.sleep(0.002)
+
+    async def late(names: list[str], grids: list[bytes]) -> None:
+        # Between making and storing the media is deleted, and everything stored is looked through.
+        service.explorer._world.delete_media([media])
+        assert not await takedown.sweep()
+        assert media not in shown(await stored(service))
+        await save(names, grids)
+
+    monkeypatch.setattr(service.store, "save_grids", late)
+    await service.ranking.make_now(["v"])
+    assert media in shown(await stored(service))
+    assert await takedown.sweep()
+    assert media not in shown(await stored(service))
+
+
+async def test_a_newer_grid_is_not_replaced(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.ranking.make_now(["v"])
+    media = shown(await stored(service))[0]
+    takedown, read = takedown_of(service), service.store.grids_of
+    service.explorer._world.delete_media([media])
+
+    async def overtaken(names: list[str]) -> list[bytes | None]:
+        found = await read(names)
+        await asyncio.sleep(0.002)
+        await service.ranking.make_now(["v"])
+        return found
+
+    monkeypatch.setattr(service.store, "grids_of", overtaken)
+    assert not await takedown.sweep()
+    assert len(shown(await stored(service))) == 10
+    monkeypatch.undo()
+    assert await takedown.sweep()
+
+
+async def test_a_grid_of_the_release_before_is_looked_after(service: Service) -> None:
+    await service.ranking.make_now(["v"])
+    old = msgspec.to_builtins(await stored(service))
+    for name in ("request_id", "page", "next", "stamp", "relaxed"):
+        del old[name]
+    await service.store.save_grids(["w"], [msgspec.json.encode(old)])
+    takedown = takedown_of(service)
+    await takedown.find_ready()
+    media = old["items"][0]["media_id"]
+    service.explorer._world.delete_media([media])
+    takedown.look(now_ms())
+    await takedown.sweep()
+    assert media not in shown(await stored(service, "w"))
+
+
+async def test_looking_costs_no_more_than_a_stamp_says(service: Service) -> None:
+    """Nothing is read from the store while nothing is forbidden."""
+    await service.ranking.make_now([f"v{n}" for n in range(50)])
+    takedown = takedown_of(service)
+
+    async def none(_: object) -> list[bytes | None]:
+        raise AssertionError("read")
+
+    service.store.grids_of = none  # type: ignore[method-assign]
+    assert await takedown.sweep()
+    json = await service.store.grid("v0")
+    assert json is not None and Stamp.of(json) is not None
+    assert len(service.explorer.ready) == 50
+    assert SETTINGS.grid_ttl_s > 0
