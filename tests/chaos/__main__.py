@@ -53,15 +53,15 @@ def brokers(asked: Broker) -> list[str]:
 
 def chaos(
     events: Annotated[int | None, typer.Option(min=2000, help="Records on event topics.")] = None,
-    kills: Annotated[int | None, typer.Option(min=1, help="Workers killed by kill -9.")] = None,
+    kills: Annotated[int | None, typer.Option(min=0, help="Further workers killed.")] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="How often everything else breaks.")
+        int | None, typer.Option(min=0, help="How often each fault happens; 0: one of each group.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of events and faults.")] = 1,
     broker: Annotated[Broker, typer.Option(help="best: Apache Kafka where it can be had.")] = (
         Broker.BEST
     ),
-    short: Annotated[bool, typer.Option("--short", help="20,000 events, 3 kills, 1 round.")] = (
+    short: Annotated[bool, typer.Option("--short", help="20,000 events, one fault of each group.")] = (
         False
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -75,9 +75,9 @@ def chaos(
                 name,
                 seed,
                 events or (20_000 if short else 200_000),
-                kills or (3 if short else 20),
-                rounds or (1 if short else 2),
-                2.0 if short else 10.0,
+                kills if kills is not None else (0 if short else 20),
+                rounds if rounds is not None else (0 if short else 2),
+                1.0 if short else 10.0,
             ),
             tell,
         )
