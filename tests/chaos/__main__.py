@@ -64,6 +64,9 @@ def chaos(
     short: Annotated[bool, typer.Option("--short", help="20,000 events, one fault of each group.")] = (
         False
     ),
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="A fault by its name; may be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Break everything that can break while events flow, then judge the state."""
@@ -78,6 +81,7 @@ def chaos(
                 kills if kills is not None else (0 if short else 20),
                 rounds if rounds is not None else (0 if short else 2),
                 1.0 if short else 10.0,
+                only=tuple(only or ()),
             ),
             tell,
         )
@@ -90,11 +94,25 @@ def chaos(
     raise typer.Exit(0 if all(report["ok"] for report in reports) else 1)
 
 
+def in_words(of: dict[str, Any]) -> str:
+    """What was seen of one kind of fault, on a line."""
+    asked = of["served"] + of["failed"]
+    excuse = f" ({of['excused']})" if of["failed"] and of["excused"] else ""
+    crashed = f", {of['crashed']} processes ended by themselves" if of["crashed"] else ""
+    return (
+        f"{of['injected']} ×, recovered in {max(of['recovery_s']):.1f} s at most, "
+        f"{of['failed']} of {asked} lookups failed{excuse}{crashed}"
+    )
+
+
 def show(report: dict[str, Any]) -> None:
     """A table of one run."""
     table = Table(title=f"chaos on {report['broker']}", show_header=False)
     for name, value in report.items():
-        if isinstance(value, dict):
+        if name == "faults":
+            for fault, of in value.items():
+                table.add_row(f"fault: {fault}", in_words(of))
+        elif isinstance(value, dict):
             for part, count in value.items():
                 table.add_row(f"{name}: {part}", str(count))
         elif isinstance(value, list):

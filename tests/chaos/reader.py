@@ -29,7 +29,7 @@ class Reader(threading.Thread):
         served: what happened → grids answered.
         failed: what happened → what was answered instead → how often.
         slowest_s: what happened → the longest time to a grid, in seconds.
-        failures: the first failures, in words.
+        failures: failures in words → how often, of the first kinds of them.
     """
 
     def __init__(self, http: str, viewers: Sequence[str]) -> None:
@@ -41,7 +41,7 @@ class Reader(threading.Thread):
         self.served: Counter[str] = Counter()
         self.failed: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.slowest_s: defaultdict[str, float] = defaultdict(float)
-        self.failures: list[str] = []
+        self.failures: Counter[str] = Counter()
 
     def run(self) -> None:
         """Ask until :meth:`close`."""
@@ -83,5 +83,6 @@ class Reader(threading.Thread):
             self.slowest_s[during] = max(self.slowest_s[during], took_s)
             return
         self.failed[during][wrong] += 1
-        if len(self.failures) < NAMED:
-            self.failures.append(f"{during or 'no fault'}: {wrong} after {took_s:.1f} s: {said}")
+        text = f"{during or 'no fault'}: {wrong} after {took_s:.0f} s: {said}"
+        if len(self.failures) < NAMED or text in self.failures:
+            self.failures[text] += 1

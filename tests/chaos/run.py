@@ -64,6 +64,7 @@ class Options(NamedTuple):
         rounds: how often each fault happens; 0 for one of each group.
         longest_away_s: a server that is restarted is away for up to this long.
         until_s: no further fault begins after so many seconds.
+        only: names of the faults that may happen; empty for all.
     """
 
     broker: str
@@ -73,6 +74,7 @@ class Options(NamedTuple):
     rounds: int
     longest_away_s: float
     until_s: float = float("inf")
+    only: tuple[str, ...] = ()
 
 
 def run(options: Options, tell: Tell) -> dict[str, Any]:
@@ -80,8 +82,9 @@ def run(options: Options, tell: Tell) -> dict[str, Any]:
     began = time.monotonic()
     tell(f"making {options.events} events from seed {options.seed}")
     folder = Path(tempfile.mkdtemp(prefix="freshgrid-chaos-"))
-    report: dict[str, Any] = {**options._asdict()}
-    del report["until_s"]
+    report: dict[str, Any] = {**options._asdict(), "faults": {}, "notes": []}
+    report |= {"lookups_served_between": 0, "lookups_failed_between": 0}
+    del report["until_s"], report["only"]
     try:
         with ExitStack() as stack:
             _run(options, folder, stack, tell, report)
@@ -98,6 +101,8 @@ def run(options: Options, tell: Tell) -> dict[str, Any]:
 def planned(rng: random.Random, options: Options) -> list[Fault]:
     """The faults of a run, in order."""
     faults = possible(options.broker == "apache")
+    if options.only:
+        faults = [fault for fault in faults if fault.name in options.only]
     plan: list[Fault] = []
     for _ in range(options.rounds):
         plan += each_once(rng, faults)
@@ -230,7 +235,7 @@ def seen(injected: Sequence[Injected], reader: Reader, scene: Scene) -> dict[str
         "faults": faults,
         "lookups_served_between": reader.served[""],
         "lookups_failed_between": reader.failed[""].total(),
-        "lookup_failures": reader.failures,
+        "lookup_failures": dict(reader.failures),
         "exits": dict(exits),
         "notes": [note for of in scene.processes for note in of.notes],
     }

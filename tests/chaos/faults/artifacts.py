@@ -14,7 +14,7 @@ from tests.chaos.scene import Scene
 FULL_BYTES: Final = 1024
 
 
-@fault("artifact store away", "artifacts", lasts_s=(1.0, 2.0))
+@fault("artifact store away", "artifacts", group="store", lasts_s=(1.0, 2.0))
 def away(scene: Scene) -> Iterator[None]:
     """A file stands where the folder was, and mostly the learner starts anew meanwhile; the folder
     comes back as it was."""
@@ -31,7 +31,7 @@ def away(scene: Scene) -> Iterator[None]:
     aside.rename(there)
 
 
-@fault("artifact store full", "artifacts", lasts_s=(2.0, 4.0))
+@fault("artifact store full", "artifacts", group="store", lasts_s=(2.0, 4.0))
 def full(scene: Scene) -> Iterator[None]:
     """The learner can write no file beyond a kilobyte (its limit on file sizes, so writes fail as
     they do on a full disk); then it can again."""

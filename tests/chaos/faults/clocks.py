@@ -29,19 +29,21 @@ def _off(scene: Scene, processes: Processes, off_s: float) -> Iterator[None]:
     processes.start()
 
 
-@fault("worker's clock an hour ahead", "clock", group="worker", lasts_s=(1.0, 3.0))
+@fault("worker's clock an hour ahead", "clock", group="clock", lasts_s=(1.0, 3.0))
 def worker_ahead(scene: Scene) -> Iterator[None]:
     """The worker is replaced by one whose clock is an hour ahead, and that by a right one."""
     yield from _off(scene, scene.workers, HOUR_S)
 
 
-@fault("worker's clock an hour behind", "clock", group="worker", lasts_s=(1.0, 3.0))
+@fault("worker's clock an hour behind", "clock", group="clock", lasts_s=(1.0, 3.0))
 def worker_behind(scene: Scene) -> Iterator[None]:
     """The worker is replaced by one whose clock is an hour behind, and that by a right one."""
     yield from _off(scene, scene.workers, -HOUR_S)
 
 
-@fault("ranker's clock an hour off", "clock", group="ranker", lasts_s=(1.0, 3.0), excuses=API_AWAY)
+@fault(
+    "ranker's clock an hour off", "clock", group="clock", lasts_s=(1.0, 3.0), excuses=API_AWAY
+)
 def ranker_off(scene: Scene) -> Iterator[None]:
     """The ranker is replaced by one whose clock is an hour ahead or behind, and back again."""
     yield from _off(scene, scene.rankers, scene.rng.choice([HOUR_S, -HOUR_S]))

@@ -12,7 +12,7 @@ from tests.chaos.scene import Scene
 API_AWAY: Final = "the only ranker is away, and its HTTP API with it"
 
 
-@fault("worker killed", "worker")
+@fault("worker killed", "worker", group="end")
 def killed_worker(scene: Scene) -> Iterator[None]:
     """`kill -9` of a worker, mostly in the middle of its work; it is started again."""
     if scene.rng.random() < 0.75:
@@ -23,7 +23,7 @@ def killed_worker(scene: Scene) -> Iterator[None]:
     scene.workers.start()
 
 
-@fault("worker restarted", "worker", group="restart")
+@fault("worker restarted", "worker", group="end")
 def restarted_worker(scene: Scene) -> Iterator[None]:
     """SIGTERM of a worker; it is started again."""
     scene.workers.end(scene.workers.pick(scene.rng), signal.SIGTERM)
@@ -107,7 +107,7 @@ def paused_learner(scene: Scene) -> Iterator[None]:
         yield
 
 
-@fault("two learners", "learner", lasts_s=(1.0, 3.0))
+@fault("two learners", "learner", group="learner", lasts_s=(1.0, 3.0))
 def two_learners(scene: Scene) -> Iterator[None]:
     """A second learner joins and works; then one of the two is ended, either way."""
     scene.learners.start()

@@ -45,7 +45,7 @@ def restarted(scene: Scene) -> Iterator[None]:
     yield from _restarted(scene, signal.SIGTERM)
 
 
-@fault("Redis LOADING", "Redis", lasts_s=(0.0, 0.5), excuses=NO_READS)
+@fault("Redis LOADING", "Redis", group="end", lasts_s=(0.0, 0.5), excuses=NO_READS)
 def loading(scene: Scene) -> Iterator[None]:
     """Started again, and slow to read its data: it answers LOADING until it has."""
     scene.redis.end(signal.SIGTERM)
