@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from infra.config import Settings
 from infra.deadline import Deadline, unavailable
-from infra.errors import UnreachableError
+from infra.errors import PortInUseError, UnreachableError
 from models.events import MAX_ID_BYTES
 
 JSON = "application/json"
@@ -189,12 +189,25 @@ async def serving(api: FastAPI, settings: Settings) -> AsyncIterator[asyncio.Fut
             lifespan="off",
         )
     )
-    # Not `serve`: it would take over the signals, which are the composition root's business.
-    ended = asyncio.ensure_future(server._serve())
+
+    async def serve() -> None:
+        try:
+            # Not `serve`: it would take over the signals, the composition root's business.
+            await server._serve()
+        except SystemExit:
+            # uvicorn has logged why, and would end the process as it stands.
+            raise PortInUseError(
+                f"HTTP_PORT {settings.http_port} on {settings.http_host} cannot be used; end the "
+                "program that listens there, or choose another one"
+            ) from None
+
+    ended = asyncio.ensure_future(serve())
     try:
         while not server.started and not ended.done():
             await asyncio.sleep(0.005)
+        if ended.done():
+            await ended
         yield ended
     finally:
         server.should_exit = True
-        await ended
+        await asyncio.gather(ended, return_exceptions=True)

@@ -144,7 +144,8 @@ class Lookup:
         world, rankers = self._world, self._rankers.live.version
         space = world.space
         return {
-            "caught_up": self._follower.caught_up and self._follower.lag == 0,
+            "caught_up": self._follower.up_to_date,
+            "kafka_silent_s": round(self._follower.silent_s, 1),
             "waiting_viewers": self._ranking.waiting,
             "viewers_touched": self._ranking.ranked,
             "media": world.catalog.live_media_count,
