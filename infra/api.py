@@ -84,6 +84,10 @@ class Reader(Protocol):
         """Why a viewer sees each media of the grid, or sees one media or not, as JSON."""
         ...
 
+    async def readiness(self) -> dict[str, Any]:
+        """That grids can be answered; UnreachableError says why they cannot."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """How the ranker is doing."""
         ...
@@ -172,6 +176,11 @@ def create_api(reader: Reader, desk: Desk, limit_s: float) -> FastAPI:
     async def healthz() -> dict[str, str]:
         """Alive."""
         return {"status": "ok"}
+
+    @api.get("/readyz")
+    async def readyz() -> dict[str, Any]:
+        """Able to answer requests for grids, and whether what they are made of is up to date."""
+        return await reader.readiness()
 
     return api
 

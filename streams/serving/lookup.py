@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.kafka import Follower
 from infra.stores import Store
+from models.events import MAX_ID_BYTES
 from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid, Impression, StoredGrid
 from models.world import World
@@ -21,6 +22,11 @@ from streams.clock import now_ms
 from streams.ranking import Ranking
 from streams.serving.explorer import MAX_PAGES, Cursor, Explorer
 from streams.serving.live_rankers import LiveRankers
+
+#: A read of a healthy Redis takes a millisecond.
+READ_LIMIT_S: Final = 1.0
+#: Longer than the id of any viewer: nothing is stored for it.
+NOBODY: Final = "-" * (MAX_ID_BYTES + 1)
 
 LogImpression = Callable[[str, bytes], Awaitable[None]]
 
@@ -138,6 +144,21 @@ class Lookup:
         version, accounts = space.index.version, len(space)
         digest = await asyncio.to_thread(space.index.state_hash)
         return {"space": space.name, "version": version, "accounts": accounts, "hash": digest}
+
+    async def readiness(self) -> dict[str, Any]:
+        """That a grid can be read, and whether the topics are.
+
+        Raises:
+            UnreachableError: Redis answers no read within :data:`READ_LIMIT_S`.
+        """
+        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                await self._store.grid(NOBODY)
+        except TimeoutError:
+            raise UnreachableError(
+                f"Redis answers no read within {READ_LIMIT_S:g} s; the ranker's log says why"
+            ) from None
+        return {"ready": True, "caught_up": self._follower.up_to_date}
 
     def status(self) -> dict[str, Any]:
         """How the ranker is doing: what it has read, made and serves."""

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from tests.chaos.bad_input import bad_input as send_malformed
 from tests.chaos.__main__ import show, tell
 from tests.chaos.reliability_page import Seen, page
 from tests.chaos.run import Options, run
@@ -58,6 +59,9 @@ def reliability(
     minutes: Annotated[
         float, typer.Option(min=3, help="No further run begins after; go on by another call.")
     ] = 240.0,
+    bad_input: Annotated[
+        int, typer.Option(min=0, help="Malformed records to send, unless as many were; 0: none.")
+    ] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what was kept.")] = False,
 ) -> None:
     """Break everything again and again, and write docs/reliability.md from what was seen."""
@@ -79,6 +83,10 @@ def reliability(
         failed += not report["ok"]
         if not report["ok"]:
             show(report)
+    if bad_input > max((of["malformed"] for of in kept().bad_inputs), default=0):
+        found = send_malformed(broker, 1, bad_input, tell)
+        keep("bad_input", found)
+        failed += not found["ok"]
     write()
     raise typer.Exit(1 if failed else 0)
 

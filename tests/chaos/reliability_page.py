@@ -20,8 +20,8 @@ LEAST_KINDS: Final = 15
 HEAD: Final = """# Reliability: what was seen
 
 `make reliability` writes this page from what its runs saw, and nothing else: `make reliability FAULTS=300` breaks
-things until so many faults were injected, `make bad_input` sends malformed records, `make soak MINUTES=30` runs at half of
-the peak rate with a fault a minute. What is promised, and by which test: [operations](operations.md#promises).
+things until so many faults were injected and then sends a million malformed records (`BAD=1000000`), `make soak MINUTES=30` runs
+at half of the peak rate with a fault a minute. What is promised, and by which test: [operations](operations.md#promises).
 """
 
 

@@ -71,6 +71,42 @@ def test_a_start_that_is_stopped_says_nothing(
     assert (tmp_path / f"{role}.err").read_text() == ""
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_a_start_waits_for_kafka_says_so_and_goes_on(
+    servers: dict[str, str], tmp_path: Path, role: str
+) -> None:
+    port = free_port()
+    env = {
+        **servers, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}", "HTTP_PORT": str(free_port()),
+    }  # fmt: skip
+    process = started(role, env, tmp_path)
+    deadline = time.monotonic() + DEADLINE_S
+    while "waiting for Kafka: " not in (said := (tmp_path / f"{role}.err").read_text()):
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "check KAFKA_BOOTSTRAP_SERVERS" in said
+    assert (tmp_path / f"{role}.out").read_text() == ""
+    with embedded_kafka(port):
+        while (tmp_path / f"{role}.out").read_text() != "ready\n":
+            assert process.poll() is None, (tmp_path / f"{role}.err").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_a_start_without_kafka_obeys(servers: dict[str, str], tmp_path: Path) -> None:
+    env = {**servers, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+    process = started("worker", env, tmp_path)
+    deadline = time.monotonic() + DEADLINE_S
+    while "waiting for Kafka: " not in (tmp_path / "worker.err").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5.0) == 0
+
+
 def test_nothing_normal_is_an_error_on_a_fresh_kafka(tmp_path: Path) -> None:
     if reason := apache_kafka_missing():
         pytest.skip(reason)
