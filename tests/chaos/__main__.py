@@ -61,9 +61,9 @@ def chaos(
     broker: Annotated[Broker, typer.Option(help="best: Apache Kafka where it can be had.")] = (
         Broker.BEST
     ),
-    short: Annotated[bool, typer.Option("--short", help="20,000 events, one fault of each group.")] = (
-        False
-    ),
+    short: Annotated[
+        bool, typer.Option("--short", help="20,000 events, one fault of each group.")
+    ] = (False),
     only: Annotated[
         list[str] | None, typer.Option("--only", help="A fault by its name; may be repeated.")
     ] = None,

@@ -57,8 +57,7 @@ def _run(
     share = max(len(bad) // len(workload.records), 1)
     begun = time.monotonic()
     mixed = itertools.chain.from_iterable(
-        (record, *bad[at * share : (at + 1) * share])
-        for at, record in enumerate(workload.records)
+        (record, *bad[at * share : (at + 1) * share]) for at, record in enumerate(workload.records)
     )
     rest = bad[len(workload.records) * share :]
     asyncio.run(send_in_batches(scene.settings, itertools.chain(mixed, rest)))
@@ -94,5 +93,3 @@ def _run(
         "records_per_s": (len(bad) + len(workload.records)) / seconds,
         "ok": findings.ok and not crashed and not findings.dead_letters_again,
     }
-
-

@@ -14,7 +14,9 @@ from tests.poison import LETTERED
 from tests.unit.streams.test_bounds import TABLE
 
 #: Topics whose bad records become dead letters.
-TOPICS: Final = sorted(topic for topic in TABLE if topic in LETTERED or not topic.startswith("explore."))
+TOPICS: Final = sorted(
+    topic for topic in TABLE if topic in LETTERED or not topic.startswith("explore.")
+)
 #: Different values of a topic; more are copies of these at other offsets.
 KINDS: Final = 500
 #: Keys of a topic, so that all partitions have some.

@@ -139,9 +139,7 @@ def opened(options: Options, folder: Path, stack: ExitStack, rng: random.Random)
     )
     asyncio.run(prepare_cluster(settings))
     asyncio.run(send_in_batches(settings, workload.catalogue))
-    scene = Scene(
-        rng, settings, folder, redis, kafka, workload, PAUSE_S, options.longest_away_s
-    )
+    scene = Scene(rng, settings, folder, redis, kafka, workload, PAUSE_S, options.longest_away_s)
     stack.callback(scene.close)
     for processes in scene.processes:
         processes.start()

@@ -41,9 +41,7 @@ def worker_behind(scene: Scene) -> Iterator[None]:
     yield from _off(scene, scene.workers, -HOUR_S)
 
 
-@fault(
-    "ranker's clock an hour off", "clock", group="clock", lasts_s=(1.0, 3.0), excuses=API_AWAY
-)
+@fault("ranker's clock an hour off", "clock", group="clock", lasts_s=(1.0, 3.0), excuses=API_AWAY)
 def ranker_off(scene: Scene) -> Iterator[None]:
     """The ranker is replaced by one whose clock is an hour ahead or behind, and back again."""
     yield from _off(scene, scene.rankers, scene.rng.choice([HOUR_S, -HOUR_S]))

@@ -81,9 +81,7 @@ def test_an_array_that_is_as_promised_and_no_array_is_refused(
     """The checksum is right: somebody wrote it so, and the loader is what has to refuse it."""
     data = changed(FILES[f"{name}.npy"], *change)
     manifest = msgspec.json.decode(FILES[MANIFEST], type=Manifest)
-    told = msgspec.structs.replace(
-        manifest.files[name], bytes=len(data), blake2b=_digest(data)
-    )
+    told = msgspec.structs.replace(manifest.files[name], bytes=len(data), blake2b=_digest(data))
     unnamed = msgspec.structs.replace(
         manifest, files={**manifest.files, name: told}, version="", created_ns=0
     )

@@ -21,7 +21,7 @@ def promises(text: str = OPERATIONS) -> list[str]:
     return rows[1:]
 
 
-def tests_of(row: str) -> list[tuple[str, str]]:
+def named_tests(row: str) -> list[tuple[str, str]]:
     """File and function of each test that a row names."""
     return TEST.findall(row)
 
@@ -46,13 +46,13 @@ def test_every_promise_names_what_tried_it() -> None:
     untried = [
         row
         for row in promises()
-        if not tests_of(row) and not faults_of(row) and EVERY_FAULT not in row
+        if not named_tests(row) and not faults_of(row) and EVERY_FAULT not in row
     ]
     assert untried == []
 
 
 def test_every_named_test_exists() -> None:
-    named = {test for row in promises() for test in tests_of(row)}
+    named = {test for row in promises() for test in named_tests(row)}
     assert {(file, name) for file, name in named if name not in defined(file)} == set()
 
 
@@ -70,4 +70,4 @@ def test_every_fault_tries_a_promise_and_is_a_fault() -> None:
     ],
 )  # fmt: skip
 def test_how_a_row_is_read(row: str, tests: list[tuple[str, str]], faults: list[str]) -> None:
-    assert (tests_of(row), faults_of(row)) == (tests, faults)
+    assert (named_tests(row), faults_of(row)) == (tests, faults)
