@@ -204,9 +204,7 @@ class Ranking:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._urgent.wait(), pause)
 
-    async def _rank(
-        self, queue: OrderedDict[str, _Chunk | None], most: int
-    ) -> tuple[bool, float]:
+    async def _rank(self, queue: OrderedDict[str, _Chunk | None], most: int) -> tuple[bool, float]:
         """Make grids of some who wait; returns whether they were stored, and seconds of work."""
         # Few at once: whatever waits for the event loop, a touch or a lookup, waits for these.
         _, stored, worked_s = await self._make(list(islice(reversed(queue), most)))

@@ -15,7 +15,6 @@ from typing import Any, Final
 from infra.batch_sender import send_in_batches
 from infra.topics import DEAD_LETTERS_TOPIC
 from tests.chaos.malformed import messages, places
-
 from tests.chaos.producer import Producer
 from tests.chaos.run import Options, Tell, opened
 from tests.chaos.verification import backlog, log_ends, verify

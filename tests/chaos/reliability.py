@@ -16,8 +16,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tests.chaos.bad_input import bad_input as send_malformed
 from tests.chaos.__main__ import show, tell
+from tests.chaos.bad_input import bad_input as send_malformed
 from tests.chaos.reliability_page import Seen, page
 from tests.chaos.run import Options, run
 from tests.kafka.apache_kafka import apache_kafka_missing

@@ -17,12 +17,13 @@ MOST_RECOVERY_S: Final = 10.0
 LEAST_FAULTS: Final = 300
 LEAST_KINDS: Final = 15
 
-HEAD: Final = """# Reliability: what was seen
-
-`make reliability` writes this page from what its runs saw, and nothing else: `make reliability FAULTS=300` breaks
-things until so many faults were injected and then sends a million malformed records (`BAD=1000000`), `make soak MINUTES=30` runs
-at half of the peak rate with a fault a minute. What is promised, and by which test: [operations](operations.md#promises).
-"""
+HEAD: Final = (
+    "# Reliability: what was seen\n\n"
+    "`make reliability` writes this page from what its runs saw, and nothing else: it breaks things "
+    "until FAULTS=300 faults were\ninjected and then sends BAD=1000000 malformed records; "
+    "`make soak MINUTES=30` runs at half of the peak rate with a fault a\nminute. What is promised, "
+    "and by which test: [operations](operations.md#promises).\n"
+)
 
 
 class Seen(NamedTuple):
@@ -72,7 +73,8 @@ def _totals(runs: Sequence[Report]) -> str:
          "", None),
         ("of these lettered", _sum(judged, "dead_letters"), "all",
          _sum(judged, "dead_letters") == _sum(judged, "dead_letters_expected")),
-        ("further letters of the same, after a crash", _sum(judged, "dead_letters_again"), "", None),
+        ("further letters of the same, after a crash", _sum(judged, "dead_letters_again"), "",
+         None),
         ("lost", _sum(judged, "lost"), "0", not _sum(judged, "lost")),
         ("double", _sum(judged, "double"), "0", not _sum(judged, "double")),
         ("runs whose state has the hash of the log",
@@ -91,10 +93,11 @@ def _totals(runs: Sequence[Report]) -> str:
     ]  # fmt: skip
     brokers = ", ".join(sorted({run["broker"] for run in runs}))
     text = (
-        f"\n## Faults\n\n{len(runs)} runs ({brokers}), {_sum(runs, 'seconds') / 60:.0f} minutes, one "
-        "process of each role, 20 lookups a second of ready grids. Recovery is the time from healing "
-        "until a like that is sent then is in its viewer's grid. Lookups of a fault are those from its "
-        "beginning to its recovery.\n\n| what | seen | wanted | |\n|---|---|---|---|\n"
+        f"\n## Faults\n\n{len(runs)} runs ({brokers}), {_sum(runs, 'seconds') / 60:.0f} minutes, "
+        "one process of each role, 20 lookups a second of ready grids. Recovery is the time from "
+        "healing until a like that is sent then is in its viewer's grid. Lookups of a fault are "
+        "those from its beginning to its recovery.\n\n"
+        "| what | seen | wanted | |\n|---|---|---|---|\n"
     )
     marks = {True: "✓", False: "**missed**", None: ""}
     return text + "".join(f"| {a} | {b} | {c} | {marks[ok]} |\n" for a, b, c, ok in rows)
@@ -102,8 +105,8 @@ def _totals(runs: Sequence[Report]) -> str:
 
 def _faults(runs: Sequence[Report]) -> str:
     lines = [
-        "\n| fault | times | recovery p50, s | longest, s | lookups | failed | ended by themselves |\n"
-        "|---|---|---|---|---|---|---|\n"
+        "\n| fault | times | recovery p50, s | longest, s | lookups | failed | ended by themselves "
+        "|\n|---|---|---|---|---|---|---|\n"
     ]
     for name, of in _by_kind(runs).items():
         lines.append(

@@ -78,7 +78,9 @@ class Scene:
 
     def tend(self) -> bool:
         """Start again what ended by itself; returns whether all processes do their work."""
-        return all([processes.ready() for processes in self.processes])
+        # Each is asked: one that is not ready yet must not hide the end of another.
+        ready = [processes.ready() for processes in self.processes]
+        return all(ready)
 
     def wait(self, condition: Callable[[], object], what: str, timeout_s: float) -> None:
         """Wait for a condition; meanwhile what ended by itself is started again.

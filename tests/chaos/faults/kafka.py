@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka import TopicPartition
@@ -18,6 +19,16 @@ from streams.topology import WORKER_GROUP
 from tests.chaos.faults.fault import Fault, fault
 from tests.chaos.scene import Scene
 from tests.chaos.servers import Apache
+
+
+@asynccontextmanager
+async def _admin(scene: Scene) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=scene.settings.kafka_bootstrap_servers)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 def _restarted(scene: Scene, how: signal.Signals) -> Iterator[None]:
@@ -92,19 +103,6 @@ def truncated(scene: Scene) -> Iterator[None]:
 
     asyncio.run(truncate())
     yield
-
-
-class _admin:
-    def __init__(self, scene: Scene) -> None:
-        servers = scene.settings.kafka_bootstrap_servers
-        self._client = AIOKafkaAdminClient(bootstrap_servers=servers)
-
-    async def __aenter__(self) -> AIOKafkaAdminClient:
-        await self._client.start()
-        return self._client
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
 
 
 FAULTS: Final[tuple[Fault, ...]] = (killed, restarted, paused, partitions_raised, truncated)

@@ -47,7 +47,7 @@ def test_what_is_malformed_is_refused_by_the_reader_of_its_topic() -> None:
 
 
 def test_slopes_are_of_one_life_without_its_start() -> None:
-    looks = [Look(1, 0.0, 10.0, 5), *(Look(2, float(s), 100 + s / 360, 7) for s in range(0, 90))]
+    looks = [Look(1, 0.0, 10.0, 5), *(Look(2, float(s), 100 + s / 360, 7) for s in range(90))]
     life = longest_life(looks)
     assert [look.at_s for look in life] == [float(s) for s in range(30, 90)]
     assert round(slope_per_h([(look.at_s, look.memory_mib) for look in life]), 6) == 10.0
