@@ -19,10 +19,10 @@ LEAST_KINDS: Final = 15
 
 HEAD: Final = (
     "# Reliability: what was seen\n\n"
-    "`make reliability` writes this page from what its runs saw, and nothing else: it breaks things "
-    "until FAULTS=300 faults were\ninjected and then sends BAD=1000000 malformed records; "
-    "`make soak MINUTES=30` runs at half of the peak rate with a fault a\nminute. What is promised, "
-    "and by which test: [operations](operations.md#promises).\n"
+    "`make reliability` writes this page from what its runs saw, and nothing else: it breaks "
+    "things until FAULTS=300 faults were\ninjected and then sends BAD=1000000 malformed records; "
+    "`make soak MINUTES=30` runs at half of the peak rate with a fault a\nminute. What is "
+    "promised, and by which test: [operations](operations.md#promises).\n"
 )
 
 
