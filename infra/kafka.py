@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +19,7 @@ from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.log_batches import readable_end
 from infra.metrics import KAFKA_SILENT
+from infra.retention import NextOffsets
 from infra.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -323,6 +325,7 @@ class Follower:
         `polled` is called after each look at the broker, at least once a second.
 
         """
+        following = NextOffsets("a copy of the topic")
         # Made here and not before: one that is never started is never closed.
         settings = self._settings
         self._consumer = AIOKafkaConsumer(
@@ -352,7 +355,12 @@ class Follower:
                 self.caught_up = not behind
                 fetched = await self._consumer.getmany(timeout_ms=1000)
                 for partition in sorted(fetched):
-                    await handle(partition.topic, fetched[partition])
+                    records = fetched[partition]
+                    await following.came(
+                        partition, records[0].offset, records[-1].offset + 1,
+                        partial(self._oldest, partition),
+                    )  # fmt: skip
+                    await handle(partition.topic, records)
                 self._partitions += await take_added(self._consumer, self._topics)
                 self._heard.note(
                     {at: self._consumer.last_poll_timestamp(at) for at in self._partitions}
@@ -369,3 +377,7 @@ class Follower:
                     await asyncio.sleep(FOLLOWER_WAIT_MS / 1000)
         finally:
             await self._consumer.stop()
+
+    async def _oldest(self, partition: TopicPartition) -> int:
+        """The offset that a partition begins at."""
+        return int((await self._consumer.beginning_offsets([partition]))[partition])

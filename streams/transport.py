@@ -15,27 +15,24 @@ Registered in the entry point group ``faust.transports``; use a broker URL like
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import faust
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from infra.log_batches import stable_end
-from infra.metrics import RECORDS_EXPIRED
-from infra.topics import COMPACTED
+from infra.retention import NextOffsets
 from streams.records import Record
 
 #: How often to look which partitions are read to their end.
 READ_LOOK_S: Final = 0.5
-
-logger = logging.getLogger(__name__)
 
 
 class Chunk:
@@ -158,12 +155,11 @@ class BatchedConsumer(driver.Consumer):
         self._seeks = 0
         self._seeking = 0
         self._rewind = False
-        #: Partition → the offset that is to come next.
-        self._expected: dict[TP, int] = {}
         self._ends: dict[TP, End] = {}
         self._read_until_ms: dict[TP, int] = {}
         self._next_look = 0.0
         super().__init__(*args, **kwargs)
+        self._next = NextOffsets(f"group {self.app.conf.id}")
 
     def _new_consumer_thread(self) -> BatchedConsumerThread:
         return BatchedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -204,34 +200,15 @@ class BatchedConsumer(driver.Consumer):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             chunk = Chunk(tp, partition_records)
-            await self._tell_expired(chunk)
+            await self._next.came(
+                tp, chunk.first_offset, chunk.next_offset, partial(self._oldest, tp)
+            )
             self.ledger.delivered(chunk)
             yield tp, self._chunk_message(tp, chunk, generation_id)
 
-    async def _tell_expired(self, chunk: Chunk) -> None:
-        """Say what retention took between the records before a chunk and the chunk.
-
-        The client goes on from the oldest record that there is, and says nothing.
-        """
-        tp = chunk.tp
-        expected = self._expected.get(tp)
-        self._expected[tp] = chunk.next_offset
-        # Compaction leaves gaps, and so do transactions, which the log's beginning tells apart.
-        if expected is None or chunk.first_offset <= expected or tp.topic in COMPACTED:
-            return
-        try:
-            oldest = (await self.earliest_offsets(tp))[tp]
-        except (KafkaError, KeyError):
-            oldest = chunk.first_offset
-        lost = min(oldest, chunk.first_offset) - expected
-        if lost > 0:
-            RECORDS_EXPIRED.labels(tp.topic).inc(lost)
-            logger.error(
-                "%s[%d]: retention deleted offsets %d to %d before this group read them: %d "
-                "records are applied nowhere; set retention.ms of %s above the longest time that "
-                "%s may be stopped or behind", tp.topic, tp.partition, expected,
-                expected + lost - 1, lost, tp.topic, self.app.conf.id,
-            )  # fmt: skip
+    async def _oldest(self, tp: TP) -> int:
+        """The offset that a partition begins at."""
+        return int((await self.earliest_offsets(tp))[tp])
 
     def _chunk_message(self, tp: TP, chunk: Chunk, generation_id: int) -> ConsumerMessage:
         last = chunk.records[-1]
@@ -327,7 +304,7 @@ class BatchedConsumer(driver.Consumer):
             await self._thread.seek_to_beginning(*unread)
         for tp in unread:
             self._committed_offset[tp] = None
-        self._expected = {tp: offset for tp, offset in committed.items() if offset}
+        self._next.begin({tp: offset for tp, offset in committed.items() if offset})
         return committed
 
     async def perform_seek(self) -> None:

@@ -87,5 +87,6 @@ def test_what_retention_took_before_it_was_read_is_said_and_counted(
         worker.terminate()
     text = said.read_text()
     assert f"{TOPIC}[{partition}]: retention deleted offsets {offset - 2} to {offset - 1}" in text
+    assert "before group freshgrid-worker read them" in text
     assert "2 records are applied nowhere; set retention.ms" in text
     assert f'freshgrid_records_expired_total{{topic="{TOPIC}"}} 2.0' in metrics
