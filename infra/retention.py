@@ -60,7 +60,8 @@ class NextOffsets:
             return
         RECORDS_EXPIRED.labels(topic).inc(lost)
         logger.error(
-            "%s[%d]: retention deleted offsets %d to %d before %s read them: %d records are applied "
-            "nowhere; set retention.ms of %s above the longest time that it may be stopped or behind",
+            "%s[%d]: retention deleted offsets %d to %d before %s read them: %d records are "
+            "applied nowhere; set retention.ms of %s above the longest time that it may be "
+            "stopped or behind",
             topic, partition, expected, expected + lost - 1, self._reader, lost, topic,
         )  # fmt: skip
