@@ -93,7 +93,8 @@ def _totals(runs: Sequence[Report]) -> str:
     ]  # fmt: skip
     brokers = ", ".join(sorted({run["broker"] for run in runs}))
     text = (
-        f"\n## Faults\n\n{len(runs)} runs ({brokers}), {_sum(runs, 'seconds') / 60:.0f} minutes, "
+        f"\n## Faults\n\nRuns: {len(runs)} ({brokers}), {_sum(runs, 'seconds') / 60:.0f} minutes, "
+        f"on {_machine(runs)}; "
         "one process of each role, 20 lookups a second of ready grids. Recovery is the time from "
         "healing until a like that is sent then is in its viewer's grid. Lookups of a fault are "
         "those from its beginning to its recovery.\n\n"
@@ -179,6 +180,16 @@ def _by_kind(runs: Sequence[Report]) -> dict[str, Report]:
                 found[name][figure] += of[figure]
     order = [fault.name for fault in ALL]
     return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
+
+
+def _machine(runs: Sequence[Report]) -> str:
+    """What the runs had to themselves, or not."""
+    cores = sorted({run["cores"] for run in runs})
+    loads = sorted(run["load"] for run in runs)
+    return (
+        f"{' or '.join(map(str, cores))} cores with a load average of {loads[0]:.1f} to "
+        f"{loads[-1]:.1f} at the ends of runs, other programs' included"
+    )
 
 
 def _part(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import tempfile
@@ -91,6 +92,7 @@ def run(options: Options, tell: Tell) -> dict[str, Any]:
     except StuckError as error:
         report |= {"ok": False, "stuck": str(error)}
     report["seconds"] = round(time.monotonic() - began, 1)
+    report |= {"cores": os.cpu_count(), "load": round(os.getloadavg()[1], 1)}
     if report["ok"]:
         shutil.rmtree(folder)
     else:

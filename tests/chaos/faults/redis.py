@@ -20,6 +20,17 @@ from tests.chaos.servers import Redis
 from tests.redis_answers import ANSWERS, NOTHING, answering
 
 NO_READS: Final = "Redis answers no reads"
+#: How a real server is made to answer so.
+DOES: Final = {
+    "READONLY": "Demoted to a replica of nobody; promoted again.",
+    "MASTERDOWN": "Demoted, and told to serve no stale data: no reads either; promoted again.",
+    "NOREPLICAS": "Told to write only with a replica in step, of which there is none; told not to.",
+    "OOM": "Told to take a byte of memory; told to take what it needs.",
+    "MISCONF": "A folder stands where its snapshot belongs, and it may not write without; removed.",
+    "BUSY": "In a script that does not end; the script is killed.",
+    "NOAUTH": "Another password, and who was connected is not any more; the old one again.",
+    "hung": "Stands still (SIGSTOP); goes on.",
+}
 #: A loading server takes so long for each key, in µs.
 LOAD_DELAY_US: Final = 100
 REPLICA_TIMEOUT_S: Final = 30.0
@@ -64,7 +75,7 @@ def _answers(answer: str) -> Fault:
             yield
 
     name = "Redis hangs" if answer == "hung" else f"Redis {answer}"
-    broken.__doc__ = f"A real server is made to answer so: {ANSWERS[answer].__doc__ or answer}"
+    broken.__doc__ = DOES[answer]
     excuses = NO_READS if answer in NOTHING else ""
     group = "no reads" if excuses else "no writes"
     return fault(name, "Redis", group=group, lasts_s=(1.0, 4.0), excuses=excuses)(broken)

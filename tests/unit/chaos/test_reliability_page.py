@@ -16,7 +16,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "broker": "apache", "seed": 1, "seconds": 60.0, "sent": 100, "resent": 3, "in_log": 103,
         "dead_letters": 4, "dead_letters_expected": 4, "dead_letters_again": 1, "lost": 0,
         "double": 0, "hash_equal": True, "lookups_served_between": 50,
-        "lookups_failed_between": 0, "notes": [], "differences": [],
+        "lookups_failed_between": 0, "cores": 2, "load": 1.5, "notes": [], "differences": [],
         "faults": {"Redis READONLY": kind, "worker killed": {**kind, "injected": 1}},
         **changes,
     }  # fmt: skip
