@@ -37,7 +37,7 @@ DEAD_LETTERS: Final = Counter("freshgrid_dead_letters", "Records dead-lettered",
 PARTITIONS: Final = Gauge("freshgrid_partitions", "Partitions that a topic has", ["topic"])
 RECORDS_EXPIRED: Final = Counter(
     "freshgrid_records_expired",
-    "Records that retention deleted before the group that should apply them had read them",
+    "Records that retention deleted before whoever reads them had come so far",
     ["topic"],
 )
 KAFKA_SILENT: Final = Gauge(

@@ -191,6 +191,13 @@ class BatchedConsumer(driver.Consumer):
             self._rewind = True
             return
         for tp, partition_records in records.items():
+            if partition_records:
+                await self._next.came(
+                    tp,
+                    partition_records[0].offset,
+                    partition_records[-1].offset + 1,
+                    partial(self._oldest, tp),
+                )
             if not self.flow_active or self.app.consumer_generation_id != generation_id:
                 self._rewind = True
                 return
@@ -200,9 +207,6 @@ class BatchedConsumer(driver.Consumer):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             chunk = Chunk(tp, partition_records)
-            await self._next.came(
-                tp, chunk.first_offset, chunk.next_offset, partial(self._oldest, tp)
-            )
             self.ledger.delivered(chunk)
             yield tp, self._chunk_message(tp, chunk, generation_id)
 

@@ -159,8 +159,8 @@ def _left_out(report: dict[str, Any]) -> str:
         )
     if waiting := report.get("waiting_for_media"):
         parts.append(
-            f"events wait for {waiting} media that catalog.media does not have: add their records "
-            "to FILES, or name author_id in the events"
+            f"events wait for {waiting} media that have no record: send it to catalog.media (in a "
+            "fixture: a line of that topic), or name author_id in the events"
         )
     if dead := report.get("dead"):
         parts.append(f"{dead} records are left out, since a dead letter names them")

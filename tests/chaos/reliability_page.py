@@ -188,7 +188,7 @@ def _machine(runs: Sequence[Report]) -> str:
     loads = sorted(run["load"] for run in runs)
     return (
         f"{' or '.join(map(str, cores))} cores with a load average of {loads[0]:.1f} to "
-        f"{loads[-1]:.1f} at the ends of runs, other programs' included"
+        f"{loads[-1]:.1f} in the runs, other programs' included"
     )
 
 
