@@ -185,11 +185,9 @@ def _by_kind(runs: Sequence[Report]) -> dict[str, Report]:
 def _machine(runs: Sequence[Report]) -> str:
     """What the runs had to themselves, or not."""
     cores = sorted({run["cores"] for run in runs})
-    loads = sorted(run["load"] for run in runs)
-    return (
-        f"{' or '.join(map(str, cores))} cores with a load average of {loads[0]:.1f} to "
-        f"{loads[-1]:.1f} in the runs, other programs' included"
-    )
+    loads = sorted(run["load"] for run in runs if "load" in run)
+    shared = f", load average {loads[0]:.1f} to {loads[-1]:.1f}, other programs' included"
+    return f"{' or '.join(map(str, cores))} cores{shared if loads else ''}"
 
 
 def _part(name: str) -> str:
