@@ -55,7 +55,7 @@ class Desk:
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", create_api(Reader(), Desk(), 5.0))
 
 
-@SCHEMA.parametrize()
+@SCHEMA.parametrize()  # type: ignore[untyped-decorator]
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_request_is_an_error_of_ours(case: Any) -> None:
     answer = case.call()
