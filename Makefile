@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint docs generate bench clean
+.PHONY: help setup demo test chaos reliability soak lint docs generate bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -22,6 +22,12 @@ test: $(STAMP) ## Run the tests (ARGS="-k name" for some)
 
 chaos: $(STAMP) ## Break everything while events flow (ARGS="--short --broker each --seed 2")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+reliability: $(STAMP) ## Break things FAULTS=300 times, send BAD=1000000 bad records, write docs/reliability.md
+	@$(BIN)/python -m tests.chaos.reliability --faults $(or $(FAULTS),300) --bad-input $(or $(BAD),1000000) $(ARGS)
+
+soak: $(STAMP) ## Half of the peak rate for MINUTES=30, a fault a minute; adds to docs/reliability.md
+	@$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),30) $(ARGS)
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/ruff check .

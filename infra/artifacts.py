@@ -173,7 +173,8 @@ class ArtifactStore:
                     array = np.load(path, mmap_mode="r", allow_pickle=False)
                 else:
                     array = np.load(io.BytesIO(data), allow_pickle=False)
-            except (ValueError, EOFError, OSError) as error:
+            except Exception as error:
+                # NumPy's reader of headers raises whatever Python's tokenizer does.
                 raise _damaged(path, f"is no array: {error}") from error
             if array.dtype.str != file.dtype or array.shape != file.shape:
                 raise _damaged(path, f"holds {array.dtype.str} {array.shape}, not as promised")

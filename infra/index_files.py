@@ -129,7 +129,8 @@ class IndexFolder:
             )
             ids = unpack_ids(blob, ends)
             index = faiss.read_index(str(folder / MAIN), faiss.IO_FLAG_MMAP_IFC)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:
+            # NumPy's reader of headers raises whatever Python's tokenizer does.
             raise _damaged(folder, f"cannot be opened: {error}") from error
         if index.ntotal != len(ids) or vectors_md.shape != (len(ids), index.d):
             raise _damaged(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,6 +18,8 @@ from aiokafka.structs import ConsumerRecord
 from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.log_batches import readable_end
+from infra.metrics import KAFKA_SILENT
+from infra.retention import NextOffsets
 from infra.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -36,6 +40,11 @@ METADATA_MAX_AGE_MS: Final = 20_000
 ADMIN_TIMEOUT_MS: Final = 10_000
 #: How often to look whether a topic that was created is there.
 TOPICS_POLL_S: Final = 0.05
+#: A broker is asked all the time and holds an answer for less than a second. One that gives none
+#: for so long is away, or cannot be reached.
+SILENT_S: Final = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class ClusterInfo(NamedTuple):
@@ -229,6 +238,39 @@ async def take_added(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[
     return added
 
 
+class Heard:
+    """Knows when a broker last said something of each partition, and says when it falls silent."""
+
+    def __init__(self) -> None:
+        self._heard: dict[TopicPartition, tuple[int | None, float]] = {}
+        self._silent = False
+
+    def note(self, polled_ms: Mapping[TopicPartition, int | None]) -> None:
+        """Take in when each partition was polled last; a time that did not change is old."""
+        now_s = time.monotonic()
+        for partition, polled in polled_ms.items():
+            known = self._heard.get(partition)
+            if known is None or known[0] != polled:
+                self._heard[partition] = polled, now_s
+        silent_s = self.silent_s()
+        KAFKA_SILENT.set(silent_s)
+        if (silent_s >= SILENT_S) != self._silent:
+            self._silent = not self._silent
+            if self._silent:
+                longest = min(self._heard, key=lambda partition: self._heard[partition][1])
+                logger.warning(
+                    "Kafka has said nothing of %s[%d] for %.0f s: what is known of its topics may "
+                    "be old; check the brokers and KAFKA_BOOTSTRAP_SERVERS", *longest, silent_s,
+                )  # fmt: skip
+            else:
+                logger.warning("Kafka answers again: its topics are read on")
+
+    def silent_s(self) -> float:
+        """Seconds since the partition of which nothing was heard for longest was polled."""
+        now_s = time.monotonic()
+        return now_s - min((at for _, at in self._heard.values()), default=now_s)
+
+
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
 Polled = Callable[[], Awaitable[None]]
 
@@ -242,7 +284,7 @@ class Follower:
 
     Attributes:
         caught_up: everything that was there at the start has been handled.
-        lag: records that the broker has and this reader was not given yet.
+        lag: records that the broker has and this reader was not given yet, as far as it told.
 
     Args:
         newest: topic → of each of its partitions only so many records are read, the newest at the
@@ -256,11 +298,36 @@ class Follower:
         topics: Sequence[str],
         newest: Mapping[str, int] | None = None,
     ) -> None:
+        self._settings = settings
         self._newest = newest or {}
         self._topics = topics
         self._partitions = [
             TopicPartition(topic, number) for topic in topics for number in range(partitions[topic])
         ]
+        self._consumer: AIOKafkaConsumer
+        self._heard = Heard()
+        self.caught_up = False
+        self.lag = 0
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the broker last told where some partition ends; it does so all the time."""
+        return self._heard.silent_s()
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether everything that the broker has now was handled, as far as can be known now."""
+        return self.caught_up and self.lag == 0 and self.silent_s < SILENT_S
+
+    async def run(self, handle: Handle, polled: Polled | None = None) -> None:
+        """Hand over batches of one topic until cancelled; the catalogue before the events.
+
+        `polled` is called after each look at the broker, at least once a second.
+
+        """
+        following = NextOffsets("a copy of the topic")
+        # Made here and not before: one that is never started is never closed.
+        settings = self._settings
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
             group_id=None,
@@ -271,15 +338,6 @@ class Follower:
             max_partition_fetch_bytes=settings.max_message_bytes,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
-        self.caught_up = False
-        self.lag = 0
-
-    async def run(self, handle: Handle, polled: Polled | None = None) -> None:
-        """Hand over batches of one topic until cancelled; the catalogue before the events.
-
-        `polled` is called after each look at the broker, at least once a second.
-
-        """
         try:
             await self._consumer.start()
             self._consumer.assign(self._partitions)
@@ -297,8 +355,16 @@ class Follower:
                 self.caught_up = not behind
                 fetched = await self._consumer.getmany(timeout_ms=1000)
                 for partition in sorted(fetched):
-                    await handle(partition.topic, fetched[partition])
+                    records = fetched[partition]
+                    await following.came(
+                        partition, records[0].offset, records[-1].offset + 1,
+                        partial(self._oldest, partition),
+                    )  # fmt: skip
+                    await handle(partition.topic, records)
                 self._partitions += await take_added(self._consumer, self._topics)
+                self._heard.note(
+                    {at: self._consumer.last_poll_timestamp(at) for at in self._partitions}
+                )
                 self.lag = 0
                 for partition in self._partitions:
                     end = readable_end(self._consumer, partition) or 0
@@ -311,3 +377,7 @@ class Follower:
                     await asyncio.sleep(FOLLOWER_WAIT_MS / 1000)
         finally:
             await self._consumer.stop()
+
+    async def _oldest(self, partition: TopicPartition) -> int:
+        """The offset that a partition begins at."""
+        return int((await self._consumer.beginning_offsets([partition]))[partition])

@@ -35,6 +35,15 @@ SLICES: Final = Counter(
 )
 DEAD_LETTERS: Final = Counter("freshgrid_dead_letters", "Records dead-lettered", ["error"])
 PARTITIONS: Final = Gauge("freshgrid_partitions", "Partitions that a topic has", ["topic"])
+RECORDS_EXPIRED: Final = Counter(
+    "freshgrid_records_expired",
+    "Records that retention deleted before whoever reads them had come so far",
+    ["topic"],
+)
+KAFKA_SILENT: Final = Gauge(
+    "freshgrid_kafka_silent_seconds",
+    "Time since Kafka last told what is in some partition that this process keeps a copy of",
+)
 BATCHES_UNREADABLE: Final = Counter(
     "freshgrid_unreadable_batches", "Batches of Kafka's log that cannot be read", ["topic"]
 )

@@ -183,7 +183,8 @@ def check_port(host: str, port: int, setting: str) -> None:
     Raises:
         PortInUseError: naming the port and the `setting` that chooses another one.
     """
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         # As servers do: the remains of closed connections do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -12,6 +12,37 @@ from infra.errors import SettingsError
 FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
+#: What a group of a fresh broker meets in its first seconds, and its client tries again.
+NOT_YET: Final = "GroupCoordinatorNotAvailableError"
+#: Beyond this it is worth a warning, now and then.
+PATIENCE_S: Final = 10.0
+
+
+class NotYet(logging.Filter):
+    """Keeps back what a client says of a broker that is just not ready, for as long as is normal.
+
+    Once it lasts, a warning comes through every :data:`PATIENCE_S`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_s: float | None = None
+        self._last_s = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to let the record through; one of these becomes a warning."""
+        if NOT_YET not in record.getMessage():
+            return True
+        now_s = time.monotonic()
+        if self._told_s is None or now_s - self._last_s > PATIENCE_S:
+            self._told_s = now_s
+        self._last_s = now_s
+        if now_s - self._told_s < PATIENCE_S:
+            return False
+        self._told_s = now_s
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
 
 def configure_logging(level: str) -> None:
     """Send every logger of this process to stderr from `level` on.
@@ -27,3 +58,4 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(formatter)
     # force: Faust and pytest install handlers of their own.
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.addFilter(NotYet())

@@ -44,3 +44,8 @@ TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
     VERSIONS_TOPIC: COMPACT,
     DEAD_LETTERS_TOPIC: DELETE,
 }
+
+#: Topics that keep the newest record of each key.
+COMPACTED: Final = frozenset(
+    topic for topic, config in TOPICS.items() if config["cleanup.policy"] == "compact"
+)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 from infra.config import Settings, settings
-from infra.errors import FreshgridError
+from infra.errors import FreshgridError, UnreachableError
 from infra.kafka import ClusterInfo, prepare_cluster
 from infra.metrics import metrics_served
 from infra.secrets import mask_output
@@ -26,6 +28,9 @@ from streams.topology import LEARNER, ROLES, WORKER
 
 #: A process that was asked to stop and does not is ended: nothing is lost by a crash.
 STOP_TIMEOUT_S: Final = 20.0
+#: While Kafka is away a start tries again at most this far apart, and says so this often.
+MOST_PAUSE_S: Final = 3.0
+TELL_WAITING_S: Final = 10.0
 
 Role = Callable[[Settings, ClusterInfo], AbstractAsyncContextManager[asyncio.Future[None]]]
 
@@ -72,9 +77,9 @@ async def _until_asked(
     role: str, config: Settings, asked: asyncio.Event, ready: asyncio.Event
 ) -> int:
     """Start a role, set `ready`, and run it until asked to stop (0), or until it fails (1)."""
-    cluster = await prepare_cluster(config)
     async with AsyncExitStack() as stack:
         stack.enter_context(metrics_served(config))
+        cluster = await _cluster(config)
         failed = await stack.enter_async_context(_role(role)(config, cluster))
         tune_garbage_collection()
         ready.set()
@@ -88,6 +93,20 @@ async def _until_asked(
             return 0
         logger.error("%s stopped by itself: %s", role, _cause(failing))
         return 1
+
+
+async def _cluster(config: Settings) -> ClusterInfo:
+    """The cluster, waited for as long as it takes: it may come up after its clients."""
+    told_s, pause_s = -math.inf, 0.5
+    while True:
+        try:
+            return await prepare_cluster(config)
+        except UnreachableError as error:
+            if time.monotonic() - told_s >= TELL_WAITING_S:
+                told_s = time.monotonic()
+                logger.warning("waiting for Kafka: %s", error)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
 
 def _give_up(role: str) -> None:

@@ -213,21 +213,22 @@ class Ranking:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            started = time.monotonic()
             self._urgent.clear()
             most = BATCH if urgency is Urgency.BACKGROUND else 1
-            if not await self._rank(self._waiting[urgency], most):
+            stored, worked_s = await self._rank(self._waiting[urgency], most)
+            if not stored:
                 await asyncio.sleep(STORE_AGAIN_S)
             elif (share := SHARES.get(urgency)) is not None:
-                pause = (time.monotonic() - started) * (1 / share - 1)
+                # Of the work alone: after a store that was away nobody need wait any longer.
+                pause = worked_s * (1 / share - 1)
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._urgent.wait(), pause)
 
-    async def _rank(self, queue: OrderedDict[str, _Chunk | None], most: int) -> bool:
-        """Make grids of some who wait; returns whether they were stored."""
+    async def _rank(self, queue: OrderedDict[str, _Chunk | None], most: int) -> tuple[bool, float]:
+        """Make grids of some who wait; returns whether they were stored, and seconds of work."""
         # Few at once: whatever waits for the event loop, a touch or a lookup, waits for these.
-        _, stored = await self._make(list(islice(reversed(queue), most)))
-        return stored
+        _, stored, worked_s = await self._make(list(islice(reversed(queue), most)))
+        return stored, worked_s
 
     def waits(self, viewer_id: str) -> bool:
         """Whether the viewer was touched and her grid is not made yet."""
@@ -243,13 +244,14 @@ class Ranking:
             GridError: a grid cannot be made.
         """
         names = list(viewer_ids)
-        made, _ = await self._make(names)
+        made, *_ = await self._make(names)
         if failed := [name for name in names if name not in made]:
             raise GridError(f"no grid can be made for viewer {failed[0]!r}; the log says why")
         return [made[name] for name in names]
 
-    async def _make(self, names: list[str]) -> tuple[dict[str, EncodedGrid], bool]:
-        """Grids by viewer, without those that cannot be made, and whether they are stored."""
+    async def _make(self, names: list[str]) -> tuple[dict[str, EncodedGrid], bool, float]:
+        """Grids by viewer, without those that cannot be made; whether they are stored; the seconds
+        that making them took, without what the store took."""
         # One at a time: a request must not store a grid made from an older state over a newer one.
         async with self._making:
             # Taken out before the state is read: a touch from here on is of a newer state.
@@ -260,9 +262,12 @@ class Ranking:
                 if name in queue
             ]
             made: dict[str, EncodedGrid] = {}
+            worked_s = 0.0
             try:
                 states = await self._store.load(names)
+                began_s = time.monotonic()
                 made = self._make_each(names, [one.state for one in states], now_ms())
+                worked_s = time.monotonic() - began_s
                 revisions = dict(zip(names, (one.revision for one in states), strict=True))
                 made = {name: of.at_revision(revisions[name]) for name, of in made.items()}
                 # Noted before anything else can run: media may arrive while grids are stored.
@@ -276,7 +281,7 @@ class Ranking:
                         queue[name] = chunk
                 if made and isinstance(error, UnreachableError):
                     self._not_stored(error)
-                    return made, False
+                    return made, False, worked_s
                 raise
             self._storing = True
         for _, _, chunk in taken:
@@ -284,7 +289,7 @@ class Ranking:
         self.ranked += len(names)
         GRIDS.inc(len(made))
         GRIDS_WAITING.set(self.waiting)
-        return made, True
+        return made, True, worked_s
 
     def _make_each(
         self, names: Sequence[str], states: Sequence[ViewerState], now: int

@@ -19,6 +19,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import faust
@@ -27,6 +28,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
 from infra.log_batches import stable_end
+from infra.retention import NextOffsets
 from streams.records import Record
 
 #: How often to look which partitions are read to their end.
@@ -157,6 +159,7 @@ class BatchedConsumer(driver.Consumer):
         self._read_until_ms: dict[TP, int] = {}
         self._next_look = 0.0
         super().__init__(*args, **kwargs)
+        self._next = NextOffsets(f"group {self.app.conf.id}")
 
     def _new_consumer_thread(self) -> BatchedConsumerThread:
         return BatchedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -188,6 +191,13 @@ class BatchedConsumer(driver.Consumer):
             self._rewind = True
             return
         for tp, partition_records in records.items():
+            if partition_records:
+                await self._next.came(
+                    tp,
+                    partition_records[0].offset,
+                    partition_records[-1].offset + 1,
+                    partial(self._oldest, tp),
+                )
             if not self.flow_active or self.app.consumer_generation_id != generation_id:
                 self._rewind = True
                 return
@@ -199,6 +209,10 @@ class BatchedConsumer(driver.Consumer):
             chunk = Chunk(tp, partition_records)
             self.ledger.delivered(chunk)
             yield tp, self._chunk_message(tp, chunk, generation_id)
+
+    async def _oldest(self, tp: TP) -> int:
+        """The offset that a partition begins at."""
+        return int((await self.earliest_offsets(tp))[tp])
 
     def _chunk_message(self, tp: TP, chunk: Chunk, generation_id: int) -> ConsumerMessage:
         last = chunk.records[-1]
@@ -294,6 +308,7 @@ class BatchedConsumer(driver.Consumer):
             await self._thread.seek_to_beginning(*unread)
         for tp in unread:
             self._committed_offset[tp] = None
+        self._next.begin({tp: offset for tp, offset in committed.items() if offset})
         return committed
 
     async def perform_seek(self) -> None:

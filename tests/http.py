@@ -7,6 +7,7 @@ import httpx
 from infra.http.app import create_api
 from infra.http.explore import explore_routes
 from infra.http.routes import Routes
+from infra.http.state import state_routes
 from models.explore.impressions import Page
 
 
@@ -18,5 +19,5 @@ def client_of(*rooms: Routes, limit_s: float = 5.0) -> httpx.AsyncClient:
 
 
 def reading(reader: object, limit_s: float = 5.0) -> httpx.AsyncClient:
-    """Asks the routes of grids, behind which is this reader, or as much of one as is needed."""
-    return client_of(explore_routes(reader, Page), limit_s=limit_s)
+    """Asks the routes of a ranker, of which this is as much as is needed."""
+    return client_of(explore_routes(reader, Page), state_routes(reader), limit_s=limit_s)

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from infra.config import Settings
+from infra.errors import PortInUseError
 from infra.http.streams import Streams
 
 
@@ -32,13 +33,26 @@ async def serving(
             lifespan="off",
         )
     )
-    # Not `serve`: it would take over the signals, which are the composition root's business.
-    ended = asyncio.ensure_future(server._serve())
+
+    async def serve() -> None:
+        try:
+            # Not `serve`: it would take over the signals, the composition root's business.
+            await server._serve()
+        except SystemExit:
+            # uvicorn has logged why, and would end the process as it stands.
+            raise PortInUseError(
+                f"HTTP_PORT {settings.http_port} on {settings.http_host} cannot be used; end the "
+                "program that listens there, or choose another one"
+            ) from None
+
+    ended = asyncio.ensure_future(serve())
     try:
         while not server.started and not ended.done():
             await asyncio.sleep(0.005)
+        if ended.done():
+            await ended
         yield ended
     finally:
         streams.close()
         server.should_exit = True
-        await ended
+        await asyncio.gather(ended, return_exceptions=True)

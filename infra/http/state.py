@@ -10,6 +10,10 @@ from infra.http.routes import Routes
 class State(Protocol):
     """What is told of a ranker."""
 
+    async def readiness(self) -> dict[str, Any]:
+        """That grids can be answered; UnreachableError says why they cannot."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """How the ranker is doing."""
         ...
@@ -37,5 +41,10 @@ def state_routes(state: State) -> Routes:
     async def healthz() -> dict[str, str]:
         """Alive."""
         return {"status": "ok"}
+
+    @routes.get("/readyz")
+    async def readyz() -> dict[str, Any]:
+        """Able to answer requests for grids, and whether what they are made of is up to date."""
+        return await state.readiness()
 
     return routes

@@ -136,6 +136,8 @@ def _tell_state(report: dict[str, Any], unit: str, *, hashed: bool, as_json: boo
         from streams.log.rebuild import lacking
 
         print(f"freshgrid: {lacking(report['missing'])}", file=sys.stderr)
+    if said := _left_out(report):
+        print(f"freshgrid: {said}", file=sys.stderr)
     if hashed and not as_json:
         print(
             f"{report[unit]} {unit}, {report['viewers']} viewers, {report['seconds']} s",
@@ -144,3 +146,22 @@ def _tell_state(report: dict[str, Any], unit: str, *, hashed: bool, as_json: boo
         print(report["state_hash"])
     else:
         show(report, as_json=as_json)
+
+
+def _left_out(report: dict[str, Any]) -> str:
+    """What of the records is in no state, and what to do; empty where all are."""
+    parts = []
+    if errors := report.get("errors"):
+        named = ", ".join(f"{count} {error}" for error, count in sorted(errors.items()))
+        parts.append(
+            f"{report['dead_letters']} records cannot be applied ({named}): a worker would send "
+            "them to explore.dead_letters, where `freshgrid dead-letters list` says why"
+        )
+    if waiting := report.get("waiting_for_media"):
+        parts.append(
+            f"events wait for {waiting} media that have no record: send it to catalog.media (in a "
+            "fixture: a line of that topic), or name author_id in the events"
+        )
+    if dead := report.get("dead"):
+        parts.append(f"{dead} records are left out, since a dead letter names them")
+    return "; ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import Annotated
 
@@ -21,6 +22,7 @@ def up(port: Port = None) -> None:
 
     from infra.supervisor import stop_signals
     from streams.local.stack import starting_stack
+    from streams.topology import LEARNER, RANKER, WORKER
 
     settings = load_settings()
     with (
@@ -28,7 +30,12 @@ def up(port: Port = None) -> None:
         stop_signals(),
         starting_stack(settings, http_port=port) as stack,
     ):
-        stack.wait_ready()
+        _tell(f"Kafka at {stack.endpoints.kafka}, Redis at {stack.endpoints.redis}")
+        # The learner, which imports most, is the last to be ready.
+        for role in (WORKER, RANKER, LEARNER):
+            _tell(f"starting the {role}")
+            stack.wait_ready(role)
+        _tell("all is ready; the next line says where; Ctrl-C ends everything")
         print(msgspec.json.encode(stack.endpoints).decode(), flush=True)
         stack.wait()
 
@@ -64,6 +71,10 @@ def learner() -> None:
 def ranker() -> None:
     """Keep the grids fresh and serve them over HTTP."""
     _run("ranker")
+
+
+def _tell(line: str) -> None:
+    print(f"freshgrid up: {line}", file=sys.stderr, flush=True)
 
 
 def _run(role: str) -> None:

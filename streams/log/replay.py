@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedReader
@@ -18,7 +19,7 @@ import msgspec
 
 from infra.batch_sender import send_in_batches
 from infra.config import Settings
-from infra.errors import FreshgridError
+from infra.errors import FreshgridError, reason_of
 from infra.kafka import Ends, Message
 from infra.memory_store import MemoryStore
 from infra.stores import Store
@@ -27,6 +28,7 @@ from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.viewers.state import combine, digest
 from streams.clock import now_ms
+from streams.dead_letter import DeadLetter, parse_dead_letter
 from streams.ingest import Ingest
 from streams.topology import flow
 
@@ -85,8 +87,8 @@ def read_fixture(path: Path) -> Iterator[Line]:
             for number, text in enumerate(file, start=1):
                 if text.strip() and not text.startswith(b"#"):
                     yield _line(path, number, text)
-    except OSError as error:
-        raise FixtureError(f"cannot read fixture {path}: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise FixtureError(f"cannot read fixture {path}: {reason_of(error)}") from error
 
 
 def _open(path: Path) -> gzip.GzipFile | BufferedReader:
@@ -160,15 +162,15 @@ class Loopback:
 
     def __init__(self) -> None:
         self.returned: deque[Line] = deque()
-        self.dead_letters: list[bytes] = []
+        self.dead_letters: list[DeadLetter] = []
 
     async def send(self, messages: Iterable[Message]) -> None:
         """Take messages as a broker would."""
         for topic, key, value in messages:
             if topic in REPLAYABLE:
                 self.returned.append(Line(topic, key.encode(), value or b""))
-            elif topic == DEAD_LETTERS_TOPIC:
-                self.dead_letters.append(value or b"")
+            elif topic == DEAD_LETTERS_TOPIC and (letter := parse_dead_letter(value)) is not None:
+                self.dead_letters.append(letter)
 
 
 class OfflineReport(NamedTuple):
@@ -176,7 +178,7 @@ class OfflineReport(NamedTuple):
 
     store: MemoryStore
     records: int
-    dead_letters: list[bytes]
+    dead_letters: list[DeadLetter]
     waiting: int
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +56,7 @@ async def _offline(settings: Settings, files: Sequence[Path], hashed: bool) -> d
     report: dict[str, Any] = {
         "records": done.records,
         "dead_letters": len(done.dead_letters),
+        "errors": dict(Counter(letter.error for letter in done.dead_letters)),
         "waiting_for_media": done.waiting,
     }
     if hashed:

@@ -21,6 +21,7 @@ from infra.index_files import IndexFolder
 from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
+from infra.supervisor import check_port
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.world import World
@@ -59,7 +60,13 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
-    """Rank and serve until left; the future ends when a part of it fails."""
+    """Rank and serve until left; the future ends when a part of it fails.
+
+    Raises:
+        PortInUseError: somebody listens where the API should.
+    """
+    # Reading the topics takes its time: what cannot be served is said before.
+    check_port(config.http_host, config.http_port, "HTTP_PORT")
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(config, patient=True))
         store = stores.viewers

@@ -90,7 +90,12 @@ async def running(app: faust.App) -> AsyncIterator[asyncio.Future[None]]:
     async def on_assigned(*_: object, **__: object) -> None:
         assigned.set()
 
-    await app.start()
+    try:
+        await app.start()
+    except BaseException:
+        # It leaves clients behind, which have to be closed.
+        await app.stop()
+        raise
     stopped = asyncio.ensure_future(app.wait_until_stopped())
     try:
         waiting = asyncio.ensure_future(assigned.wait())

@@ -10,9 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from infra.config import Settings
+from infra.errors import UnreachableError
 from infra.kafka import Follower
 from infra.metrics import FOREIGN_READS, STALE_READS
 from infra.stores import Store
+from models.events import MAX_ID_BYTES
 from models.explore.compact import compact_page_of
 from models.explore.cursor import Cursor
 from models.explore.impressions import EncodedGrid
@@ -27,6 +29,10 @@ from streams.serving.live_versions import LiveVersions
 #: A grid that another ranker made so long after what is live here went live, by something else,
 #: says that the two do not agree: other query files, or versions that one of them cannot load.
 AGREED_MS: Final = 60_000
+#: A read of a healthy Redis takes a millisecond.
+READ_LIMIT_S: Final = 1.0
+#: Longer than the id of any viewer: nothing is stored for it.
+NOBODY: Final = "-" * (MAX_ID_BYTES + 1)
 
 logger = logging.getLogger(__name__)
 
@@ -158,12 +164,28 @@ class Lookup:
         digest = await asyncio.to_thread(space.index.state_hash)
         return {"space": space.name, "version": version, "accounts": accounts, "hash": digest}
 
+    async def readiness(self) -> dict[str, Any]:
+        """That a grid can be read, and whether the topics are.
+
+        Raises:
+            UnreachableError: Redis answers no read within :data:`READ_LIMIT_S`.
+        """
+        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                await self._store.grid(NOBODY)
+        except TimeoutError:
+            raise UnreachableError(
+                f"Redis answers no read within {READ_LIMIT_S:g} s; the ranker's log says why"
+            ) from None
+        return {"ready": True, "caught_up": self._follower.up_to_date}
+
     def status(self) -> dict[str, Any]:
         """How the ranker is doing: what it has read, made and serves."""
         world, rankers = self._world, self._rankers.live.version
         space = world.space
         return {
-            "caught_up": self._follower.caught_up and self._follower.lag == 0,
+            "caught_up": self._follower.up_to_date,
+            "kafka_silent_s": round(self._follower.silent_s, 1),
             "waiting_viewers": self._ranking.waiting,
             "viewers_touched": self._ranking.ranked,
             "media": world.catalog.live_media_count,

@@ -53,17 +53,20 @@ def brokers(asked: Broker) -> list[str]:
 
 def chaos(
     events: Annotated[int | None, typer.Option(min=2000, help="Records on event topics.")] = None,
-    kills: Annotated[int | None, typer.Option(min=1, help="Workers killed by kill -9.")] = None,
+    kills: Annotated[int | None, typer.Option(min=0, help="Further workers killed.")] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="How often everything else breaks.")
+        int | None, typer.Option(min=0, help="How often each fault happens; 0: one of each group.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of events and faults.")] = 1,
     broker: Annotated[Broker, typer.Option(help="best: Apache Kafka where it can be had.")] = (
         Broker.BEST
     ),
-    short: Annotated[bool, typer.Option("--short", help="20,000 events, 3 kills, 1 round.")] = (
-        False
-    ),
+    short: Annotated[
+        bool, typer.Option("--short", help="20,000 events, one fault of each group.")
+    ] = (False),
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="A fault by its name; may be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Break everything that can break while events flow, then judge the state."""
@@ -75,9 +78,10 @@ def chaos(
                 name,
                 seed,
                 events or (20_000 if short else 200_000),
-                kills or (3 if short else 20),
-                rounds or (1 if short else 2),
-                2.0 if short else 10.0,
+                kills if kills is not None else (0 if short else 20),
+                rounds if rounds is not None else (0 if short else 2),
+                1.0 if short else 10.0,
+                only=tuple(only or ()),
             ),
             tell,
         )
@@ -90,11 +94,25 @@ def chaos(
     raise typer.Exit(0 if all(report["ok"] for report in reports) else 1)
 
 
+def in_words(of: dict[str, Any]) -> str:
+    """What was seen of one kind of fault, on a line."""
+    asked = of["served"] + of["failed"]
+    excuse = f" ({of['excused']})" if of["failed"] and of["excused"] else ""
+    crashed = f", {of['crashed']} processes ended by themselves" if of["crashed"] else ""
+    return (
+        f"{of['injected']} ×, recovered in {max(of['recovery_s']):.1f} s at most, "
+        f"{of['failed']} of {asked} lookups failed{excuse}{crashed}"
+    )
+
+
 def show(report: dict[str, Any]) -> None:
     """A table of one run."""
     table = Table(title=f"chaos on {report['broker']}", show_header=False)
     for name, value in report.items():
-        if isinstance(value, dict):
+        if name == "faults":
+            for fault, of in value.items():
+                table.add_row(f"fault: {fault}", in_words(of))
+        elif isinstance(value, dict):
             for part, count in value.items():
                 table.add_row(f"{name}: {part}", str(count))
         elif isinstance(value, list):

@@ -32,7 +32,7 @@ class Producer(threading.Thread):
     """Sends records in the background, at a rate and not beyond what it is allowed.
 
     Attributes:
-        sent: records acknowledged.
+        sent: records acknowledged, those that :meth:`send_now` was given among them.
         resent: of those, how many were sent more than once because nobody acknowledged them.
         ends: where the partitions end, as far as acknowledged.
         error: why it ended before it was done.
@@ -44,6 +44,8 @@ class Producer(threading.Thread):
         self.records = records
         self._rate = rate
         self._allowed = 0
+        self._more: deque[Message] = deque()
+        self._finishing = False
         self.sent = self.resent = 0
         self.error: BaseException | None = None
         self._ends: dict[tuple[str, int], int] = {}
@@ -51,6 +53,15 @@ class Producer(threading.Thread):
     def allow(self, records: int) -> None:
         """Go on until so many records are sent; the rate no longer counts for the last one."""
         self._allowed = records
+
+    def send_now(self, message: Message) -> None:
+        """Send one more, beside the others."""
+        self._more.append(message)
+
+    def finish(self) -> None:
+        """Send what is left, and end."""
+        self.allow(len(self.records))
+        self._finishing = True
 
     @property
     def ends(self) -> Ends:
@@ -77,11 +88,14 @@ class Producer(threading.Thread):
         under_way: deque[tuple[Message, Sent]] = deque()
         began, number = time.monotonic(), 0
         try:
-            while number < len(self.records):
+            while number < len(self.records) or self._more or not self._finishing:
+                while self._more:
+                    message = self._more.popleft()
+                    under_way.append((message, await self._send(producer, message)))
                 due = min((time.monotonic() - began) * self._rate, self._allowed)
-                if self._allowed >= len(self.records):
+                if self._finishing:
                     due = self._allowed  # the faults are over
-                if number >= due:
+                if number >= min(due, len(self.records)):
                     await self._settle(producer, under_way, 0)
                     await asyncio.sleep(POLL_S)
                     continue

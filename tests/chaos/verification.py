@@ -2,14 +2,13 @@
 
 * Its hash equals that of the whole log, read back from Kafka and folded into memory.
 * It holds what the workload wrote down beforehand, counted without any of the code under test.
-* Every bad record, and nothing else, has become a dead letter.
+* Every bad record, of any topic, and nothing else, has become a dead letter.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from infra.config import Settings
@@ -17,15 +16,22 @@ from infra.kafka import Ends, committed_offsets, prepare_cluster
 from infra.log_reader import LogReader
 from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
-from infra.topics import DEAD_LETTERS_TOPIC, TOPICS
+from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, Relation
 from models.viewers.state import ViewerState, counters, related_authors
 from streams.clock import now_ms
-from streams.log.fold import fold_log
+from streams.dead_letter import parse_dead_letter
+from streams.ingest import Ingest
+from streams.log.fold import Nowhere, fold_log
 from streams.log.replay import state_hash
 from streams.topology import WORKER_GROUP
 from tests.chaos.workload import Expected, Workload
+from tests.poison import LETTERED
+
+Place = tuple[str, int, int]
+#: (topic, partition) → records that retention took.
+Truncated = Mapping[tuple[str, int], Sequence[Any]]
 
 FOLDED_TOPICS: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
 #: Differences named in the report; all of them are counted.
@@ -106,11 +112,20 @@ async def log_ends(settings: Settings, *topics: str) -> Ends:
         return {place: span.end for place, span in (await reader.spans(places)).items()}
 
 
-async def verify(settings: Settings, workload: Workload) -> Findings:
-    """Compare the state in Redis with the log and with what the workload expects."""
+async def without_letters(settings: Settings, workload: Workload) -> set[Place]:
+    """Bad records that have no dead letter yet."""
+    bad, letters, _ = await _bad_and_letters(settings, workload)
+    return bad - set(letters)
+
+
+async def verify(settings: Settings, workload: Workload, truncated: Truncated) -> Findings:
+    """Compare the state in Redis with the log and with what the workload expects.
+
+    Args:
+        truncated: what the log held once.
+    """
     differences = _Differences()
-    folded = MemoryStore(settings)
-    await fold_log(settings, folded)
+    folded = await _whole_log(settings, truncated)
     async with open_stores(settings) as (stored, *_):
         hash_stored, viewers = await state_hash(stored)
         hash_log, _ = await state_hash(folded)
@@ -120,7 +135,9 @@ async def verify(settings: Settings, workload: Workload) -> Findings:
         parked = sum(map(len, await stored.parked_since(now_ms(), noted)))
         stale = noted - await stored.parked_media()
     counted = _compare_states(settings, workload.expected, states, differences)
-    events, dead, dead_expected, again = await _compare_log(settings, workload, differences)
+    events, dead, dead_expected, again = await _compare_log(
+        settings, workload, truncated, differences
+    )
     return Findings(
         hash_stored=hash_stored,
         hash_log=hash_log,
@@ -181,34 +198,42 @@ def _counts(state: ViewerState, half_life_ms: int) -> Counter[tuple[str, int]]:
     )
 
 
+async def _whole_log(settings: Settings, truncated: Truncated) -> MemoryStore:
+    """The log folded from its first record on, those that it held once as well."""
+    folded = MemoryStore(settings)
+    if truncated:
+        cluster = await prepare_cluster(settings)
+        # The catalogue alone: an event finds its author there.
+        catalogue = await log_ends(settings, MEDIA_TOPIC, ACCOUNTS_TOPIC)
+        await fold_log(settings, folded, ends=catalogue)
+        ingest = Ingest(folded, Nowhere(), settings.fold_config(), cluster.log_id)
+        for (topic, partition), records in truncated.items():
+            await ingest.events(topic, partition, records, now_ms())
+    await fold_log(settings, folded)
+    return folded
+
+
 async def _compare_log(
-    settings: Settings, workload: Workload, differences: _Differences
+    settings: Settings, workload: Workload, truncated: Truncated, differences: _Differences
 ) -> tuple[int, int, int, int]:
     """Compare the log with what was sent, and dead letters with bad records.
 
     Returns:
         Events in the log, bad records with a dead letter, bad records, further dead letters.
     """
-    cluster = await prepare_cluster(settings)
     sent = Counter(message[:3] for message in (*workload.catalogue, *workload.records))
-    bad: set[tuple[str, int, int]] = set()
-    letters: Counter[tuple[str, int, int]] = Counter()
+    bad, letters, log = await _bad_and_letters(settings, workload)
     events = 0
-    topics = (*FOLDED_TOPICS, DEAD_LETTERS_TOPIC)
-    assert set(topics) <= set(TOPICS)
-    async with LogReader(settings) as reader:
-        places = [(topic, n) for topic in topics for n in range(cluster.partitions[topic])]
-        async for topic, partition, records in reader.read(await reader.spans(places)):
-            for record in records:
-                if topic == DEAD_LETTERS_TOPIC:
-                    letter: Any = json.loads(record.value or b"")
-                    letters[letter["topic"], letter["partition"], letter["offset"]] += 1
-                    continue
-                key = (record.key or b"").decode()
-                sent.pop((topic, key, record.value), None)
-                events += topic in EVENT_TOPICS
-                if (topic, key) in workload.poison:
-                    bad.add((topic, partition, record.offset))
+    for topic, _, record in log:
+        sent.pop((topic, (record.key or b"").decode(), record.value), None)
+        events += topic in EVENT_TOPICS
+    for (topic, partition), records in truncated.items():
+        for record in records:
+            key = (record.key or b"").decode()
+            sent.pop((topic, key, record.value), None)
+            if (topic, key) in workload.poison:
+                bad.add((topic, partition, record.offset))
+        events += len(records)
     for topic, key, _ in sent:
         differences.compare(f"record {key} sent to {topic} in the log", 1, 0)
     for place in bad - set(letters):
@@ -216,3 +241,29 @@ async def _compare_log(
     for place in set(letters) - bad:
         differences.compare(f"dead letter of {place}, which is valid", 0, 1)
     return events, len(bad & set(letters)), len(bad), letters.total() - len(letters)
+
+
+async def _bad_and_letters(
+    settings: Settings, workload: Workload
+) -> tuple[set[Place], Counter[Place], list[tuple[str, int, Any]]]:
+    """Where there must be letters, of what there are how many, and the records that are folded."""
+    cluster = await prepare_cluster(settings)
+    bad = set(workload.letters)
+    letters: Counter[Place] = Counter()
+    log: list[tuple[str, int, Any]] = []
+    topics = (*FOLDED_TOPICS, *LETTERED, DEAD_LETTERS_TOPIC)
+    async with LogReader(settings) as reader:
+        places = [(topic, n) for topic in topics for n in range(cluster.partitions[topic])]
+        async for topic, partition, records in reader.read(await reader.spans(places)):
+            for record in records:
+                if topic == DEAD_LETTERS_TOPIC:
+                    letter = parse_dead_letter(record.value)
+                    if letter is not None:
+                        letters[letter.topic, letter.partition, letter.offset] += 1
+                    continue
+                key = (record.key or b"").decode("utf-8", "replace")
+                if (topic, key) in workload.poison:
+                    bad.add((topic, partition, record.offset))
+                if topic in FOLDED_TOPICS:
+                    log.append((topic, partition, record))
+    return bad, letters, log

@@ -79,6 +79,7 @@ class Workload(NamedTuple):
         expected: viewer → what her state must hold.
         poison: (topic, key) of the records that must become dead letters; no other has the key.
         made: how many records of each difficult kind there are.
+        letters: (topic, partition, offset) of dead letters that are about no record.
     """
 
     catalogue: list[Message]
@@ -86,6 +87,19 @@ class Workload(NamedTuple):
     expected: dict[str, Expected]
     poison: set[Place]
     made: Counter[str]
+    letters: set[tuple[str, int, int]]
+
+    def like(self, viewer: str, ts: int) -> Message:
+        """A like of a media of the catalogue, which is expected from now on."""
+        media = next(json.loads(m.value or b"") for m in self.catalogue if m.topic == MEDIA)
+        event = {
+            "event_id": f"{viewer}-{ts}", "viewer_id": viewer, "media_id": media["media_id"],
+            "author_id": media["author_id"], "ts": ts,
+        }  # fmt: skip
+        known = self.expected.get(viewer, Expected(Counter(), set(), 0, 0))
+        counts = known.counts + Counter({(media["author_id"], int(Action.LIKE)): 1})
+        self.expected[viewer] = known._replace(counts=counts, strong=known.strong + 1)
+        return _message(Action.LIKE.row.topic, event)
 
 
 class _Action(NamedTuple):
@@ -147,7 +161,7 @@ class _Maker:
                     catalogue.append(message)
         self._sent.sort()
         records = [message for _, _, message in self._sent]
-        return Workload(catalogue, records, self._expected(), places, self._made)
+        return Workload(catalogue, records, self._expected(), places, self._made, set())
 
     def _base(self, fixture: list[Json]) -> Iterator[_Action]:
         """Send each event of the cloned viewers once; yields those that an undo may follow."""

@@ -122,7 +122,10 @@ def test_up_says_where_everything_is_and_ends_with_its_parts(mark: str) -> None:
         said = up.stderr.read()
         up.wait(DEMO_TIMEOUT_S)
     assert up.returncode == 1
-    assert said.splitlines() == ["freshgrid: learner was killed by SIGKILL and logged nothing"]
+    *told, ended = said.splitlines()
+    assert told[0].startswith(f"freshgrid up: Kafka at {endpoints['kafka']}, Redis at ")
+    assert [line.split()[-1] for line in told[1:4]] == ["worker", "ranker", "learner"]
+    assert ended == "freshgrid: learner was killed by SIGKILL and logged nothing"
     wait_gone(mark)
 
 

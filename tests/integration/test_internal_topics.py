@@ -15,21 +15,11 @@ import pytest
 from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.supervisor import free_port
-from infra.topics import DEAD_LETTERS_TOPIC, TOPICS
+from infra.topics import DEAD_LETTERS_TOPIC
 from streams.dead_letter import parse_dead_letter
 from streams.topology import ROLES
 from tests.integration.conftest import DEADLINE_S, Pipeline
-
-INTERNAL = sorted(topic for topic in TOPICS if topic.startswith("explore."))
-LETTERED = [topic for topic in INTERNAL if topic != DEAD_LETTERS_TOPIC]
-POISON = [
-    b"{",
-    b"\xff",
-    b'{"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
-    b'{"kind":"rankers","version":"v1","announced_ms":1,"previous":"../../etc"}',
-    b'{"viewer_id":"v","request_id":"r","served_ms":1,"feature_version":"","features":"",'
-    b'"media_ids":["m"],"first_position":1,"propensities":[1.0],"seen":[7],"labels":{}}',
-]
+from tests.poison import INTERNAL, LETTERED, POISON
 
 
 class Roles:

@@ -121,8 +121,15 @@ app(["up", "--port", "0"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_prints_one_line_and_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", UP, str(tmp_path), str(STAND_IN)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as program:
         assert program.stdout is not None
+        assert program.stderr is not None
+        # What it does is said while it does it, and not among what a script reads.
+        assert program.stderr.readline().startswith("freshgrid up: Kafka at 127.0.0.1:")
+        for role in ("worker", "ranker", "learner"):
+            assert program.stderr.readline() == f"freshgrid up: starting the {role}\n"
         endpoints = json.loads(program.stdout.readline())
         assert endpoints.keys() == {"kafka", "redis", "http", "artifacts"}
         host, port = endpoints["kafka"].split(":")

@@ -1,13 +1,16 @@
 """Logging goes to stderr in one format."""
 
+import logging
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from infra import telemetry
 from infra.errors import SettingsError
-from infra.telemetry import configure_logging
+from infra.telemetry import PATIENCE_S, NotYet, configure_logging
 from tests.paths import ROOT
 
 
@@ -29,3 +32,23 @@ def test_one_line_a_record_on_stderr_from_the_level_on() -> None:
 def test_an_unknown_level_is_refused_with_the_known_ones() -> None:
     with pytest.raises(SettingsError, match="'LOUD' is unknown; use one of DEBUG, INFO"):
         configure_logging("LOUD")
+
+
+def test_a_broker_that_is_not_ready_yet_is_worth_a_warning_only_if_it_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now_s=100.0)
+    monkeypatch.setattr(telemetry, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    kept_back = NotYet()
+
+    def told(after_s: float, text: str = "failed: [Error 15] GroupCoordinatorNotAvailableError"):
+        clock.now_s += after_s
+        record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, text, None, None)
+        return record.levelname if kept_back.filter(record) else None
+
+    assert told(0, "something else") == "ERROR"
+    assert [told(PATIENCE_S / 4) for _ in range(10)] == [
+        None, None, None, None, "WARNING", None, None, None, "WARNING", None,
+    ]  # fmt: skip
+    # Later it is another start.
+    assert told(10 * PATIENCE_S) is None

@@ -10,6 +10,7 @@ import pytest
 
 from infra.config import Settings
 from infra.memory_store import MemoryStore
+from infra.stores import Versioned
 from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid, StoredGrid
 from models.viewers.state import ViewerState
@@ -256,3 +257,25 @@ async def test_too_many_waiting_drop_the_least_urgent_who_waited_longest(
     await drain(ranking)
     assert maker.made == ["liked", "v4", "v3"]
     assert finished == ["first", "second"]
+
+
+async def test_after_a_store_that_was_away_nobody_waits_longer(maker: Maker) -> None:
+    """Background grids get a share of the time that work takes, not of that spent waiting."""
+
+    class Away(MemoryStore):
+        async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
+            if "old" in viewer_ids:
+                await asyncio.sleep(0.5)
+            return await super().load(viewer_ids)
+
+    ranking = Ranking(Away(Settings()), maker)
+    ranking.touch(old("old"), lambda: None)
+    running = asyncio.ensure_future(ranking.run())
+    async with asyncio.timeout(5):
+        while "old" not in maker.made:
+            await asyncio.sleep(0.01)
+    async with asyncio.timeout(0.5):
+        ranking.touch(fresh("acts"), lambda: None)
+        while "acts" not in maker.made:
+            await asyncio.sleep(0.01)
+    running.cancel()

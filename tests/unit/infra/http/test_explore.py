@@ -30,6 +30,9 @@ class Reader:
             await asyncio.sleep(60)
         return json.dumps([viewer_id, cursor]).encode()
 
+    async def readiness(self) -> dict[str, bool]:
+        raise UnreachableError("Redis answers no read within 1 s")
+
 
 def get(path: str, **params: str) -> httpx.Response:
     async def ask() -> httpx.Response:
@@ -74,3 +77,10 @@ def test_a_request_ends_in_time() -> None:
     assert answer.status_code == 503
     assert "within 0.2 s (REQUEST_TIMEOUT_S)" in answer.json()["detail"]
     assert time.monotonic() - asked_s < 2
+
+
+def test_who_cannot_answer_is_not_ready_and_alive() -> None:
+    assert get("/healthz").status_code == 200
+    answer = get("/readyz")
+    assert answer.status_code == 503
+    assert "Redis answers no read" in answer.json()["detail"]

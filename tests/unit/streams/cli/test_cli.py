@@ -1,11 +1,14 @@
 """The command line as a person meets it: exit codes and one sentence for what goes wrong."""
 
+import gzip
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -114,3 +117,26 @@ def test_an_event_that_there_is_not_is_refused_before_anything_is_asked() -> Non
     error = CliRunner().invoke(app, ["send", "liek", "--viewer", "v"]).exception
     assert isinstance(error, RefusedEventError)
     assert "'liek'" in str(error) and "like, save, see_fewer" in str(error)
+
+
+def test_a_fixture_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b'{"topic":"catalog.media"}\n' * 1000)
+    for name, content in {"cut": whole[:-20], "damaged": whole[:30] + b"\xff" * 30}.items():
+        file = tmp_path / f"{name}.jsonl.gz"
+        file.write_bytes(content)
+        done = freshgrid("replay", str(file), "--offline")
+        assert done.returncode == 1
+        assert f"cannot read fixture {file}: " in done.stderr
+        assert "Aborted" not in done.stderr
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_replay_says_what_it_could_not_apply(tmp_path: Path, hashed: bool) -> None:
+    file = tmp_path / "some.jsonl"
+    like = {"topic": "events.like", "event_id": "e", "viewer_id": "v", "media_id": "m"}
+    lines = [{**like, "ts": 7}, {**like, "ts": 1_700_000_000_000}, {"topic": "events.like"}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = freshgrid("replay", str(file), "--offline", *(["--state-hash"] if hashed else []))
+    assert done.returncode == 0
+    assert "2 records cannot be applied (1 bad_field, 1 bad_ts): " in done.stderr
+    assert "events wait for 1 media" in done.stderr

@@ -8,6 +8,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ import pytest
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from infra.embedded import embedded_redis
+from infra.errors import UnreachableError
 from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
 from infra.stores import Store
@@ -270,3 +272,22 @@ async def test_a_grid_of_the_release_before_is_made_anew(service: Service) -> No
     await service.store.save_grids(["v"], [msgspec.json.encode(document)])
     assert await service.lookup.ready("v") is None
     assert (await service.page()).next
+
+
+async def test_who_can_read_grids_is_ready_and_says_whether_it_follows(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.lookup._follower = SimpleNamespace(up_to_date=False, silent_s=12.34)
+    # Kafka is silent: what is there is served, and nobody is told that it is new.
+    assert await service.lookup.readiness() == {"ready": True, "caught_up": False}
+    status = service.lookup.status()
+    assert (status["caught_up"], status["kafka_silent_s"]) == (False, 12.3)
+
+    async def hangs(viewer_id: str) -> bytes | None:
+        await asyncio.sleep(60)
+        return None
+
+    monkeypatch.setattr(service.store, "grid", hangs)
+    monkeypatch.setattr("streams.serving.lookup.READ_LIMIT_S", 0.05)
+    with pytest.raises(UnreachableError, match="Redis answers no read"):
+        await service.lookup.readiness()

@@ -1,4 +1,4 @@
-"""Worker processes that are killed and paused, and kept running as an orchestrator would."""
+"""Processes of a role that are killed and paused, and kept running as an orchestrator would."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -13,11 +15,12 @@ from typing import Final
 from infra.child import Child, ChildSpec, Watchdog
 from infra.config import Settings
 from infra.errors import ChildError, FreshgridError
+from infra.threads import ONE_THREAD
 
-#: A worker that was asked to stop finishes its chunk and leaves its group within this, even when
+#: A process that was asked to stop finishes its chunk and leaves its group within this, even when
 #: a server is away at that moment.
 STOP_TIMEOUT_S: Final = 30.0
-#: A worker joins a group of members that have just died within this.
+#: One joins a group of members that have just died within this.
 READY_TIMEOUT_S: Final = 120.0
 #: An orchestrator does not start again at once either.
 RESTART_AFTER_S: Final = 0.5
@@ -27,26 +30,20 @@ class StuckError(FreshgridError):
     """Something that must come about did not."""
 
 
-class Workers:
-    """Workers of one group.
+class Processes:
+    """Processes of one role.
 
     Attributes:
-        exits: how workers ended that nobody had asked to.
+        role: which.
+        exits: how those ended that nobody had asked to.
         notes: the last words of each of those.
-        unstopped: workers that SIGTERM did not end in time.
+        unstopped: those that SIGTERM did not end in time.
     """
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        names = (
-            "kafka_bootstrap_servers", "redis_url", "partitions", "session_timeout_s",
-            "rebalance_timeout_s", "fetch_max_wait_ms", "parking_ttl_s",
-        )  # fmt: skip
-        self._spec = ChildSpec(
-            name="worker",
-            argv=(sys.executable, "-m", "streams.app", "worker"),
-            env={name.upper(): str(getattr(settings, name)) for name in names},
-            start_timeout_s=READY_TIMEOUT_S,
-        )
+    def __init__(self, role: str, settings: Settings, folder: Path) -> None:
+        self.role = role
+        given = settings.model_dump(include=settings.model_fields_set)
+        self._env = {name.upper(): str(value) for name, value in given.items()}
         self._folder = folder
         self._watchdog = Watchdog()
         self._started = 0
@@ -56,17 +53,26 @@ class Workers:
         self.notes: list[str] = []
         self.unstopped = 0
 
-    def start(self) -> None:
-        """Start one more."""
+    def start(self, clock_off_s: float = 0.0) -> Child:
+        """Start one more, whose clock is ahead by so much."""
         self._started += 1
-        log = self._folder / f"worker-{self._started}.log"
-        self._running.append(Child(self._spec, log, self._watchdog))
+        module = ("tests.chaos.skewed", str(clock_off_s)) if clock_off_s else ("streams.app",)
+        spec = ChildSpec(
+            name=self.role,
+            argv=(sys.executable, "-m", *module, self.role),
+            env=self._env,
+            default_env=ONE_THREAD,
+            start_timeout_s=READY_TIMEOUT_S,
+        )
+        log = self._folder / f"{self.role}-{self._started}.log"
+        self._running.append(Child(spec, log, self._watchdog))
+        return self._running[-1]
 
     def ready(self) -> bool:
         """Whether all that should run do their work; what ended by itself is started again.
 
         Raises:
-            StuckError: a worker does not become ready.
+            StuckError: one does not become ready.
         """
         ready = []
         for child in list(self._running):
@@ -85,9 +91,14 @@ class Workers:
         return not self._restart_at and all(ready)
 
     def _note_exit(self, ended: str) -> None:
-        self.exits[ended.removeprefix("worker ").partition(":")[0]] += 1
+        self.exits[ended.partition(":")[0]] += 1
         self.notes.append(ended)
         self._restart_at.append(time.monotonic() + RESTART_AFTER_S)
+
+    @property
+    def running(self) -> list[Child]:
+        """Those that run, the one started last at the end."""
+        return list(self._running)
 
     def pick(self, rng: Random) -> Child:
         """Any of them, waited for until there is one."""
@@ -106,11 +117,26 @@ class Workers:
         child.stop(asked + STOP_TIMEOUT_S)
         if time.monotonic() - asked >= STOP_TIMEOUT_S:
             self.unstopped += 1
-            self.notes.append(f"SIGTERM did not end a worker (log: {child.log_path})")
+            self.notes.append(f"SIGTERM did not end a {self.role} (log: {child.log_path})")
+
+    @contextmanager
+    def paused(self, child: Child) -> Iterator[None]:
+        """Meanwhile it stands still."""
+        child.signal_group(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            child.signal_group(signal.SIGCONT)
+
+    def end_all(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End all of them; returns how many there were."""
+        count = len(self._running) + len(self._restart_at)
+        self._restart_at.clear()
+        for child in self.running:
+            self.end(child, how)
+        return count
 
     def close(self) -> None:
-        """End all of them."""
-        self._restart_at.clear()
-        for child in list(self._running):
-            self.end(child, signal.SIGTERM)
+        """End all of them for good."""
+        self.end_all()
         self._watchdog.close()
