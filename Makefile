@@ -29,11 +29,13 @@ lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-generate: $(STAMP) ## Write what is generated: schemas, methods and page of IGQL, pages of actions
+generate: $(STAMP) ## Write what is generated: schemas, pages of IGQL, actions and HTTP, clients
 	@$(BIN)/python docs/schemas/generate.py
 	@$(BIN)/python docs/generate_actions.py
 	@$(BIN)/python docs/generate_builder.py
 	@$(BIN)/python docs/generate_igql.py
+	@$(BIN)/python docs/generate_http.py
+	@$(BIN)/python docs/generate_clients.py
 
 bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
 	@$(BIN)/freshgrid bench $(if $(NAME),$(NAME) --json,--list) $(ARGS)
