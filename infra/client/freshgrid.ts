@@ -511,12 +511,12 @@ export class Freshgrid {
   }
 
   /** Run a query of candidates for a viewer: what it finds, and how it came to that. */
-  query(body: Asked): Promise<unknown> {
+  query(body: Asked): Promise<Record<string, unknown>> {
     return this.call("POST", `/v1/query`, {  }, body);
   }
 
   /** Why each media of a grid made now is there, or what became of one media. */
-  explain(viewer_id: string, options: { media_id?: string | null } = {}): Promise<unknown> {
+  explain(viewer_id: string, options: { media_id?: string | null } = {}): Promise<Record<string, unknown>> {
     return this.call("GET", `/v1/explain`, { ...options, viewer_id });
   }
 

@@ -506,16 +506,16 @@ class Calls:
 
     def query(
         self, body: Asked,
-    ) -> Any:
+    ) -> dict[str, Any]:
         """Run a query of candidates for a viewer: what it finds, and how it came to that."""
-        answer: Any = self._call("POST", "/v1/query", {}, body)
+        answer: dict[str, Any] = self._call("POST", "/v1/query", {}, body)
         return answer
 
     def explain(
         self, viewer_id: str, *, media_id: str | None = None,
-    ) -> Any:
+    ) -> dict[str, Any]:
         """Why each media of a grid made now is there, or what became of one media."""
-        answer: Any = self._call("GET", "/v1/explain", {"viewer_id": viewer_id, "media_id": media_id}, None)
+        answer: dict[str, Any] = self._call("GET", "/v1/explain", {"viewer_id": viewer_id, "media_id": media_id}, None)
         return answer
 
     def send_events(
@@ -755,16 +755,16 @@ class AsyncCalls:
 
     async def query(
         self, body: Asked,
-    ) -> Any:
+    ) -> dict[str, Any]:
         """Run a query of candidates for a viewer: what it finds, and how it came to that."""
-        answer: Any = await self._call("POST", "/v1/query", {}, body)
+        answer: dict[str, Any] = await self._call("POST", "/v1/query", {}, body)
         return answer
 
     async def explain(
         self, viewer_id: str, *, media_id: str | None = None,
-    ) -> Any:
+    ) -> dict[str, Any]:
         """Why each media of a grid made now is there, or what became of one media."""
-        answer: Any = await self._call("GET", "/v1/explain", {"viewer_id": viewer_id, "media_id": media_id}, None)
+        answer: dict[str, Any] = await self._call("GET", "/v1/explain", {"viewer_id": viewer_id, "media_id": media_id}, None)
         return answer
 
     async def send_events(

@@ -57,6 +57,12 @@ class Routes(APIRouter):
         return {status: right, **refusals(*problems)}
 
 
+def objects(example: dict[str, Any], *problems: int) -> Answers:
+    """What a route answers whose JSON has no type of its own: this example tells of it."""
+    content = {JSON: {"schema": {"type": "object"}, "example": example}}
+    return {200: {"description": "As asked.", "content": content}, **refusals(*problems)}
+
+
 def refusals(*problems: int) -> Answers:
     """What a route answers where it cannot do what it was asked."""
     return {status: _refusal(status) for status in sorted({*problems, 503})}
