@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -91,6 +92,20 @@ async def test_a_file_that_is_none(
     monkeypatch.setattr(bodies, "MOST_LINE_BYTES", 4000)
     async with client(Broker()) as at:
         told = await at.post("/v1/import", content=body, headers={"Content-Type": kind})
+    assert told.status_code == status
+
+
+@pytest.mark.parametrize(("pause_s", "status"), [(0.15, 200), (5.0, 503)])
+async def test_the_time_begins_anew_with_each_part_of_a_body(pause_s: float, status: int) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for line in lines()[:3]:
+            yield line + b"\n"
+            await asyncio.sleep(pause_s)
+
+    broker = Broker()
+    routes = writing_routes(Intake(broker.send), Directory(world_of([], [])))
+    async with client_of(routes, limit_s=0.3) as at:
+        told = await at.post("/v1/import", content=slowly(), headers={"Content-Type": NDJSON})
     assert told.status_code == status
 
 
