@@ -66,7 +66,7 @@ class Client(Calls):
         self.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close its connections; it asks nothing more."""
         self._http.close()
 
     def _call(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:
@@ -127,7 +127,7 @@ class AsyncClient(AsyncCalls):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close its connections; it asks nothing more."""
         await self._http.aclose()
 
     async def _call(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:

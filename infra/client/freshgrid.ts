@@ -678,7 +678,7 @@ export class Freshgrid {
     return this.call("GET", `/v1/index`, {  });
   }
 
-  /** Alive. */
+  /** That the process runs; it asks nobody else. */
   healthz(): Promise<Record<string, string>> {
     return this.call("GET", `/healthz`, {  });
   }

@@ -733,7 +733,7 @@ class Calls:
     def healthz(
         self,
     ) -> dict[str, str]:
-        """Alive."""
+        """That the process runs; it asks nobody else."""
         answer: dict[str, str] = self._call("GET", "/healthz", {}, None)
         return answer
 
@@ -982,7 +982,7 @@ class AsyncCalls:
     async def healthz(
         self,
     ) -> dict[str, str]:
-        """Alive."""
+        """That the process runs; it asks nobody else."""
         answer: dict[str, str] = await self._call("GET", "/healthz", {}, None)
         return answer
 

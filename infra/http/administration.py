@@ -76,7 +76,7 @@ Most = Annotated[int, Query(ge=1, le=1000, description="Most changes told.")]
 
 
 def administration_routes(office: Office) -> Routes:
-    """Versions and the experiment."""
+    """Versions of what was learned, and the experiment."""
     routes = Routes("administration")
 
     @routes.get("/v1/versions", response_class=Response, responses=objects(_VERSIONS, 422))

@@ -51,7 +51,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Intake(Protocol):
-    """Where records go."""
+    """Where the records of a body go."""
 
     async def take(self, records: Sequence[bytes]) -> Accepted:
         """Check records and send the good ones; returns once the broker has them."""

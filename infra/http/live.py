@@ -29,7 +29,7 @@ class Pages(Protocol):
     """Where a viewer's first page is read."""
 
     async def page(self, viewer_id: str, cursor: str | None) -> bytes:
-        """One page as JSON."""
+        """One page of the viewer's grid as JSON."""
         ...
 
 
@@ -49,7 +49,7 @@ _named = msgspec.json.Decoder(_Named)
 
 
 def live_routes(pages: Pages, news: GridNews, streams: Streams) -> Routes:
-    """Grids as they change."""
+    """Grids of viewers as they change."""
     routes = Routes("live")
 
     @routes.get("/v1/live/{viewer_id:path}", responses=_ANSWERS, response_class=Response)

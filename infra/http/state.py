@@ -52,7 +52,7 @@ def state_routes(state: State) -> Routes:
 
     @routes.get("/healthz", responses=objects({"status": "ok"}))
     async def healthz() -> dict[str, str]:
-        """Alive."""
+        """That the process runs; it asks nobody else."""
         return {"status": "ok"}
 
     return routes

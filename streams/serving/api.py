@@ -20,6 +20,7 @@ from infra.http.viewers import viewers_routes
 from infra.http.weights import weights_routes
 from infra.http.writing import writing_routes
 from infra.stores import GridNews
+from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
 from streams.serving.intake import Intake
@@ -39,6 +40,7 @@ class Behind(NamedTuple):
     desk: WeightsDesk
     office: Office
     directory: Directory
+    export: CatalogueExport
     likeness: Likenesses
     shelves: Shelves
     viewers: ViewerDirectory
@@ -59,7 +61,7 @@ def explore_api(behind: Behind, streams: Streams, limit_s: float) -> FastAPI:
             explore_routes(behind.lookup, Page),
             live_routes(behind.lookup, behind.grids, streams),
             events_routes(behind.intake),
-            writing_routes(behind.intake, behind.directory),
+            writing_routes(behind.intake, behind.export),
             catalogue_routes(behind.directory),
             similar_routes(behind.likeness),
             shelves_routes(behind.shelves),
