@@ -101,7 +101,9 @@ def covers(here: Any, there: Any) -> bool:
     if isinstance(here, dict) and isinstance(there, dict):
         # By names of things (weights, versions, arms): what there is differs.
         common = here.keys() & there.keys()
-        return bool(common or not there) and all(covers(here[n], there[n]) for n in common)
+        return bool(common or not there or not here) and all(
+            covers(here[n], there[n]) for n in common
+        )
     if isinstance(here, list) and isinstance(there, list):
         return covers(here[0], there[0])
     return True
