@@ -75,7 +75,7 @@ def _keep_examples(paths: dict[str, Any], room: Routes) -> None:
     """Examples as they are: FastAPI leaves out of them what is null."""
     for route in room.routes:
         assert isinstance(route, APIRoute)
-        for method in route.methods:
+        for method in route.methods or ():
             answers = paths[route.path_format][method.lower()]["responses"]
             for status, told in route.responses.items():
                 for kind, content in told.get("content", {}).items():
