@@ -39,12 +39,14 @@ docs: $(STAMP) ## The documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f infra/docs_site/mkdocs.yml
 	@echo "open site/index.html"
 
-generate: $(STAMP) ## Write what is generated: schemas, methods and page of IGQL, pages of actions, dashboard
+generate: $(STAMP) ## Write what is generated: schemas, pages of IGQL, actions and HTTP, clients, dashboard
 	@$(BIN)/python docs/schemas/generate.py
 	@$(BIN)/python docs/generate_actions.py
 	@$(BIN)/python docs/generate_builder.py
 	@$(BIN)/python docs/generate_igql.py
 	@$(BIN)/python docs/generate_dashboard.py
+	@$(BIN)/python docs/generate_http.py
+	@$(BIN)/python docs/generate_clients.py
 
 bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
 	@$(BIN)/freshgrid bench $(if $(NAME),$(NAME) --json,--list) $(ARGS)

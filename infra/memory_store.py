@@ -202,6 +202,8 @@ class MemoryStore:
             done.append(self._grids.get(one.viewer_id) == one.old)
             if done[-1]:
                 self._grids[one.viewer_id] = one.new
+                if self._news is not None:
+                    self._news.tell([one.viewer_id])
         return done
 
     async def pages(self, viewer_id: str, series: str) -> list[bytes]:

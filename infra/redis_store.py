@@ -400,7 +400,15 @@ class RedisStore:
                 for one in replaced
             ]
         )  # fmt: skip
-        return [bool(answer) for answer in answers]
+        done = [bool(answer) for answer in answers]
+        told = [
+            ("PUBLISH", grid_channel(one.viewer_id), b"")
+            for one, is_done in zip(replaced, done, strict=True)
+            if is_done
+        ]
+        if told:
+            await self._exchange(told)
+        return done
 
     async def pages(self, viewer_id: str, series: str) -> list[bytes]:
         """The pages of a series already served to a viewer, in order."""

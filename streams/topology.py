@@ -199,6 +199,7 @@ FLOWS: Final = (
         writes=(CANDIDATES_TOPIC,),
     ),
     Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *_CATALOG)),
+    Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
     Flow("weights API", RANKER, "streams/serving/weights.py", stores=_EXPERIMENT),
     # Commands.
     Flow(

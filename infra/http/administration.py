@@ -10,7 +10,7 @@ from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
 from infra.http.problems import ProblemError
-from infra.http.routes import JSON, Routes, example_of, refusals
+from infra.http.routes import JSON, Routes, example_of, objects
 
 #: Of the document of an experiment.
 MOST_BYTES: Final = 64 * 1024
@@ -76,10 +76,10 @@ Most = Annotated[int, Query(ge=1, le=1000, description="Most changes told.")]
 
 
 def administration_routes(office: Office) -> Routes:
-    """Versions and the experiment."""
+    """Versions of what was learned, and the experiment."""
     routes = Routes("administration")
 
-    @routes.get("/v1/versions", response_class=Response, responses=_json(_VERSIONS))
+    @routes.get("/v1/versions", response_class=Response, responses=objects(_VERSIONS, 422))
     async def versions(kind: Kind = None) -> Response:
         """Every stored version with the figures of its gate, and which ones are live."""
         try:
@@ -90,13 +90,13 @@ def administration_routes(office: Office) -> Routes:
     @routes.get(
         "/v1/experiments",
         response_class=Response,
-        responses=_json({"experiment": _ARMS, "refused": None}),
+        responses=objects({"experiment": _ARMS, "refused": None}),
     )
     async def experiments() -> Response:
         """The experiment as it is served here, and why a newer one is not, if so."""
         return _answer(office.experiment())
 
-    @routes.put("/v1/experiments", response_class=Response, responses=_json(_ARMS))
+    @routes.put("/v1/experiments", response_class=Response, responses=objects(_ARMS, 400, 413, 422))
     async def set_experiments(changed: Changed) -> Response:
         """Replace the experiment; every ranker follows within a second."""
         document = msgspec.json.encode(changed.experiment)
@@ -107,7 +107,9 @@ def administration_routes(office: Office) -> Routes:
         except ValueError as error:
             raise ProblemError(400, str(error)) from error
 
-    @routes.get("/v1/experiments/history", response_class=Response, responses=_json(_HISTORY))
+    @routes.get(
+        "/v1/experiments/history", response_class=Response, responses=objects(_HISTORY, 422)
+    )
     async def experiments_history(most: Most = 20) -> Response:
         """The newest changes of the experiment, its weights included, newest first."""
         return _answer({"changes": await office.history(most)})
@@ -117,8 +119,3 @@ def administration_routes(office: Office) -> Routes:
 
 def _answer(told: Any) -> Response:
     return Response(msgspec.json.encode(told), media_type=JSON)
-
-
-def _json(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    content = {JSON: {"schema": {"type": "object"}, "example": example}}
-    return {200: {"description": "As asked.", "content": content}, **refusals(400, 413, 422)}

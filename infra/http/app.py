@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from infra.http.deadline import Deadline
 from infra.http.problems import PROBLEM_JSON, Problem, handle_problems
@@ -38,16 +39,17 @@ def create_api(limit_s: float, rooms: Iterable[Routes]) -> FastAPI:
     )
     api.add_middleware(Deadline, limit_s=limit_s)
     handle_problems(api)
-    described: dict[str, type] = {Problem.__name__: Problem}
-    for room in rooms:
+    kept = list(rooms)
+    for room in kept:
         api.include_router(room)
-        described |= {of.__name__: of for of in room.described}
-    _describe(api, list(described.values()))
+    _describe(api, kept)
     return api
 
 
-def _describe(api: FastAPI, types: list[type]) -> None:
-    """Let the OpenAPI document of `api` have the schemas of these types, and our errors."""
+def _describe(api: FastAPI, rooms: Sequence[Routes]) -> None:
+    """Let the OpenAPI document of `api` have the schemas of our types, examples and errors."""
+    named = {of.__name__: of for of in (Problem, *(of for room in rooms for of in room.described))}
+    types = list(named.values())
 
     def openapi() -> dict[str, Any]:
         if not api.openapi_schema:
@@ -61,10 +63,24 @@ def _describe(api: FastAPI, types: list[type]) -> None:
             for path in found["paths"].values():
                 for operation in path.values():
                     _told_as_problem(operation["responses"])
+            for room in rooms:
+                _keep_examples(found["paths"], room)
             api.openapi_schema = found
         return api.openapi_schema
 
     api.openapi = openapi  # type: ignore[method-assign]
+
+
+def _keep_examples(paths: dict[str, Any], room: Routes) -> None:
+    """Examples as they are: FastAPI leaves out of them what is null."""
+    for route in room.routes:
+        assert isinstance(route, APIRoute)
+        for method in route.methods or ():
+            answers = paths[route.path_format][method.lower()]["responses"]
+            for status, told in route.responses.items():
+                for kind, content in told.get("content", {}).items():
+                    if "example" in content:
+                        answers[str(status)]["content"][kind]["example"] = content["example"]
 
 
 def _told_as_problem(responses: dict[str, Any]) -> None:

@@ -14,6 +14,16 @@ from infra.http.routes import JSON, Routes, reference
 from models.events import FollowEvent, MediaEvent
 
 
+class SentMediaEvent(MediaEvent, frozen=True, kw_only=True, gc=False):
+    """An event on a media, and which one.
+
+    Attributes:
+        action: as `freshgrid send` calls it: ``like``.
+    """
+
+    action: str
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A record that was not taken.
 
@@ -41,7 +51,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Intake(Protocol):
-    """Where records go."""
+    """Where the records of a body go."""
 
     async def take(self, records: Sequence[bytes]) -> Accepted:
         """Check records and send the good ones; returns once the broker has them."""
@@ -63,7 +73,7 @@ _FOLLOW: Final[dict[str, Any]] = {
     "author_id": "a3",
     "ts": 1700000000000,
 }
-_ONE: Final = {"anyOf": [reference(MediaEvent), reference(FollowEvent)]}
+_ONE: Final = {"anyOf": [reference(SentMediaEvent), reference(FollowEvent)]}
 _BODY: Final = {
     "required": True,
     "content": {
@@ -107,7 +117,7 @@ def taken(accepted: Accepted) -> Response:
 def events_routes(intake: Intake) -> Routes:
     """Events of viewers, as their topics take them."""
     routes = Routes("events")
-    routes.described += [MediaEvent, FollowEvent]
+    routes.described += [SentMediaEvent, FollowEvent]
 
     @routes.post(
         "/v1/events",

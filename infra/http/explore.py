@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from infra.http.parameters import CursorText, Fields, Id, MaybeId, PathId, ViewerQuery
 from infra.http.problems import ProblemError
-from infra.http.routes import JSON, Routes, example_of
+from infra.http.routes import JSON, Routes, example_of, objects
 
 
 class Asked(BaseModel):
@@ -82,6 +82,36 @@ PAGE: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
+_QUERY: Final[dict[str, Any]] = {
+    "viewer_id": "v1",
+    "version": "5b0b4a10",
+    "candidates": [
+        {
+            "media_id": "m7", "author_id": "a3", "source": "popular", "seed": None,
+            "score": 23.4, "source_rank": 0,
+        }
+    ],
+    "plan": {"version": "5b0b4a10", "viewers": 1, "microseconds": 210, "steps": []},
+    "plan_lines": ["popular  10 rows  42 µs"],
+}  # fmt: skip
+_EXPLAINED: Final[dict[str, Any]] = {
+    "viewer_id": "v1",
+    "generated_at_ms": 1700000000120,
+    "reflects_ts": 1700000000000,
+    "weights": {"like": 1.0, "save": 2.0, "see_fewer": 5.0, "form": "linear"},
+    "versions": _VERSIONS,
+    "candidates": 500,
+    "kept": [150, 50, 25],
+    "dropped": {"exclude_seen": 38},
+    "items": [
+        {
+            "viewer_id": "v1", "media_id": "m7", "author_id": "a3", "position": 0,
+            "source": "alike", "first_pass": {"score": 3.1, "rank": 1, "passed": True},
+        }
+    ],
+}  # fmt: skip
+
+
 def explore_routes(reader: Reader, page_type: type) -> Routes:
     """Pages of grids.
 
@@ -115,7 +145,7 @@ def explore_routes(reader: Reader, page_type: type) -> Routes:
             raise ProblemError(400, str(error)) from error
         return Response(body, media_type=JSON)
 
-    @routes.post("/v1/query")
+    @routes.post("/v1/query", response_class=Response, responses=objects(_QUERY, 400, 422))
     async def query(asked: Asked) -> Response:
         """Run a query of candidates for a viewer: what it finds, and how it came to that."""
         try:
@@ -124,7 +154,7 @@ def explore_routes(reader: Reader, page_type: type) -> Routes:
             raise ProblemError(400, str(error)) from error
         return Response(body, media_type=JSON)
 
-    @routes.get("/v1/explain")
+    @routes.get("/v1/explain", response_class=Response, responses=objects(_EXPLAINED, 422))
     async def explain(viewer_id: ViewerQuery, media_id: MaybeId = None) -> Response:
         """Why each media of a grid made now is there, or what became of one media."""
         return Response(await reader.explain(viewer_id, media_id), media_type=JSON)

@@ -19,6 +19,8 @@ from infra.http.streams import EVENT_STREAM, KEEP_ALIVE, Streams, event
 
 #: Two grids of one stream are at least so far apart: a viewer sees no more of them.
 APART_S: Final = 0.1
+#: After so many silent times the grid is looked at all the same: news may be lost.
+LOOK_EVERY: Final = 4
 #: A grid that could not be read is tried again after this.
 AGAIN_S: Final = 1.0
 
@@ -27,7 +29,7 @@ class Pages(Protocol):
     """Where a viewer's first page is read."""
 
     async def page(self, viewer_id: str, cursor: str | None) -> bytes:
-        """One page as JSON."""
+        """One page of the viewer's grid as JSON."""
         ...
 
 
@@ -47,7 +49,7 @@ _named = msgspec.json.Decoder(_Named)
 
 
 def live_routes(pages: Pages, news: GridNews, streams: Streams) -> Routes:
-    """Grids as they change."""
+    """Grids of viewers as they change."""
     routes = Routes("live")
 
     @routes.get("/v1/live/{viewer_id:path}", responses=_ANSWERS, response_class=Response)
@@ -68,8 +70,12 @@ def live_routes(pages: Pages, news: GridNews, streams: Streams) -> Routes:
         async with news.follow(viewer_id) as changed:
             sent = _named.decode(page).request_id
             yield event("grid", page, sent)
+            quiet = 0
             while await streams.pause(APART_S) and await streams.wait(changed):
-                happened = changed.is_set()
+                quiet = 0 if changed.is_set() else quiet + 1
+                if quiet % LOOK_EVERY:
+                    yield KEEP_ALIVE
+                    continue
                 changed.clear()
                 try:
                     page = await pages.page(viewer_id, None)
@@ -82,7 +88,7 @@ def live_routes(pages: Pages, news: GridNews, streams: Streams) -> Routes:
                 if name != sent:
                     sent = name
                     yield event("grid", page, sent)
-                elif not happened:
+                elif quiet:
                     yield KEEP_ALIVE
 
     return routes

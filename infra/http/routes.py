@@ -39,22 +39,22 @@ class Routes(APIRouter):
         super().__init__(tags=[tag])
         self.described: list[type] = [Problem]
 
-    def describe(self, of: type, example: Any) -> dict[str, Any]:
-        """Content of a request or an answer that is JSON of a type, with an example of it."""
-        self.described.append(of)
-        return {JSON: {"schema": reference(of), "example": example}}
-
-    def answers(
-        self, of: type, example: Any, *problems: int, status: int = 200, says: str = ""
-    ) -> Answers:
+    def answers(self, of: type, example: Any, *problems: int, status: int = 200) -> Answers:
         """What a route answers: JSON of a type, or one of these problems.
 
         Args:
             example: as it stands in the JSON.
             problems: status codes beside 503, which any route may answer with.
         """
-        right = {"description": says or "As asked.", "content": self.describe(of, example)}
-        return {status: right, **refusals(*problems)}
+        self.described.append(of)
+        content = {JSON: {"schema": reference(of), "example": example}}
+        return {status: {"description": "As asked.", "content": content}, **refusals(*problems)}
+
+
+def objects(example: dict[str, Any], *problems: int) -> Answers:
+    """What a route answers whose JSON has no type of its own: this example tells of it."""
+    content = {JSON: {"schema": {"type": "object"}, "example": example}}
+    return {200: {"description": "As asked.", "content": content}, **refusals(*problems)}
 
 
 def refusals(*problems: int) -> Answers:

@@ -47,7 +47,7 @@ class Shelves(Protocol):
         ...
 
     async def topics(self) -> TopicList:
-        """All topics."""
+        """All topics that anything has."""
         ...
 
     async def topic(self, name: str, limit: int) -> TopicShelf:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from infra.http.catalogue import json
 from infra.http.parameters import Id
 from infra.http.problems import ProblemError
-from infra.http.routes import Routes, example_of
+from infra.http.routes import Routes, example_of, objects
 
 
 class ChangedWeights(BaseModel):
@@ -93,6 +93,14 @@ _WEIGHTS: Final = {
     "like": 1.0, "save": 3.0, "see_fewer": 5.0, "long_view": 0.0, "share": 2.0, "comment": 1.0,
     "form": "linear",
 }  # fmt: skip
+_SERVED: Final = {"arms": {"control": _WEIGHTS}, "refused": None}
+_CHANGED: Final = {
+    "at_ms": 1700000000000,
+    "who": "ann",
+    "arm": "control",
+    "old": {**_WEIGHTS, "save": 2.0},
+    "new": _WEIGHTS,
+}
 _RERANKED: Final[dict[str, Any]] = {
     "viewer_id": "v1",
     "arm": "control",
@@ -128,12 +136,12 @@ def weights_routes(desk: Desk, reranker: Reranker) -> Routes:
         except ValueError as error:
             raise ProblemError(400, str(error)) from error
 
-    @routes.get("/v1/weights")
+    @routes.get("/v1/weights", responses=objects(_SERVED))
     async def weights() -> dict[str, Any]:
         """The value's weights as they are served here, by arm."""
         return desk.weights()
 
-    @routes.put("/v1/weights")
+    @routes.put("/v1/weights", responses=objects(_CHANGED, 400, 422))
     async def set_weights(changed: ChangedWeights) -> dict[str, Any]:
         """Change weights in Redis; every ranker follows within a second."""
         try:

@@ -75,11 +75,11 @@ class Details:
         return url
 
     def account_topics(self, row: int) -> list[str]:
-        """Topics of an account."""
+        """Topics of an account, none for none told."""
         return self._topics(self._a, row)
 
     def account_language(self, row: int) -> str | None:
-        """Language of an account."""
+        """Language of an account, None for none told."""
         return (
             self._languages[int(self._a["language"][row])] or None if row < len(self._a) else None
         )

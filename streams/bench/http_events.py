@@ -42,7 +42,7 @@ class NotTakenError(FreshgridError):
 
 
 class Address(NamedTuple):
-    """Where a ranker answers."""
+    """Host and port that a ranker answers on."""
 
     host: str
     port: int

@@ -29,6 +29,7 @@ from streams.ranking import Ranking
 from streams.records import Record, touches
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.api import Behind, explore_api
+from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
 from streams.serving.igql_reference import Language
@@ -122,6 +123,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             desk=WeightsDesk(stores.experiments, experiment),
             office=Office(config, cluster, stores.experiments, experiment),
             directory=directory,
+            export=CatalogueExport(world, directory),
             likeness=Likenesses(config, world, directory, queries, experiment.of),
             shelves=Shelves(world, directory),
             viewers=ViewerDirectory(store, ranking, experiment.of),

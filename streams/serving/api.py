@@ -23,6 +23,7 @@ from infra.http.writing import writing_routes
 from infra.page import mount_page
 from infra.stores import GridNews
 from models.explore.impressions import Page
+from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
 from streams.serving.igql_reference import Language
@@ -43,6 +44,7 @@ class Behind(NamedTuple):
     desk: WeightsDesk
     office: Office
     directory: Directory
+    export: CatalogueExport
     likeness: Likenesses
     shelves: Shelves
     viewers: ViewerDirectory
@@ -64,7 +66,7 @@ def explore_api(behind: Behind, streams: Streams, limit_s: float) -> FastAPI:
             explore_routes(behind.lookup, Page),
             live_routes(behind.lookup, behind.grids, streams),
             events_routes(behind.intake),
-            writing_routes(behind.intake, behind.directory),
+            writing_routes(behind.intake, behind.export),
             catalogue_routes(behind.directory),
             similar_routes(behind.likeness),
             shelves_routes(behind.shelves),

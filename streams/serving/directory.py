@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +17,9 @@ from infra.http.catalogue import (
     MediaRecord,
     Neighbour,
 )
-from infra.http.writing import Kind
 from models.actions import ACTION_NAMES
 from models.arrays.types import NO_ROWS, UNKNOWN, Mask, Rows
-from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, Account, Integrity, Media
+from models.events import Integrity
 from models.inventory.details import DISABLED, LISTED, PRIVATE, Details
 from models.world import World
 from streams.clock import now_ms
@@ -31,8 +28,6 @@ from streams.clock import now_ms
 MOST_COMPARED: Final = 1 << 20
 #: Rows whose ids one request looks at: some milliseconds.
 MOST_NAMED: Final = 1 << 15
-#: Rows that are exported before others have a turn of the event loop.
-EXPORTED: Final = 500
 #: Newest posts of an account among which the most popular ones are looked for.
 MOST_POPULAR_OF: Final = 500
 
@@ -158,52 +153,6 @@ class Directory:
             return found, int(found[-1])
         return looked[at], int(looked[-1]) if len(looked) == MOST_NAMED else None
 
-    async def export(self, kind: Kind) -> AsyncIterator[bytes]:
-        """All media or accounts that are not deleted, as lines of their topic, some at once."""
-        catalog, at = self._world.catalog, 0
-        while True:
-            size = catalog.media_count if kind == "media" else catalog.account_count
-            if at >= size:
-                return
-            rows = np.arange(at, min(at + EXPORTED, size), dtype=np.int32)
-            at += EXPORTED
-            yield self._media_lines(rows) if kind == "media" else self._account_lines(rows)
-            await asyncio.sleep(0)
-
-    def _media_lines(self, rows: Rows) -> bytes:
-        rows = rows[~self._world.catalog.deleted_n[rows]]
-        return b"".join(
-            _line(
-                MEDIA_TOPIC,
-                Media(
-                    media_id=one.media_id,
-                    author_id=one.author_id or "",
-                    created_ts=one.created_ts,
-                    integrity=one.integrity,
-                    topics=tuple(one.topics),
-                    language=one.language,
-                    image_url=one.image_url,
-                ),
-            )
-            for one in self.media_records(rows)
-        )
-
-    def _account_lines(self, rows: Rows) -> bytes:
-        return b"".join(
-            _line(
-                ACCOUNTS_TOPIC,
-                Account(
-                    account_id=one.account_id,
-                    topics=tuple(one.topics),
-                    private=one.private,
-                    disabled=one.disabled,
-                    language=one.language,
-                ),
-            )
-            for one in self.account_records(rows)
-            if one.listed
-        )
-
     def media_records(self, rows: Rows) -> list[MediaRecord]:
         """What is known of media, by their rows."""
         world, catalog, details, now = self._world, self._world.catalog, self._details, now_ms()
@@ -277,10 +226,6 @@ class Directory:
                 )
             )
         return records
-
-
-def _line(topic: str, record: msgspec.Struct) -> bytes:
-    return b'{"topic":"%s",%s\n' % (topic.encode(), msgspec.json.encode(record)[1:])
 
 
 def _counts(counts_na: NDArray[np.float64]) -> list[dict[str, float]]:

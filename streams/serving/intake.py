@@ -26,6 +26,8 @@ from streams.clock import now_ms
 
 Send = Callable[[Iterable[Message]], Awaitable[None]]
 
+#: What producers write.
+TAKEN: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
 #: Records checked before others have a turn of the event loop.
 TURN: Final = 500
 
@@ -105,11 +107,10 @@ def topic_of(record: bytes) -> str:
 def _named_topic(line: bytes) -> str:
     """The topic that a line names; what it names besides is its own business."""
     topic = decode_value(_says, line).topic
-    if topic not in (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC):
+    if topic not in TAKEN:
         raise InvalidEventError(
             "unknown_topic",
-            f"topic {topic!r} is none that producers write; set it to one of "
-            f"{', '.join((*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC))}",
+            f"topic {topic!r} is none that producers write; set it to one of {', '.join(TAKEN)}",
         )
     return topic
 

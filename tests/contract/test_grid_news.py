@@ -10,7 +10,7 @@ import pytest
 from infra.config import Settings
 from infra.memory_store import memory_stores
 from infra.open_stores import open_stores
-from infra.stores import Stores
+from infra.stores import Replaced, Stores
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -48,6 +48,20 @@ async def test_each_stored_grid_of_a_followed_viewer_is_told(both: tuple[Stores,
                 ann.clear()
         await asyncio.sleep(0.1)
         assert not bob.is_set()
+
+
+async def test_a_grid_that_lost_media_is_told(both: tuple[Stores, Stores]) -> None:
+    storing, following = both
+    await storing.viewers.save_grids(["ann"], [b"{old}"])
+    async with following.grids.follow("ann") as changed:
+        await quiet(changed)
+        stale, current = Replaced("ann", b"{other}", b"{}"), Replaced("ann", b"{old}", b"{}")
+        assert await storing.viewers.replace_grids([stale]) == [False]
+        await asyncio.sleep(0.1)
+        assert not changed.is_set()
+        assert await storing.viewers.replace_grids([current]) == [True]
+        async with asyncio.timeout(5):
+            await changed.wait()
 
 
 async def test_two_follow_one_and_one_leaves(both: tuple[Stores, Stores]) -> None:

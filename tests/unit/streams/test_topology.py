@@ -72,6 +72,7 @@ CARRIED = {
 #: These read records of files: recordings and fixtures.
 FILES = {
     "streams/local/bundled.py",
+    "streams/serving/catalogue_export.py",
     *(f"streams/recorded/{name}.py" for name in ("dataset", "examples", "recording")),
 }
 TOPIC_NAMES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -11,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.http import bodies, writing
+from infra.http.routes import Routes
 from infra.http.writing import writing_routes
 from models.events import Account, Integrity, Media, parse_account, parse_media
 from models.world import World, WorldConfig
 from streams.clock import now_ms
+from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.intake import Intake
 from tests.http import client_of
@@ -30,9 +33,12 @@ def world_of(media: list[Media], accounts: list[Account]) -> World:
     return world
 
 
+def routes(broker: Broker, world: World) -> Routes:
+    return writing_routes(Intake(broker.send), CatalogueExport(world, Directory(world)))
+
+
 def client(broker: Broker, world: World | None = None) -> httpx.AsyncClient:
-    directory = Directory(world or world_of([], []))
-    return client_of(writing_routes(Intake(broker.send), directory))
+    return client_of(routes(broker, world or world_of([], [])))
 
 
 async def test_records_are_put_under_their_ids() -> None:
@@ -94,6 +100,19 @@ async def test_a_file_that_is_none(
     assert told.status_code == status
 
 
+@pytest.mark.parametrize(("pause_s", "status"), [(0.15, 200), (5.0, 503)])
+async def test_the_time_begins_anew_with_each_part_of_a_body(pause_s: float, status: int) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for line in lines()[:3]:
+            yield line + b"\n"
+            await asyncio.sleep(pause_s)
+
+    broker = Broker()
+    async with client_of(routes(broker, world_of([], [])), limit_s=0.3) as at:
+        told = await at.post("/v1/import", content=slowly(), headers={"Content-Type": NDJSON})
+    assert told.status_code == status
+
+
 NAMES = st.text("ab/ü\n", min_size=1, max_size=3)
 TOPICS = st.lists(st.text("st", min_size=1, max_size=2), max_size=2).map(tuple)
 MEDIA_RECORDS = st.builds(
@@ -123,14 +142,12 @@ async def test_what_is_exported_can_be_imported(
     broker = Broker()
     async with client(broker, world_of(media, accounts)) as at:
         for kind in ("media", "accounts"):
-            out = await at.get(f"/v1/export/{kind}")
-            assert out.status_code == 200
+            file = await at.get(f"/v1/export/{kind}")
+            assert file.status_code == 200
             told = await at.post(
-                "/v1/import", content=out.content, headers={"Content-Type": NDJSON}
+                "/v1/import", content=file.content, headers={"Content-Type": NDJSON}
             )
-            assert told.status_code == (200 if out.content else 400)
-    values: dict[str, list[Media | Account]] = {"catalog.media": [], "catalog.accounts": []}
-    for topic, _, value in broker.records:
-        parsed = parse_media(value, now_ms()) if topic == "catalog.media" else parse_account(value)
-        values[topic].append(parsed)
-    assert values == {"catalog.media": media, "catalog.accounts": accounts}
+            assert told.status_code == (200 if file.content else 400)
+    out = [parse_media(r.value, now_ms()) for r in broker.records if r.topic == "catalog.media"]
+    of = [parse_account(r.value) for r in broker.records if r.topic == "catalog.accounts"]
+    assert (out, of) == (media, accounts)
