@@ -44,7 +44,7 @@ class RecentValues:
 
     @property
     def bytes(self) -> int:
-        """Memory of the tables."""
+        """Memory of both tables, free slots included."""
         return self._young.bytes + self._old.bytes
 
     def raise_to(self, key_k: Keys, value_k: Values) -> Values:

@@ -35,7 +35,7 @@ from streams.serving.lookup import Lookup
 from streams.serving.own_operators import load_operators
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed, world_config
-from streams.topology import RANKER, RANKER_GROUP, flow, followed
+from streams.topology import CATALOG, RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
@@ -65,7 +65,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
-        follower = Follower(config, cluster.partitions, followed(RANKER))
+        follower = Follower(config, cluster.partitions, followed(RANKER), first=CATALOG)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)
