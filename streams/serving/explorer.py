@@ -151,7 +151,7 @@ class Explorer:
 
     def is_current(self, document: GridDocument, state: ViewerState) -> bool:
         """Whether a grid reflects this state and was made of and by what is live now."""
-        if document.reflects_ts < state.reflects_ts():
+        if not document.reflects(state):
             return False
         catalog = self._world.catalog
         rows = catalog.media_rows([item.media_id for item in document.items])
