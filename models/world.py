@@ -145,9 +145,9 @@ class World:
     def apply_events(self, events: Sequence[tuple[Action, MediaEvent]]) -> None:
         """Count a batch of actions: popularity of media and authors, media acted on together.
 
-        Each viewer counts once per media and action (:mod:`models.inventory.counted_once`), and
-        those on media that have no row yet once they have one (:mod:`models.inventory.uncatalogued`).
-        The catalogue's author of a media is believed over the event's.
+        Each viewer counts once per media and action (:mod:`models.inventory.counted_once`). What is
+        about media that have no row yet waits for it (:mod:`models.inventory.uncatalogued`). The
+        catalogue's author of a media is believed over the event's.
         """
         if not events:
             return

@@ -56,9 +56,7 @@ class Uncatalogued:
         """The events that waited for any of these media; they wait no longer."""
         if not self._waiting:
             return []
-        taken = [
-            done for media_id in media_ids for done in self._waiting.pop(media_id, ())
-        ]
+        taken = [done for media_id in media_ids for done in self._waiting.pop(media_id, ())]
         self._size -= len(taken)
         return taken
 

@@ -44,7 +44,7 @@ def media(name: str, author: str) -> Record:
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[Record]:
-    """Records in the order in which they are delivered: copies, late ones, some for good unknown."""
+    """Records as they are delivered: copies, late ones, some on media that never come."""
     events = []
     for at in range(draw(st.integers(0, 20))):
         action, viewer = draw(st.sampled_from(Action)), draw(st.sampled_from(("v", "w")))

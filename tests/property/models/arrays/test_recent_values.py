@@ -11,9 +11,7 @@ from models.arrays.recent_values import ABSENT, RecentValues
 #: Few different low bits, so that keys meet in slots; 0 marks a free slot inside.
 keys = st.integers(0, 40).map(lambda n: (n % 3) | (n << 40))
 MOST_AT_ONCE = 12
-batches = st.lists(
-    st.dictionaries(keys, st.integers(-9, 9), max_size=MOST_AT_ONCE), max_size=30
-)
+batches = st.lists(st.dictionaries(keys, st.integers(-9, 9), max_size=MOST_AT_ONCE), max_size=30)
 
 
 def told(values: RecentValues, batch: dict[int, int]) -> list[int]:
@@ -31,9 +29,7 @@ def test_the_highest_value_of_each_key_is_kept(given_batches: list[dict[int, int
 
 
 @given(batches, st.integers(0, 20))
-def test_the_keys_named_last_are_remembered(
-    given_batches: list[dict[int, int]], most: int
-) -> None:
+def test_the_keys_named_last_are_remembered(given_batches: list[dict[int, int]], most: int) -> None:
     values, named = RecentValues(most + MOST_AT_ONCE), dict[int, int]()
     for batch in given_batches:
         newest = list(named)[-most:] if most else []

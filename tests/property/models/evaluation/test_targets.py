@@ -77,6 +77,8 @@ def test_taken_grids_keep_their_targets(told: list[Row], split: int) -> None:
 @given(rows())
 def test_a_first_time_is_nothing_that_its_viewer_did_before(told: list[Row]) -> None:
     log = event_log(told)
-    done = list(zip(log.viewer_n.tolist(), log.media_n.tolist(), log.action_n.tolist(), strict=True))
+    done = list(
+        zip(log.viewer_n.tolist(), log.media_n.tolist(), log.action_n.tolist(), strict=True)
+    )
     expected = [what not in done[:at] for at, what in enumerate(done)]
     assert log.first_times().tolist() == expected
