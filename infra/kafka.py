@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -289,6 +297,8 @@ class Follower:
     Args:
         newest: topic → of each of its partitions only so many records are read, the newest at the
             start and all that come.
+        first: topics that are read to the ends they have at the start before any other: what the
+            others are about.
     """
 
     def __init__(
@@ -297,9 +307,11 @@ class Follower:
         partitions: Mapping[str, int],
         topics: Sequence[str],
         newest: Mapping[str, int] | None = None,
+        first: Collection[str] = (),
     ) -> None:
         self._settings = settings
         self._newest = newest or {}
+        self._first = first
         self._topics = topics
         self._partitions = [
             TopicPartition(topic, number) for topic in topics for number in range(partitions[topic])
@@ -348,10 +360,15 @@ class Follower:
                 first = await self._consumer.position(partition)
                 if most is not None and behind[partition] - most > first:
                     self._consumer.seek(partition, behind[partition] - most)
+            later = [of for of in self._partitions if of.topic not in self._first]
+            self._consumer.pause(*later)
             while True:
                 for partition, end in list(behind.items()):
                     if await self._consumer.position(partition) >= end:
                         del behind[partition]
+                if later and not any(partition.topic in self._first for partition in behind):
+                    self._consumer.resume(*later)
+                    later = []
                 self.caught_up = not behind
                 fetched = await self._consumer.getmany(timeout_ms=1000)
                 for partition in sorted(fetched):

@@ -92,6 +92,12 @@ SOURCES_OUT: Final = Counter(
 IMAGES_REFUSED: Final = Counter(
     "freshgrid_images_refused", "Image vectors of no use: wrong dimension, not finite, or zero"
 )
+UNCATALOGUED: Final = Gauge(
+    "freshgrid_uncatalogued_events", "Events that are counted once the catalogue tells their media"
+)
+UNCATALOGUED_DROPPED: Final = Counter(
+    "freshgrid_uncatalogued_dropped", "Of those, events dropped because too many waited"
+)
 VERSIONS: Final = Counter(
     "freshgrid_versions",
     "Trained versions: promoted, refused by the gate, diverged in training, unstored because the "

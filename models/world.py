@@ -26,6 +26,7 @@ from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
 from models.inventory.trend import Trend
+from models.inventory.uncatalogued import Uncatalogued
 from models.item_to_item.histories import PositiveLog
 from models.item_to_item.weights import ItemWeights
 
@@ -42,6 +43,7 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
         trends_ms: half-lives of the trends, see :attr:`World.trends`.
         co_engagement: bounds and half-life of the counts of media acted on together.
         image_dimension: length of image vectors.
+        waiting: events on media without a record, see :class:`Uncatalogued`.
         remembered: actions, views apart, of which it is known at least that they were counted.
         details: keep what only people ask for, see :attr:`World.details`.
     """
@@ -52,6 +54,7 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
     image_dimension: int = DIMENSION
     remembered: int = 1 << 20
     details: bool = False
+    waiting: int = 50_000
 
 
 class World:
@@ -63,6 +66,7 @@ class World:
         details: what records say beside what ranking reads; None where nobody looks.
         trends: popularity over other times than its own, the shortest first.
         item_weights: which media are liked by the same viewers; None before there are any.
+        uncatalogued: events that wait for their media.
         positives: where it is noted who likes what, for those who fit item weights; None: nowhere.
     """
 
@@ -78,6 +82,7 @@ class World:
         ]
         self.item_weights: ItemWeights | None = None
         self.positives: PositiveLog | None = None
+        self.uncatalogued = Uncatalogued(self.config.waiting)
         self._counted = CountedOnce(self.config.remembered)
         self.space: AccountSpace | None = None
         self.images = ImageSpace(self.config.image_dimension)
@@ -99,6 +104,9 @@ class World:
         rows = self.catalog.upsert_media(media)
         if self.details is not None:
             self.details.put_media(rows, list({one.media_id: one for one in media}.values()))
+        rows = np.unique(rows)
+        self.popularity.attribute(rows, self.catalog.author_n[rows])
+        self.apply_events(self.uncatalogued.take(record.media_id for record in media))
         if not len(self.images) and all(record.image_embedding is None for record in media):
             return []
         newest = {record.media_id: record for record in media}
@@ -122,6 +130,7 @@ class World:
     def delete_media(self, ids: Sequence[str]) -> None:
         """Delete media; unknown ids are ignored."""
         self.images.remove(self.catalog.delete_media(ids))
+        self.apply_events(self.uncatalogued.take(ids))
 
     def apply_accounts(self, accounts: Sequence[Account]) -> None:
         """Insert or replace accounts; the vector of one that is disabled is withheld."""
@@ -149,24 +158,30 @@ class World:
     def apply_events(self, events: Sequence[tuple[Action, MediaEvent]]) -> None:
         """Count a batch of actions: popularity of media and authors, media acted on together.
 
-        Each viewer counts once per media and action (:mod:`models.inventory.counted_once`).
-        The catalogue's author of a media is believed over the event's; an event whose author
-        nobody knows counts for its media alone.
+        Each viewer counts once per media and action (:mod:`models.inventory.counted_once`). What is
+        about media that have no row yet waits for it (:mod:`models.inventory.uncatalogued`). The
+        catalogue's author of a media is believed over the event's.
         """
         if not events:
             return
         catalog = self.catalog
-        media_rows = catalog.intern_media([event.media_id for _, event in events])
-        author_rows: Rows = catalog.author_n[media_rows]
-        told = [
-            (at, author_id)
-            for at in np.flatnonzero(author_rows == UNKNOWN).tolist()
+        media_rows = catalog.media_rows([event.media_id for _, event in events])
+        strange = media_rows == UNKNOWN
+        if strange.any():
+            self.uncatalogued.add(events[at] for at in np.flatnonzero(strange).tolist())
+            known = np.flatnonzero(~strange)
+            events, media_rows = [events[at] for at in known.tolist()], media_rows[known]
+            if not events:
+                return
+        authorless = np.flatnonzero(catalog.author_n[media_rows] == UNKNOWN).tolist()
+        told = {
+            int(media_rows[at]): author_id
+            for at in authorless
             if (author_id := events[at][1].author_id) is not None
-        ]
-        if told:
-            author_rows[[at for at, _ in told]] = catalog.intern_accounts(
-                [name for _, name in told]
-            )
+        }
+        self.popularity.attribute(
+            np.array(list(told), np.int32), catalog.intern_accounts(list(told.values()))
+        )
         viewer_ids = [event.viewer_id for _, event in events]
         changes = self._counted.take(
             # Nobody can choose a viewer's id so that it hashes to another's.
@@ -176,15 +191,13 @@ class World:
             np.array([event.ts for _, event in events], np.int64),
             np.array([event.undo for _, event in events], np.bool_),
         )
-        self._count(changes, media_rows, author_rows, viewer_ids)
+        self._count(changes, media_rows, viewer_ids)
 
-    def _count(
-        self, changes: Changes, media_rows: Rows, author_rows: Rows, viewer_ids: Sequence[str]
-    ) -> None:
-        """Count what changed; media, authors and viewers are those of the events behind it."""
+    def _count(self, changes: Changes, media_rows: Rows, viewer_ids: Sequence[str]) -> None:
+        """Count what changed; media and viewers are those of the events behind it."""
         at_c, action_c, ts_c, sign_c, moved_c, first_c = changes
         media_c = media_rows[at_c]
-        self.popularity.add(media_c, author_rows[at_c], action_c, ts_c, sign_c)
+        self.popularity.add(media_c, action_c, ts_c, sign_c)
         for trend in self.trends:
             trend.add(media_c, action_c, ts_c, sign_c)
         together = np.flatnonzero(_CO_ENGAGES_X[action_c] & (sign_c > 0) & first_c)

@@ -26,6 +26,7 @@ from typing import Protocol
 from infra.errors import UnreachableError
 from infra.metrics import GRIDS, GRIDS_FAILED, GRIDS_WAITING
 from infra.stores import Store
+from models.events import HOUR_MS, MAX_AHEAD_MS, MINUTE_MS
 from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid
 from models.viewers.state import ViewerState
@@ -35,7 +36,13 @@ from streams.records import Finish, Touched
 #: A viewer who asked for a page within this time may still be looking at it.
 WATCHING_S = 5 * 60.0
 #: A touch by an event older than this is background work: its viewer is not looking at a grid now.
-FRESH_MS = 15 * 60 * 1000
+FRESH_MS = 15 * MINUTE_MS
+#: But clocks may be slow: of all producers, whose newest events are late by so much at most; and of
+#: one who asked for a page lately, and so is looking, by as much as a clock may be fast.
+MAX_SLOW_MS = HOUR_MS
+MAX_SLOW_WATCHING_MS = MAX_AHEAD_MS
+#: How late the newest events are is told from the touches of this time, and of once more before.
+SLOWNESS_S = 60.0
 #: Viewers waiting at most; beyond, the least urgent who waited longest is dropped. A page she asks
 #: for is made on request.
 MAX_WAITING = 50_000
@@ -103,6 +110,24 @@ def _done(chunk: _Chunk | None) -> None:
         chunk.done()
 
 
+class _Slowness:
+    """How late even the newest events of the last minute or two are, in ms."""
+
+    def __init__(self) -> None:
+        self._least, self._before = math.inf, math.inf
+        self._since_s = -math.inf
+
+    def of(self, late_ms: float, now_s: float) -> float:
+        """Note how late events are; returns the least, 0 where it is more than a clock's fault."""
+        if now_s - self._since_s >= SLOWNESS_S:
+            passed = now_s - self._since_s >= 2 * SLOWNESS_S
+            self._before, self._since_s = math.inf if passed else self._least, now_s
+            self._least = math.inf
+        self._least = min(self._least, max(late_ms, 0))
+        least = min(self._least, self._before)
+        return least if least <= MAX_SLOW_MS else 0.0
+
+
 class Ranking:
     """Keeps grids fresh for touched viewers."""
 
@@ -119,6 +144,7 @@ class Ranking:
         self._urgent = asyncio.Event()
         self._making = asyncio.Lock()
         self._storing = True
+        self._slowness = _Slowness()
         self.ranked = 0
 
     @property
@@ -128,13 +154,16 @@ class Ranking:
 
     def touch(self, touches: Sequence[Touched], finish: Finish) -> None:
         """Rank these viewers soon; calls `finish` when nothing of this chunk waits any more."""
-        fresh_from, watching_from = now_ms() - FRESH_MS, time.monotonic() - WATCHING_S
+        now, watching_from = now_ms(), time.monotonic() - WATCHING_S
+        newest_late = now - max((touch.ts for touch in touches), default=0)
+        fresh_from = now - FRESH_MS - self._slowness.of(newest_late, time.monotonic())
         urgencies: dict[str, Urgency] = {}
         for touch in touches:
-            if touch.ts < fresh_from:
-                urgency = Urgency.BACKGROUND
-            elif self._asked_s.get(touch.viewer_id, -math.inf) >= watching_from:
+            asked = self._asked_s.get(touch.viewer_id, -math.inf) >= watching_from
+            if asked and touch.ts >= now - MAX_SLOW_WATCHING_MS:
                 urgency = Urgency.WATCHING
+            elif touch.ts < fresh_from:
+                urgency = Urgency.BACKGROUND
             else:
                 urgency = Urgency.VIEWED if touch.viewed else Urgency.ACTED
             urgencies[touch.viewer_id] = min(urgency, urgencies.get(touch.viewer_id, urgency))

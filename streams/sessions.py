@@ -92,10 +92,12 @@ class Sessions:
             viewer_ids, await self._store.load(viewer_ids), strict=True
         ):
             closed, open_ends = self._cut(versioned, stream_ms)
-            for session in closed:
-                # Who does the same again and again teaches nothing new.
-                if steps := first_times(versioned.state, session):
-                    messages.append(_message(viewer_id, session, steps))
+            # Who does the same again and again teaches nothing new.
+            messages.extend(
+                _message(viewer_id, session, steps)
+                for session in closed
+                if (steps := first_times(versioned.state, session))
+            )
             if closed:
                 versioned.state.sessions_sent = closed[-1][-1].ts
                 changed.append((viewer_id, versioned))

@@ -61,7 +61,8 @@ LETTERS_GROUP: Final = "freshgrid-letters"
 
 _EVENTS: Final = EVENT_TOPICS
 _ACTIONS: Final = tuple(MEDIA_EVENT_TOPICS)
-_CATALOG: Final = (MEDIA_TOPIC, ACCOUNTS_TOPIC)
+#: What all events are about.
+CATALOG: Final = (MEDIA_TOPIC, ACCOUNTS_TOPIC)
 _VIEWER: Final = "viewer:{VIEWER}"
 _DAMAGED: Final = "damaged:{VIEWER}"
 _PARKED: Final = ("parked:{MEDIA}", "parked")
@@ -93,7 +94,7 @@ class Flow(NamedTuple):
 
 
 FLOWS: Final = (
-    Flow("producers", OUTSIDE, "docs/contracts.md", writes=(*_EVENTS, *_CATALOG)),
+    Flow("producers", OUTSIDE, "docs/contracts.md", writes=(*_EVENTS, *CATALOG)),
     # Worker.
     Flow(
         "ingest", WORKER, "streams/ingest.py",
@@ -103,7 +104,7 @@ FLOWS: Final = (
     ),
     Flow(
         "catalog", WORKER, "streams/ingest.py",
-        reads=_CATALOG, group=WORKER_GROUP,
+        reads=CATALOG, group=WORKER_GROUP,
         # Events that waited for their media come back with its author.
         writes=(*_ACTIONS, DEAD_LETTERS_TOPIC),
         stores=("author:{MEDIA}", *_PARKED, "catalog:read"),
@@ -135,7 +136,7 @@ FLOWS: Final = (
     Flow("examples sent", LEARNER, "streams/examples.py", reads=(EXAMPLES_TOPIC,)),
     Flow(
         "learner's world", LEARNER, "streams/serving/world_feed.py",
-        reads=(*_CATALOG, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+        reads=(*CATALOG, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
         writes=(DEAD_LETTERS_TOPIC,),
     ),
     Flow(
@@ -173,7 +174,7 @@ FLOWS: Final = (
     ),
     Flow(
         "ranker's world", RANKER, "streams/serving/world_feed.py",
-        reads=(*_CATALOG, *_ACTIONS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
+        reads=(*CATALOG, *_ACTIONS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
     ),
     Flow(
         "live rankers", RANKER, "streams/serving/live_rankers.py",
@@ -191,33 +192,33 @@ FLOWS: Final = (
     Flow(
         # What must not be shown any more leaves the grids that are ready.
         "take-down", RANKER, "streams/serving/takedown.py",
-        reads=_CATALOG,
+        reads=CATALOG,
         stores=("grid:{VIEWER}",),
     ),
     Flow(
         "sampled grids", RANKER, "streams/serving/sampled_grids.py",
         writes=(CANDIDATES_TOPIC,),
     ),
-    Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *_CATALOG)),
+    Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *CATALOG)),
     Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
     Flow("weights API", RANKER, "streams/serving/weights.py", stores=_EXPERIMENT),
     # Commands.
     Flow(
         "rebuild", COMMAND, "streams/log/rebuild.py",
-        reads=(*_EVENTS, *_CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
+        reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
         writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
         stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, *_SCHEDULE),
     ),
     Flow(
         "replay", COMMAND, "streams/log/replay_files.py",
-        reads=(*_EVENTS, *_CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
-        writes=(*_EVENTS, *_CATALOG, TOUCHED_TOPIC),
+        reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
+        writes=(*_EVENTS, *CATALOG, TOUCHED_TOPIC),
         stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED),
     ),
     Flow(
         "dead-letters", COMMAND, "streams/log/redrive.py",
-        reads=(DEAD_LETTERS_TOPIC, *_EVENTS, *_CATALOG),
-        writes=(*_EVENTS, *_CATALOG, DEAD_LETTERS_TOPIC),
+        reads=(DEAD_LETTERS_TOPIC, *_EVENTS, *CATALOG),
+        writes=(*_EVENTS, *CATALOG, DEAD_LETTERS_TOPIC),
     ),
     Flow(
         "versions", COMMAND, "streams/learning/version_list.py",

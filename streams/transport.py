@@ -15,6 +15,8 @@ Registered in the entry point group ``faust.transports``; use a broker URL like
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -31,8 +33,11 @@ from infra.log_batches import stable_end
 from infra.retention import NextOffsets
 from streams.records import Record
 
+FINISH_POLL_S: Final = 0.01
 #: How often to look which partitions are read to their end.
 READ_LOOK_S: Final = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 class Chunk:
@@ -88,6 +93,10 @@ class CommitLedger:
         """Whether every chunk that was delivered from before the offset is finished."""
         chunks = self._delivered.get(tp, ())
         return all(chunk.finished or chunk.first_offset >= offset for chunk in chunks)
+
+    def finished(self, partitions: Iterable[TP]) -> bool:
+        """Whether every chunk that was delivered of these partitions is finished."""
+        return all(chunk.finished for tp in partitions for chunk in self._delivered.get(tp, ()))
 
     def forget(self, partitions: Iterable[TP]) -> None:
         """Partitions were revoked or sought: whatever is under way will be delivered again."""
@@ -152,6 +161,7 @@ class BatchedConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.ledger = CommitLedger()
+        self._leaving = False
         self._seeks = 0
         self._seeking = 0
         self._rewind = False
@@ -179,7 +189,7 @@ class BatchedConsumer(driver.Consumer):
                 return
         seeks = self._seeks
         records, active = await self._wait_next_records(timeout)
-        moved = not self.flow_active or self._seeks != seeks
+        moved = self._leaving or not self.flow_active or self._seeks != seeks
         if not moved and not self._seeking:
             self._look_for_ends()
         if not records or self.should_stop:
@@ -198,7 +208,8 @@ class BatchedConsumer(driver.Consumer):
                     partition_records[-1].offset + 1,
                     partial(self._oldest, tp),
                 )
-            if not self.flow_active or self.app.consumer_generation_id != generation_id:
+            out_of_date = self.app.consumer_generation_id != generation_id
+            if self._leaving or not self.flow_active or out_of_date:
                 self._rewind = True
                 return
             if not partition_records:
@@ -324,12 +335,35 @@ class BatchedConsumer(driver.Consumer):
             self._seeks += 1
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget the partitions; what is not committed is delivered again to whoever has them."""
+        """Forget the partitions; what is not committed is delivered again to whoever has them.
+
+        What is under way is finished and committed first, if that takes no longer than is told:
+        nobody has to do it again then, and no dead letter is sent twice.
+        """
+        self._leaving = True
+        try:
+            await self._finish(revoked)
+        finally:
+            self._leaving = False
         await super().on_partitions_revoked(revoked)
         self.ledger.forget(revoked)
         for tp in revoked:
             self._ends.pop(tp, None)
             self._read_until_ms.pop(tp, None)
+
+    async def _finish(self, partitions: set[TP]) -> None:
+        deadline = time.monotonic() + BatchedTransport.finish_wait_s
+        while not self.should_stop and not self.ledger.finished(partitions):
+            if time.monotonic() >= deadline:
+                if BatchedTransport.finish_wait_s:
+                    logger.warning(
+                        "partitions move and what was taken from them is not finished after %g s: "
+                        "it is done again by whoever has them next, and dead letters of it are "
+                        "sent twice", BatchedTransport.finish_wait_s,
+                    )  # fmt: skip
+                break
+            await asyncio.sleep(FINISH_POLL_S)
+        await self.commit()
 
 
 class BatchedTransport(driver.Transport):
@@ -337,8 +371,10 @@ class BatchedTransport(driver.Transport):
 
     Attributes:
         fetch_max_wait_ms: how long the broker may hold a fetch that finds nothing.
+        finish_wait_s: how long partitions that move wait until what was taken is finished.
     """
 
     fetch_max_wait_ms: ClassVar[int] = 500
+    finish_wait_s: ClassVar[float] = 0.0
 
     Consumer: ClassVar[type] = BatchedConsumer

@@ -4,8 +4,8 @@ Keys are 64-bit hashes, found a batch at a time, as :class:`models.arrays.id_tab
 Two tables hold them. What a batch names goes into the younger one; once that is full it becomes the
 older one, and what stood in the older one and was not named since is forgotten. So the newest
 `most` keys are remembered at least, but for one batch of them, and twice as many at most; nothing
-is ever searched to make room. A table grows in few large steps: each holds up whoever waits, for
-half a microsecond a key.
+is ever searched to make room. A table grows in few large steps, of which each takes half a
+microsecond a key.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RecentValues:
 
     @property
     def bytes(self) -> int:
-        """Memory of the tables."""
+        """Memory of both tables, free slots included."""
         return self._young.bytes + self._old.bytes
 
     def raise_to(self, key_k: Keys, value_k: Values) -> Values:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES
 from models.arrays.types import UNKNOWN, Rows
-from models.events import Count, Id, Probability, Rank
+from models.events import Count, Id, Offset, Probability, Rank
 from models.feature_schema import FeatureMatrix
 from models.features.candidates import Candidates
 from models.inventory.catalog import Catalog
+from models.viewers.state import ViewerState
 from models.world import World
 
 #: A chance that something was shown: what had none was not shown.
@@ -90,6 +91,7 @@ class GridDocument(msgspec.Struct, frozen=True):
     Attributes:
         generated_at_ms: when it was computed.
         reflects_ts: event time of the newest event of the viewer that it knows, 0 for none.
+        reflects_offsets: ``TOPIC/PARTITION`` → offset before which it knows the viewer's events.
         candidates: media ranked by the first pass.
         dropped: media that each filter took out before.
         versions: live version of everything the grid depends on.
@@ -105,6 +107,14 @@ class GridDocument(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     schema: Literal[1] = 1
     relaxed: list[str] = []
+    reflects_offsets: dict[str, Offset] = {}
+
+    def reflects(self, state: ViewerState) -> bool:
+        """Whether it knows all of this state, late events and those taken back included."""
+        known = self.reflects_offsets
+        return self.reflects_ts >= state.reflects_ts() and all(
+            known.get(at, 0) >= offset for at, offset in state.reflects_offsets().items()
+        )
 
 
 _encoder = msgspec.json.Encoder()
@@ -161,6 +171,7 @@ class Grid:
     candidate_count: int
     generated_at_ms: int
     reflects_ts: int
+    reflects_offsets: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     relaxed: tuple[str, ...] = ()
@@ -180,6 +191,7 @@ class Grid:
             items=self._items(world.catalog),
             generated_at_ms=self.generated_at_ms,
             reflects_ts=self.reflects_ts,
+            reflects_offsets=self.reflects_offsets,
             candidates=self.candidate_count,
             dropped=self.dropped,
             versions=self.versions,

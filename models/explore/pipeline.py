@@ -184,6 +184,7 @@ def _grids(
             candidate_count=n.stop - n.start,
             generated_at_ms=found.now_ms,
             reflects_ts=viewer.reflects_ts,
+            reflects_offsets=viewer.reflects_offsets,
             dropped=dropped,
             versions=versions,
             relaxed=found.executed.relaxed(at),

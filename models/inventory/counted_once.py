@@ -77,7 +77,7 @@ class CountedOnce:
 
     @property
     def bytes(self) -> int:
-        """Memory of the registers."""
+        """Memory of the registers of both kinds."""
         return self._views.bytes + self._others.bytes
 
     def take(

@@ -32,14 +32,16 @@ class PopularityConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Popularity:
     """Decayed counts per media row, per author row and in total, one column per action.
 
-    An undo (`sign` −1) takes back one action at its own time, so for a while it weighs a little
-    more than what it undoes; counts are never read as less than 0.
+    An author's counts are those of the author's media, so they follow when the catalogue names
+    another one. Counts are never read as less than 0.
     """
 
     def __init__(self, config: PopularityConfig | None = None) -> None:
         self.config = config or PopularityConfig()
         self._decay = ForwardDecay(self.config.half_life_ms)
-        self._media = GrowingColumns(count=(np.float64, 0.0, ACTIONS), score=(np.float64, 0.0))
+        self._media = GrowingColumns(
+            count=(np.float64, 0.0, ACTIONS), score=(np.float64, 0.0), author=(np.int32, UNKNOWN)
+        )
         self._authors = GrowingColumns(count=(np.float64, 0.0, ACTIONS))
         self._total = np.zeros(ACTIONS)
         self._top = TopRows()
@@ -48,19 +50,17 @@ class Popularity:
     def add(
         self,
         media_rows: Rows,
-        author_rows: Rows,
         actions: NDArray[np.integer],
         ts: NDArray[np.int64],
         sign: NDArray[np.integer] | int = 1,
     ) -> None:
-        """Count events, all arguments of one length.
+        """Count events for their media and its author, all arguments of one length.
 
         Args:
-            media_rows: media of each event, −1 to count none.
-            author_rows: author of each event, −1 to count none.
+            media_rows: media of each event.
             actions: :class:`models.actions.Action` codes.
             ts: event times, epoch ms, in any order.
-            sign: 1 for an action, −1 for its undo.
+            sign: 1 to add, −1 to take away what was added at that time.
         """
         if not len(ts):
             return
@@ -68,17 +68,29 @@ class Popularity:
             self._shrink(left)
         weight = sign * self._decay.weights(ts)
         np.add.at(self._total, actions, weight)
-        known = author_rows != UNKNOWN
-        if known.any():
-            self._authors.grow(int(author_rows.max()) + 1)
-            np.add.at(self._authors["count"], (author_rows[known], actions[known]), weight[known])
-        known = media_rows != UNKNOWN
-        if known.any():
-            self._media.grow(int(media_rows.max()) + 1)
-            np.add.at(self._media["count"], (media_rows[known], actions[known]), weight[known])
-            touched = np.unique(media_rows[known])
-            self._media["score"][touched] = self._media["count"][touched] @ self._worth_x
-            self._top.touch(touched)
+        self._media.grow(int(media_rows.max()) + 1)
+        np.add.at(self._media["count"], (media_rows, actions), weight)
+        touched = np.unique(media_rows)
+        self._media["score"][touched] = self._media["count"][touched] @ self._worth_x
+        self._top.touch(touched)
+        author_n = self._media["author"][media_rows]
+        known = author_n != UNKNOWN
+        np.add.at(self._authors["count"], (author_n[known], actions[known]), weight[known])
+
+    def attribute(self, media_rows: Rows, author_rows: Rows) -> None:
+        """Say whose media are, each once; what was counted of them goes to that author."""
+        if not len(media_rows):
+            return
+        self._media.grow(int(media_rows.max()) + 1)
+        self._authors.grow(int(author_rows.max()) + 1)
+        before_n = self._media["author"][media_rows]
+        moved = before_n != author_rows
+        media_rows, before_n, author_rows = media_rows[moved], before_n[moved], author_rows[moved]
+        self._media["author"][media_rows] = author_rows
+        count_na = self._media["count"][media_rows]
+        had = before_n != UNKNOWN
+        np.subtract.at(self._authors["count"], before_n[had], count_na[had])
+        np.add.at(self._authors["count"], author_rows, count_na)
 
     def decayed_media(self, rows: Rows, now_ms: int) -> NDArray[np.float64]:
         """Decayed counts_na of media rows at `now_ms`; rows never counted are zero."""

@@ -29,6 +29,7 @@ class ViewerContext:
 
     Attributes:
         reflects_ts: event time in ms of the newest thing known, 0 for a new viewer.
+        reflects_offsets: of each partition of events, the offset up to which it is known.
         media_e, author_e, action_e, ts_e: the actions not undone, newest first (rows −1 unknown).
         by_action: of each action the positions of its events whose author is known.
         suppressed: media rows the viewer wants fewer of.
@@ -44,6 +45,7 @@ class ViewerContext:
     viewer_id: str
     viewer_hash: int
     reflects_ts: int
+    reflects_offsets: dict[str, int]
     media_e: Rows
     author_e: Rows
     action_e: NDArray[np.int8]
@@ -111,6 +113,7 @@ class ViewerContext:
                     viewer_id=viewer_id,
                     viewer_hash=hash_id(viewer_id),
                     reflects_ts=state.reflects_ts(),
+                    reflects_offsets=state.reflects_offsets(),
                     media_e=media_e[span],
                     author_e=author_e[span],
                     action_e=done.action_e[span],

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from models.actions import NEGATIVE, VIEWS, Action
+from models.actions import NEGATIVE, TOPIC_CODES, VIEWS, Action
 from models.events import DAY_MS, FollowEvent, MediaEvent, Relation
 from models.viewers.action_log import (
     ActionLog,
@@ -70,6 +70,7 @@ class StateError(ValueError):
 
 
 _ACTIONS: Final = frozenset(map(int, Action))
+_TOPIC_OF: Final = {code: topic for topic, code in TOPIC_CODES.items()}
 
 # (ts, undo, key): the newest wins, and at equal times an undo beats what it undoes.
 Register = tuple[int, int, bytes]
@@ -110,6 +111,14 @@ class ViewerState:
         """Event time of the newest thing known in ms: an action, or a change of a relation."""
         changes = (r[0] for registers in self.relations.values() for r in registers.values())
         return max(self.newest_ts(), max(changes, default=0))
+
+    def reflects_offsets(self) -> dict[str, int]:
+        """``TOPIC/PARTITION`` → offset: the viewer's events before it are applied, none after."""
+        return {
+            f"{_TOPIC_OF[at[0]]}/{int.from_bytes(at[1:], 'big')}": offset
+            for at, offset in self.applied.items()
+            if at[0] in _TOPIC_OF
+        }
 
 
 class _Rest(msgspec.Struct, array_like=True):

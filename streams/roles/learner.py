@@ -39,7 +39,7 @@ from streams.letters import Letters
 from streams.records import Record, closed_sessions
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.world_feed import WorldFeed, deleted_accounts, world_config
-from streams.topology import LEARNER, LEARNER_GROUP, LETTERS_GROUP, flow, followed
+from streams.topology import CATALOG, LEARNER, LEARNER_GROUP, LETTERS_GROUP, flow, followed
 from streams.training import Training
 from streams.transport import Chunk
 from streams.versions import (
@@ -105,8 +105,9 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         # or more on average.
         pages = -(-config.keep_examples // cluster.partitions[EXAMPLES_TOPIC])
         follower = Follower(
-            config, cluster.partitions, followed(LEARNER), newest={EXAMPLES_TOPIC: pages}
-        )
+            config, cluster.partitions, followed(LEARNER),
+            newest={EXAMPLES_TOPIC: pages}, first=CATALOG,
+        )  # fmt: skip
         examples = ExampleStream(config, cluster, outbox, letters)
         watch = PartitionWatch(config, cluster.partitions)
         # What was told and not yet taken in. Of what came before this process began only the

@@ -50,7 +50,7 @@ from streams.serving.takedown import Takedown
 from streams.serving.viewer_directory import ViewerDirectory
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed, world_config
-from streams.topology import RANKER, RANKER_GROUP, flow, followed
+from streams.topology import CATALOG, RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
 
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
@@ -87,7 +87,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         explorer = Explorer(config, world, store, queries, experiment.of)
         ranking = Ranking(store, explorer)
         takedown = Takedown(store, explorer, world, ranking.later)
-        follower = Follower(config, cluster.partitions, followed(RANKER))
+        follower = Follower(config, cluster.partitions, followed(RANKER), first=CATALOG)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             feed.apply(topic, records)

@@ -30,12 +30,16 @@ CANCEL_AGAIN_S: Final = 2.0
 Handler = Callable[[Chunk], Awaitable[None]]
 
 
-def faust_app(group: str, config: Settings, *, prompt: bool = True) -> faust.App:
+def faust_app(
+    group: str, config: Settings, *, prompt: bool = True, finish_wait_s: float = 0.0
+) -> faust.App:
     """A Faust application on the batched transport; its consumer group is `group`.
 
     Args:
         prompt: it stands between a like and a grid, so that a wait counts.
+        finish_wait_s: how long partitions that move to another process wait for what was taken.
     """
+    BatchedTransport.finish_wait_s = finish_wait_s
     wait_ms = config.fetch_max_wait_ms
     BatchedTransport.fetch_max_wait_ms = wait_ms if prompt else max(wait_ms, FOLLOWER_WAIT_MS)
     servers = config.kafka_bootstrap_servers.split(",")

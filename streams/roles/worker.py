@@ -28,7 +28,8 @@ from streams.transport import BatchedConsumer, Chunk
 
 #: How often open sessions and parked events are looked through.
 SWEEP_INTERVAL_S: Final = 1.0
-#: A worker that is asked to stop finishes what it has taken, unless Redis or Kafka keep it waiting.
+#: A worker that is asked to stop, or whose partitions move, finishes what it has taken, unless
+#: Redis or Kafka keep it waiting.
 DRAIN_TIMEOUT_S: Final = 5.0
 
 
@@ -45,7 +46,7 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         sessions = Sessions(stores.viewers, stores.sessions, outbox, config.session_gap_ms)
         letters = Letters(outbox)
         events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
-        app = faust_app(WORKER_GROUP, config)
+        app = faust_app(WORKER_GROUP, config, finish_wait_s=DRAIN_TIMEOUT_S)
         watch = PartitionWatch(config, cluster.partitions)
 
         async def catalog(chunk: Chunk) -> None:

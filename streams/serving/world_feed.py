@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from infra.config import Settings
 from infra.kafka import Message
-from infra.metrics import IMAGES_REFUSED
+from infra.metrics import IMAGES_REFUSED, UNCATALOGUED, UNCATALOGUED_DROPPED
 from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.account_index.index import AccountIndexError
 from models.actions import Action, action_in
@@ -156,6 +156,7 @@ class WorldFeed:
         #: By space.
         self._vectors_told: defaultdict[str, NewestTold] = defaultdict(NewestTold)
         self._versions_told = NewestVersions(refuse)
+        self._dropped = 0
 
     def apply(self, topic: str, records: Sequence[Record]) -> None:
         """Apply records of one partition: the catalogue, events on media, vectors or versions."""
@@ -180,6 +181,10 @@ class WorldFeed:
 
     def polled(self, lag: int) -> None:
         """Tell how many records the topics have that were not given yet."""
+        waiting = self.world.uncatalogued
+        UNCATALOGUED.set(len(waiting))
+        UNCATALOGUED_DROPPED.inc(waiting.dropped - self._dropped)
+        self._dropped = waiting.dropped
         if lag == 0:
             self.world.settle()
 

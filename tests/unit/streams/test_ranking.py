@@ -11,11 +11,12 @@ import pytest
 from infra.config import Settings
 from infra.memory_store import MemoryStore
 from infra.stores import Versioned
+from models.events import MINUTE_MS
 from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid, StoredGrid
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
-from streams.ranking import GridError, Ranking
+from streams.ranking import FRESH_MS, GridError, Ranking
 from streams.records import Touched
 
 
@@ -146,6 +147,31 @@ async def test_old_events_wait_behind_fresh_ones(ranking: Ranking, maker: Maker)
     ranking.touch(old("then"), lambda: None)
     await drain(ranking)
     assert maker.made == ["now", "then"]
+
+
+def late(ms: int, *viewers: str) -> list[Touched]:
+    return [Touched(viewer, now_ms() - ms) for viewer in viewers]
+
+
+async def test_producers_whose_clocks_are_slow_are_as_fresh_as_others(
+    ranking: Ranking, maker: Maker
+) -> None:
+    ranking.touch(late(FRESH_MS + MINUTE_MS, "slow"), lambda: None)
+    ranking.touch(late(3 * FRESH_MS, "later"), lambda: None)
+    ranking.refresh()
+    await drain(ranking)
+    assert maker.made == ["slow", "later"]
+
+
+async def test_who_watches_may_have_a_slow_clock_among_others(
+    ranking: Ranking, maker: Maker
+) -> None:
+    ranking.asked("watching")
+    ranking.touch(fresh("other"), lambda: None)
+    ranking.touch(late(FRESH_MS + MINUTE_MS, "slow"), lambda: None)
+    ranking.touch(late(FRESH_MS + MINUTE_MS, "watching"), lambda: None)
+    await drain(ranking)
+    assert maker.made == ["watching", "other", "slow"]
 
 
 async def test_a_fresh_touch_is_not_lost_to_an_older_event(ranking: Ranking, maker: Maker) -> None:

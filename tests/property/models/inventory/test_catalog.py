@@ -130,8 +130,7 @@ DAY = 86_400_000
 NOW = 1_700_000_000_000
 events = st.lists(
     st.tuples(
-        st.integers(-1, 5),
-        st.integers(-1, 3),
+        st.integers(0, 5),
         st.integers(0, ACTIONS - 1),
         st.integers(NOW - 30 * DAY, NOW),
     ),
@@ -139,33 +138,52 @@ events = st.lists(
 )
 
 
-def add(popularity: Popularity, batch: list[tuple[int, int, int, int]], sign: int = 1) -> None:
-    columns = np.array(batch, np.int64).reshape(-1, 4).T
-    popularity.add(
-        columns[0].astype(np.int32), columns[1].astype(np.int32), columns[2], columns[3], sign
+def add(popularity: Popularity, batch: list[tuple[int, int, int]], sign: int = 1) -> None:
+    columns = np.array(batch, np.int64).reshape(-1, 3).T
+    popularity.add(columns[0].astype(np.int32), columns[1], columns[2], sign)
+
+
+def attribute(popularity: Popularity, author_of: dict[int, int]) -> None:
+    popularity.attribute(
+        np.array(list(author_of), np.int32), np.array(list(author_of.values()), np.int32)
     )
 
 
-@given(events=events, cut=st.integers(0, 40), shift=st.integers(0, 60 * DAY))
+authors_of = st.dictionaries(st.integers(0, 5), st.integers(0, 3))
+
+
+@given(
+    events=events,
+    cut=st.integers(0, 40),
+    shift=st.integers(0, 60 * DAY),
+    before=authors_of,
+    after=authors_of,
+)
 def test_popularity_equals_brute_force_in_any_batches(
-    events: list[tuple[int, int, int, int]], cut: int, shift: int
+    events: list[tuple[int, int, int]],
+    cut: int,
+    shift: int,
+    before: dict[int, int],
+    after: dict[int, int],
 ) -> None:
     config = PopularityConfig(half_life_ms=DAY)
     popularity = Popularity(config)
-    # In reverse and in two batches: order and batching decide nothing.
+    # In reverse and in two batches, and the authors change between: none of it decides anything.
+    attribute(popularity, before)
     add(popularity, events[::-1][:cut])
+    attribute(popularity, after)
     add(popularity, events[::-1][cut:])
+    author_of = before | after
     now = NOW + shift
     media, authors, total = np.zeros((6, ACTIONS)), np.zeros((4, ACTIONS)), np.zeros(ACTIONS)
-    for m, a, action, ts in events:
+    for m, action, ts in events:
         weight = 2.0 ** ((ts - now) / DAY)
         total[action] += weight
-        if m >= 0:
-            media[m, action] += weight
-        if a >= 0:
-            authors[a, action] += weight
+        media[m, action] += weight
+        if m in author_of:
+            authors[author_of[m], action] += weight
     np.testing.assert_allclose(popularity.decayed_media(np.arange(6), now), media, 1e-9)
-    np.testing.assert_allclose(popularity.decayed_authors(np.arange(4), now), authors, 1e-9)
+    np.testing.assert_allclose(popularity.decayed_authors(np.arange(4), now), authors, 1e-9, 1e-12)
     np.testing.assert_allclose(popularity.decayed_total(now), total, 1e-9)
     score = popularity.score(np.arange(6, dtype=np.int32), now)
     best = popularity.most_popular(6)
@@ -176,7 +194,7 @@ def test_popularity_equals_brute_force_in_any_batches(
 def test_popularity_survives_decades_and_moves_its_landmark() -> None:
     popularity = Popularity(PopularityConfig(half_life_ms=DAY))
     for year in range(30):
-        add(popularity, [(year % 3, 0, 0, NOW + year * 365 * DAY)])
+        add(popularity, [(year % 3, 0, NOW + year * 365 * DAY)])
     last = NOW + 29 * 365 * DAY
     assert popularity.decayed_media(np.array([2]), last)[0, 0] == pytest.approx(1.0)
     assert popularity.decayed_media(np.array([1]), last)[0, 0] == pytest.approx(0.0)
@@ -186,10 +204,11 @@ def test_popularity_survives_decades_and_moves_its_landmark() -> None:
 
 def test_an_undo_takes_an_action_back_and_never_reads_below_zero() -> None:
     popularity = Popularity(PopularityConfig(half_life_ms=DAY))
-    add(popularity, [(0, 0, 0, NOW), (1, 0, 0, NOW)])
-    add(popularity, [(0, 0, 0, NOW)], sign=-1)
+    attribute(popularity, {0: 0, 1: 0})
+    add(popularity, [(0, 0, NOW), (1, 0, NOW)])
+    add(popularity, [(0, 0, NOW)], sign=-1)
     assert popularity.decayed_media(np.array([0, 1]), NOW)[:, 0].tolist() == [0.0, 1.0]
     assert popularity.decayed_authors(np.array([0]), NOW)[0, 0] == 1.0
     assert popularity.most_popular(5).tolist() == [1]
-    add(popularity, [(1, 0, 0, NOW + DAY)], sign=-1)
+    add(popularity, [(1, 0, NOW + DAY)], sign=-1)
     assert popularity.decayed_media(np.array([1]), NOW + DAY)[0, 0] == 0.0

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.account_index.index import RejectedVectorsError
-from models.actions import HEAD_NAMES, HEADS, SIGNS, Action
+from models.actions import HEAD_NAMES, HEADS, SIGNS, TOPIC_CODES, Action
 from models.arrays.types import Rows
 from models.events import FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore.diversity import DiversityConfig
@@ -37,7 +37,15 @@ from models.rankers.prior import PriorRankers
 from models.rankers.protocol import Rankers, Spread
 from models.rankers.value import Weights
 from models.viewers.context import ViewerContext
-from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
+from models.viewers.state import (
+    FoldConfig,
+    ViewerState,
+    fold_follow_event,
+    fold_media_event,
+)
+from models.viewers.state import (
+    place as place_in_log,
+)
 from models.world import World
 
 NOW = 1_700_000_000_000
@@ -514,9 +522,12 @@ def test_events_count_for_media_and_author_and_undo_takes_them_back() -> None:
     world = World()
     world.apply_media([Media("m", "a", NOW)])
     like = MediaEvent("1", "v", "m", NOW, "someone-else")
-    world.apply_events([(Action.LIKE, like), (Action.LIKE, MediaEvent("2", "v", "x", NOW, "b"))])
-    rows = world.catalog.author_rows(["a", "b", "someone-else"])
-    assert rows[2] == -1
+    world.apply_events([(Action.LIKE, like), (Action.LIKE, MediaEvent("2", "v", "x", NOW))])
+    assert world.catalog.author_rows(["b", "someone-else"]).tolist() == [-1, -1]
+    assert world.catalog.media_count == len(world.uncatalogued) == 1
+    world.apply_media([Media("x", "b", NOW)])
+    assert not len(world.uncatalogued)
+    rows = world.catalog.author_rows(["a", "b"])
     assert world.popularity.decayed_authors(rows[:2], NOW)[:, Action.LIKE].tolist() == [1, 1]
     world.apply_events([(Action.LIKE, MediaEvent("3", "v", "m", NOW, undo=True))])
     assert world.popularity.decayed_authors(rows[:1], NOW)[0, Action.LIKE] == 0.0
@@ -583,3 +594,17 @@ def test_likeness_is_what_item_weights_say_of_a_history(world: World) -> None:
     without = assemble(viewer, Candidates.of(rows), world, NOW)
     for name in ("likeness", "likeness_recent", "likeness_share"):
         assert not without.column(name).any()
+
+
+def test_a_grid_reflects_late_events_by_their_offsets(world: World) -> None:
+    state, first = ViewerState(), place_in_log(TOPIC_CODES["events.like"], 3)
+    act(state, Action.LIKE, "m1-0", NOW)
+    state.applied[first] = 7
+    document = grid_of(world, state)
+    assert document.reflects_offsets == {"events.like/3": 7}
+    assert document.reflects(state)
+    act(state, Action.LIKE, "m1-1", NOW - 60_000)
+    state.applied[first] = 9
+    assert document.reflects_ts == state.reflects_ts()
+    assert not document.reflects(state)
+    assert grid_of(world, state).reflects(state)
