@@ -43,7 +43,8 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
         trends_ms: half-lives of the trends, see :attr:`World.trends`.
         co_engagement: bounds and half-life of the counts of media acted on together.
         image_dimension: length of image vectors.
-        waiting: events on media without a record, see :class:`Uncatalogued`.
+        waiting: media without a record of the catalogue that have a row, and events on others that
+            wait for theirs.
         remembered: actions, views apart, of which it is known at least that they were counted.
         details: keep what only people ask for, see :attr:`World.details`.
     """
@@ -66,7 +67,7 @@ class World:
         details: what records say beside what ranking reads; None where nobody looks.
         trends: popularity over other times than its own, the shortest first.
         item_weights: which media are liked by the same viewers; None before there are any.
-        uncatalogued: events that wait for their media.
+        uncatalogued: events on more such media than have rows.
         positives: where it is noted who likes what, for those who fit item weights; None: nowhere.
     """
 
@@ -83,6 +84,8 @@ class World:
         self.item_weights: ItemWeights | None = None
         self.positives: PositiveLog | None = None
         self.uncatalogued = Uncatalogued(self.config.waiting)
+        # Rows of media that only events named so far.
+        self._referred: set[int] = set()
         self._counted = CountedOnce(self.config.remembered)
         self.space: AccountSpace | None = None
         self.images = ImageSpace(self.config.image_dimension)
@@ -106,6 +109,7 @@ class World:
             self.details.put_media(rows, list({one.media_id: one for one in media}.values()))
         rows = np.unique(rows)
         self.popularity.attribute(rows, self.catalog.author_n[rows])
+        self._referred.difference_update(rows.tolist())
         self.apply_events(self.uncatalogued.take(record.media_id for record in media))
         if not len(self.images) and all(record.image_embedding is None for record in media):
             return []
@@ -158,27 +162,28 @@ class World:
     def apply_events(self, events: Sequence[tuple[Action, MediaEvent]]) -> None:
         """Count a batch of actions: popularity of media and authors, media acted on together.
 
-        Each viewer counts once per media and action (:mod:`models.inventory.counted_once`). What is
-        about media that have no row yet waits for it (:mod:`models.inventory.uncatalogued`). The
-        catalogue's author of a media is believed over the event's.
+        Each viewer counts once per media and action (:mod:`models.inventory.counted_once`). The
+        catalogue's author of a media is believed over the event's; an event whose author nobody
+        knows counts for its media alone. So many media that only events name have rows, and what is
+        about others waits (:mod:`models.inventory.uncatalogued`).
         """
         if not events:
             return
         catalog = self.catalog
         media_rows = catalog.media_rows([event.media_id for _, event in events])
-        strange = media_rows == UNKNOWN
-        if strange.any():
+        if (media_rows == UNKNOWN).any():
+            media_rows = self._refer([event.media_id for _, event in events])
+            strange = media_rows == UNKNOWN
             self.uncatalogued.add(events[at] for at in np.flatnonzero(strange).tolist())
             known = np.flatnonzero(~strange)
             events, media_rows = [events[at] for at in known.tolist()], media_rows[known]
             if not events:
                 return
-        authorless = np.flatnonzero(catalog.author_n[media_rows] == UNKNOWN).tolist()
-        told = {
-            int(media_rows[at]): author_id
-            for at in authorless
-            if (author_id := events[at][1].author_id) is not None
-        }
+        authorless = np.flatnonzero(self.popularity.authors_of(media_rows) == UNKNOWN).tolist()
+        told: dict[int, str] = {}
+        for at in authorless:
+            if (author_id := events[at][1].author_id) is not None:
+                told.setdefault(int(media_rows[at]), author_id)
         self.popularity.attribute(
             np.array(list(told), np.int32), catalog.intern_accounts(list(told.values()))
         )
@@ -192,6 +197,14 @@ class World:
             np.array([event.undo for _, event in events], np.bool_),
         )
         self._count(changes, media_rows, viewer_ids)
+
+    def _refer(self, media_ids: Sequence[str]) -> Rows:
+        """Rows of media, new ones for those that only events name while there is room for them."""
+        room = self.config.waiting - len(self._referred)
+        unknown = self.catalog.media_rows(media_ids) == UNKNOWN
+        names = dict.fromkeys(media_ids[at] for at in np.flatnonzero(unknown).tolist())
+        self._referred.update(self.catalog.intern_media(list(names)[:room]).tolist())
+        return self.catalog.media_rows(media_ids)
 
     def _count(self, changes: Changes, media_rows: Rows, viewer_ids: Sequence[str]) -> None:
         """Count what changed; media and viewers are those of the events behind it."""

@@ -363,7 +363,9 @@ class BatchedConsumer(driver.Consumer):
                     )  # fmt: skip
                 break
             await asyncio.sleep(FINISH_POLL_S)
-        await self.commit()
+        # A commit that is under way is waited for instead; it knows nothing of what finished since.
+        if not await self.commit():
+            await self.commit()
 
 
 class BatchedTransport(driver.Transport):

@@ -77,6 +77,14 @@ class Popularity:
         known = author_n != UNKNOWN
         np.add.at(self._authors["count"], (author_n[known], actions[known]), weight[known])
 
+    def authors_of(self, media_rows: Rows) -> Rows:
+        """Whose the counts of media are, −1 where nobody said."""
+        author_m = self._media["author"]
+        found_n = np.full(len(media_rows), UNKNOWN, np.int32)
+        inside = media_rows < len(author_m)
+        found_n[inside] = author_m[media_rows[inside]]
+        return found_n
+
     def attribute(self, media_rows: Rows, author_rows: Rows) -> None:
         """Say whose media are, each once; what was counted of them goes to that author."""
         if not len(media_rows):

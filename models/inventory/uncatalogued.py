@@ -1,8 +1,8 @@
-"""Events on media that the catalogue does not know yet.
+"""Events on media that the catalogue does not know yet, beyond what has rows.
 
-What is counted has a row for good, and anybody can name media that there are none of. So events
-wait here for their media's first record, bounded in number; whoever names what never comes costs no
-more than that.
+What is counted has a row for good, and anybody can name media that there are none of. So there are
+rows for only so many of them; of others events wait here for their media's first record, bounded in
+number. Whoever names what never comes costs no more than that.
 """
 
 from __future__ import annotations
