@@ -135,6 +135,12 @@ export interface HistoryLength {
   older: number;
 }
 
+/** Operators in the order of their declaration, and the live queries: name → text. */
+export interface IgqlReference {
+  operators: Array<OperatorRecord>;
+  queries: Record<string, string>;
+}
+
 /**
  * What became of the lines of a file.
  *
@@ -226,7 +232,23 @@ export interface Neighbour {
 }
 
 /**
- * A page of a viewer's grid, as the API answers it.
+ * One operator.
+ *
+ * Attributes:
+ *     takes: types of the sets it may stand after: viewer, accounts, media.
+ *     gives: the type it gives; null where it gives the one that it took.
+ *     summary: one sentence.
+ */
+export interface OperatorRecord {
+  name: string;
+  takes: Array<string>;
+  gives: string | null;
+  summary: string;
+  parameters: Array<ParameterRecord>;
+}
+
+/**
+ * A page of a viewer's grid, as readers get it.
  *
  * Attributes:
  *     request_id: names the page; events that come of it may carry it. A page that is asked for
@@ -243,9 +265,27 @@ export interface Page {
   dropped: Record<string, number>;
   versions: Record<string, string>;
   schema?: 1;
-  request_id: string;
-  page: number;
-  next: string | null;
+  relaxed?: Array<string>;
+  reflects_offsets?: Record<string, number>;
+  request_id?: string;
+  page?: number;
+  next?: string | null;
+}
+
+/**
+ * One parameter of an operator.
+ *
+ * Attributes:
+ *     wants: what it accepts, in words: ``a whole number``.
+ *     default: used where it is left out; null for none.
+ *     choices: all values it accepts, where they can be told.
+ */
+export interface ParameterRecord {
+  name: string;
+  wants: string;
+  required: boolean;
+  default?: boolean | number | string | null;
+  choices?: Array<string>;
 }
 
 /**
@@ -506,7 +546,7 @@ export class Freshgrid {
   }
 
   /** A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid. */
-  explore(viewer_id: string, options: { cursor?: string | null } = {}): Promise<Page> {
+  explore(viewer_id: string, options: { cursor?: string | null; fields?: "all" | "ids" } = {}): Promise<Page> {
     return this.call("GET", `/v1/explore`, { ...options, viewer_id });
   }
 
@@ -668,6 +708,11 @@ export class Freshgrid {
     return this.call("GET", `/v1/experiments/history`, { ...options });
   }
 
+  /** Operators that queries may use, those added here included, and the live queries. */
+  igql(): Promise<IgqlReference> {
+    return this.call("GET", `/v1/igql`, {  });
+  }
+
   /** Versions that are live, and whether the ranker has read all there is. */
   status(): Promise<Record<string, unknown>> {
     return this.call("GET", `/v1/status`, {  });
@@ -681,5 +726,10 @@ export class Freshgrid {
   /** That the process runs; it asks nobody else. */
   healthz(): Promise<Record<string, string>> {
     return this.call("GET", `/healthz`, {  });
+  }
+
+  /** Able to answer requests for grids, and whether what they are made of is up to date. */
+  readyz(): Promise<Record<string, unknown>> {
+    return this.call("GET", `/readyz`, {  });
   }
 }

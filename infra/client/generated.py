@@ -153,6 +153,13 @@ class HistoryLength(TypedDict):
     older: int
 
 
+class IgqlReference(TypedDict):
+    """Operators in the order of their declaration, and the live queries: name → text."""
+
+    operators: list[OperatorRecord]
+    queries: dict[str, str]
+
+
 class Imported(TypedDict):
     """What became of the lines of a file.
 
@@ -247,8 +254,24 @@ class Neighbour(TypedDict):
     score: float
 
 
+class OperatorRecord(TypedDict):
+    """One operator.
+
+    Attributes:
+        takes: types of the sets it may stand after: viewer, accounts, media.
+        gives: the type it gives; null where it gives the one that it took.
+        summary: one sentence.
+    """
+
+    name: str
+    takes: list[str]
+    gives: str | None
+    summary: str
+    parameters: list[ParameterRecord]
+
+
 class Page(TypedDict):
-    """A page of a viewer's grid, as the API answers it.
+    """A page of a viewer's grid, as readers get it.
 
     Attributes:
         request_id: names the page; events that come of it may carry it. A page that is asked for
@@ -265,9 +288,27 @@ class Page(TypedDict):
     dropped: dict[str, int]
     versions: dict[str, str]
     schema: NotRequired[Literal[1]]
-    request_id: str
-    page: int
-    next: str | None
+    relaxed: NotRequired[list[str]]
+    reflects_offsets: NotRequired[dict[str, int]]
+    request_id: NotRequired[str]
+    page: NotRequired[int]
+    next: NotRequired[str | None]
+
+
+class ParameterRecord(TypedDict):
+    """One parameter of an operator.
+
+    Attributes:
+        wants: what it accepts, in words: ``a whole number``.
+        default: used where it is left out; null for none.
+        choices: all values it accepts, where they can be told.
+    """
+
+    name: str
+    wants: str
+    required: bool
+    default: NotRequired[bool | int | float | str | None]
+    choices: NotRequired[list[str]]
 
 
 class Place(TypedDict):
@@ -498,10 +539,10 @@ class Calls:
         raise NotImplementedError
 
     def explore(
-        self, viewer_id: str, *, cursor: str | None = None,
+        self, viewer_id: str, *, cursor: str | None = None, fields: Literal["all", "ids"] = 'all',
     ) -> Page:
         """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
-        answer: Page = self._call("GET", "/v1/explore", {"viewer_id": viewer_id, "cursor": cursor}, None)
+        answer: Page = self._call("GET", "/v1/explore", {"viewer_id": viewer_id, "cursor": cursor, "fields": fields}, None)
         return answer
 
     def query(
@@ -716,6 +757,13 @@ class Calls:
         answer: dict[str, Any] = self._call("GET", "/v1/experiments/history", {"most": most}, None)
         return answer
 
+    def igql(
+        self,
+    ) -> IgqlReference:
+        """Operators that queries may use, those added here included, and the live queries."""
+        answer: IgqlReference = self._call("GET", "/v1/igql", {}, None)
+        return answer
+
     def status(
         self,
     ) -> dict[str, Any]:
@@ -737,6 +785,13 @@ class Calls:
         answer: dict[str, str] = self._call("GET", "/healthz", {}, None)
         return answer
 
+    def readyz(
+        self,
+    ) -> dict[str, Any]:
+        """Able to answer requests for grids, and whether what they are made of is up to date."""
+        answer: dict[str, Any] = self._call("GET", "/readyz", {}, None)
+        return answer
+
 
 class AsyncCalls:
     """The calls of the API, for coroutines."""
@@ -747,10 +802,10 @@ class AsyncCalls:
         raise NotImplementedError
 
     async def explore(
-        self, viewer_id: str, *, cursor: str | None = None,
+        self, viewer_id: str, *, cursor: str | None = None, fields: Literal["all", "ids"] = 'all',
     ) -> Page:
         """A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid."""
-        answer: Page = await self._call("GET", "/v1/explore", {"viewer_id": viewer_id, "cursor": cursor}, None)
+        answer: Page = await self._call("GET", "/v1/explore", {"viewer_id": viewer_id, "cursor": cursor, "fields": fields}, None)
         return answer
 
     async def query(
@@ -965,6 +1020,13 @@ class AsyncCalls:
         answer: dict[str, Any] = await self._call("GET", "/v1/experiments/history", {"most": most}, None)
         return answer
 
+    async def igql(
+        self,
+    ) -> IgqlReference:
+        """Operators that queries may use, those added here included, and the live queries."""
+        answer: IgqlReference = await self._call("GET", "/v1/igql", {}, None)
+        return answer
+
     async def status(
         self,
     ) -> dict[str, Any]:
@@ -984,6 +1046,13 @@ class AsyncCalls:
     ) -> dict[str, str]:
         """That the process runs; it asks nobody else."""
         answer: dict[str, str] = await self._call("GET", "/healthz", {}, None)
+        return answer
+
+    async def readyz(
+        self,
+    ) -> dict[str, Any]:
+        """Able to answer requests for grids, and whether what they are made of is up to date."""
+        answer: dict[str, Any] = await self._call("GET", "/readyz", {}, None)
         return answer
 
 

@@ -59,7 +59,7 @@ def state_routes(state: State) -> Routes:
         """That the process runs; it asks nobody else."""
         return {"status": "ok"}
 
-    @routes.get("/readyz")
+    @routes.get("/readyz", responses=objects({"ready": True, "caught_up": True}))
     async def readyz() -> dict[str, Any]:
         """Able to answer requests for grids, and whether what they are made of is up to date."""
         return await state.readiness()
