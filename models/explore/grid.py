@@ -15,7 +15,6 @@ from models.events import Count, Id, Offset, Probability, Rank
 from models.feature_schema import FeatureMatrix
 from models.features.candidates import Candidates
 from models.inventory.catalog import Catalog
-from models.viewers.state import ViewerState
 from models.world import World
 
 #: A chance that something was shown: what had none was not shown.
@@ -108,13 +107,6 @@ class GridDocument(msgspec.Struct, frozen=True):
     schema: Literal[1] = 1
     relaxed: list[str] = []
     reflects_offsets: dict[str, Offset] = {}
-
-    def reflects(self, state: ViewerState) -> bool:
-        """Whether it knows all of this state, late events and those taken back included."""
-        known = self.reflects_offsets
-        return self.reflects_ts >= state.reflects_ts() and all(
-            known.get(at, 0) >= offset for at, offset in state.reflects_offsets().items()
-        )
 
 
 _encoder = msgspec.json.Encoder()
