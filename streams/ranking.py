@@ -30,6 +30,7 @@ from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
+from streams.grid_figures import note_answered, note_made
 from streams.records import Finish, Touched
 
 #: A viewer who asked for a page within this time may still be looking at it.
@@ -246,7 +247,9 @@ class Ranking:
             made: dict[str, EncodedGrid] = {}
             try:
                 states = await self._store.load(names)
+                started_s = time.perf_counter()
                 made = self._make_each(names, [one.state for one in states], now_ms())
+                making_s = time.perf_counter() - started_s
                 # Noted before anything else can run: media may arrive while grids are stored.
                 self._note_short(made)
                 await self._store.save_grids(list(made), [grid.json for grid in made.values()])
@@ -263,6 +266,11 @@ class Ranking:
             self._storing = True
         for _, _, chunk in taken:
             _done(chunk)
+        # Whoever waits in the background was touched by old events, or waits for new models.
+        late = self._waiting[Urgency.BACKGROUND]
+        touched = [name for queue, name, chunk in taken if chunk is not None and queue is not late]
+        note_made(made.values(), making_s)
+        note_answered([made[name] for name in touched if name in made], now_ms())
         self.ranked += len(names)
         GRIDS.inc(len(made))
         GRIDS_WAITING.set(self.waiting)

@@ -80,6 +80,7 @@ class Flow(NamedTuple):
             topics whole.
         writes: topics.
         stores: keys that it writes, as ``docs/contracts.md`` names them.
+        asked: it runs when somebody asks for it, for the records that it needs then.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Flow(NamedTuple):
     group: str | None = None
     writes: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()
+    asked: bool = False
 
 
 FLOWS: Final = (
@@ -192,6 +194,13 @@ FLOWS: Final = (
         writes=(CANDIDATES_TOPIC,),
     ),
     Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *_CATALOG)),
+    Flow(
+        # Dead letters edited and sent again, versions promoted and rolled back, over HTTP.
+        "repairs", RANKER, "streams/operations/repairs.py",
+        reads=(DEAD_LETTERS_TOPIC, *_EVENTS, *_CATALOG, VERSIONS_TOPIC),
+        writes=(*_EVENTS, *_CATALOG, DEAD_LETTERS_TOPIC, VERSIONS_TOPIC, EMBEDDINGS_TOPIC),
+        asked=True,
+    ),
     Flow("weights API", RANKER, "streams/serving/weights.py", stores=_EXPERIMENT),
     # Commands.
     Flow(
@@ -248,7 +257,7 @@ def flow(name: str) -> Flow:
 
 def followed(role: str) -> tuple[str, ...]:
     """What a role reads whole, besides its consumer groups."""
-    flows = [flow for flow in FLOWS if flow.role == role and flow.group is None]
+    flows = [flow for flow in FLOWS if flow.role == role and flow.group is None and not flow.asked]
     return tuple(dict.fromkeys(topic for flow in flows for topic in flow.reads))
 
 
