@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from infra.config import Settings
 from infra.errors import UnreachableError, reason_of
-from infra.kafka import ADMIN_TIMEOUT_MS, Partition
+from infra.kafka import Partition
+
+#: A broker that needs longer is as good as away.
+LIMIT_S: Final = 10.0
 
 
 class PartitionPosition(NamedTuple):
@@ -52,38 +56,40 @@ class LogPositions(NamedTuple):
 
 
 async def log_positions(
-    settings: Settings, topics: Mapping[str, int], groups: Sequence[str]
+    settings: Settings, topics: Mapping[str, int], groups: Mapping[str, Sequence[str]]
 ) -> LogPositions:
     """Ask the broker.
 
     Args:
         topics: topic → how many partitions it has.
+        groups: consumer group → its topics.
 
     Raises:
         UnreachableError: it does not answer.
     """
     wanted = [TopicPartition(name, number) for name in topics for number in range(topics[name])]
-    servers = settings.kafka_bootstrap_servers
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers, group_id=None, request_timeout_ms=ADMIN_TIMEOUT_MS
-    )
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
-        await consumer.start()
-        await admin.start()
-        committed = {
-            name: _offsets(await admin.list_consumer_group_offsets(name)) for name in groups
-        }
-        oldest = await consumer.beginning_offsets(wanted)
-        ends = await consumer.end_offsets(wanted)
-    except (KafkaError, OSError) as error:
+        async with asyncio.timeout(LIMIT_S):
+            committed = dict(
+                zip(
+                    groups,
+                    await asyncio.gather(
+                        *(
+                            _committed(settings, group, [p for p in wanted if p.topic in names])
+                            for group, names in groups.items()
+                        )
+                    ),
+                    strict=True,
+                )
+            )
+            async with _consumer(settings, None) as consumer:
+                oldest = await consumer.beginning_offsets(wanted)
+                ends = await consumer.end_offsets(wanted)
+    except (KafkaError, OSError, TimeoutError) as error:
         raise UnreachableError(
-            f"Kafka at {servers} does not tell how far its log goes ({reason_of(error)}); check "
-            "that it is up"
+            f"Kafka at {settings.kafka_bootstrap_servers} does not tell how far its log goes "
+            f"({reason_of(error)}); check that it is up"
         ) from error
-    finally:
-        await consumer.stop()
-        await admin.close()
     partitions = {}
     for place in wanted:
         at = (place.topic, place.partition)
@@ -92,7 +98,26 @@ async def log_positions(
     return LogPositions(partitions, committed)
 
 
-def _offsets(told: Mapping[TopicPartition, object]) -> dict[Partition, int]:
-    """What a group has committed, of its partitions that have anything."""
-    offsets = {(p.topic, p.partition): int(getattr(of, "offset", -1)) for p, of in told.items()}
-    return {at: offset for at, offset in offsets.items() if offset >= 0}
+async def _committed(
+    settings: Settings, group: str, wanted: Sequence[TopicPartition]
+) -> dict[Partition, int]:
+    """What a group has committed, of the partitions in which it has anything."""
+    # Nothing is assigned, so that the group does not see this one as a member.
+    async with _consumer(settings, group) as consumer:
+        offsets = await asyncio.gather(*map(consumer.committed, wanted))
+    told = zip(wanted, offsets, strict=True)
+    return {(p.topic, p.partition): offset for p, offset in told if offset is not None}
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings, group: str | None) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        group_id=group,
+        enable_auto_commit=False,
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()

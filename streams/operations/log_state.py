@@ -24,7 +24,7 @@ READ: Final = {
     for flow in FLOWS
     if flow.group not in (None, EXAMPLES_GROUP, LETTERS_GROUP)
 }
-GROUPS: Final = tuple(group for _, group in READ if group is not None)
+GROUPS: Final = {group: topics for (_, group), topics in READ.items() if group is not None}
 #: Under a steady stream something is always on its way.
 SOME_RECORDS: Final = 1_000
 
