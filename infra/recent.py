@@ -1,4 +1,4 @@
-"""Figures of the last minutes, for whoever looks at a process without a Prometheus beside it."""
+"""Figures of the last minute, for whoever looks at a process without a Prometheus beside it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 
 import msgspec
 
-#: What is older says nothing of now.
-WITHIN_S: Final = 300.0
+#: What is older says little of now.
+WITHIN_S: Final = 60.0
 #: Figures kept at most; beyond, the oldest go. Enough for a p99.
 MOST: Final = 4096
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Durations of the last minutes.
+    """Durations of the last minute.
 
     Attributes:
         count: how many there were, of those that are kept.
@@ -49,7 +49,7 @@ class RecentSeconds:
         self._kept.append((self._clock(), seconds))
 
     def spread(self) -> Spread | None:
-        """What the last minutes were like, None where nothing happened in them."""
+        """What the last minute was like, None where nothing happened in it."""
         since_s = self._clock() - self._within_s
         while self._kept and self._kept[0][0] < since_s:
             self._kept.popleft()

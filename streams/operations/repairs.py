@@ -24,7 +24,7 @@ NEWEST: Final = 100
 #: Dead letters that are listed.
 LISTED: Final = 50
 #: How long a count of them holds.
-COUNT_FRESH_S: Final = 10.0
+COUNT_FRESH_S: Final = 4.0
 
 Told = dict[str, Any]
 

@@ -16,7 +16,7 @@ FILLING: Final = 0.75
 MANY_RECORDS: Final = 100_000
 #: Viewers who wait for a grid.
 MANY_WAIT: Final = 10_000
-#: From an event to its grid, p99.
+#: From an event to its grid, of half of the events.
 SLOW_MS: Final = 5_000
 #: Of the media that the final pass likes best, cut before; and of how many it can be told.
 LOST: Final = 0.1
@@ -46,6 +46,12 @@ def troubles(
         *_of_log(log),
         *_of_grids(grids),
     ]
+    if log is None:
+        says, remedy = "Kafka does not tell how far its log goes", "freshgrid doctor checks it"
+        found.append(Trouble("look", "log", says, remedy))
+    if memory is None:
+        says, remedy = "Redis does not tell of its memory", "freshgrid doctor checks it"
+        found.append(Trouble("look", "memory", says, remedy))
     if not caught_up:
         found.append(
             Trouble("look", "reading", "This ranker is still reading the log", "wait a moment")
@@ -106,8 +112,8 @@ def _of_grids(grids: GridFigures) -> Iterator[Trouble]:
         remedy = "start another ranker; readers get the last grid meanwhile"
         yield Trouble("wrong", "grids_wait", says, remedy)
     slow = grids.event_to_grid
-    if slow is not None and slow.p99_ms > SLOW_MS:
-        says = f"One event in a hundred takes {slow.p99_ms / 1000:.1f} s to its grid"
+    if slow is not None and slow.p50_ms > SLOW_MS:
+        says = f"Half of the events take more than {slow.p50_ms / 1000:.1f} s to their grids"
         remedy = "look at the lag below, and whether the clock of the producers is right"
         yield Trouble("look", "slow", says, remedy)
     if grids.failed:
