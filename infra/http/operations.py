@@ -138,12 +138,12 @@ class OperationsDesk(Protocol):
 
 _EXAMPLE: Final = {
     "at_ms": 1700000000000,
-    "headline": "Redis is 93 % full. Raise its maxmemory.",
+    "headline": "Redis is 93% full. Raise its maxmemory.",
     "troubles": [
         {
             "severity": "wrong",
             "what": "redis_full",
-            "says": "Redis is 93 % full",
+            "says": "Redis is 93% full",
             "remedy": "raise its maxmemory",
         }
     ],

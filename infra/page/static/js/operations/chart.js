@@ -23,15 +23,15 @@ export function chart(title, lines, unit) {
   const most = Math.max(...lines.flatMap(({ points }) => points.map((one) => one ?? 0)), 1e-9);
   const told = lines.map(({ name, points }) => {
     const last = points.at(-1) ?? null;
-    return { name, text: last === null ? "not known yet" : `${figure(last)} ${unit}` };
+    return { name, known: last !== null, text: last === null ? "none lately" : `${figure(last)} ${unit}` };
   });
   const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", class: "chart" });
   drawn.setAttribute("aria-label", `${title}: ${told.map(({ name, text }) => `${name} ${text}`).join(", ")}`);
   for (const [at, { points }] of lines.entries()) {
-    for (const d of paths(points, most)) drawn.append(svg("path", { d, class: `line line-${at}`, "vector-effect": "non-scaling-stroke" }));
+    for (const d of paths(points, most)) drawn.append(svg("path", { d, class: `way way-${at}`, "vector-effect": "non-scaling-stroke" }));
   }
   return h("figure", { class: "card figure" }, h("figcaption", {}, h("h3", {}, title),
-    told.map(({ name, text }, at) => h("span", { class: `told told-${at}` }, lines.length > 1 && h("small", {}, name), h("b", { class: "number" }, text)))), drawn);
+    told.map(({ name, known, text }, at) => h("span", { class: `told told-${at}` }, lines.length > 1 && h("small", {}, name), known ? h("b", { class: "number" }, text) : h("span", { class: "quiet" }, text)))), drawn);
 }
 
 /** The ways of a line; it is broken where nothing was known. */
