@@ -48,7 +48,7 @@ class Back(BaseModel):
 
 
 class Repairs(Protocol):
-    """Who mends."""
+    """Who mends, one thing at a time."""
 
     async def dead_letters(self) -> dict[str, Any]:
         """The newest dead letters, newest first."""

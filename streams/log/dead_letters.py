@@ -196,12 +196,12 @@ async def list_dead_letters(
                 listed.setdefault(found.died, _summary(found))
     for died, summary in listed.items():
         summary["redriven_ms"] = redriven.get(died)
-    newest = sorted(listed.values(), key=lambda summary: summary["first_seen"], reverse=True)
+    latest = sorted(listed.values(), key=lambda summary: summary["first_seen"], reverse=True)
     return {
-        "total": len(newest),
-        "redriven": sum(summary["redriven_ms"] is not None for summary in newest),
-        "by_error": dict(Counter(summary["error"] for summary in newest).most_common()),
-        "dead_letters": newest[:limit],
+        "total": len(latest),
+        "redriven": sum(summary["redriven_ms"] is not None for summary in latest),
+        "by_error": dict(Counter(summary["error"] for summary in latest).most_common()),
+        "dead_letters": latest[:limit],
     }
 
 

@@ -150,7 +150,7 @@ async def _revive(
     originals: LogReader,
     dead_letter: StoredDeadLetter,
     edit_command: str | None,
-    edited: bytes | None,
+    edited: bytes | None = None,
 ) -> Revived:
     """The record to send for a dead letter.
 

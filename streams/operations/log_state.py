@@ -55,7 +55,6 @@ def role_states(log: LogState | None, *, caught_up: bool) -> list[RoleState]:
             continue
         behind = sum(of.records for of in log.lag if of.role == role)
         # Nobody who works leaves much; whoever has nothing to do cannot be told from who is away.
-        state = "behind" if behind > SOME_RECORDS else "keeps_up"
         says = f"{behind:,} records behind" if behind else "nothing waits for it"
-        states.append(RoleState(role, state, says))
+        states.append(RoleState(role, "behind" if behind > SOME_RECORDS else "keeps_up", says))
     return states

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from prometheus_client import REGISTRY, Metric
@@ -37,16 +37,16 @@ def grid_figures(waiting: int) -> GridFigures:
     )
 
 
-def _counts(families: list[Metric]) -> Iterator[Sample]:
+def _counts(families: Iterable[Metric]) -> Iterator[Sample]:
     for family in families:
         yield from (sample for sample in family.samples if sample.name.endswith("_total"))
 
 
-def _total(families: list[Metric]) -> int:
+def _total(families: Iterable[Metric]) -> int:
     return int(sum(sample.value for sample in _counts(families)))
 
 
-def _by_label(families: list[Metric], label: str) -> dict[str, int]:
+def _by_label(families: Iterable[Metric], label: str) -> dict[str, int]:
     """Label → its count, the largest first."""
     found = {sample.labels[label]: int(sample.value) for sample in _counts(families)}
     return dict(sorted(found.items(), key=lambda one: one[1], reverse=True))
