@@ -30,6 +30,8 @@ def note_made(grids: Collection[EncodedGrid], seconds: float) -> None:
 def note_answered(grids: Collection[EncodedGrid], stored_ms: int) -> None:
     """Note grids of viewers who just did something, stored at a time (epoch ms)."""
     for grid in grids:
+        if not grid.document.reflects_ts:
+            continue  # Her state was set aside: it knows no event.
         # The time of the event is by the clock of whoever sent it.
         seconds = max(stored_ms - grid.document.reflects_ts, 0) / 1000
         EVENT_TO_GRID.observe(seconds)

@@ -61,8 +61,8 @@ class GridFigures(msgspec.Struct, frozen=True):
     """What this ranker knows of its grids; counts are since it started.
 
     Attributes:
-        event_to_grid: from a viewer's newest event to the stored grid with it, of the last minute; null
-            nobody did anything.
+        event_to_grid: from a viewer's newest event to the stored grid with it, in the last minute;
+            null where nobody did anything.
         making: to make one grid, in the last minute.
         by_source: media in the grids, by the source that brought them.
         stale_reads: ready grids answered that are not of what is live; null where that is not
