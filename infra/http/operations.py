@@ -177,7 +177,7 @@ _EXAMPLE: Final = {
 
 def operations_routes(desk: OperationsDesk) -> Routes:
     """How the installation is doing."""
-    routes = Routes("operations")
+    routes = Routes("state")
 
     @routes.get(
         "/v1/operations", response_class=Response, responses=routes.answers(Operations, _EXAMPLE)
