@@ -70,6 +70,11 @@ export interface Asked {
   query: string;
 }
 
+/** Which version to go back to. */
+export interface Back {
+  to?: string | null;
+}
+
 /** An experiment to put in the place of the one that stands. */
 export interface Changed {
   experiment: Record<string, unknown>;
@@ -81,6 +86,13 @@ export interface ChangedWeights {
   weights: Record<string, number | string>;
   arm?: string;
   who?: string;
+}
+
+/** Something that this process depends on, as ``freshgrid doctor`` checks it. */
+export interface Check {
+  what: string;
+  ok: boolean;
+  says: string;
 }
 
 /** One action of a viewer that was not taken back; `ts` in epoch ms. */
@@ -99,6 +111,34 @@ export interface FollowEvent {
   kind: Relation;
   ts: number;
   undo?: boolean;
+}
+
+/** Of grids audited: media best by the final pass, and those that an earlier pass had cut. */
+export interface Funnel {
+  best: number;
+  lost: Record<string, number>;
+}
+
+/**
+ * What this ranker knows of its grids; counts are since it started.
+ *
+ * Attributes:
+ *     event_to_grid: from a viewer's newest event to the stored grid with it, in the last minute;
+ *         null where nobody did anything.
+ *     making: to make one grid, in the last minute.
+ *     by_source: media in the grids, by the source that brought them.
+ *     stale_reads: ready grids answered that are not of what is live; null where that is not
+ *         counted.
+ */
+export interface GridFigures {
+  made: number;
+  failed: number;
+  waiting: number;
+  event_to_grid: Spread | null;
+  making: Spread | null;
+  by_source: Record<string, number>;
+  funnel: Funnel;
+  stale_reads: number | null;
 }
 
 /**
@@ -121,6 +161,14 @@ export interface GridItem {
   propensity?: number;
 }
 
+/** Records of a topic that a consumer group of a role has not committed. */
+export interface GroupLag {
+  role: string;
+  group: string;
+  topic: string;
+  records: number;
+}
+
 /**
  * How much of a viewer is kept.
  *
@@ -133,6 +181,12 @@ export interface HistoryLength {
   actions: number;
   views: number;
   older: number;
+}
+
+/** Operators in the order of their declaration, and the live queries: name → text. */
+export interface IgqlReference {
+  operators: Array<OperatorRecord>;
+  queries: Record<string, string>;
 }
 
 /**
@@ -174,6 +228,12 @@ export interface ItemStages {
   second_score: number;
   second_rank: number;
   penalty: number;
+}
+
+/** The log, as the broker tells of it. */
+export interface LogState {
+  topics: Array<TopicRecords>;
+  lag: Array<GroupLag>;
 }
 
 /** One media of the catalogue; the newest record of a `media_id` replaces the older ones. */
@@ -219,6 +279,12 @@ export interface MediaRecord {
   score: number;
 }
 
+/** Of the store's server, in bytes; `limit_bytes` is null where it has none. */
+export interface Memory {
+  used_bytes: number;
+  limit_bytes: number | null;
+}
+
 /** An account near another one; `score` is the cosine of their vectors, at most 1. */
 export interface Neighbour {
   account: AccountRecord;
@@ -226,7 +292,44 @@ export interface Neighbour {
 }
 
 /**
- * A page of a viewer's grid, as the API answers it.
+ * How the installation is doing, seen from one ranker. What cannot be known is null.
+ *
+ * Attributes:
+ *     at_ms: when it was looked, epoch ms; asked for again at once, the same is answered.
+ *     headline: whether anything is wrong, and what to do first.
+ *     troubles: worst first.
+ *     dead_letters: not redriven yet, of the newest.
+ */
+export interface Operations {
+  at_ms: number;
+  headline: string;
+  troubles: Array<Trouble>;
+  roles: Array<RoleState>;
+  log: LogState | null;
+  grids: GridFigures;
+  memory: Memory | null;
+  dead_letters: number | null;
+  checks: Array<Check>;
+}
+
+/**
+ * One operator.
+ *
+ * Attributes:
+ *     takes: types of the sets it may stand after: viewer, accounts, media.
+ *     gives: the type it gives; null where it gives the one that it took.
+ *     summary: one sentence.
+ */
+export interface OperatorRecord {
+  name: string;
+  takes: Array<string>;
+  gives: string | null;
+  summary: string;
+  parameters: Array<ParameterRecord>;
+}
+
+/**
+ * A page of a viewer's grid, as readers get it.
  *
  * Attributes:
  *     request_id: names the page; events that come of it may carry it. A page that is asked for
@@ -243,9 +346,27 @@ export interface Page {
   dropped: Record<string, number>;
   versions: Record<string, string>;
   schema?: 1;
-  request_id: string;
-  page: number;
-  next: string | null;
+  relaxed?: Array<string>;
+  reflects_offsets?: Record<string, number>;
+  request_id?: string;
+  page?: number;
+  next?: string | null;
+}
+
+/**
+ * One parameter of an operator.
+ *
+ * Attributes:
+ *     wants: what it accepts, in words: ``a whole number``.
+ *     default: used where it is left out; null for none.
+ *     choices: all values it accepts, where they can be told.
+ */
+export interface ParameterRecord {
+  name: string;
+  wants: string;
+  required: boolean;
+  default?: boolean | number | string | null;
+  choices?: Array<string>;
 }
 
 /**
@@ -290,6 +411,16 @@ export interface Problem {
   status: number;
   detail: string;
   errors?: Array<Place> | null;
+}
+
+/** Why a version is to be live. */
+export interface Promote {
+  why?: string;
+}
+
+/** A record to send again. */
+export interface Redrive {
+  value?: string | null;
 }
 
 /**
@@ -342,6 +473,19 @@ export interface RerankedItem {
   before: number | null;
   value: number;
   terms: Record<string, number>;
+}
+
+/**
+ * A role, as far as it can be known from here.
+ *
+ * Attributes:
+ *     state: ``up``: it answers. ``keeps_up``, ``behind``: by what its groups have committed.
+ *         ``unknown``: nothing tells.
+ */
+export interface RoleState {
+  role: string;
+  state: "behind" | "keeps_up" | "unknown" | "up";
+  says: string;
 }
 
 /**
@@ -402,6 +546,19 @@ export interface SimilarMediaList {
   media: Array<SimilarMedia>;
 }
 
+/**
+ * Durations of the last minute.
+ *
+ * Attributes:
+ *     count: how many there were, of those that are kept.
+ *     p50_ms, p99_ms: in milliseconds.
+ */
+export interface Spread {
+  count: number;
+  p50_ms: number;
+  p99_ms: number;
+}
+
 /** How many media (not deleted) and accounts have a topic as their first one. */
 export interface TopicCount {
   topic: string;
@@ -414,11 +571,33 @@ export interface TopicList {
   topics: Array<TopicCount>;
 }
 
+/** Records that were ever appended to a topic: what is more at the next look came meanwhile. */
+export interface TopicRecords {
+  topic: string;
+  records: number;
+}
+
 /** A topic, with the media that are popular in it and those posted last. */
 export interface TopicShelf {
   topic: TopicCount;
   popular: Array<MediaRecord>;
   fresh: Array<MediaRecord>;
+}
+
+/**
+ * Something that is not as it should be.
+ *
+ * Attributes:
+ *     severity: ``wrong`` is to be mended now, ``look`` can wait until somebody has time.
+ *     what: a stable word.
+ *     says: what is so, in a sentence.
+ *     remedy: what to do first.
+ */
+export interface Trouble {
+  severity: "look" | "wrong";
+  what: string;
+  says: string;
+  remedy: string;
 }
 
 /** Viewers who were active of late, the last one first. */
@@ -506,7 +685,7 @@ export class Freshgrid {
   }
 
   /** A page of the viewer's Explore grid; an unknown viewer gets a cold-start grid. */
-  explore(viewer_id: string, options: { cursor?: string | null } = {}): Promise<Page> {
+  explore(viewer_id: string, options: { cursor?: string | null; fields?: "all" | "ids" } = {}): Promise<Page> {
     return this.call("GET", `/v1/explore`, { ...options, viewer_id });
   }
 
@@ -668,6 +847,41 @@ export class Freshgrid {
     return this.call("GET", `/v1/experiments/history`, { ...options });
   }
 
+  /** Operators that queries may use, those added here included, and the live queries. */
+  igql(): Promise<IgqlReference> {
+    return this.call("GET", `/v1/igql`, {  });
+  }
+
+  /** Whether anything is wrong and what to do first, with the figures that say so. */
+  operations(): Promise<Operations> {
+    return this.call("GET", `/v1/operations`, {  });
+  }
+
+  /** The newest records that could not be applied, with reasons, newest first. */
+  deadLetters(): Promise<Record<string, unknown>> {
+    return this.call("GET", `/v1/dead-letters`, {  });
+  }
+
+  /** One dead letter with the record as it was sent. */
+  deadLetter(dead_letter_id: string): Promise<Record<string, unknown>> {
+    return this.call("GET", `/v1/dead-letters/${encodeURIComponent(dead_letter_id)}`, {  });
+  }
+
+  /** Send the record to its topic again, edited or not; what would die again is refused. */
+  redriveDeadLetter(dead_letter_id: string, body: Redrive): Promise<Record<string, unknown>> {
+    return this.call("POST", `/v1/dead-letters/${encodeURIComponent(dead_letter_id)}/redrive`, {  }, body);
+  }
+
+  /** Make a stored version live, whatever the gate said. Running processes follow. */
+  promoteVersion(kind: string, version: string, body: Promote): Promise<Record<string, unknown>> {
+    return this.call("POST", `/v1/versions/${encodeURIComponent(kind)}/${encodeURIComponent(version)}/promote`, {  }, body);
+  }
+
+  /** Make the version live again that was live before. Running processes follow. */
+  rollbackVersion(kind: string, body: Back): Promise<Record<string, unknown>> {
+    return this.call("POST", `/v1/versions/${encodeURIComponent(kind)}/rollback`, {  }, body);
+  }
+
   /** Versions that are live, and whether the ranker has read all there is. */
   status(): Promise<Record<string, unknown>> {
     return this.call("GET", `/v1/status`, {  });
@@ -681,5 +895,10 @@ export class Freshgrid {
   /** That the process runs; it asks nobody else. */
   healthz(): Promise<Record<string, string>> {
     return this.call("GET", `/healthz`, {  });
+  }
+
+  /** Able to answer requests for grids, and whether what they are made of is up to date. */
+  readyz(): Promise<Record<string, unknown>> {
+    return this.call("GET", `/readyz`, {  });
   }
 }
