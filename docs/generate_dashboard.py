@@ -58,6 +58,11 @@ ROWS: Final[dict[str, list[Panel]]] = {
                "viewers who wait": "sum(freshgrid_grids_waiting)"}),
     ],
     "What is served": [
+        Panel("From event to grid", "As the producer's clock has it.", "s",
+              {"median": _quantile(0.5, "freshgrid_event_to_grid_seconds"),
+               "99 %": _quantile(0.99, "freshgrid_event_to_grid_seconds")}),
+        Panel("Take-down", "From the catalogue's record to no ready grid showing it.", "s",
+              {"99 %": _quantile(0.99, "freshgrid_take_down_seconds")}),
         Panel("Lost in the funnel", "Of what the final pass likes best, what an earlier one cut.",
               "percentunit",
               {"{{ranking_pass}}":

@@ -63,6 +63,20 @@ GRIDS_FAILED: Final = Counter(
     "freshgrid_grids_failed", "Grids that cannot be made, of viewers who keep the last ones"
 )
 GRIDS_WAITING: Final = Gauge("freshgrid_grids_waiting", "Viewers who wait for a grid")
+GRID_SECONDS: Final = Histogram(
+    "freshgrid_grid_seconds",
+    "Time to make a grid, a batch's shared among its grids",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+EVENT_TO_GRID: Final = Histogram(
+    "freshgrid_event_to_grid_seconds",
+    "From the time of a viewer's newest event to the grid with it being stored, of events that "
+    "came in time",
+    buckets=AGE_BUCKETS,
+)
+GRID_ITEMS: Final = Counter(
+    "freshgrid_grid_items", "Media in the grids made, by the source that brought them", ["source"]
+)
 
 FUNNEL_BEST: Final = Counter(
     "freshgrid_funnel_best",

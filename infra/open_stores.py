@@ -12,9 +12,9 @@ from infra.config import Settings
 from infra.redis_experiments import RedisExperiments
 from infra.redis_grid_news import RedisGridNews
 from infra.redis_schedule import RedisSchedule
-from infra.redis_server import RedisServer, redis_hello
+from infra.redis_server import RedisServer, redis_hello, redis_memory
 from infra.redis_store import RedisStore
-from infra.stores import Stores
+from infra.stores import StoreMemory, Stores
 
 
 @asynccontextmanager
@@ -47,3 +47,12 @@ def store_hello(settings: Settings, timeout_s: float) -> str:
         UnreachableError: it does not answer in time, or is too old.
     """
     return redis_hello(settings.redis_url, timeout_s)
+
+
+def store_memory(settings: Settings, timeout_s: float) -> StoreMemory:
+    """How much memory the server behind the stores uses, and how much it may.
+
+    Raises:
+        UnreachableError: it does not answer in time.
+    """
+    return redis_memory(settings.redis_url, timeout_s)

@@ -28,6 +28,7 @@ from infra.errors import UnreachableError, reason_of
 from infra.metrics import REDIS_FAILURES
 from infra.redis_bulk import NOT_NOW, Command, MissingFunctionError, connect, exchange, unusable
 from infra.secrets import masked
+from infra.stores import StoreMemory
 
 FUNCTIONS: Final = Path(__file__).with_name("redis_function.lua")
 #: Redis Functions came with version 7.
@@ -152,6 +153,25 @@ def _passes(error: Exception) -> bool:
 def _pause_s(failures: int) -> float:
     """Seconds until the next attempt; not the same for all who wait."""
     return min(MAX_PAUSE_S, 0.05 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+
+
+def redis_memory(url: str, timeout_s: float) -> StoreMemory:
+    """How much memory a server uses, and how much it may.
+
+    Raises:
+        UnreachableError: it does not answer in time.
+    """
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
+        ) as client:
+            info: dict[str, Any] = client.info("memory")
+    except (RedisError, OSError) as error:
+        raise UnreachableError(
+            f"Redis at {masked(url)} does not answer ({reason_of(error)})"
+        ) from error
+    # 0 says that there is no limit.
+    return StoreMemory(int(info["used_memory"]), int(info.get("maxmemory", 0)) or None)
 
 
 def redis_hello(url: str, timeout_s: float) -> str:

@@ -430,6 +430,13 @@ class GridNews(Protocol):
         ...
 
 
+class StoreMemory(NamedTuple):
+    """Memory of the server behind the stores, in bytes; without a limit of its own: None."""
+
+    used_bytes: int
+    limit_bytes: int | None
+
+
 class Stores(NamedTuple):
     """Every store of an installation."""
 

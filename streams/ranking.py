@@ -31,6 +31,7 @@ from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
+from streams.grid_figures import note_answered, note_made
 from streams.records import Finish, Touched
 
 #: A viewer who asked for a page within this time may still be looking at it.
@@ -315,6 +316,11 @@ class Ranking:
             self._storing = True
         for _, _, chunk in taken:
             _done(chunk)
+        # Whoever waits in the background was touched by old events, or waits for new models.
+        late = self._waiting[Urgency.BACKGROUND]
+        touched = [name for queue, name, chunk in taken if chunk is not None and queue is not late]
+        note_made(made.values(), worked_s)
+        note_answered([made[name] for name in touched if name in made], now_ms())
         self.ranked += len(names)
         GRIDS.inc(len(made))
         GRIDS_WAITING.set(self.waiting)

@@ -82,6 +82,7 @@ class Flow(NamedTuple):
             topics whole.
         writes: topics.
         stores: keys that it writes, as ``docs/contracts.md`` names them.
+        asked: it runs when somebody asks for it, for the records that it needs then.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Flow(NamedTuple):
     group: str | None = None
     writes: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()
+    asked: bool = False
 
 
 FLOWS: Final = (
@@ -201,6 +203,13 @@ FLOWS: Final = (
     ),
     Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *CATALOG)),
     Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
+    Flow(
+        # Dead letters edited and sent again, versions promoted and rolled back, over HTTP.
+        "repairs", RANKER, "streams/operations/repairs.py",
+        reads=(DEAD_LETTERS_TOPIC, *_EVENTS, *CATALOG, VERSIONS_TOPIC),
+        writes=(*_EVENTS, *CATALOG, DEAD_LETTERS_TOPIC, VERSIONS_TOPIC, EMBEDDINGS_TOPIC),
+        asked=True,
+    ),
     Flow("weights API", RANKER, "streams/serving/weights.py", stores=_EXPERIMENT),
     # Commands.
     Flow(
@@ -257,7 +266,7 @@ def flow(name: str) -> Flow:
 
 def followed(role: str) -> tuple[str, ...]:
     """What a role reads whole, besides its consumer groups."""
-    flows = [flow for flow in FLOWS if flow.role == role and flow.group is None]
+    flows = [flow for flow in FLOWS if flow.role == role and flow.group is None and not flow.asked]
     return tuple(dict.fromkeys(topic for flow in flows for topic in flow.reads))
 
 

@@ -70,6 +70,11 @@ export interface Asked {
   query: string;
 }
 
+/** Which version to go back to. */
+export interface Back {
+  to?: string | null;
+}
+
 /** An experiment to put in the place of the one that stands. */
 export interface Changed {
   experiment: Record<string, unknown>;
@@ -81,6 +86,13 @@ export interface ChangedWeights {
   weights: Record<string, number | string>;
   arm?: string;
   who?: string;
+}
+
+/** Something that this process depends on, as ``freshgrid doctor`` checks it. */
+export interface Check {
+  what: string;
+  ok: boolean;
+  says: string;
 }
 
 /** One action of a viewer that was not taken back; `ts` in epoch ms. */
@@ -101,6 +113,34 @@ export interface FollowEvent {
   undo?: boolean;
 }
 
+/** Of grids audited: media best by the final pass, and those that an earlier pass had cut. */
+export interface Funnel {
+  best: number;
+  lost: Record<string, number>;
+}
+
+/**
+ * What this ranker knows of its grids; counts are since it started.
+ *
+ * Attributes:
+ *     event_to_grid: from a viewer's newest event to the stored grid with it, in the last minute;
+ *         null where nobody did anything.
+ *     making: to make one grid, in the last minute.
+ *     by_source: media in the grids, by the source that brought them.
+ *     stale_reads: ready grids answered that are not of what is live; null where that is not
+ *         counted.
+ */
+export interface GridFigures {
+  made: number;
+  failed: number;
+  waiting: number;
+  event_to_grid: Spread | null;
+  making: Spread | null;
+  by_source: Record<string, number>;
+  funnel: Funnel;
+  stale_reads: number | null;
+}
+
 /**
  * One media of a grid.
  *
@@ -119,6 +159,14 @@ export interface GridItem {
   seed: string | null;
   stages: ItemStages;
   propensity?: number;
+}
+
+/** Records of a topic that a consumer group of a role has not committed. */
+export interface GroupLag {
+  role: string;
+  group: string;
+  topic: string;
+  records: number;
 }
 
 /**
@@ -182,6 +230,12 @@ export interface ItemStages {
   penalty: number;
 }
 
+/** The log, as the broker tells of it. */
+export interface LogState {
+  topics: Array<TopicRecords>;
+  lag: Array<GroupLag>;
+}
+
 /** One media of the catalogue; the newest record of a `media_id` replaces the older ones. */
 export interface Media {
   media_id: string;
@@ -225,10 +279,37 @@ export interface MediaRecord {
   score: number;
 }
 
+/** Of the store's server, in bytes; `limit_bytes` is null where it has none. */
+export interface Memory {
+  used_bytes: number;
+  limit_bytes: number | null;
+}
+
 /** An account near another one; `score` is the cosine of their vectors, at most 1. */
 export interface Neighbour {
   account: AccountRecord;
   score: number;
+}
+
+/**
+ * How the installation is doing, seen from one ranker. What cannot be known is null.
+ *
+ * Attributes:
+ *     at_ms: when it was looked, epoch ms; asked for again at once, the same is answered.
+ *     headline: whether anything is wrong, and what to do first.
+ *     troubles: worst first.
+ *     dead_letters: not redriven yet, of the newest.
+ */
+export interface Operations {
+  at_ms: number;
+  headline: string;
+  troubles: Array<Trouble>;
+  roles: Array<RoleState>;
+  log: LogState | null;
+  grids: GridFigures;
+  memory: Memory | null;
+  dead_letters: number | null;
+  checks: Array<Check>;
 }
 
 /**
@@ -332,6 +413,16 @@ export interface Problem {
   errors?: Array<Place> | null;
 }
 
+/** Why a version is to be live. */
+export interface Promote {
+  why?: string;
+}
+
+/** A record to send again. */
+export interface Redrive {
+  value?: string | null;
+}
+
 /**
  * A record that was not taken.
  *
@@ -382,6 +473,19 @@ export interface RerankedItem {
   before: number | null;
   value: number;
   terms: Record<string, number>;
+}
+
+/**
+ * A role, as far as it can be known from here.
+ *
+ * Attributes:
+ *     state: ``up``: it answers. ``keeps_up``, ``behind``: by what its groups have committed.
+ *         ``unknown``: nothing tells.
+ */
+export interface RoleState {
+  role: string;
+  state: "behind" | "keeps_up" | "unknown" | "up";
+  says: string;
 }
 
 /**
@@ -442,6 +546,19 @@ export interface SimilarMediaList {
   media: Array<SimilarMedia>;
 }
 
+/**
+ * Durations of the last minute.
+ *
+ * Attributes:
+ *     count: how many there were, of those that are kept.
+ *     p50_ms, p99_ms: in milliseconds.
+ */
+export interface Spread {
+  count: number;
+  p50_ms: number;
+  p99_ms: number;
+}
+
 /** How many media (not deleted) and accounts have a topic as their first one. */
 export interface TopicCount {
   topic: string;
@@ -454,11 +571,33 @@ export interface TopicList {
   topics: Array<TopicCount>;
 }
 
+/** Records that were ever appended to a topic: what is more at the next look came meanwhile. */
+export interface TopicRecords {
+  topic: string;
+  records: number;
+}
+
 /** A topic, with the media that are popular in it and those posted last. */
 export interface TopicShelf {
   topic: TopicCount;
   popular: Array<MediaRecord>;
   fresh: Array<MediaRecord>;
+}
+
+/**
+ * Something that is not as it should be.
+ *
+ * Attributes:
+ *     severity: ``wrong`` is to be mended now, ``look`` can wait until somebody has time.
+ *     what: a stable word.
+ *     says: what is so, in a sentence.
+ *     remedy: what to do first.
+ */
+export interface Trouble {
+  severity: "look" | "wrong";
+  what: string;
+  says: string;
+  remedy: string;
 }
 
 /** Viewers who were active of late, the last one first. */
@@ -711,6 +850,36 @@ export class Freshgrid {
   /** Operators that queries may use, those added here included, and the live queries. */
   igql(): Promise<IgqlReference> {
     return this.call("GET", `/v1/igql`, {  });
+  }
+
+  /** Whether anything is wrong and what to do first, with the figures that say so. */
+  operations(): Promise<Operations> {
+    return this.call("GET", `/v1/operations`, {  });
+  }
+
+  /** The newest records that could not be applied, with reasons, newest first. */
+  deadLetters(): Promise<Record<string, unknown>> {
+    return this.call("GET", `/v1/dead-letters`, {  });
+  }
+
+  /** One dead letter with the record as it was sent. */
+  deadLetter(dead_letter_id: string): Promise<Record<string, unknown>> {
+    return this.call("GET", `/v1/dead-letters/${encodeURIComponent(dead_letter_id)}`, {  });
+  }
+
+  /** Send the record to its topic again, edited or not; what would die again is refused. */
+  redriveDeadLetter(dead_letter_id: string, body: Redrive): Promise<Record<string, unknown>> {
+    return this.call("POST", `/v1/dead-letters/${encodeURIComponent(dead_letter_id)}/redrive`, {  }, body);
+  }
+
+  /** Make a stored version live, whatever the gate said. Running processes follow. */
+  promoteVersion(kind: string, version: string, body: Promote): Promise<Record<string, unknown>> {
+    return this.call("POST", `/v1/versions/${encodeURIComponent(kind)}/${encodeURIComponent(version)}/promote`, {  }, body);
+  }
+
+  /** Make the version live again that was live before. Running processes follow. */
+  rollbackVersion(kind: string, body: Back): Promise<Record<string, unknown>> {
+    return this.call("POST", `/v1/versions/${encodeURIComponent(kind)}/rollback`, {  }, body);
   }
 
   /** Versions that are live, and whether the ranker has read all there is. */

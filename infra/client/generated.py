@@ -84,6 +84,12 @@ class Asked(TypedDict):
     query: str
 
 
+class Back(TypedDict):
+    """Which version to go back to."""
+
+    to: NotRequired[str | None]
+
+
 class Changed(TypedDict):
     """An experiment to put in the place of the one that stands."""
 
@@ -97,6 +103,14 @@ class ChangedWeights(TypedDict):
     weights: dict[str, float | str]
     arm: NotRequired[str]
     who: NotRequired[str]
+
+
+class Check(TypedDict):
+    """Something that this process depends on, as ``freshgrid doctor`` checks it."""
+
+    what: str
+    ok: bool
+    says: str
 
 
 class Done(TypedDict):
@@ -119,6 +133,35 @@ class FollowEvent(TypedDict):
     undo: NotRequired[bool]
 
 
+class Funnel(TypedDict):
+    """Of grids audited: media best by the final pass, and those that an earlier pass had cut."""
+
+    best: int
+    lost: dict[str, int]
+
+
+class GridFigures(TypedDict):
+    """What this ranker knows of its grids; counts are since it started.
+
+    Attributes:
+        event_to_grid: from a viewer's newest event to the stored grid with it, in the last minute;
+            null where nobody did anything.
+        making: to make one grid, in the last minute.
+        by_source: media in the grids, by the source that brought them.
+        stale_reads: ready grids answered that are not of what is live; null where that is not
+            counted.
+    """
+
+    made: int
+    failed: int
+    waiting: int
+    event_to_grid: Spread | None
+    making: Spread | None
+    by_source: dict[str, int]
+    funnel: Funnel
+    stale_reads: int | None
+
+
 class GridItem(TypedDict):
     """One media of a grid.
 
@@ -137,6 +180,15 @@ class GridItem(TypedDict):
     seed: str | None
     stages: ItemStages
     propensity: NotRequired[float]
+
+
+class GroupLag(TypedDict):
+    """Records of a topic that a consumer group of a role has not committed."""
+
+    role: str
+    group: str
+    topic: str
+    records: int
 
 
 class HistoryLength(TypedDict):
@@ -202,6 +254,13 @@ class ItemStages(TypedDict):
     penalty: float
 
 
+class LogState(TypedDict):
+    """The log, as the broker tells of it."""
+
+    topics: list[TopicRecords]
+    lag: list[GroupLag]
+
+
 class Media(TypedDict):
     """One media of the catalogue; the newest record of a `media_id` replaces the older ones."""
 
@@ -247,11 +306,39 @@ class MediaRecord(TypedDict):
     score: float
 
 
+class Memory(TypedDict):
+    """Of the store's server, in bytes; `limit_bytes` is null where it has none."""
+
+    used_bytes: int
+    limit_bytes: int | None
+
+
 class Neighbour(TypedDict):
     """An account near another one; `score` is the cosine of their vectors, at most 1."""
 
     account: AccountRecord
     score: float
+
+
+class Operations(TypedDict):
+    """How the installation is doing, seen from one ranker. What cannot be known is null.
+
+    Attributes:
+        at_ms: when it was looked, epoch ms; asked for again at once, the same is answered.
+        headline: whether anything is wrong, and what to do first.
+        troubles: worst first.
+        dead_letters: not redriven yet, of the newest.
+    """
+
+    at_ms: int
+    headline: str
+    troubles: list[Trouble]
+    roles: list[RoleState]
+    log: LogState | None
+    grids: GridFigures
+    memory: Memory | None
+    dead_letters: int | None
+    checks: list[Check]
 
 
 class OperatorRecord(TypedDict):
@@ -356,6 +443,18 @@ class Problem(TypedDict):
     errors: NotRequired[list[Place] | None]
 
 
+class Promote(TypedDict):
+    """Why a version is to be live."""
+
+    why: NotRequired[str]
+
+
+class Redrive(TypedDict):
+    """A record to send again."""
+
+    value: NotRequired[str | None]
+
+
 class Refusal(TypedDict):
     """A record that was not taken.
 
@@ -406,6 +505,19 @@ class RerankedItem(TypedDict):
     before: int | None
     value: float
     terms: dict[str, float]
+
+
+class RoleState(TypedDict):
+    """A role, as far as it can be known from here.
+
+    Attributes:
+        state: ``up``: it answers. ``keeps_up``, ``behind``: by what its groups have committed.
+            ``unknown``: nothing tells.
+    """
+
+    role: str
+    state: Literal["behind", "keeps_up", "unknown", "up"]
+    says: str
 
 
 class SentMediaEvent(TypedDict):
@@ -470,6 +582,19 @@ class SimilarMediaList(TypedDict):
     media: list[SimilarMedia]
 
 
+class Spread(TypedDict):
+    """Durations of the last minute.
+
+    Attributes:
+        count: how many there were, of those that are kept.
+        p50_ms, p99_ms: in milliseconds.
+    """
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+
+
 class TopicCount(TypedDict):
     """How many media (not deleted) and accounts have a topic as their first one."""
 
@@ -484,12 +609,35 @@ class TopicList(TypedDict):
     topics: list[TopicCount]
 
 
+class TopicRecords(TypedDict):
+    """Records that were ever appended to a topic: what is more at the next look came meanwhile."""
+
+    topic: str
+    records: int
+
+
 class TopicShelf(TypedDict):
     """A topic, with the media that are popular in it and those posted last."""
 
     topic: TopicCount
     popular: list[MediaRecord]
     fresh: list[MediaRecord]
+
+
+class Trouble(TypedDict):
+    """Something that is not as it should be.
+
+    Attributes:
+        severity: ``wrong`` is to be mended now, ``look`` can wait until somebody has time.
+        what: a stable word.
+        says: what is so, in a sentence.
+        remedy: what to do first.
+    """
+
+    severity: Literal["look", "wrong"]
+    what: str
+    says: str
+    remedy: str
 
 
 class ViewerList(TypedDict):
@@ -764,6 +912,48 @@ class Calls:
         answer: IgqlReference = self._call("GET", "/v1/igql", {}, None)
         return answer
 
+    def operations(
+        self,
+    ) -> Operations:
+        """Whether anything is wrong and what to do first, with the figures that say so."""
+        answer: Operations = self._call("GET", "/v1/operations", {}, None)
+        return answer
+
+    def dead_letters(
+        self,
+    ) -> dict[str, Any]:
+        """The newest records that could not be applied, with reasons, newest first."""
+        answer: dict[str, Any] = self._call("GET", "/v1/dead-letters", {}, None)
+        return answer
+
+    def dead_letter(
+        self, dead_letter_id: str,
+    ) -> dict[str, Any]:
+        """One dead letter with the record as it was sent."""
+        answer: dict[str, Any] = self._call("GET", f"/v1/dead-letters/{_in_path(dead_letter_id)}", {}, None)
+        return answer
+
+    def redrive_dead_letter(
+        self, dead_letter_id: str, body: Redrive,
+    ) -> dict[str, Any]:
+        """Send the record to its topic again, edited or not; what would die again is refused."""
+        answer: dict[str, Any] = self._call("POST", f"/v1/dead-letters/{_in_path(dead_letter_id)}/redrive", {}, body)
+        return answer
+
+    def promote_version(
+        self, kind: str, version: str, body: Promote,
+    ) -> dict[str, Any]:
+        """Make a stored version live, whatever the gate said. Running processes follow."""
+        answer: dict[str, Any] = self._call("POST", f"/v1/versions/{_in_path(kind)}/{_in_path(version)}/promote", {}, body)
+        return answer
+
+    def rollback_version(
+        self, kind: str, body: Back,
+    ) -> dict[str, Any]:
+        """Make the version live again that was live before. Running processes follow."""
+        answer: dict[str, Any] = self._call("POST", f"/v1/versions/{_in_path(kind)}/rollback", {}, body)
+        return answer
+
     def status(
         self,
     ) -> dict[str, Any]:
@@ -1025,6 +1215,48 @@ class AsyncCalls:
     ) -> IgqlReference:
         """Operators that queries may use, those added here included, and the live queries."""
         answer: IgqlReference = await self._call("GET", "/v1/igql", {}, None)
+        return answer
+
+    async def operations(
+        self,
+    ) -> Operations:
+        """Whether anything is wrong and what to do first, with the figures that say so."""
+        answer: Operations = await self._call("GET", "/v1/operations", {}, None)
+        return answer
+
+    async def dead_letters(
+        self,
+    ) -> dict[str, Any]:
+        """The newest records that could not be applied, with reasons, newest first."""
+        answer: dict[str, Any] = await self._call("GET", "/v1/dead-letters", {}, None)
+        return answer
+
+    async def dead_letter(
+        self, dead_letter_id: str,
+    ) -> dict[str, Any]:
+        """One dead letter with the record as it was sent."""
+        answer: dict[str, Any] = await self._call("GET", f"/v1/dead-letters/{_in_path(dead_letter_id)}", {}, None)
+        return answer
+
+    async def redrive_dead_letter(
+        self, dead_letter_id: str, body: Redrive,
+    ) -> dict[str, Any]:
+        """Send the record to its topic again, edited or not; what would die again is refused."""
+        answer: dict[str, Any] = await self._call("POST", f"/v1/dead-letters/{_in_path(dead_letter_id)}/redrive", {}, body)
+        return answer
+
+    async def promote_version(
+        self, kind: str, version: str, body: Promote,
+    ) -> dict[str, Any]:
+        """Make a stored version live, whatever the gate said. Running processes follow."""
+        answer: dict[str, Any] = await self._call("POST", f"/v1/versions/{_in_path(kind)}/{_in_path(version)}/promote", {}, body)
+        return answer
+
+    async def rollback_version(
+        self, kind: str, body: Back,
+    ) -> dict[str, Any]:
+        """Make the version live again that was live before. Running processes follow."""
+        answer: dict[str, Any] = await self._call("POST", f"/v1/versions/{_in_path(kind)}/rollback", {}, body)
         return answer
 
     async def status(

@@ -70,6 +70,7 @@ KINDS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("bad-request", "The request cannot be understood"),
     404: ("not-found", "There is no such thing"),
     405: ("method-not-allowed", "The resource does not take this method"),
+    409: ("conflict", "It cannot be done as things are"),
     413: ("too-large", "The request is larger than is taken"),
     415: ("unsupported-media-type", "The body is of a type that is not taken"),
     422: ("invalid", "What was sent is not valid"),

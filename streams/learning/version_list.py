@@ -64,8 +64,10 @@ async def list_versions(settings: Settings, kind: str | None) -> dict[str, Any]:
     }
 
 
-async def promote(settings: Settings, kind: str, version: str) -> dict[str, Any]:
-    """Make a stored version the live one.
+async def promote(
+    settings: Settings, kind: str, version: str, why: str = "promoted by command"
+) -> dict[str, Any]:
+    """Make a stored version the live one; `why` stands in the list of versions.
 
     Raises:
         VersionError: it is live already, missing, damaged or of no use to this release.
@@ -76,7 +78,7 @@ async def promote(settings: Settings, kind: str, version: str) -> dict[str, Any]
         if live is not None and live.version == version:
             raise VersionError(f"{kind} {version} is live already")
         previous = "" if live is None else live.version
-        return await _make_live(settings, opened, kind, version, previous, "promoted by command")
+        return await _make_live(settings, opened, kind, version, previous, why)
 
 
 async def rollback(settings: Settings, kind: str, to: str | None) -> dict[str, Any]:

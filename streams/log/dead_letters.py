@@ -133,11 +133,21 @@ async def dead_letter_partitions(settings: Settings) -> int:
 
 
 async def read_dead_letters(
-    reader: LogReader, partitions: int
+    reader: LogReader, partitions: int, newest: int | None = None
 ) -> AsyncIterator[StoredDeadLetter | Redriven]:
-    """Everything in the topic now, in order within a partition."""
+    """Everything in the topic now, in order within a partition.
+
+    Args:
+        newest: only so many records of each partition, the newest.
+    """
     places = [(DEAD_LETTERS_TOPIC, number) for number in range(partitions)]
-    async for batch in reader.read(await reader.spans(places)):
+    spans = await reader.spans(places)
+    if newest is not None:
+        spans = {
+            place: span._replace(start=max(span.start, span.end - newest))
+            for place, span in spans.items()
+        }
+    async for batch in reader.read(spans):
         for record in batch.records:
             found = decode_record(record)
             if found is not None:
@@ -165,33 +175,43 @@ async def read_dead_letter(
     return found
 
 
-async def list_dead_letters(settings: Settings, wanted: Wanted, limit: int) -> dict[str, Any]:
+async def list_dead_letters(
+    settings: Settings, wanted: Wanted, limit: int, newest: int | None = None
+) -> dict[str, Any]:
     """What there is: counts by error, and the newest `limit` dead letters, newest first.
 
     A record that was dead-lettered twice is listed once.
+
+    Args:
+        newest: of each partition only so many records count, the newest, marks among them.
     """
     listed: dict[Died, dict[str, Any]] = {}
     redriven: dict[Died, int] = {}
     partitions = await dead_letter_partitions(settings)
     async with LogReader(settings) as reader:
-        async for found in read_dead_letters(reader, partitions):
+        async for found in read_dead_letters(reader, partitions, newest):
             if isinstance(found, Redriven):
                 redriven[found.topic, found.partition, found.offset] = found.redriven_ms
             elif wanted.takes(found.about):
                 listed.setdefault(found.died, _summary(found))
     for died, summary in listed.items():
         summary["redriven_ms"] = redriven.get(died)
-    newest = sorted(listed.values(), key=lambda summary: summary["first_seen"], reverse=True)
+    latest = sorted(listed.values(), key=lambda summary: summary["first_seen"], reverse=True)
     return {
-        "total": len(newest),
-        "redriven": sum(summary["redriven_ms"] is not None for summary in newest),
-        "by_error": dict(Counter(summary["error"] for summary in newest).most_common()),
-        "dead_letters": newest[:limit],
+        "total": len(latest),
+        "redriven": sum(summary["redriven_ms"] is not None for summary in latest),
+        "by_error": dict(Counter(summary["error"] for summary in latest).most_common()),
+        "dead_letters": latest[:limit],
     }
 
 
-async def show_dead_letter(settings: Settings, dead_letter_id: DeadLetterId) -> dict[str, Any]:
+async def show_dead_letter(
+    settings: Settings, dead_letter_id: DeadLetterId, marks_behind: int | None = None
+) -> dict[str, Any]:
     """One dead letter with the value of the record that died, as text where it is text.
+
+    Args:
+        marks_behind: look for marks among so many records behind it; among all by default.
 
     Raises:
         NoSuchDeadLetterError: there is none.
@@ -201,6 +221,9 @@ async def show_dead_letter(settings: Settings, dead_letter_id: DeadLetterId) -> 
         dead_letter = await read_dead_letter(reader, partitions, dead_letter_id)
         place = (DEAD_LETTERS_TOPIC, dead_letter_id.partition)
         behind = await reader.spans([place], Start(dead_letter_id.offset + 1))
+        if marks_behind is not None:
+            span = behind[place]
+            behind[place] = span._replace(end=min(span.end, span.start + marks_behind))
         marks = [
             mark
             async for batch in reader.read(behind)

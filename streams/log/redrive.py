@@ -73,6 +73,7 @@ async def redrive(
     wanted: Wanted | None = None,
     *,
     edit_command: str | None = None,
+    value: bytes | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Send dead letters to their topics again; reports what was sent and what was refused.
@@ -82,6 +83,7 @@ async def redrive(
         wanted: instead of ids: all of these that were not redriven yet.
         edit_command: a shell command that reads the original value on stdin and writes the new
             one to stdout.
+        value: instead: the new value of the only one of `ids`.
         dry_run: edit and check, but send nothing; the report shows the values.
 
     Raises:
@@ -101,7 +103,7 @@ async def redrive(
             batch: list[Revived] = []
             async for dead_letter in _chosen(reader, partitions, ids, wanted):
                 try:
-                    batch.append(await _revive(originals, dead_letter, edit_command))
+                    batch.append(await _revive(originals, dead_letter, edit_command, value))
                 except RefusedError as refusal:
                     refused.append(
                         {
@@ -145,7 +147,10 @@ async def _chosen(
 
 
 async def _revive(
-    originals: LogReader, dead_letter: StoredDeadLetter, edit_command: str | None
+    originals: LogReader,
+    dead_letter: StoredDeadLetter,
+    edit_command: str | None,
+    edited: bytes | None = None,
 ) -> Revived:
     """The record to send for a dead letter.
 
@@ -166,14 +171,16 @@ async def _revive(
         whole = None if original is None else original.value or b""
         if original is not None and whole is not None and len(whole) == about.size:
             key, value = original.key, whole
-        elif about.truncated:
+        elif about.truncated and edited is None:
             raise RefusedError(
                 "truncated",
                 f"the dead letter holds {len(value)} of {about.size} bytes, and the original is "
                 f"no longer in the log ({about.topic}[{about.partition}] offset {about.offset}); "
                 "only its producer can send it again",
             )
-    if edit_command is not None:
+    if edited is not None:
+        value = edited
+    elif edit_command is not None:
         value = await _edit(edit_command, value)
     _check(about.topic, value)
     return Revived(dead_letter, key, value)

@@ -25,6 +25,8 @@ from infra.supervisor import check_port
 from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.world import World
+from streams.operations.desk import OperationsDesk
+from streams.operations.repairs import Repairs
 from streams.ranking import Ranking
 from streams.records import Record, touches
 from streams.roles.runtime import agent, background, faust_app, running
@@ -117,6 +119,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             config, world, rankers, store, explorer, ranking, follower, live, impressions.shown
         )
         directory = Directory(world)
+        repairs = Repairs(config)
         behind = Behind(
             lookup=lookup,
             explorer=explorer,
@@ -130,6 +133,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             intake=Intake(outbox.send),
             grids=stores.grids,
             language=Language(queries),
+            operations=OperationsDesk(config, lookup, repairs, lambda: experiment.refused),
+            repairs=repairs,
         )
         streams = Streams()
         api = explore_api(behind, streams, config.request_timeout_s)

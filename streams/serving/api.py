@@ -13,6 +13,8 @@ from infra.http.events import events_routes
 from infra.http.explore import explore_routes
 from infra.http.igql import igql_routes
 from infra.http.live import live_routes
+from infra.http.operations import OperationsDesk, operations_routes
+from infra.http.repairs import Repairs, repairs_routes
 from infra.http.shelves import shelves_routes
 from infra.http.similar import similar_routes
 from infra.http.state import state_routes
@@ -51,6 +53,8 @@ class Behind(NamedTuple):
     intake: Intake
     grids: GridNews
     language: Language
+    operations: OperationsDesk
+    repairs: Repairs
 
 
 def explore_api(behind: Behind, streams: Streams, limit_s: float) -> FastAPI:
@@ -74,6 +78,8 @@ def explore_api(behind: Behind, streams: Streams, limit_s: float) -> FastAPI:
             weights_routes(behind.desk, behind.explorer),
             administration_routes(behind.office),
             igql_routes(behind.language),
+            operations_routes(behind.operations),
+            repairs_routes(behind.repairs),
             state_routes(behind.lookup),
         ),
     )

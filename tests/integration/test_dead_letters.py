@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import Action
+from streams.operations.repairs import Repairs
 from tests.integration.commands import freshgrid, refusal, report_of
 from tests.integration.conftest import Pipeline
 
@@ -73,6 +75,36 @@ def test_an_edited_letter_is_applied_exactly_once_however_often_it_is_sent(pipel
     # The log folded again knows the letter, its marks and the copies.
     hashed = report_of(settings, "replay", "--from-offset", "0", "--offline", "--state-hash")
     assert hashed["dead"] >= 1
+
+
+def test_over_http_the_newest_are_told_and_mended_like_new_ones(pipeline, monkeypatch):
+    viewer = pipeline.new_viewer()
+    for media in ("h1", "h2", "h3"):
+        pipeline.send("events.like", in_seconds(pipeline, viewer, media), viewer)
+    pipeline.wait(lambda: len(died(pipeline, viewer)) == 3)
+    repairs = Repairs(pipeline.settings)
+
+    async def mend() -> None:
+        listed = (await repairs.dead_letters())["dead_letters"]
+        waiting = await repairs.waiting()
+        letter = next(one["id"] for one in listed if one["key"] == viewer)
+        shown = await repairs.dead_letter(letter)
+        with pytest.raises(ValueError, match="it would die again"):
+            await repairs.redrive(letter, shown["value"])
+        event = json.loads(shown["value"])
+        mended = json.dumps({**event, "ts": event["ts"] * 1000})
+        assert (await repairs.redrive(letter, mended))["topic"] == "events.like"
+        assert await repairs.waiting() == waiting - 1
+        for nowhere in ("0:999999", "99:0", "x"):
+            with pytest.raises(LookupError):
+                await repairs.redrive(nowhere, None)
+
+    asyncio.run(mend())
+    pipeline.wait(lambda: len(pipeline.liked(viewer)) == 1)
+    # One record of each partition: the mark of the one that was sent again, or a letter.
+    monkeypatch.setattr("streams.operations.repairs.NEWEST", 1)
+    few = asyncio.run(repairs.dead_letters())
+    assert few["total"] <= pipeline.settings.partitions
 
 
 def test_filters_take_what_was_not_redriven_yet(pipeline):

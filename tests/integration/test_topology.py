@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from infra.topics import EXAMPLES_TOPIC, SESSIONS_TOPIC
+from infra.topics import DEAD_LETTERS_TOPIC, EXAMPLES_TOPIC, SESSIONS_TOPIC
 from models.actions import MEDIA_EVENT_TOPIC_OF, MEDIA_EVENT_TOPICS
-from streams.topology import FLOWS, ROLES
+from streams.topology import FLOWS, RANKER, ROLES
 from tests.integration.commands import freshgrid
 from tests.integration.recording import noted
 
@@ -40,9 +41,9 @@ def everything_soon() -> Iterator[None]:
         yield
 
 
-def table(role: str) -> set[tuple[str, ...]]:
-    """What the table says of a role, as it is noted."""
-    flows = [flow for flow in FLOWS if flow.role == role]
+def table(role: str, *, asked: bool = False) -> set[tuple[str, ...]]:
+    """What the table says of a role, as it is noted; or what it does only when it is asked to."""
+    flows = [flow for flow in FLOWS if flow.role == role and flow.asked == asked]
     return {
         *(("reads", topic, flow.group) for flow in flows for topic in flow.reads),
         *(("writes", topic) for flow in flows for topic in flow.writes),
@@ -79,6 +80,17 @@ def test_roles_do_what_the_table_says(explore, notes) -> None:
 
     explore.wait(lambda: all(table(role) <= noted(notes[role]) for role in ROLES))
     assert {role: noted(notes[role]) for role in ROLES} == {role: table(role) for role in ROLES}
+
+    # Operators look, and send again what could not be applied.
+    assert explore.http.get("/v1/operations").json()["log"] is not None
+    letters = explore.http.get("/v1/dead-letters").json()["dead_letters"]
+    [letter] = [one["id"] for one in letters if one["topic"] == "events.like"]
+    mended = json.dumps(explore.event(viewer, media, author_id=author))
+    path = f"/v1/dead-letters/{letter}/redrive"
+    assert explore.http.post(path, json={"value": mended}).status_code == 200
+    more = noted(notes[RANKER]) - table(RANKER)
+    assert {("reads", DEAD_LETTERS_TOPIC, None), ("writes", DEAD_LETTERS_TOPIC)} <= more
+    assert more <= table(RANKER, asked=True)
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,22 @@ def test_rankers_are_promoted_and_rolled_back_while_they_serve(explore, artifact
     assert page["versions"]["rankers"] == named
 
 
+def test_versions_are_promoted_and_rolled_back_over_http(explore, artifacts):
+    old = live(explore, RANKERS)
+    other = bundle(seed=6)
+    new = artifacts.put(RANKERS, *other.to_arrays())
+    path = f"/v1/versions/{RANKERS}/{new}/promote"
+    told = explore.http.post(path, json={"why": "ann tries"}).raise_for_status().json()
+    assert (told["version"], told["replaced"]) == (new, old)
+    follows(explore, "rankers", other.version)
+    rows = explore.http.get("/v1/versions", params={"kind": RANKERS}).json()["versions"]
+    assert [row["reason"] for row in rows if row["live"]] == ["ann tries"]
+    refused = explore.http.post(path, json={})
+    assert (refused.status_code, "is live already" in refused.json()["detail"]) == (409, True)
+    back = explore.http.post(f"/v1/versions/{RANKERS}/rollback", json={})
+    assert back.json()["version"] == old
+
+
 def test_account_vectors_are_promoted_and_rolled_back_while_they_serve(explore, artifacts):
     old = live(explore, IG2VEC)
     artifact = artifacts.get(IG2VEC, old)

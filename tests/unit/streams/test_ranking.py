@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from infra.config import Settings
 from infra.memory_store import MemoryStore
+from infra.recent import RecentSeconds
 from infra.stores import Versioned
 from models.events import MINUTE_MS
 from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid, StoredGrid
 from models.viewers.state import ViewerState
+from streams import grid_figures
 from streams.clock import now_ms
 from streams.ranking import FRESH_MS, GridError, Ranking
 from streams.records import Touched
@@ -82,6 +85,37 @@ async def test_many_touches_of_a_viewer_make_one_grid(ranking: Ranking, maker: M
     await drain(ranking)
     assert maker.made == ["v"]
     assert finished == [0, 1, 2, 3, 4]
+
+
+async def test_from_event_to_grid_is_told_of_who_just_did_something(
+    maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lately = RecentSeconds()
+    monkeypatch.setattr(grid_figures, "EVENT_TO_GRID_LATELY", lately)
+    did_ms = {"now": now_ms() - 2_000, "ahead": now_ms() + 60_000, "nothing": 0, "long ago": 1}
+
+    def make(
+        viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
+    ) -> list[EncodedGrid]:
+        documents = [
+            msgspec.structs.replace(grid_of(viewer_id), reflects_ts=did_ms[viewer_id])
+            for viewer_id in viewer_ids
+        ]
+        return [EncodedGrid(document, b"{}") for document in documents]
+
+    monkeypatch.setattr(maker, "make", make)
+    ranking = Ranking(MemoryStore(Settings()), maker)
+    ranking.touch([*fresh("now", "ahead", "nothing"), *old("long ago")], lambda: None)
+    await drain(ranking)
+    # Whoever asks for a page did nothing, nor does who is ranked again.
+    await ranking.make_now(["now"])
+    ranking.refresh()
+    await drain(ranking)
+    spread = lately.spread()
+    assert spread is not None
+    assert spread.count == 2
+    assert spread.p50_ms == 0
+    assert 2_000 <= spread.p99_ms < 10_000
 
 
 async def test_the_newest_touched_viewer_comes_first(ranking: Ranking, maker: Maker) -> None:

@@ -38,6 +38,7 @@ const PATHS = {
   plus: "M12 4v16M4 12h16",
   explore: "M3 3h11v11H3zM17 3h4v4h-4zM17 10h4v4h-4zM3 17h4v4H3zM10 17h11v4H10z",
   map: "M5 8a2 2 0 1 0 0-.1M14 5a2 2 0 1 0 0-.1M11 13a2 2 0 1 0 0-.1M19 12a2 2 0 1 0 0-.1M6 19a2 2 0 1 0 0-.1M17 20a2 2 0 1 0 0-.1",
+  operations: "M3 12h4l3 8 4-16 3 8h4",
   workbench: "M8 6 2.5 12 8 18M16 6l5.5 6-5.5 6M13.5 4l-3 16",
 };
 

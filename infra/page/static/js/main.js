@@ -10,8 +10,9 @@ const VIEWS = {
   explore: async () => ExplorePage,
   account: async () => (await import("./account.js")).AccountPage,
   workbench: async () => (await import("./workbench/workbench.js")).WorkbenchPage,
+  operations: async () => (await import("./operations/operations.js")).OperationsPage,
 };
-const PLACES = [["explore", "Explore"], ["workbench", "Workbench"]];
+const PLACES = [["explore", "Explore"], ["workbench", "Workbench"], ["operations", "Operations"]];
 
 let view = null;
 let turn = 0;
