@@ -73,7 +73,9 @@ PAGE: Final[dict[str, Any]] = {
     "generated_at_ms": 1700000000120,
     "reflects_ts": 1700000000000,
     "candidates": 500,
+    "reflects_offsets": {"events.like/3": 18},
     "dropped": {"exclude_seen": 38},
+    "relaxed": [],
     "versions": _VERSIONS,
     "schema": 1,
     "request_id": "b0c9a3d4e5f60718293a4b5c",
@@ -103,6 +105,7 @@ _EXPLAINED: Final[dict[str, Any]] = {
     "candidates": 500,
     "kept": [150, 50, 25],
     "dropped": {"exclude_seen": 38},
+    "relaxed": [],
     "items": [
         {
             "viewer_id": "v1", "media_id": "m7", "author_id": "a3", "position": 0,

@@ -25,6 +25,7 @@ class State(Protocol):
 
 _STATUS: Final[dict[str, Any]] = {
     "caught_up": True,
+    "kafka_silent_s": 0.0,
     "waiting_viewers": 0,
     "viewers_touched": 3761,
     "media": 7583,

@@ -207,7 +207,7 @@ async def test_an_author_who_is_asked_for_lives_on(redis_url: str) -> None:
 
 
 async def test_every_key_of_redis_has_a_time_to_live_but_what_waits(redis_url: str) -> None:
-    async with empty_stores("redis", lambda: redis_url) as (store, sessions, _):
+    async with empty_stores("redis", lambda: redis_url) as (store, sessions, *_):
         await store.commit(["v"], [liked((await store.load(["v"]))[0], "e1")])
         await store.learn_authors(["m1"], ["a1"])
         await store.park([parked("m2", 1)])

@@ -177,12 +177,14 @@ def test_no_module_but_the_table_lists_actions() -> None:
         str(path.relative_to(ROOT)): named
         for folder in ("models", "infra", "streams", "docs")
         for path in sorted((ROOT / folder).rglob("*.py"))
-        if path != ROOT / "models" / "actions.py"
+        if path not in (ROOT / "models" / "actions.py", GENERATED)
         and len(named := _actions_named(ast.parse(path.read_text()))) > CHOSEN.get(path.name, 2)
     }
     assert found == {}
 
 
+#: Made of the OpenAPI document, which is made of the table.
+GENERATED = ROOT / "infra" / "client" / "generated.py"
 #: Two actions may be a choice; three are a list. Features of a pass are chosen one by one.
 CHOSEN = {"feature_schema.py": 3}
 
