@@ -22,10 +22,10 @@ from models.actions import STRONG_HEADS, STRONG_POSITIVE, Action
 from models.explore.grid import GridDocument, GridItem
 from streams.local.bundled import Act, Bundled, BundledViewer
 from streams.local.scenario import (
-    get_json,
     live_viewer,
     rankers_refused,
     replay_fixture,
+    wait_current,
     wait_trained,
 )
 from streams.local.stack import Stack, starting_stack
@@ -95,8 +95,7 @@ def open_browser(address: str) -> None:
 async def _show(narrator: Narrator, stack: Stack, bundled: Bundled, viewer: BundledViewer) -> None:
     """What a viewer did, the grid that comes of it, a live like, and what it changed."""
     viewer_id, topics = viewer.viewer_id, bundled.topics
-    # A request has the grid made if nothing touched the viewer since the rankers are live.
-    await asyncio.to_thread(get_json, f"{stack.endpoints.http}/v1/explore/{viewer_id}")
+    await asyncio.to_thread(wait_current, stack, viewer_id)
     async with live_viewer(stack.endpoints) as live:
         before = await live.grid_reflecting(viewer_id, 0)
         narrator.history(viewer, topics, before)

@@ -83,6 +83,32 @@ def wait_trained(stack: Stack, sent: ReplayReport) -> dict[str, Any]:
         time.sleep(STATUS_POLL_S)
 
 
+def wait_current(stack: Stack, viewer_id: str) -> None:
+    """Wait until the viewer's ready grid is of what is live.
+
+    A request is answered with what is ready, and has it made anew where it is not.
+
+    Raises:
+        ScenarioError: it is not within :data:`GRID_TIMEOUT_S`.
+    """
+    from urllib.parse import quote
+
+    http, deadline = stack.endpoints.http, time.monotonic() + GRID_TIMEOUT_S
+    while True:
+        stack.check()
+        live = get_json(f"{http}/v1/status")["versions"]
+        made_by = get_json(f"{http}/v1/explore/{quote(viewer_id, safe='')}")["versions"]
+        # Where nothing was trained yet a grid names the prior, and the status nothing.
+        if all(made_by.get(kind) == version for kind, version in live.items() if version):
+            return
+        if time.monotonic() > deadline:
+            raise ScenarioError(
+                f"the grid of viewer {viewer_id} is of {made_by}, and not of {live}, for "
+                f"{GRID_TIMEOUT_S:g} s"
+            )
+        time.sleep(STATUS_POLL_S)
+
+
 def rankers_refused(stack: Stack) -> str | None:
     """Why the rankers trained last are not live; None where there are none, or they are."""
     from infra.artifacts import ArtifactStore

@@ -131,7 +131,7 @@ def test_up_says_where_everything_is_and_ends_with_its_parts(mark: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 def test_up_ends_cleanly_when_it_is_asked_to(mark: str) -> None:
-    with start(mark, "up") as up:
+    with start(mark, "up", stderr=subprocess.PIPE) as up:
         assert up.stdout is not None
         json.loads(up.stdout.readline())
         up.send_signal(signal.SIGTERM)
