@@ -73,7 +73,7 @@ PAGE: Final[dict[str, Any]] = {
     "generated_at_ms": 1700000000120,
     "reflects_ts": 1700000000000,
     "candidates": 500,
-    "reflects_offsets": {"events.like/3": 18},
+    "reflects_offsets": {"events.like/0": 18},
     "dropped": {"exclude_seen": 38},
     "relaxed": [],
     "versions": _VERSIONS,

@@ -30,7 +30,7 @@ from streams.transport import BatchedConsumer, Chunk
 SWEEP_INTERVAL_S: Final = 1.0
 #: A worker that is asked to stop, or whose partitions move, finishes what it has taken, unless
 #: Redis or Kafka keep it waiting.
-DRAIN_TIMEOUT_S: Final = 5.0
+DRAIN_TIMEOUT_S: Final = 10.0
 
 
 @asynccontextmanager

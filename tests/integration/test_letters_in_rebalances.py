@@ -16,6 +16,8 @@ from tests.integration.conftest import Pipeline
 POISON = 500
 #: Good records beside each bad one: enough that work is under way while partitions move.
 GOOD = 400
+#: Nobody is taken for dead because the machine is busy: that is a crash, and another promise.
+PATIENT_S = "30"
 
 
 @pytest.mark.timeout(240)
@@ -30,9 +32,9 @@ def test_partitions_that_move_leave_one_letter_a_record(pipeline: Pipeline) -> N
             messages.append(Message("events.like", viewer, event))
         messages.append(Message("events.like", viewer, b"poison"))
     asyncio.run(send_in_batches(pipeline.settings, messages))
-    pipeline.start_worker()
+    pipeline.start_worker(SESSION_TIMEOUT_S=PATIENT_S)
     # Partitions move to the other and back while the backlog is folded.
-    other.start_worker()
+    other.start_worker(SESSION_TIMEOUT_S=PATIENT_S)
     assert other.stop_worker() == 0
     other.producer.close()
 
