@@ -32,6 +32,8 @@ from streams.local.stack import Stack, starting_stack
 
 #: Grids are looked at so often.
 LOOK_S: Final = 0.05
+#: So many are all read at each look.
+FEW: Final = 200
 #: Who still shows it then is counted as such.
 TIMEOUT_S: Final = 30.0
 KINDS: Final = ("flagged", "private", "deleted", "disabled")
@@ -97,10 +99,12 @@ def _one(stack: Stack, redis: Redis, viewers: list[str], kind: str) -> tuple[lis
     send(stack, [message])
     while waiting and time.monotonic() - started < TIMEOUT_S:
         time.sleep(LOOK_S)
-        # A grid without a media is shorter, or another one; only those are read.
+        # A grid without a media is shorter, or another one, which may happen to be as long: where
+        # few are left all are read.
         now = _lengths(redis, waiting)
         looked_s = time.monotonic() - started
-        changed = [v for v, length in zip(waiting, now, strict=True) if length != lengths[v]]
+        few = len(waiting) <= FEW
+        changed = [v for v, length in zip(waiting, now, strict=True) if few or length != lengths[v]]
         free = {v for v, media in _media(redis, changed).items() if not gone & media}
         took_s += [looked_s] * len(free)
         waiting = [viewer for viewer in waiting if viewer not in free]
