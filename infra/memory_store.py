@@ -49,6 +49,7 @@ class MemoryStore:
         self._authors: dict[str, str] = {}
         self._parked: defaultdict[str, list[ParkedRecord]] = defaultdict(list)
         self._catalog_read: dict[int, int] = {}
+        self._letters_sent: dict[tuple[str, str], int] = {}
         self._grids: dict[str, bytes] = {}
         self._pages: defaultdict[tuple[str, str], list[bytes]] = defaultdict(list)
 
@@ -141,9 +142,11 @@ class MemoryStore:
                 answers.append(Parking(author_id, False))
                 continue
             waiting = self._parked.get(record.media_id, [])
-            parked = room and len(waiting) < self._settings.parking_max_events_per_media
-            if parked:
+            # A record that is read again waits already.
+            parked = record[:3] in (other[:3] for other in waiting)
+            if not parked and room and len(waiting) < self._settings.parking_max_events_per_media:
                 self._parked[record.media_id].append(record)
+                parked = True
             answers.append(Parking(None, parked))
         return answers
 
@@ -165,6 +168,14 @@ class MemoryStore:
         """Note how far the media catalogue is read; returns how far all of it is."""
         self._catalog_read.update(until_ms)
         return min(self._catalog_read.get(partition, 0) for partition in range(partitions))
+
+    async def letters_sent(self, log_id: str, places: Sequence[str]) -> list[int]:
+        """Up to which offset dead letters were sent."""
+        return [self._letters_sent.get((log_id, place), 0) for place in places]
+
+    async def note_letters_sent(self, log_id: str, ends: Mapping[str, int]) -> None:
+        """Note up to which offset dead letters were sent."""
+        self._letters_sent.update({(log_id, place): end for place, end in ends.items()})
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""

@@ -118,12 +118,17 @@ redis.register_function('freshgrid_2_set_aside', function(keys, args)
 end)
 
 -- keys: author of a media, list of records waiting for it
--- args: record, most records per media
+-- args: record, most records per media, the record's first bytes, which say where it stands
 -- What waits has no time to live: it ends with its author or with a dead letter, never by itself.
+-- A record that is read again waits already: it takes no second place, and has no letter.
 -- Returns the author if the media is known, else 1 (parked) or 0 (no room).
 redis.register_function('freshgrid_2_park', function(keys, args)
   local author = redis.call('GET', keys[1])
   if author then return author end
+  local place = args[3] or args[1]
+  for _, waiting in ipairs(redis.call('LRANGE', keys[2], 0, -1)) do
+    if string.sub(waiting, 1, #place) == place then return 1 end
+  end
   if redis.call('LLEN', keys[2]) >= tonumber(args[2]) then return 0 end
   redis.call('RPUSH', keys[2], args[1])
   redis.call('PERSIST', keys[2])

@@ -45,6 +45,9 @@ CATALOG_READ: Final = "catalog:read"
 #: Workers note it every second.
 CATALOG_READ_TTL_S: Final = 7 * 86_400
 
+#: As long as a log keeps its records by default.
+LETTERS_SENT_TTL_S: Final = 7 * 86_400
+
 #: Before the keys of states and parked records that a rebuild makes, until they count.
 DRAFT: Final = "draft:"
 
@@ -72,6 +75,11 @@ def _pages_key(viewer_id: str, series: str) -> str:
 
 def _author_key(media_id: str) -> str:
     return f"author:{{{media_id}}}"
+
+
+def _letters_sent_key(log_id: str) -> str:
+    """Key of places in a log → the offset up to which dead letters were sent."""
+    return f"letters:sent:{{{log_id}}}"
 
 
 def _parked_key(media_id: str) -> str:
@@ -270,7 +278,8 @@ class RedisStore:
             for a in await self._exchange(
                 [
                     ("FCALL", "freshgrid_2_park", 2, _author_key(record.media_id),
-                     self._parked_key(record.media_id), _parked_encoder.encode(record), per_media)
+                     self._parked_key(record.media_id), _encode_parked(record), per_media,
+                     _parked_place(record))
                     for record in records
                 ]
             )
@@ -342,6 +351,17 @@ class RedisStore:
         noted = (await self._exchange(commands))[-1]
         found = dict(zip(map(int, noted[::2]), map(int, noted[1::2]), strict=True))
         return min(found.get(partition, 0) for partition in range(partitions))
+
+    async def letters_sent(self, log_id: str, places: Sequence[str]) -> list[int]:
+        """Up to which offset dead letters were sent."""
+        [found] = await self._exchange([("HMGET", _letters_sent_key(log_id), *places)])
+        return [int(end or 0) for end in found]
+
+    async def note_letters_sent(self, log_id: str, ends: Mapping[str, int]) -> None:
+        """Note up to which offset dead letters were sent."""
+        key = _letters_sent_key(log_id)
+        fields = [value for place in ends.items() for value in place]
+        await self._exchange([("HSET", key, *fields), ("EXPIRE", key, LETTERS_SENT_TTL_S)])
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""
@@ -430,6 +450,12 @@ class RedisStore:
 def _encode_parked(record: ParkedRecord) -> bytes:
     damaged = record.partition == NO_PARTITION
     return record.value if damaged else _parked_encoder.encode(record)
+
+
+def _parked_place(record: ParkedRecord) -> bytes:
+    """The first bytes of a record that waits: where in the log it stands, as nothing else does."""
+    header = _parked_encoder.encode(record)[:1]
+    return header + b"".join(map(_parked_encoder.encode, record[:3]))
 
 
 def _decode_parked(media_id: str, value: bytes) -> ParkedRecord:

@@ -231,6 +231,14 @@ class Store(Protocol):
         """
         ...
 
+    async def letters_sent(self, log_id: str, places: Sequence[str]) -> list[int]:
+        """Per place in a log, the offset up to which dead letters were sent; 0 by default."""
+        ...
+
+    async def note_letters_sent(self, log_id: str, ends: Mapping[str, int]) -> None:
+        """Note up to which offset dead letters were sent, by place in a log."""
+        ...
+
     async def parked_media(self) -> int:
         """How many media are being waited for."""
         ...

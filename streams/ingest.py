@@ -44,12 +44,8 @@ from models.viewers.state import (
     log_key,
     place,
 )
-from streams.dead_letter import (
-    dead_letter,
-    dead_letter_of,
-    dead_letter_of_parked,
-    dead_letter_of_state,
-)
+from streams.dead_letter import dead_letter_of_parked, dead_letter_of_state
+from streams.letters import Letters
 from streams.packing import Item, pack_slice, packed_event
 from streams.records import Record, Sender
 
@@ -72,10 +68,18 @@ class Located(NamedTuple):
     """A valid event whose author has to be looked up, and where it stands in the log."""
 
     topic: str
-    partition: int
-    offset: int
-    value: bytes
+    record: Record
     event: MediaEvent
+
+    @property
+    def partition(self) -> int:
+        """Number of the partition that it stands in."""
+        return self.record.partition
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+        return self.record.offset
 
 
 class ParsedBatch(NamedTuple):
@@ -102,6 +106,7 @@ class Ingest:
         newest: given where the catalogue is read whole: then a media's author is that of its newest
             record, whichever partition is read first. Who reads on where others stopped meets
             records in the order in which they are written.
+        letters: of records that cannot be applied; by default they go to `sender`.
     """
 
     def __init__(
@@ -111,8 +116,10 @@ class Ingest:
         config: FoldConfig,
         log_id: str,
         newest: NewestById | None = None,
+        letters: Letters | None = None,
     ) -> None:
         self._newest = newest
+        self._letters = letters or Letters(sender)
         self._store = store
         self._sender = sender
         self._config = config
@@ -125,8 +132,9 @@ class Ingest:
         await self.send(await self.fold([Part(topic, partition, records)], now_ms))
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Send what :meth:`fold` returned; returns when it is safe."""
+        """Send what :meth:`fold` returned, and letters; returns when both are safe."""
         await self._sender.send(messages)
+        await self._letters.send()
 
     async def fold(self, parts: Sequence[Part], now_ms: int) -> list[Message]:
         """Apply records of event topics; returns when they are stored, with what is to be sent.
@@ -147,7 +155,7 @@ class Ingest:
                 try:
                     event = parse_event(topic, record.value, now_ms)
                 except InvalidEventError as error:
-                    messages.append(dead_letter_of(topic, partition, record, error, now_ms))
+                    self._letters.refuse(topic, record, error)
                     continue
                 item: Item
                 if isinstance(event, FollowEvent):
@@ -155,8 +163,7 @@ class Ingest:
                 elif event.author_id is not None:
                     item = (at, record.offset, packed_event(topic, event, event.author_id), is_view)
                 else:
-                    value = record.value or b""
-                    lacking.append(Located(topic, partition, record.offset, value, event))
+                    lacking.append(Located(topic, record, event))
                     continue
                 known = items.get(event.viewer_id)
                 if known is None:
@@ -172,7 +179,7 @@ class Ingest:
         """
         items, lacking, messages, now_ms = batch
         if lacking:
-            await self._look_up(lacking, items, messages, now_ms)
+            await self._look_up(lacking, items, now_ms)
         await self._store_items(items, messages, now_ms)
         return messages
 
@@ -180,7 +187,6 @@ class Ingest:
         self,
         lacking: list[Located],
         items: dict[str, list[Item]],
-        messages: list[Message],
         now_ms: int,
     ) -> None:
         """Add items with their authors from the catalogue; events on unknown media are parked."""
@@ -195,7 +201,7 @@ class Ingest:
                         item.partition,
                         item.offset,
                         item.event.media_id,
-                        item.value,
+                        item.record.value or b"",
                         now_ms,
                         item.event.viewer_id,
                     )
@@ -212,7 +218,7 @@ class Ingest:
                         "media; send its record to catalog.media first, or name author_id in the "
                         "event",
                     )
-                    messages.append(_dead_letter_of_located(item, error, now_ms))
+                    self._letters.refuse(item.topic, item.record, error, late=True)
         found: set[str] = set()
         for item in lacking:
             author_id = authors[item.event.media_id]
@@ -316,7 +322,7 @@ class Ingest:
             try:
                 media = parse_media(record.value, now_ms)
             except InvalidEventError as error:
-                messages.append(dead_letter_of(topic, partition, record, error, now_ms))
+                self._letters.refuse(topic, record, error)
                 continue
             authors[media.media_id] = media.author_id
             written_ms[media.media_id] = record.timestamp
@@ -336,22 +342,21 @@ class Ingest:
                 complete = msgspec.structs.replace(event, author_id=author_id)
                 messages.append(Message(parked.topic, parked.viewer_id, _json.encode(complete)))
             released.extend(parked_records)
-        await self._sender.send(messages)
+        await self.send(messages)
         await self._store.unpark(released)
 
     async def accounts(
         self, topic: str, partition: int, records: Sequence[Record], now_ms: int
     ) -> None:
         """Check records of the account catalogue; ranking reads the topic itself."""
-        messages: list[Message] = []
         for record in records:
             if record.value is None:
                 continue
             try:
                 parse_account(record.value)
             except InvalidEventError as error:
-                messages.append(dead_letter_of(topic, partition, record, error, now_ms))
-        await self._sender.send(messages)
+                self._letters.refuse(topic, record, error)
+        await self._letters.send()
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""
@@ -388,8 +393,3 @@ class Ingest:
             await self._store.unpark(records)
             expired += len(records)
         return expired
-
-
-def _dead_letter_of_located(item: Located, error: InvalidEventError, now_ms: int) -> Message:
-    key = item.event.viewer_id.encode()
-    return dead_letter(item.topic, item.partition, item.offset, key, item.value, error, now_ms)

@@ -102,20 +102,20 @@ FLOWS: Final = (
         "ingest", WORKER, "streams/ingest.py",
         reads=_EVENTS, group=WORKER_GROUP,
         writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
-        stores=(_VIEWER, _DAMAGED, *_PARKED),
+        stores=(_VIEWER, _DAMAGED, *_PARKED, "letters:sent:{LOG}"),
     ),
     Flow(
         "catalog", WORKER, "streams/ingest.py",
         reads=CATALOG, group=WORKER_GROUP,
         # Events that waited for their media come back with its author.
         writes=(*_ACTIONS, DEAD_LETTERS_TOPIC),
-        stores=("author:{MEDIA}", *_PARKED, "catalog:read"),
+        stores=("author:{MEDIA}", *_PARKED, "catalog:read", "letters:sent:{LOG}"),
     ),
     Flow(
         "sessions", WORKER, "streams/sessions.py",
         reads=(TOUCHED_TOPIC,), group=WORKER_GROUP,
         writes=(SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
-        stores=(_VIEWER, *_SCHEDULE),
+        stores=(_VIEWER, *_SCHEDULE, "letters:sent:{LOG}"),
     ),
     # Learner.
     Flow(

@@ -338,7 +338,7 @@ class BatchedConsumer(driver.Consumer):
         """Forget the partitions; what is not committed is delivered again to whoever has them.
 
         What is under way is finished and committed first, if that takes no longer than is told:
-        nobody has to do it again then, and no dead letter is sent twice.
+        nobody has to do it again then.
         """
         self._leaving = True
         try:
@@ -358,8 +358,8 @@ class BatchedConsumer(driver.Consumer):
                 if BatchedTransport.finish_wait_s:
                     logger.warning(
                         "partitions move and what was taken from them is not finished after %g s: "
-                        "it is done again by whoever has them next, and dead letters of it are "
-                        "sent twice", BatchedTransport.finish_wait_s,
+                        "it is done again by whoever has them next, and a dead letter of it may "
+                        "be sent twice", BatchedTransport.finish_wait_s,
                     )  # fmt: skip
                 break
             await asyncio.sleep(FINISH_POLL_S)

@@ -35,7 +35,7 @@ from models.world import World
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
 from streams.learning.lone_learner import watch_for_another
-from streams.letters import Letters
+from streams.letters import Letters, NotedInGroup
 from streams.records import Record, closed_sessions
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.world_feed import WorldFeed, deleted_accounts, world_config
@@ -94,7 +94,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         world = World(world_config(config))
         lettered = [(topic, n) for topic in LETTERED for n in range(cluster.partitions[topic])]
         sent = await committed_offsets(config, LETTERS_GROUP, lettered)
-        letters = Letters(outbox, sent, partial(_note_sent, config))
+        letters = Letters(outbox, NotedInGroup(sent, partial(_note_sent, config)))
         feed = WorldFeed(world, letters.refuse)
         embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
         training = Training(

@@ -19,7 +19,7 @@ from models.events import MEDIA_TOPIC
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
 from streams.ingest import Ingest
-from streams.letters import Letters
+from streams.letters import Letters, NotedInStore
 from streams.records import touches
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.sessions import Sessions
@@ -42,9 +42,11 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         outbox = Outbox(config)
         await outbox.start()
         stack.push_async_callback(outbox.stop)
-        ingest = Ingest(stores.viewers, outbox, config.fold_config(), cluster.log_id)
+        letters = Letters(outbox, NotedInStore(stores.viewers, cluster.log_id))
+        ingest = Ingest(
+            stores.viewers, outbox, config.fold_config(), cluster.log_id, letters=letters
+        )
         sessions = Sessions(stores.viewers, stores.sessions, outbox, config.session_gap_ms)
-        letters = Letters(outbox)
         events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
         app = faust_app(WORKER_GROUP, config, finish_wait_s=DRAIN_TIMEOUT_S)
         watch = PartitionWatch(config, cluster.partitions)

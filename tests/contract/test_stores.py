@@ -104,6 +104,19 @@ async def test_parking_is_bounded(store: Store) -> None:
     assert [answer.parked for answer in answers] == [True, True, True, False, False]
 
 
+async def test_a_record_that_is_read_again_waits_once(store: Store) -> None:
+    await store.park([parked("m1", 1, first_seen_ms=100)])
+    [again] = await store.park([parked("m1", 1, first_seen_ms=200)])
+    assert again.parked
+    await store.park([parked("m1", offset) for offset in (2, 3)])
+    # There is no room left: it needs none.
+    assert [a.parked for a in await store.park([parked("m1", n) for n in (1, 3, 4)])] == [
+        True, True, False,
+    ]  # fmt: skip
+    [waiting] = await store.learn_authors(["m1"], ["a1"])
+    assert [record.offset for record in waiting] == [1, 2, 3]
+
+
 async def test_what_waits_too_long_is_found(store: Store) -> None:
     await store.park([parked("old", 1, first_seen_ms=100), parked("new", 2, first_seen_ms=200)])
     [[record]] = await store.parked_since(150, 10)
@@ -118,6 +131,14 @@ async def test_the_catalogue_is_read_as_far_as_its_slowest_partition(store: Stor
     assert await store.note_catalog_read({1: 300}, 2) == 300
     assert await store.note_catalog_read({1: 700}, 2) == 500
     assert await store.note_catalog_read({}, 3) == 0
+
+
+async def test_how_far_dead_letters_were_sent_is_kept_by_log(store: Store) -> None:
+    assert await store.letters_sent("log", ["events.like/0", "events.like/1"]) == [0, 0]
+    await store.note_letters_sent("log", {"events.like/0": 7})
+    await store.note_letters_sent("log", {"events.like/1": 2**40, "events.like/0": 9})
+    assert await store.letters_sent("log", ["events.like/1", "events.like/0"]) == [2**40, 9]
+    assert await store.letters_sent("another", ["events.like/0"]) == [0]
 
 
 async def test_forgetting_records_twice_keeps_what_came_between(store: Store) -> None:

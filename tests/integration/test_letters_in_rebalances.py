@@ -13,7 +13,7 @@ from infra.kafka import Message
 from infra.topics import DEAD_LETTERS_TOPIC
 from tests.integration.conftest import Pipeline
 
-POISON = 500
+POISON = 200
 #: Good records beside each bad one: enough that work is under way while partitions move.
 GOOD = 400
 #: Nobody is taken for dead because the machine is busy: that is a crash, and another promise.

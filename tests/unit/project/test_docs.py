@@ -102,7 +102,7 @@ def test_the_embedded_profile_is_documented() -> None:
 def test_every_key_of_redis_is_documented() -> None:
     section = CONTRACTS.partition("### Keys")[2].partition("###")[0]
     keys = re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE)
-    documented = {re.sub("VIEWER|MEDIA|SERIES", "1", key) for key in keys}
+    documented = {re.sub("VIEWER|MEDIA|SERIES|LOG", "1", key) for key in keys}
     assert documented == {
         redis_store.viewer_key("1"),
         redis_store.grid_key("1"),
@@ -114,6 +114,7 @@ def test_every_key_of_redis_is_documented() -> None:
         HISTORY_KEY,
         redis_store.PARKED,
         redis_store.CATALOG_READ,
+        redis_store._letters_sent_key("1"),
         SCHEDULE,
         STREAM_CLOCK,
     }

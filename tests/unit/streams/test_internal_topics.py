@@ -39,7 +39,7 @@ from streams.clock import now_ms
 from streams.dead_letter import dead_letter, parse_dead_letter
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
-from streams.letters import Letters
+from streams.letters import Letters, NotedInGroup
 from streams.log.dead_letters import StoredDeadLetter, _summary, decode_record, time_text
 from streams.ranking import Ranking
 from streams.records import ClosedSession, Touched, closed_sessions, touches
@@ -358,7 +358,7 @@ async def test_letters_that_were_sent_before_a_restart_are_not_sent_again() -> N
 
     error = InvalidEventError("bad_json", "no JSON")
     for _ in range(2):
-        letters = Letters(outbox, noted, note)
+        letters = Letters(outbox, NotedInGroup(noted, note))
         for offset in (3, 8):
             letters.refuse(EXAMPLES_TOPIC, Record(b"{", offset), error)
         await letters.send()
