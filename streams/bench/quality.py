@@ -15,10 +15,10 @@ from msgspec import Meta
 from infra.config import Settings
 from streams.bench.progress import say
 from streams.local.scenario import FIXTURE
-from streams.recorded.dataset import read_dataset
 from streams.recorded.grids.evaluation import evaluate_grids
 from streams.recorded.grids.run import Options
 from streams.recorded.grids.task import TASKS
+from streams.recorded.reading import read_dataset
 
 SEED: Final = 7
 _KEPT: Final = (

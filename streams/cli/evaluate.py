@@ -139,9 +139,9 @@ def evaluate_grids(
     import tempfile
 
     from streams.cli.progress import showing_stages
-    from streams.recorded.dataset import read_dataset
     from streams.recorded.grids.evaluation import evaluate_grids as evaluated
     from streams.recorded.grids.run import Options
+    from streams.recorded.reading import read_dataset
 
     check_data(data)
     settings = load_settings()

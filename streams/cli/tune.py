@@ -81,7 +81,7 @@ def tune_query(
     from models.queries import EXPLORE, explore_text
     from streams.cli.progress import showing_stages
     from streams.cli.query import read
-    from streams.recorded.dataset import read_dataset
+    from streams.recorded.reading import read_dataset
     from streams.recorded.tune_query import TuneOptions
     from streams.recorded.tune_query import tune_query as tuned
 

@@ -11,7 +11,8 @@ from pyarrow import parquet
 
 from infra.errors import FreshgridError
 from models.actions import Action
-from streams.recorded.dataset import OWN, read_dataset
+from streams.recorded.numbered import OWN
+from streams.recorded.reading import read_dataset
 
 T0 = 1_600_000_000_000
 MAPPING = """

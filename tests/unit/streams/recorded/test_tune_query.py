@@ -14,9 +14,10 @@ from models.igql.parser import parse
 from models.igql.reweighting import outer_blend
 from models.queries import CandidateQuery
 from streams.recorded import tune_query as module
-from streams.recorded.dataset import Dataset, DatasetError, read_dataset
+from streams.recorded.dataset import Dataset, DatasetError
 from streams.recorded.grids.production import Ranker, learned_at
 from streams.recorded.grids.task import task_of
+from streams.recorded.reading import read_dataset
 from streams.recorded.tune_query import TuneError, TuneOptions, tune_query
 
 T0 = 1_600_000_000_000

@@ -13,11 +13,12 @@ from infra.config import Settings
 from models.actions import HEAD_NAMES, Action
 from models.rankers.value import Weights
 from streams.learning import ranker_judge
-from streams.recorded.dataset import Dataset, DatasetError, read_dataset
+from streams.recorded.dataset import Dataset, DatasetError
 from streams.recorded.grids.evaluation import evaluate_grids
 from streams.recorded.grids.report import as_html, as_markdown, write_report
 from streams.recorded.grids.run import Options, split_of
 from streams.recorded.grids.task import TASKS, TaskError, task_of
+from streams.recorded.reading import read_dataset
 
 T0 = 1_600_000_000_000
 HOUR = 3_600_000
