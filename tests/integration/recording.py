@@ -21,13 +21,14 @@ from infra.redis_store import DRAFT
 
 #: Commands that change nothing, and those that belong to the connection.
 READING = {
-    *("GET", "EXISTS", "LRANGE", "ZSCORE", "ZRANGEBYSCORE", "ZCARD", "HGETALL", "TTL"),
+    *("GET", "EXISTS", "LRANGE", "ZSCORE", "ZRANGEBYSCORE", "ZCARD", "HGETALL", "HMGET", "TTL"),
     *("SCAN", "FUNCTION", "WATCH"),
 }
 NAMES = (
     (r"(viewer|grid|damaged):\{.*\}", r"\1:{VIEWER}"),
     (r"pages:\{.*\}:[0-9a-f]+", "pages:{VIEWER}:SERIES"),
     (r"(author|parked):\{.*\}", r"\1:{MEDIA}"),
+    (r"letters:sent:\{.*\}", "letters:sent:{LOG}"),
 )
 
 
