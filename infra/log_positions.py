@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from infra.config import Settings
 from infra.errors import UnreachableError, reason_of
 from infra.kafka import Partition
+from infra.kafka_clients import kafka_consumer
 
 #: A broker that needs longer is as good as away.
 LIMIT_S: Final = 10.0
@@ -111,11 +112,7 @@ async def _committed(
 
 @asynccontextmanager
 async def _consumer(settings: Settings, group: str | None) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        group_id=group,
-        enable_auto_commit=False,
-    )
+    consumer = kafka_consumer(settings, group_id=group, enable_auto_commit=False)
     try:
         await consumer.start()
         yield consumer

@@ -46,7 +46,7 @@ def store_hello(settings: Settings, timeout_s: float) -> str:
     Raises:
         UnreachableError: it does not answer in time, or is too old.
     """
-    return redis_hello(settings.redis_url, timeout_s)
+    return redis_hello(settings, timeout_s)
 
 
 def store_memory(settings: Settings, timeout_s: float) -> StoreMemory:
@@ -55,4 +55,4 @@ def store_memory(settings: Settings, timeout_s: float) -> StoreMemory:
     Raises:
         UnreachableError: it does not answer in time.
     """
-    return redis_memory(settings.redis_url, timeout_s)
+    return redis_memory(settings, timeout_s)

@@ -122,8 +122,8 @@ def carried_topics() -> dict[tuple[str, str], set[str]]:
 
 def test_whoever_opens_a_client_stands_in_the_table() -> None:
     client = re.compile(
-        r"\b(LogReader|Follower|AIOKafkaConsumer|AIOKafkaProducer|Outbox|batch_sender|"
-        r"send_in_batches|sync_producer)\("
+        r"\b(LogReader|Follower|kafka_consumer|kafka_producer|Outbox|batch_sender|"
+        r"send_in_batches|started_producer)\("
     )
     found = {name for name, text in SOURCES.items() if client.search(text)}
     assert found - SHARED - CARRIED <= {flow.code for flow in FLOWS}
