@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, SecretStr
+from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.secrets import remember
@@ -15,6 +15,7 @@ from models.inventory.image import DIMENSION
 from models.viewers.state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
+Secret = Annotated[str, Field(repr=False)]
 
 
 class Settings(BaseSettings):
@@ -41,27 +42,27 @@ class Settings(BaseSettings):
     #: Of this client, where brokers ask for one, and its key.
     kafka_certificate_file: str = ""
     kafka_key_file: str = ""
-    kafka_key_password: SecretStr = SecretStr("")
+    kafka_key_password: Secret = ""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = (
         "SCRAM-SHA-512"
     )
     kafka_username: str = ""
-    kafka_password: SecretStr = SecretStr("")
+    kafka_password: Secret = ""
     #: ``package.module:function``, which gives the token of OAUTHBEARER.
     kafka_token_provider: str = ""
 
     # How Redis is reached, beside its URL (infra.redis_clients).
     redis_username: str = ""
-    redis_password: SecretStr = SecretStr("")
+    redis_password: Secret = ""
     redis_ca_file: str = ""
     redis_certificate_file: str = ""
     redis_key_file: str = ""
-    redis_key_password: SecretStr = SecretStr("")
+    redis_key_password: Secret = ""
 
     # The API by HTTPS, where no proxy does that.
     http_certificate_file: str = ""
     http_key_file: str = ""
-    http_key_password: SecretStr = SecretStr("")
+    http_key_password: Secret = ""
 
     # Kafka.
     partitions: PositiveInt = 8

@@ -16,11 +16,12 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import msgspec
 
-from infra.config import Settings
 from infra.certificates import http_url
+from infra.config import Settings
 from infra.embedded import kafka_binary, redis_binary
-from infra.errors import FreshgridError, PortInUseError, SettingsError, UnreachableError, reason_of
+from infra.errors import FreshgridError, PortInUseError, SettingsError
 from infra.open_stores import store_hello
+from infra.refusals import kafka_unreachable
 from infra.supervisor import check_port
 
 #: A server that needs longer to say hello is as good as not there.
@@ -84,10 +85,7 @@ def kafka_hello(settings: Settings) -> str:
     try:
         return asyncio.run(asyncio.wait_for(ask(), HELLO_TIMEOUT_S))
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
-        raise UnreachableError(
-            f"Kafka at {bootstrap} does not answer ({reason_of(error)}); start it, set "
-            "KAFKA_BOOTSTRAP_SERVERS, or unset that to use the embedded broker"
-        ) from error
+        raise kafka_unreachable(settings, "does not answer", error) from error
 
 
 def _check(what: str, look: Callable[[], str]) -> Finding:

@@ -28,6 +28,7 @@ from infra.errors import UnreachableError
 from infra.kafka_clients import kafka_admin, kafka_consumer
 from infra.log_batches import readable_end
 from infra.metrics import KAFKA_SILENT
+from infra.refusals import kafka_unreachable
 from infra.retention import NextOffsets
 from infra.topics import TOPICS
 
@@ -80,10 +81,7 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
         partitions = await _partition_counts(admin, list(TOPICS))
         return ClusterInfo(str((await admin.describe_cluster())["cluster_id"]), partitions)
     except (KafkaError, OSError) as error:
-        raise UnreachableError(
-            f"Kafka does not answer at {settings.kafka_bootstrap_servers} ({error}); "
-            "check KAFKA_BOOTSTRAP_SERVERS or start one with `freshgrid up`"
-        ) from error
+        raise kafka_unreachable(settings, "does not answer", error) from error
     finally:
         await admin.close()
 
@@ -158,10 +156,7 @@ async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[st
         await admin.start()
         return await _partition_counts(admin, topics)
     except (KafkaError, OSError) as error:
-        raise UnreachableError(
-            f"Kafka does not tell the partitions at {settings.kafka_bootstrap_servers} ({error}); "
-            "check that it is up"
-        ) from error
+        raise kafka_unreachable(settings, "does not tell the partitions", error) from error
     finally:
         await admin.close()
 

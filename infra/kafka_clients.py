@@ -65,7 +65,7 @@ def faust_credentials(settings: Settings) -> Credentials | None:
         return OAuthCredentials(oauth_cb=token, ssl_context=context)
     return faust.SASLCredentials(
         username=settings.kafka_username,
-        password=settings.kafka_password.get_secret_value(),
+        password=settings.kafka_password,
         ssl_context=context,
         mechanism=settings.kafka_sasl_mechanism,
     )
@@ -102,7 +102,7 @@ def _sasl(settings: Settings) -> dict[str, Any]:
             "sasl_mechanism": mechanism,
             "sasl_oauth_token_provider": _Token(_token_function(settings.kafka_token_provider)),
         }
-    password = settings.kafka_password.get_secret_value()
+    password = settings.kafka_password
     if not settings.kafka_username or not password:
         raise SettingsError(
             f"KAFKA_SASL_MECHANISM={mechanism} needs KAFKA_USERNAME and KAFKA_PASSWORD"
@@ -122,7 +122,7 @@ def _context(settings: Settings) -> ssl.SSLContext:
         settings.kafka_ca_file,
         settings.kafka_certificate_file,
         settings.kafka_key_file,
-        settings.kafka_key_password.get_secret_value(),
+        settings.kafka_key_password,
     )
 
 

@@ -115,12 +115,10 @@ def connect(settings: Settings) -> Redis:
         SettingsError: the settings of the connection cannot be used.
     """
     scheme = settings.redis_url.partition("://")[0]
-    return redis_client(
-        settings,
-        connection_class=_CONNECTIONS.get(scheme, BulkConnection),
-        protocol=2,
-        socket_timeout=SOCKET_TIMEOUT_S,
-    )
+    client = redis_client(settings, protocol=2, socket_timeout=SOCKET_TIMEOUT_S)
+    # Not as an option: what the scheme of a URL stands for goes before those.
+    client.connection_pool.connection_class = _CONNECTIONS.get(scheme, BulkConnection)
+    return client
 
 
 async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Any]:

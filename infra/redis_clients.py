@@ -52,7 +52,7 @@ def _made(kind: Any, settings: Settings, **options: Any) -> Any:
 
 
 def _connection(settings: Settings) -> dict[str, Any]:
-    named = settings.redis_username, settings.redis_password.get_secret_value()
+    named = settings.redis_username, settings.redis_password
     options = {
         name: value for name, value in zip(("username", "password"), named, strict=True) if value
     }
@@ -70,7 +70,7 @@ def _connection(settings: Settings) -> dict[str, Any]:
             f"REDIS_URL={settings.redis_url} uses no certificates, though REDIS_CA_FILE or "
             f"REDIS_CERTIFICATE_FILE names one; write {TLS_SCHEME}://, or unset them"
         )
-    key_password = settings.redis_key_password.get_secret_value()
+    key_password = settings.redis_key_password
     # redis-py reads the files itself, at the first connection: here what is wrong is one sentence.
     client_context("REDIS", *files, key_password)
     tls = {

@@ -28,6 +28,7 @@ from infra.errors import UnreachableError, reason_of
 from infra.metrics import REDIS_FAILURES
 from infra.redis_bulk import NOT_NOW, Command, MissingFunctionError, connect, exchange
 from infra.redis_clients import blocking_redis
+from infra.refusals import redis_remedy
 from infra.secrets import masked
 from infra.stores import StoreMemory
 
@@ -135,14 +136,14 @@ class RedisServer:
 
     def _not_now(self, error: Exception) -> UnreachableError:
         return UnreachableError(
-            f"Redis does not answer at {self._url}, or cannot now ({reason_of(error)}); check "
-            "REDIS_URL and the server"
+            f"Redis does not answer at {self._url}, or cannot now ({reason_of(error)}); "
+            f"{redis_remedy(error)}"
         )
 
     def _refused(self, error: Exception) -> UnreachableError:
         return UnreachableError(
-            f"Redis at {self._url} does not do what it should ({reason_of(error)}); check "
-            "REDIS_URL and the server, then run this again"
+            f"Redis at {self._url} does not do what it should ({reason_of(error)}); "
+            f"{redis_remedy(error)}, then run this again"
         )
 
 
@@ -191,8 +192,7 @@ def redis_hello(settings: Settings, timeout_s: float) -> str:
             shown = client.connection_pool.connection_kwargs
     except (RedisError, OSError) as error:
         raise UnreachableError(
-            f"Redis at {masked(url)} does not answer ({reason_of(error)}); start it, "
-            "set REDIS_URL, or unset that to use the embedded server"
+            f"Redis at {masked(url)} does not answer ({reason_of(error)}); {redis_remedy(error)}"
         ) from error
     compatible = str(info["redis_version"])
     if int(compatible.split(".")[0]) < MIN_REDIS:

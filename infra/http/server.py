@@ -29,7 +29,7 @@ async def serving(
         SettingsError: the certificate or its key cannot be used.
     """
     files = settings.http_certificate_file, settings.http_key_file
-    key_password = settings.http_key_password.get_secret_value()
+    key_password = settings.http_key_password
     if any(files):
         # uvicorn would end the process with a traceback.
         load_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "HTTP", *files, key_password)

@@ -17,6 +17,7 @@ import typer
 from infra.errors import FreshgridError
 from infra.secrets import mask_output
 from streams.cli import (
+    acls,
     bench,
     dead_letters,
     doctor,
@@ -45,6 +46,7 @@ app.command()(query.query)
 app.command()(explain.explain)
 app.command()(explain.features)
 app.command()(topology.topology)
+app.command()(acls.acls)
 app.command()(roles.up)
 app.command()(roles.demo)
 app.command()(roles.worker)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from infra.errors import FreshgridError, UnreachableError, reason_of
+from infra.errors import FreshgridError
 from models.actions import FOLLOW_TOPIC, MEDIA_EVENT_TOPIC_OF
 from models.events import Relation
 from streams.cli.common import Json, load_settings, show
@@ -66,6 +66,7 @@ def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) ->
     from aiokafka.errors import KafkaError
 
     from infra.batch_sender import started_producer
+    from infra.refusals import kafka_unreachable
     from models.events import InvalidEventError, parse_event
     from streams.clock import now_ms
 
@@ -92,8 +93,5 @@ def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) ->
     try:
         sent = asyncio.run(acknowledged())
     except (KafkaError, OSError, TimeoutError) as error:
-        raise UnreachableError(
-            f"Kafka at {settings.kafka_bootstrap_servers} does not take the event: "
-            f"{reason_of(error)}; check KAFKA_BOOTSTRAP_SERVERS"
-        ) from error
+        raise kafka_unreachable(settings, "does not take the event", error) from error
     return {"topic": topic, "partition": sent.partition, "offset": sent.offset, "event": event}

@@ -172,7 +172,7 @@ def start_servers(
         ours |= {name: value for name, value in profile.items() if name not in named}
     if "redis_url" in named:
         store_hello(settings, HELLO_TIMEOUT_S)
-    elif settings.redis_username or settings.redis_password.get_secret_value():
+    elif settings.redis_username or settings.redis_password:
         raise SettingsError(
             "REDIS_USERNAME and REDIS_PASSWORD are not for the embedded server; name yours in "
             "REDIS_URL, or unset them"

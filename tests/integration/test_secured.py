@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import Request, urlopen
 
 import pytest
 import redis
@@ -27,23 +27,25 @@ from infra.batch_sender import started_producer
 from infra.config import Settings
 from infra.doctor import findings, kafka_hello
 from infra.embedded import embedded_redis
-from infra.errors import UnreachableError
+from infra.errors import FreshgridError, UnreachableError
 from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader
 from infra.open_stores import store_hello
+from streams.access_lists import IDENTITIES, READER, kafka_rights, redis_rights
 from streams.local import scenario
 from streams.local.scenario import live_viewer
 from streams.local.stack import role_argv, starting_stack
-from streams.rights import IDENTITIES, kafka_rights, redis_rights
 from streams.roles.runtime import agent, faust_app, running
-from streams.topology import COMMAND, OUTSIDE, ROLES, WORKER, WORKER_GROUP, flow
+from streams.topology import COMMAND, OUTSIDE, WORKER, WORKER_GROUP, flow
 from streams.transport import Chunk
 from tests.certificates import Authority
+from tests.integration.commands import freshgrid
 from tests.integration.conftest import TINY
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
 from tests.tls_proxy import tls_proxy
 
 PASSWORD = "marked-{}-secret"
+ADMIN = "admin"
 JAAS = "org.apache.kafka.common.security"
 
 
@@ -54,6 +56,19 @@ class Secured(NamedTuple):
     authority: Authority
     redis_port: int
     redis_tls_port: int
+
+    def redis_refusals(self) -> list[str]:
+        """Who asked Redis for what access control lists forbid; those are then forgotten."""
+        with redis.Redis(
+            port=self.redis_port, username=ADMIN, password=PASSWORD.format(ADMIN)
+        ) as client:
+            asked: Any = client.acl_log()
+            client.acl_log_reset()
+        return [
+            f"{one['username']} {one['reason']} {one['object']}"
+            for one in asked
+            if one["reason"] != "auth"
+        ]
 
     def settings(self, identity: str, protocol: str = "SASL_SSL", **more: Any) -> Settings:
         return Settings(**self.given(identity, protocol) | more)
@@ -168,8 +183,22 @@ def allow(kafka: ApacheKafka, client: redis.Redis) -> None:
         if rights := redis_rights(identity):
             password = f">{PASSWORD.format(identity)}"
             client.execute_command("ACL", "SETUSER", identity, *rights.rules(), password)
+    # Where a test asks what was refused; others must come by a name.
+    client.execute_command("ACL", "SETUSER", ADMIN, "on", "+@all", f">{PASSWORD.format(ADMIN)}")
     client.execute_command("ACL", "SETUSER", "default", "off")
 
+
+COMMANDS = (
+    ("send", "like", "--viewer", "v", "--media", "m1", "--author", "a1"),
+    ("versions", "list"),
+    ("versions", "rollback", "items"),
+    ("dead-letters", "list"),
+    ("weights", "set", "like=3"),
+    ("experiments",),
+    ("inspect", "viewer", "v"),
+    ("inspect", "index"),
+    ("doctor",),
+)
 
 MODES = [
     ("SSL", {}),
@@ -231,21 +260,17 @@ def test_who_is_not_known_is_told_and_not_let_in(secured: Secured, tmp_path: Pat
         kafka_hello(misled)
     with pytest.raises(UnreachableError, match="REDIS_CA_FILE"):
         store_hello(misled, 5.0)
-    mine = secured.authority.issue(WORKER)
     foreign = stranger.issue(WORKER)
-    files = {"redis_certificate_file": foreign.certificate, "redis_key_file": foreign.key}
+    shown = {
+        "redis_certificate_file": str(foreign.certificate),
+        "redis_key_file": str(foreign.key),
+    }
     with pytest.raises(UnreachableError):
-        store_hello(secured.settings(WORKER, **{k: str(v) for k, v in files.items()}), 5.0)
-    # The certificate is of this machine, and of no other name.
+        store_hello(secured.settings(WORKER, **shown), 5.0)
+    # The certificate is of an address, and of no name.
+    named = secured.kafka.secured["SASL_SSL"].replace("127.0.0.1", "localhost")
     with pytest.raises(UnreachableError, match="KAFKA_CA_FILE"):
-        kafka_hello(
-            secured.settings(
-                WORKER, kafka_bootstrap_servers=secured.kafka.secured["SASL_SSL"].replace(
-                    "127.0.0.1", "127.0.0.2"
-                )
-            )
-        )  # fmt: skip
-    assert mine.certificate.exists()
+        kafka_hello(secured.settings(WORKER, kafka_bootstrap_servers=named))
     told = [finding.text for finding in findings(wrong) if finding.what in ("kafka", "redis")]
     assert all("PASSWORD" in text for text in told)
     assert "another" not in " ".join(told)
@@ -271,7 +296,11 @@ def test_an_event_goes_the_whole_way_and_nobody_is_allowed_more(
 
     def argv_of(role: str) -> tuple[str, ...]:
         mine = secured.given(role)
-        return ("env", *(f"{name.upper()}={value}" for name, value in mine.items()), *role_argv(role))
+        return (
+            "env",
+            *(f"{name.upper()}={value}" for name, value in mine.items()),
+            *role_argv(role),
+        )
 
     with starting_stack(Settings(), http_port=0, argv_of=argv_of) as stack:
         sent = scenario.replay_fixture(stack)
@@ -293,12 +322,38 @@ def test_an_event_goes_the_whole_way_and_nobody_is_allowed_more(
         assert stack.endpoints.http.startswith("https://")
         page = scenario.get_json(f"{stack.endpoints.http}/v1/explore/somebody-new")
         assert page["items"]
+        changed = Request(
+            f"{stack.endpoints.http}/v1/weights",
+            method="PUT",
+            data=b'{"who": "test", "weights": {"like": 2.0}}',
+            headers={"Content-Type": "application/json"},
+        )
+        assert urlopen(changed, timeout=10).status == 200
+        more = f"{stack.endpoints.http}/v1/explore/somebody-new?cursor={page['next']}"
+        assert scenario.get_json(more)["items"]
         operations = scenario.get_json(f"{stack.endpoints.http}/v1/operations")
         assert operations["log"] is not None
         assert operations["memory"] is not None
+        commanded = stack.settings
+        for command in COMMANDS:
+            freshgrid(commanded, *command)
         stack.check()
-    mine = {f"principal = User:{role} " for role in (*ROLES, COMMAND, OUTSIDE)}
-    denied = [line for line in secured.kafka.denied if any(who in f"{line} " for who in mine)]
-    assert denied == []
-    worker = secured.settings(COMMAND)
-    assert sys.version_info and worker
+    # Once the workers are gone.
+    freshgrid(commanded, "rebuild", "--force")
+    assert secured.kafka.denied == []
+    assert secured.redis_refusals() == []
+
+
+def test_what_is_not_in_the_table_is_forbidden_and_told(secured: Secured) -> None:
+    settings = secured.settings(OUTSIDE)
+
+    async def read() -> None:
+        async with LogReader(settings) as reader:
+            await reader.spans([("events.like", 0)])
+
+    with pytest.raises(FreshgridError, match=r"Authorization|allow this client what"):
+        asyncio.run(read())
+    assert any(f"User:{OUTSIDE} " in line for line in secured.kafka.denied)
+    with pytest.raises(UnreachableError, match="freshgrid acls"):
+        store_hello(secured.settings(READER), 5.0)
+    assert secured.redis_refusals() == [f"{READER} command info"]

@@ -13,6 +13,7 @@ from infra.certificates import client_context
 from infra.config import Settings
 from infra.errors import SettingsError
 from infra.kafka_clients import faust_credentials, kafka_consumer
+from infra.redis_bulk import BulkConnection, BulkSSLConnection, BulkUnixConnection, connect
 from infra.redis_clients import blocking_redis
 from tests.certificates import Authority
 from tests.paths import ROOT
@@ -157,6 +158,20 @@ def test_a_key_of_another_certificate_and_one_that_needs_a_password_are_told(
     client_context("KAFKA", "", str(one.certificate), str(locked), "open")
     with pytest.raises(SettingsError, match="KAFKA_KEY_FILE"):
         client_context("KAFKA", "", str(one.certificate), str(locked))
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("redis://127.0.0.1", BulkConnection),
+        ("rediss://127.0.0.1", BulkSSLConnection),
+        ("unix:///nowhere.sock", BulkUnixConnection),
+    ],
+)
+async def test_connections_of_every_scheme_can_exchange(url: str, kind: type) -> None:
+    client = connect(Settings(redis_url=url))
+    assert type(client.connection_pool.make_connection()) is kind
+    await client.aclose()
 
 
 def test_passwords_do_not_show_in_settings() -> None:

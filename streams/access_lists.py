@@ -36,14 +36,16 @@ _WORKER: Final = (
 )
 _RANKER: Final = (
     *("expire", "get", "getrange", "lindex", "llen", "lrange", "publish", "rpush", "set"),
-    *("strlen", "subscribe", "unsubscribe"),
+    # SCAN: the grids that were ready when it started.
+    *("scan", "strlen", "subscribe", "unsubscribe"),
 )
+#: `rebuild` folds into a draft beside the state; `backup` and `restore` take keys as they are.
+_COPIES: Final = ("copy", "dump", "pttl", "restore")
 _COMMANDS: Final = {
     WORKER: (*_CONNECTION, *_FUNCTIONS, *_WORKER),
     LEARNER: (),
     RANKER: (*_CONNECTION, *_FUNCTIONS, *_RANKER, *_EXPERIMENT),
-    # `rebuild` folds into a draft beside the state.
-    COMMAND: (*_CONNECTION, *_FUNCTIONS, *_WORKER, *_RANKER, *_EXPERIMENT, "copy", "scan"),
+    COMMAND: (*_CONNECTION, *_FUNCTIONS, *_WORKER, *_RANKER, *_EXPERIMENT, *_COPIES),
     OUTSIDE: (),
     READER: ("client|setinfo", "get"),
 }
