@@ -12,7 +12,9 @@ from typing import Final
 from streams.access_lists import IDENTITIES, kafka_rights, redis_rights
 
 PAGE: Final = Path(__file__).with_name("transport.md")
-_SECTION: Final = re.compile(r"(<!-- generated from the flows -->\n)(.*?)(<!-- end -->\n)", re.DOTALL)
+_SECTION: Final = re.compile(
+    r"(<!-- generated from the flows -->\n)(.*?)(<!-- end -->\n)", re.DOTALL
+)
 
 
 def text() -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from infra.config import Settings
+from infra.redis_copies import RedisCopies
 from infra.redis_experiments import RedisExperiments
 from infra.redis_grid_news import RedisGridNews
 from infra.redis_schedule import RedisSchedule
@@ -36,6 +37,16 @@ async def open_stores(settings: Settings, *, patient: bool = False) -> AsyncIter
             RedisExperiments(server),
             RedisGridNews(server),
         )
+    finally:
+        await server.close()
+
+
+@asynccontextmanager
+async def open_copies(settings: Settings) -> AsyncIterator[RedisCopies]:
+    """Whole keys of the server behind the stores, until left; raises as :func:`open_stores`."""
+    server = RedisServer(settings)
+    try:
+        yield RedisCopies(server)
     finally:
         await server.close()
 

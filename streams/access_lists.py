@@ -51,7 +51,6 @@ _COMMANDS: Final = {
 }
 _READ_ONLY: Final = {
     RANKER: ("viewer:{VIEWER}",),
-    COMMAND: ("grid:{VIEWER}",),
     READER: ("grid:{VIEWER}",),
 }
 _CHANNELS: Final = {

@@ -18,6 +18,7 @@ from infra.errors import FreshgridError
 from infra.secrets import mask_output
 from streams.cli import (
     acls,
+    backup,
     bench,
     dead_letters,
     doctor,
@@ -55,6 +56,8 @@ app.command()(roles.ranker)
 app.command("serve", hidden=True)(roles.ranker)
 app.command()(replay.replay)
 app.command()(replay.rebuild)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(send.send)
 app.command()(images.embed_images)
 app.command()(doctor.doctor)

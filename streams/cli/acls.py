@@ -44,4 +44,4 @@ def acls(
         if rules is not None:
             # In quotes: a shell would take the patterns for its own.
             quoted = " ".join(f"'{rule}'" for rule in rules.rules())
-            print(f"valkey-cli ACL SETUSER {name} {quoted} \">$PASSWORD\"")
+            print(f'valkey-cli ACL SETUSER {name} {quoted} ">$PASSWORD"')

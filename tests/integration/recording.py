@@ -21,6 +21,7 @@ from infra.redis_store import DRAFT
 #: Commands that change nothing, and those that belong to the connection.
 READING = {
     *("GET", "EXISTS", "LRANGE", "ZSCORE", "ZRANGEBYSCORE", "ZCARD", "HGETALL", "TTL"),
+    *("DUMP", "PTTL"),
     *("SCAN", "FUNCTION", "WATCH"),
 }
 NAMES = (
