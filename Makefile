@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos reliability soak lint docs generate bench clean
+.PHONY: help setup demo test chaos reliability soak lint docs generate bench lock sbom clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -43,6 +43,7 @@ generate: $(STAMP) ## Write what is generated: schemas, pages of IGQL, actions a
 	@$(BIN)/python docs/schemas/generate.py
 	@$(BIN)/python docs/generate_actions.py
 	@$(BIN)/python docs/generate_builder.py
+	@$(BIN)/python docs/generate_transport.py
 	@$(BIN)/python docs/generate_igql.py
 	@$(BIN)/python docs/generate_dashboard.py
 	@$(BIN)/python docs/generate_http.py
@@ -50,6 +51,17 @@ generate: $(STAMP) ## Write what is generated: schemas, pages of IGQL, actions a
 
 bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
 	@$(BIN)/freshgrid bench $(if $(NAME),$(NAME) --json,--list) $(ARGS)
+
+lock: $(STAMP) ## Write the dependencies of the image anew, with their hashes
+	@$(BIN)/uv pip compile pyproject.toml infra/compose/build.in --upgrade --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --python-version 3.12 --python-platform x86_64-manylinux_2_28 --quiet \
+		-o infra/compose/requirements.lock
+
+sbom: $(STAMP) ## What the image is made of, as CycloneDX, in dist/
+	@mkdir -p dist
+	@$(BIN)/uv tool run --from cyclonedx-bom cyclonedx-py requirements infra/compose/requirements.lock \
+		--pyproject pyproject.toml --output-reproducible -o dist/freshgrid.cdx.json
+	@echo "dist/freshgrid.cdx.json"
 
 clean: ## Remove .venv, caches and artifacts
 	rm -rf $(VENV) artifacts dist site .cache .*_cache .hypothesis

@@ -28,9 +28,10 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.config import Settings
-from infra.errors import UnreachableError
 from infra.kafka import METADATA_MAX_AGE_MS, Ends, Message, Partition
+from infra.kafka_clients import kafka_producer
 from infra.metrics import KAFKA_FAILURES
+from infra.refusals import kafka_unreachable
 from infra.topics import TOUCHED_TOPIC
 
 BATCH_BYTES: Final = 256 * 1024
@@ -65,8 +66,8 @@ async def started_producer(settings: Settings) -> AIOKafkaProducer:
         KafkaError, OSError: no broker answers.
     """
     for idempotent in (True, False):
-        producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+        producer = kafka_producer(
+            settings,
             max_request_size=settings.max_message_bytes,
             max_batch_size=BATCH_BYTES,
             acks="all",
@@ -118,7 +119,7 @@ class Outbox:
         try:
             self._producer = await started_producer(self._settings)
         except (KafkaError, OSError) as error:
-            raise UnreachableError(f"Kafka does not answer ({error})") from error
+            raise kafka_unreachable(self._settings, "does not answer", error) from error
 
     async def stop(self) -> None:
         """Send what is buffered, as far as the broker takes it soon, then disconnect."""

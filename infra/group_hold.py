@@ -27,6 +27,7 @@ from aiokafka.errors import KafkaError
 from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import Ends, Partition
+from infra.kafka_clients import kafka_consumer
 
 LEAVE_TIMEOUT_S: Final = 10.0
 #: Records are not taken through the group, so it must not expect that they are.
@@ -110,8 +111,8 @@ class GroupHold:
     async def _join(self) -> None:
         settings = self._settings
         self._watch = _Watch()
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+        self._consumer = kafka_consumer(
+            settings,
             group_id=self._group,
             enable_auto_commit=False,
             partition_assignment_strategy=[_assignor(self._watch)],

@@ -16,7 +16,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -25,13 +25,12 @@ from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import UnreachableError
+from infra.kafka_clients import kafka_admin, kafka_consumer
 from infra.log_batches import readable_end
 from infra.metrics import KAFKA_SILENT
+from infra.refusals import kafka_unreachable
 from infra.retention import NextOffsets
 from infra.topics import TOPICS
-
-if TYPE_CHECKING:
-    from kafka import KafkaProducer
 
 #: A follower keeps a copy of what changes slowly: it need not hear of it at once, and a fetch of
 #: all partitions of many topics costs the embedded broker dearly.
@@ -71,9 +70,7 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
     Raises:
         UnreachableError: no broker answers at the configured address.
     """
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS
-    )
+    admin = kafka_admin(settings, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
         await admin.start()
         existing = set(await admin.list_topics())
@@ -84,10 +81,7 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
         partitions = await _partition_counts(admin, list(TOPICS))
         return ClusterInfo(str((await admin.describe_cluster())["cluster_id"]), partitions)
     except (KafkaError, OSError) as error:
-        raise UnreachableError(
-            f"Kafka does not answer at {settings.kafka_bootstrap_servers} ({error}); "
-            "check KAFKA_BOOTSTRAP_SERVERS or start one with `freshgrid up`"
-        ) from error
+        raise kafka_unreachable(settings, "does not answer", error) from error
     finally:
         await admin.close()
 
@@ -142,11 +136,7 @@ async def _of_group(
     settings: Settings, group: str, partitions: Iterable[Partition]
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer that knows a group's offsets; assigned by hand, so that it does not join it."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        group_id=group,
-        enable_auto_commit=False,
-    )
+    consumer = kafka_consumer(settings, group_id=group, enable_auto_commit=False)
     try:
         await consumer.start()
         consumer.assign([TopicPartition(*partition) for partition in partitions])
@@ -161,17 +151,12 @@ async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[st
     Raises:
         UnreachableError: no broker answers, or it has no such topic.
     """
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS
-    )
+    admin = kafka_admin(settings, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
         await admin.start()
         return await _partition_counts(admin, topics)
     except (KafkaError, OSError) as error:
-        raise UnreachableError(
-            f"Kafka does not tell the partitions at {settings.kafka_bootstrap_servers} ({error}); "
-            "check that it is up"
-        ) from error
+        raise kafka_unreachable(settings, "does not tell the partitions", error) from error
     finally:
         await admin.close()
 
@@ -196,29 +181,6 @@ async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[str]) -
                 "may create topics, or create it by hand"
             )
         await asyncio.sleep(TOPICS_POLL_S)
-
-
-def sync_producer(settings: Settings) -> KafkaProducer:
-    """A producer for commands that send a record or two and are not asynchronous.
-
-    Raises:
-        UnreachableError: no broker answers at the configured address.
-    """
-    # Imported here: it takes half a second that workers do not need to spend.
-    from kafka import KafkaProducer as Producer
-    from kafka.errors import KafkaError as ProducerError
-
-    try:
-        return Producer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            max_request_size=settings.max_message_bytes,
-            acks="all",
-        )
-    except (ProducerError, OSError, ValueError) as error:
-        raise UnreachableError(
-            f"Kafka does not answer at {settings.kafka_bootstrap_servers} ({error}); "
-            "check KAFKA_BOOTSTRAP_SERVERS"
-        ) from error
 
 
 class Message(NamedTuple):
@@ -340,8 +302,8 @@ class Follower:
         following = NextOffsets("a copy of the topic")
         # Made here and not before: one that is never started is never closed.
         settings = self._settings
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+        self._consumer = kafka_consumer(
+            settings,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

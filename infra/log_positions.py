@@ -11,8 +11,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from infra.config import Settings
-from infra.errors import UnreachableError, reason_of
 from infra.kafka import Partition
+from infra.kafka_clients import kafka_consumer
+from infra.refusals import kafka_unreachable
 
 #: A broker that needs longer is as good as away.
 LIMIT_S: Final = 10.0
@@ -86,10 +87,7 @@ async def log_positions(
                 oldest = await consumer.beginning_offsets(wanted)
                 ends = await consumer.end_offsets(wanted)
     except (KafkaError, OSError, TimeoutError) as error:
-        raise UnreachableError(
-            f"Kafka at {settings.kafka_bootstrap_servers} does not tell how far its log goes "
-            f"({reason_of(error)}); check that it is up"
-        ) from error
+        raise kafka_unreachable(settings, "does not tell how far its log goes", error) from error
     partitions = {}
     for place in wanted:
         at = (place.topic, place.partition)
@@ -111,11 +109,7 @@ async def _committed(
 
 @asynccontextmanager
 async def _consumer(settings: Settings, group: str | None) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        group_id=group,
-        enable_auto_commit=False,
-    )
+    consumer = kafka_consumer(settings, group_id=group, enable_auto_commit=False)
     try:
         await consumer.start()
         yield consumer

@@ -18,13 +18,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import Ends, Partition
+from infra.kafka_clients import kafka_consumer
 from infra.log_batches import readable_end
 
 #: A broker that gives nothing new for so long, though it has more, is not going to.
@@ -84,8 +85,8 @@ class LogReader:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+        self._consumer = kafka_consumer(
+            settings,
             group_id=None,
             enable_auto_commit=False,
             # Retention that overtakes a reading must be an error, not a silent jump ahead.

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from infra.config import Settings
+from infra.redis_copies import RedisCopies
 from infra.redis_experiments import RedisExperiments
 from infra.redis_grid_news import RedisGridNews
 from infra.redis_schedule import RedisSchedule
@@ -40,13 +41,23 @@ async def open_stores(settings: Settings, *, patient: bool = False) -> AsyncIter
         await server.close()
 
 
+@asynccontextmanager
+async def open_copies(settings: Settings) -> AsyncIterator[RedisCopies]:
+    """Whole keys of the server behind the stores, until left; raises as :func:`open_stores`."""
+    server = RedisServer(settings)
+    try:
+        yield RedisCopies(server)
+    finally:
+        await server.close()
+
+
 def store_hello(settings: Settings, timeout_s: float) -> str:
     """What the server behind the stores says about itself.
 
     Raises:
         UnreachableError: it does not answer in time, or is too old.
     """
-    return redis_hello(settings.redis_url, timeout_s)
+    return redis_hello(settings, timeout_s)
 
 
 def store_memory(settings: Settings, timeout_s: float) -> StoreMemory:
@@ -55,4 +66,4 @@ def store_memory(settings: Settings, timeout_s: float) -> StoreMemory:
     Raises:
         UnreachableError: it does not answer in time.
     """
-    return redis_memory(settings.redis_url, timeout_s)
+    return redis_memory(settings, timeout_s)

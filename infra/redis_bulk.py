@@ -13,14 +13,12 @@ from typing import Any, Final, cast
 
 import hiredis
 from redis.asyncio import Connection, Redis, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from infra.config import Settings
-from infra.errors import SettingsError
+from infra.redis_clients import TLS_SCHEME, redis_client
 
 #: Name, keys and arguments of one command.
 Command = tuple[bytes | str | int, ...]
@@ -105,7 +103,7 @@ class BulkUnixConnection(_Bulk, UnixDomainSocketConnection):
 
 
 _CONNECTIONS: Final[dict[str, Any]] = {
-    "rediss": BulkSSLConnection,
+    TLS_SCHEME: BulkSSLConnection,
     "unix": BulkUnixConnection,
 }
 
@@ -114,28 +112,13 @@ def connect(settings: Settings) -> Redis:
     """A client that tries everything once: who waits for a server is :mod:`infra.redis_server`.
 
     Raises:
-        SettingsError: ``REDIS_URL`` is no URL of a server.
+        SettingsError: the settings of the connection cannot be used.
     """
-    url = settings.redis_url
-    try:
-        return Redis.from_url(
-            url,
-            connection_class=_CONNECTIONS.get(url.partition("://")[0], BulkConnection),
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=SOCKET_TIMEOUT_S,
-        )
-    except ValueError:
-        # What the error says may be a part of the password.
-        raise unusable(url) from None
-
-
-def unusable(url: str) -> SettingsError:
-    """The error of a URL that is none."""
-    return SettingsError(
-        f"REDIS_URL={url} cannot be used: write redis://USER:PASSWORD@HOST:PORT/DATABASE, with "
-        "what is special in a URL percent-encoded"
-    )
+    scheme = settings.redis_url.partition("://")[0]
+    client = redis_client(settings, protocol=2, socket_timeout=SOCKET_TIMEOUT_S)
+    # Not as an option: what the scheme of a URL stands for goes before those.
+    client.connection_pool.connection_class = _CONNECTIONS.get(scheme, BulkConnection)
+    return client
 
 
 async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Any]:

@@ -26,7 +26,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from infra.config import Settings
 from infra.errors import UnreachableError, reason_of
 from infra.metrics import REDIS_FAILURES
-from infra.redis_bulk import NOT_NOW, Command, MissingFunctionError, connect, exchange, unusable
+from infra.redis_bulk import NOT_NOW, Command, MissingFunctionError, connect, exchange
+from infra.redis_clients import blocking_redis
+from infra.refusals import redis_remedy
 from infra.secrets import masked
 from infra.stores import StoreMemory
 
@@ -134,14 +136,14 @@ class RedisServer:
 
     def _not_now(self, error: Exception) -> UnreachableError:
         return UnreachableError(
-            f"Redis does not answer at {self._url}, or cannot now ({reason_of(error)}); check "
-            "REDIS_URL and the server"
+            f"Redis does not answer at {self._url}, or cannot now ({reason_of(error)}); "
+            f"{redis_remedy(error)}"
         )
 
     def _refused(self, error: Exception) -> UnreachableError:
         return UnreachableError(
-            f"Redis at {self._url} does not do what it should ({reason_of(error)}); check "
-            "REDIS_URL and the server, then run this again"
+            f"Redis at {self._url} does not do what it should ({reason_of(error)}); "
+            f"{redis_remedy(error)}, then run this again"
         )
 
 
@@ -155,46 +157,42 @@ def _pause_s(failures: int) -> float:
     return min(MAX_PAUSE_S, 0.05 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)
 
 
-def redis_memory(url: str, timeout_s: float) -> StoreMemory:
+def redis_memory(settings: Settings, timeout_s: float) -> StoreMemory:
     """How much memory a server uses, and how much it may.
 
     Raises:
         UnreachableError: it does not answer in time.
     """
     try:
-        with redis.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-        ) as client:
+        with _asked(settings, timeout_s) as client:
             info: dict[str, Any] = client.info("memory")
     except (RedisError, OSError) as error:
         raise UnreachableError(
-            f"Redis at {masked(url)} does not answer ({reason_of(error)})"
+            f"Redis at {masked(settings.redis_url)} does not answer ({reason_of(error)})"
         ) from error
     # 0 says that there is no limit.
     return StoreMemory(int(info["used_memory"]), int(info.get("maxmemory", 0)) or None)
 
 
-def redis_hello(url: str, timeout_s: float) -> str:
+def _asked(settings: Settings, timeout_s: float) -> redis.Redis:
+    return blocking_redis(settings, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+
+
+def redis_hello(settings: Settings, timeout_s: float) -> str:
     """What a Redis-protocol server says about itself.
 
     Raises:
         UnreachableError: it does not answer in time, or is too old for Redis Functions.
-        SettingsError: the URL is none.
+        SettingsError: the settings of the connection cannot be used.
     """
+    url = settings.redis_url
     try:
-        client = redis.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-        )
-    except ValueError:
-        raise unusable(url) from None
-    try:
-        with client:
+        with _asked(settings, timeout_s) as client:
             info: dict[str, object] = client.info("server")
             shown = client.connection_pool.connection_kwargs
     except (RedisError, OSError) as error:
         raise UnreachableError(
-            f"Redis at {masked(url)} does not answer ({reason_of(error)}); start it, "
-            "set REDIS_URL, or unset that to use the embedded server"
+            f"Redis at {masked(url)} does not answer ({reason_of(error)}); {redis_remedy(error)}"
         ) from error
     compatible = str(info["redis_version"])
     if int(compatible.split(".")[0]) < MIN_REDIS:

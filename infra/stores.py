@@ -445,6 +445,19 @@ class StoreMemory(NamedTuple):
     limit_bytes: int | None
 
 
+class StoredKey(NamedTuple):
+    """One key as it is, for back-ups.
+
+    Attributes:
+        ttl_ms: how long it lives on; 0 for ever.
+        value: as ``DUMP`` gives it, which servers of that version or newer take back.
+    """
+
+    key: bytes
+    ttl_ms: int
+    value: bytes
+
+
 class Stores(NamedTuple):
     """Every store of an installation."""
 

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.config import Settings
 from infra.kafka import FOLLOWER_WAIT_MS, METADATA_MAX_AGE_MS, ClusterInfo, Message, take_added
+from infra.kafka_clients import kafka_consumer
 from infra.log_batches import readable_end
 from infra.log_reader import LogReader
 from infra.metrics import (
@@ -88,8 +89,8 @@ class ExampleStream:
     async def run(self) -> None:
         """Label pages as their time comes, until cancelled."""
         await self._remember()
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+        consumer = kafka_consumer(
+            self._settings,
             group_id=EXAMPLES_GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -252,6 +252,17 @@ FLOWS: Final = (
         "evaluate rankers", COMMAND, "streams/recorded/evaluate_rankers.py",
         reads=(EXAMPLES_TOPIC,),
     ),
+    Flow("backup", COMMAND, "streams/log/backup.py", reads=tuple(TOPICS)),
+    Flow(
+        "restore", COMMAND, "streams/log/backup.py",
+        # Whether there are records already.
+        reads=tuple(TOPICS),
+        writes=tuple(TOPICS),
+        stores=(
+            _VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, "catalog:read", *_SCHEDULE,
+            "grid:{VIEWER}", "pages:{VIEWER}:SERIES", *_EXPERIMENT,
+        ),
+    ),
     Flow("send", COMMAND, "streams/cli/send.py", writes=_EVENTS),
     Flow("embed-images", COMMAND, "streams/cli/images.py", writes=(MEDIA_TOPIC,)),
 )  # fmt: skip

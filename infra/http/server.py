@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from infra.certificates import load_certificate
 from infra.config import Settings
 from infra.errors import PortInUseError
 from infra.http.streams import Streams
@@ -22,12 +24,23 @@ async def serving(
 
     Args:
         streams: answers that go on, which end when it is left.
+
+    Raises:
+        SettingsError: the certificate or its key cannot be used.
     """
+    files = settings.http_certificate_file, settings.http_key_file
+    key_password = settings.http_key_password
+    if any(files):
+        # uvicorn would end the process with a traceback.
+        load_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "HTTP", *files, key_password)
     server = uvicorn.Server(
         uvicorn.Config(
             api,
             host=settings.http_host,
             port=settings.http_port,
+            ssl_certfile=files[0] or None,
+            ssl_keyfile=files[1] or None,
+            ssl_keyfile_password=key_password,
             log_config=None,
             access_log=False,
             lifespan="off",

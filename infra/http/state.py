@@ -33,6 +33,13 @@ _STATUS: Final[dict[str, Any]] = {
     "index_version": 3,
     "versions": {"ig2vec": "aedf6221d9ff69431d4aa0d6", "rankers": "rankers-3d5a", "items": None},
 }
+_READY: Final[dict[str, Any]] = {
+    "ready": True,
+    "caught_up": True,
+    "lag": 0,
+    "kafka_silent_s": 0.0,
+    "versions": _STATUS["versions"],
+}
 _INDEX: Final = {
     "space": "aedf6221d9ff69431d4aa0d6",
     "version": 3,
@@ -60,9 +67,9 @@ def state_routes(state: State) -> Routes:
         """That the process runs; it asks nobody else."""
         return {"status": "ok"}
 
-    @routes.get("/readyz", responses=objects({"ready": True, "caught_up": True}))
+    @routes.get("/readyz", responses=objects(_READY))
     async def readyz() -> dict[str, Any]:
-        """Able to answer requests for grids, and whether what they are made of is up to date."""
+        """Able to answer requests for grids, and how far what they are made of is read."""
         return await state.readiness()
 
     return routes

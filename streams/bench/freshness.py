@@ -151,7 +151,7 @@ async def measure(stack: Stack, likes: int) -> dict[str, Any]:
     viewers = Bundled().who_like()
     waited_ms: list[float] = []
     changed = timed_out = 0
-    async with live_viewer(stack.endpoints) as live:
+    async with live_viewer(stack.settings) as live:
         for number in range(likes):
             stack.check()
             viewer_id = viewers[number % len(viewers)]

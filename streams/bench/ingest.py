@@ -8,12 +8,13 @@ import time
 from typing import Annotated, Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from msgspec import Meta
 
 from infra.batch_sender import send_in_batches
 from infra.config import Settings
 from infra.kafka import Ends
+from infra.kafka_clients import kafka_consumer
 from infra.memory_store import MemoryStore
 from streams.bench.population import Population
 from streams.bench.progress import say
@@ -80,8 +81,8 @@ def run(
 
 async def read_raw(servers: BenchServers, ends: Ends) -> int:
     """Events per second that aiokafka reads when nobody does anything with them."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers.settings.kafka_bootstrap_servers,
+    consumer = kafka_consumer(
+        servers.settings,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from redis import Redis
 
 from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import ClusterInfo, Ends, prepare_cluster
+from infra.kafka_clients import kafka_consumer
 from infra.open_stores import open_stores
+from infra.redis_clients import blocking_redis
 from infra.supervisor import ChildSpec, Supervisor
 from infra.threads import ONE_THREAD
 from models.actions import EVENT_TOPICS
@@ -45,7 +47,7 @@ class BenchServers:
     def __init__(self, settings: Settings, cluster: ClusterInfo, supervisor: Supervisor) -> None:
         self.settings = settings
         self.cluster = cluster
-        self.redis = Redis.from_url(settings.redis_url)
+        self.redis = blocking_redis(settings)
         self._supervisor = supervisor
         self.run_dir = supervisor.run_dir
 
@@ -124,7 +126,7 @@ def bench_servers(settings: Settings) -> Iterator[BenchServers]:
 
 
 async def _prepare(settings: Settings) -> ClusterInfo:
-    with Redis.from_url(settings.redis_url) as redis:
+    with blocking_redis(settings) as redis:
         if keys := redis.dbsize():
             raise NotEmptyError(
                 f"Redis holds {keys} keys, and a benchmark empties it; name a server for the "
@@ -143,7 +145,7 @@ async def _prepare(settings: Settings) -> ClusterInfo:
 
 
 async def _ends(settings: Settings, cluster: ClusterInfo, topics: Sequence[str]) -> Ends:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)
+    consumer = kafka_consumer(settings)
     await consumer.start()
     try:
         places = [TopicPartition(t, p) for t in topics for p in range(cluster.partitions[t])]

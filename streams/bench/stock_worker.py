@@ -26,6 +26,7 @@ import msgspec
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.kafka import prepare_cluster
+from infra.kafka_clients import faust_credentials
 from infra.open_stores import open_stores
 from streams.bench.population import TOPICS
 from streams.clock import now_ms
@@ -47,6 +48,7 @@ def stock_app(settings: Settings) -> faust.App:
     return faust.App(
         GROUP,
         broker=";".join(f"aiokafka://{server.strip()}" for server in servers),
+        broker_credentials=faust_credentials(settings),
         key_serializer="raw",
         value_serializer="raw",
         web_enabled=False,

@@ -19,6 +19,7 @@ from redis import Redis
 
 from infra.config import Settings
 from infra.kafka import Message
+from infra.redis_clients import blocking_redis
 from streams.bench.progress import say
 from streams.bench.ready_grids import (
     ACCOUNTS,
@@ -59,7 +60,7 @@ def run(
     """Start a stack, make grids ready, and take down what most of them show."""
     with (
         starting_stack(settings, http_port=0) as stack,
-        Redis.from_url(stack.endpoints.redis) as redis,
+        blocking_redis(stack.settings) as redis,
     ):
         stack.wait_ready()
         viewers = make_ready(stack, grids)

@@ -7,10 +7,11 @@ import time
 from typing import Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from infra.errors import FreshgridError
 from infra.kafka import Ends
+from infra.kafka_clients import kafka_consumer
 from infra.topics import TOUCHED_TOPIC
 from streams.bench.processes import cpu_seconds, peak_rss_mb
 from streams.bench.servers import BenchServers
@@ -88,11 +89,7 @@ async def wait_committed(servers: BenchServers, group: str, ends: Ends) -> None:
     """
     deadline = time.monotonic() + TIMEOUT_S
     # Assigned by hand, so that asking does not join the group.
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers.settings.kafka_bootstrap_servers,
-        group_id=group,
-        enable_auto_commit=False,
-    )
+    consumer = kafka_consumer(servers.settings, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         places = {TopicPartition(*place): end for place, end in ends.items()}

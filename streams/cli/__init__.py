@@ -17,6 +17,8 @@ import typer
 from infra.errors import FreshgridError
 from infra.secrets import mask_output
 from streams.cli import (
+    acls,
+    backup,
     bench,
     dead_letters,
     doctor,
@@ -45,6 +47,7 @@ app.command()(query.query)
 app.command()(explain.explain)
 app.command()(explain.features)
 app.command()(topology.topology)
+app.command()(acls.acls)
 app.command()(roles.up)
 app.command()(roles.demo)
 app.command()(roles.worker)
@@ -53,6 +56,8 @@ app.command()(roles.ranker)
 app.command("serve", hidden=True)(roles.ranker)
 app.command()(replay.replay)
 app.command()(replay.rebuild)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(send.send)
 app.command()(images.embed_images)
 app.command()(doctor.doctor)

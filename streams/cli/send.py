@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from infra.errors import FreshgridError, UnreachableError
+from infra.errors import FreshgridError
 from models.actions import FOLLOW_TOPIC, MEDIA_EVENT_TOPIC_OF
 from models.events import Relation
 from streams.cli.common import Json, load_settings, show
@@ -60,10 +60,13 @@ def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) ->
         RefusedEventError: the event is not valid.
         UnreachableError: no broker takes it.
     """
-    import msgspec
-    from kafka.errors import KafkaError
+    import asyncio
 
-    from infra.kafka import sync_producer
+    import msgspec
+    from aiokafka.errors import KafkaError
+
+    from infra.batch_sender import started_producer
+    from infra.refusals import kafka_unreachable
     from models.events import InvalidEventError, parse_event
     from streams.clock import now_ms
 
@@ -78,14 +81,17 @@ def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) ->
         parse_event(topic, value, now_ms())
     except InvalidEventError as error:
         raise RefusedEventError(str(error)) from error
-    producer = sync_producer(settings)
+
+    async def acknowledged() -> Any:
+        async with asyncio.timeout(ACKNOWLEDGED_TIMEOUT_S):
+            producer = await started_producer(settings)
+            try:
+                return await producer.send_and_wait(topic, value, key=viewer_id.encode())
+            finally:
+                await producer.stop()
+
     try:
-        future = producer.send(topic, key=viewer_id.encode(), value=value)
-        sent = future.get(ACKNOWLEDGED_TIMEOUT_S)
-    except KafkaError as error:
-        raise UnreachableError(
-            f"Kafka at {settings.kafka_bootstrap_servers} does not take the event: {error}"
-        ) from error
-    finally:
-        producer.close()
+        sent = asyncio.run(acknowledged())
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise kafka_unreachable(settings, "does not take the event", error) from error
     return {"topic": topic, "partition": sent.partition, "offset": sent.offset, "event": event}

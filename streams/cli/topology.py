@@ -8,15 +8,26 @@ from typing import Annotated, Any
 import typer
 
 from infra.errors import SettingsError
-from streams.cli.common import Json, show
+from streams.cli.common import Json, load_settings, show
 from streams.topology import FLOWS, Flow, topics_of
 
 
 def topology(
     topic: Annotated[str | None, typer.Argument(help="Only this topic.")] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Create the topics that are missing, and end.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Every flow: the topics that it reads and writes, what it stores, the file to read."""
+    if create:
+        import asyncio
+
+        from infra.kafka import prepare_cluster
+
+        found = asyncio.run(prepare_cluster(load_settings()))
+        show({"log_id": found.log_id, "partitions": found.partitions}, as_json=json)
+        return
     topics = topics_of(FLOWS)
     if topic is None:
         if json:

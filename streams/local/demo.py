@@ -96,7 +96,7 @@ async def _show(narrator: Narrator, stack: Stack, bundled: Bundled, viewer: Bund
     """What a viewer did, the grid that comes of it, a live like, and what it changed."""
     viewer_id, topics = viewer.viewer_id, bundled.topics
     await asyncio.to_thread(wait_current, stack, viewer_id)
-    async with live_viewer(stack.endpoints) as live:
+    async with live_viewer(stack.settings) as live:
         before = await live.grid_reflecting(viewer_id, 0)
         narrator.history(viewer, topics, before)
         narrator.say(

@@ -15,12 +15,13 @@ from urllib.request import ProxyHandler, build_opener
 import msgspec
 
 from infra.errors import FreshgridError, UnreachableError
-from streams.local.stack import Endpoints, Stack
+from streams.local.stack import Stack
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from redis.asyncio import Redis
 
+    from infra.config import Settings
     from models.explore.grid import GridDocument
     from streams.log.replay import ReplayReport
 
@@ -186,13 +187,13 @@ class LiveViewer:
 
 
 @asynccontextmanager
-async def live_viewer(endpoints: Endpoints) -> AsyncIterator[LiveViewer]:
+async def live_viewer(settings: Settings) -> AsyncIterator[LiveViewer]:
     """A :class:`LiveViewer` connected to a stack."""
-    from aiokafka import AIOKafkaProducer
-    from redis.asyncio import Redis
+    from infra.kafka_clients import kafka_producer
+    from infra.redis_clients import redis_client
 
-    producer = AIOKafkaProducer(bootstrap_servers=endpoints.kafka)
-    async with Redis.from_url(endpoints.redis) as redis:
+    producer = kafka_producer(settings)
+    async with redis_client(settings) as redis:
         await producer.start()
         try:
             # A producer that runs knows its topics already.

@@ -10,9 +10,11 @@ from typing import Final
 
 import msgspec
 
+from infra.certificates import http_url
 from infra.config import Settings
 from infra.doctor import HELLO_TIMEOUT_S, kafka_hello
 from infra.embedded import start_kafka, start_redis
+from infra.errors import SettingsError
 from infra.open_stores import store_hello
 from infra.supervisor import ChildSpec, Supervisor, check_port, free_port
 from infra.threads import ONE_THREAD
@@ -136,7 +138,7 @@ def starting_stack(
         endpoints = Endpoints(
             kafka=settings.kafka_bootstrap_servers,
             redis=settings.redis_url,
-            http=f"http://{host}:{port}",
+            http=http_url(settings, port),
             artifacts=_absolute(settings.artifacts_url),
         )
         yield Stack(endpoints, settings, supervisor, env)
@@ -159,12 +161,22 @@ def start_servers(
     named = settings.model_fields_set
     ours: dict[str, object] = {}
     if "kafka_bootstrap_servers" in named:
-        kafka_hello(settings.kafka_bootstrap_servers)
+        kafka_hello(settings)
+    elif settings.kafka_security_protocol != "PLAINTEXT":
+        raise SettingsError(
+            f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} is not for the embedded "
+            "broker; name yours in KAFKA_BOOTSTRAP_SERVERS, or unset it"
+        )
     else:
         ours["kafka_bootstrap_servers"] = start_kafka(supervisor)
         ours |= {name: value for name, value in profile.items() if name not in named}
     if "redis_url" in named:
         store_hello(settings, HELLO_TIMEOUT_S)
+    elif settings.redis_username or settings.redis_password:
+        raise SettingsError(
+            "REDIS_USERNAME and REDIS_PASSWORD are not for the embedded server; name yours in "
+            "REDIS_URL, or unset them"
+        )
     else:
         ours["redis_url"] = start_redis(supervisor)
     return ours

@@ -15,6 +15,7 @@ from mode import CrashingSupervisor
 
 from infra.config import Settings
 from infra.kafka import FOLLOWER_WAIT_MS, METADATA_MAX_AGE_MS
+from infra.kafka_clients import faust_credentials
 from infra.metrics import lag_exported
 from streams.topology import Flow
 from streams.transport import BatchedConsumer, BatchedTransport, Chunk, ChunkSchema
@@ -46,6 +47,7 @@ def faust_app(
     return faust.App(
         group,
         broker=";".join(f"batched://{server.strip()}" for server in servers),
+        broker_credentials=faust_credentials(config),
         web_enabled=False,
         # Faust makes this folder, though nothing is kept in it: no tables are used.
         datadir=str(Path(tempfile.gettempdir()) / "freshgrid-faust"),

@@ -165,7 +165,7 @@ class Lookup:
         return {"space": space.name, "version": version, "accounts": accounts, "hash": digest}
 
     async def readiness(self) -> dict[str, Any]:
-        """That a grid can be read, and whether the topics are.
+        """That a grid can be read, how far the topics are, and what is live.
 
         Raises:
             UnreachableError: Redis answers no read within :data:`READ_LIMIT_S`.
@@ -177,11 +177,25 @@ class Lookup:
             raise UnreachableError(
                 f"Redis answers no read within {READ_LIMIT_S:g} s; the ranker's log says why"
             ) from None
-        return {"ready": True, "caught_up": self._follower.up_to_date}
+        return {
+            "ready": True,
+            "caught_up": self._follower.up_to_date,
+            "lag": self._follower.lag,
+            "kafka_silent_s": round(self._follower.silent_s, 1),
+            "versions": self._versions(),
+        }
+
+    def _versions(self) -> dict[str, str | None]:
+        world, rankers = self._world, self._rankers.live.version
+        return {
+            "ig2vec": world.space_name or None,
+            "rankers": None if rankers == "prior" else rankers,
+            "items": None if world.item_weights is None else world.item_weights.version,
+        }
 
     def status(self) -> dict[str, Any]:
         """How the ranker is doing: what it has read, made and serves."""
-        world, rankers = self._world, self._rankers.live.version
+        world = self._world
         space = world.space
         return {
             "caught_up": self._follower.up_to_date,
@@ -191,9 +205,5 @@ class Lookup:
             "media": world.catalog.live_media_count,
             "accounts": 0 if space is None else len(space),
             "index_version": 0 if space is None else space.index.version,
-            "versions": {
-                "ig2vec": world.space_name or None,
-                "rankers": None if rankers == "prior" else rankers,
-                "items": None if world.item_weights is None else world.item_weights.version,
-            },
+            "versions": self._versions(),
         }

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 import aiokafka
-import kafka
 from redis.asyncio.client import Pipeline
 
 from infra.redis_bulk import BulkConnection
@@ -22,6 +21,7 @@ from infra.redis_store import DRAFT
 #: Commands that change nothing, and those that belong to the connection.
 READING = {
     *("GET", "EXISTS", "LRANGE", "ZSCORE", "ZRANGEBYSCORE", "ZCARD", "HGETALL", "HMGET", "TTL"),
+    *("DUMP", "PTTL"),
     *("SCAN", "FUNCTION", "WATCH"),
 }
 NAMES = (
@@ -92,7 +92,6 @@ def record(file: Path) -> None:
         "send_batch",
         lambda _, batch, topic, **k: note("writes", topic),
     )
-    before(kafka.KafkaProducer, "send", lambda _, topic, *a, **k: note("writes", topic))
     before(BulkConnection, "exchange", exchanged)
     before(Pipeline, "execute_command", command)
 

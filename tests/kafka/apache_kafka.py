@@ -22,7 +22,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -44,12 +44,17 @@ STOP_TIMEOUT_S: Final = 30.0
 JAVA: Final = (
     *("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    # Who was denied what, where there are access control lists.
+    "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info",
 )
+PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SETTINGS: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": ",".join(
+        [*(f"{name}:{name}" for name in PROTOCOLS), "CONTROLLER:PLAINTEXT"]
+    ),
     "auto.create.topics.enable": "false",
     "num.network.threads": "2",
     "num.io.threads": "4",
@@ -103,14 +108,23 @@ class ApacheKafka:
             that was used before is taken up again, with its port and cluster id.
         port: of clients; a free one unless given.
         settings: broker settings beside :data:`SETTINGS`.
+        listeners: security protocols that it listens by besides PLAINTEXT.
+        scram: password of each user, for both SCRAM mechanisms.
 
     Attributes:
-        bootstrap_servers: ``host:port``.
+        bootstrap_servers: ``host:port`` of PLAINTEXT.
+        secured: the same by each of `listeners`.
         cluster_id: the same for as long as the folder lives.
     """
 
     def __init__(
-        self, folder: Path, port: int | None = None, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        *,
+        listeners: Sequence[str] = (),
+        scram: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -118,9 +132,12 @@ class ApacheKafka:
         self._config = folder / "server.properties"
         meta = folder / "data" / "meta.properties"
         if not meta.exists():
-            self._format(port or _port(), settings or {})
-        self.port = int(_property(self._config, "listeners").split(",")[0].rpartition(":")[2])
-        self.bootstrap_servers = f"{HOST}:{self.port}"
+            self._format(port or _port(), settings or {}, listeners, scram or {})
+        self.secured = dict(
+            listener.split("://") for listener in _property(self._config, "listeners").split(",")
+        )
+        self.bootstrap_servers = self.secured.pop("PLAINTEXT")
+        self.port = int(self.bootstrap_servers.rpartition(":")[2])
         self.cluster_id = _property(meta, "cluster.id")
 
     def __enter__(self) -> Self:
@@ -135,6 +152,14 @@ class ApacheKafka:
     ) -> None:
         if self._child is not None:
             self.stop()
+
+    @property
+    def denied(self) -> list[str]:
+        """What access control lists forbade so far, a line each."""
+        return [line for line in self._printed().splitlines() if " is Denied " in line]
+
+    def _printed(self) -> str:
+        return (self._folder / "kafka.log").read_text()
 
     @property
     def pid(self) -> int | None:
@@ -192,12 +217,20 @@ class ApacheKafka:
         self._child = None
         self._watchdog.close()
 
-    def _format(self, port: int, settings: Mapping[str, str]) -> None:
+    def _format(
+        self,
+        port: int,
+        settings: Mapping[str, str],
+        secured: Sequence[str],
+        scram: Mapping[str, str],
+    ) -> None:
         controller = _port()
+        listeners = {"PLAINTEXT": port, **{name: _port() for name in secured}}
+        listeners["CONTROLLER"] = controller
         lines = {
             **SETTINGS,
             "controller.quorum.voters": f"1@{HOST}:{controller}",
-            "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
+            "listeners": ",".join(f"{name}://{HOST}:{at}" for name, at in listeners.items()),
             "log.dirs": str(self._folder / "data"),
             **settings,
         }
@@ -205,6 +238,9 @@ class ApacheKafka:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [*JAVA, "-cp", f"{_jars()}/*", "kafka.tools.StorageTool", "format"]
         command += [f"--cluster-id={cluster_id}", "--config", str(self._config)]
+        for user, password in scram.items():
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+                command += ["--add-scram", f"{mechanism}=[name={user},password={password}]"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise EmbeddedError(f"Apache Kafka does not format its log: {done.stderr.strip()}")

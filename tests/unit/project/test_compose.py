@@ -1,8 +1,11 @@
 """docker-compose.yml names services, settings and commands that exist."""
 
+import re
+import tomllib
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from infra.config import Settings
 from tests.paths import ROOT
@@ -87,4 +90,36 @@ def test_the_image_is_built_from_a_file_that_copies_what_exists(compose: dict[st
     assert copied
     assert [name for name in copied if not (ROOT / name).exists()] == []
     allowed = dockerfile.with_name("Dockerfile.dockerignore").read_text().splitlines()
-    assert {f"!{name}" for name in copied} <= set(allowed)
+    assert {f"!{name.split('/')[0]}" for name in copied} <= set(allowed)
+
+
+def test_every_dependency_of_the_image_is_locked_by_hash_and_names_no_host() -> None:
+    lines = (ROOT / "infra/compose/requirements.lock").read_text().splitlines()
+    locked = [line.split("==")[0] for line in lines if line[:1].isalpha()]
+    assert all(line[:1].isalpha() or line.startswith("    --hash=sha256:") for line in lines)
+    assert not [line for line in lines if "://" in line or line.startswith("--")]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = {re.split(r"[\[><=]", name)[0] for name in project["project"]["dependencies"]}
+    assert wanted | {"hatchling"} <= set(locked)
+    versions = {
+        name.split("==")[0]: name.split("==")[1].split()[0] for name in lines if "==" in name
+    }
+    for requirement in map(Requirement, project["project"]["dependencies"]):
+        assert requirement.specifier.contains(versions[requirement.name]), requirement
+
+
+def test_containers_can_do_no_more_than_they_must(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        if name in OBSERVABILITY:
+            continue
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"], name
+    assert all(compose["services"][name]["read_only"] for name in OURS)
+    dockerfile = (ROOT / "infra/compose/Dockerfile").read_text()
+    assert "\nUSER 10001\n" in dockerfile
+    assert "--require-hashes" in dockerfile
+    # Never a tag that moves on.
+    images = [service.get("image", "") for service in compose["services"].values()]
+    images += re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+    assert all(re.search(r":v?\d+\.\d+\.\d+", image) for image in images if image != "freshgrid")

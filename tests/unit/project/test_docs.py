@@ -207,6 +207,11 @@ def test_pages_of_actions_are_up_to_date() -> None:
     assert texts == {name: (ROOT / "docs" / name).read_text() for name in texts}, "make generate"
 
 
+def test_the_table_of_rights_is_up_to_date() -> None:
+    text = runpy.run_path(str(ROOT / "docs" / "generate_transport.py"))["text"]()
+    assert text == (ROOT / "docs" / "transport.md").read_text(), "make generate"
+
+
 def test_reasons_of_dead_letters_are_documented() -> None:
     files = (
         "models/events.py", "models/explore/impressions.py", "streams/ingest.py",

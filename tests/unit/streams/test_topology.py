@@ -122,8 +122,8 @@ def carried_topics() -> dict[tuple[str, str], set[str]]:
 
 def test_whoever_opens_a_client_stands_in_the_table() -> None:
     client = re.compile(
-        r"\b(LogReader|Follower|AIOKafkaConsumer|AIOKafkaProducer|Outbox|batch_sender|"
-        r"send_in_batches|sync_producer)\("
+        r"\b(LogReader|Follower|kafka_consumer|kafka_producer|Outbox|batch_sender|"
+        r"send_in_batches|started_producer)\("
     )
     found = {name for name, text in SOURCES.items() if client.search(text)}
     assert found - SHARED - CARRIED <= {flow.code for flow in FLOWS}
@@ -235,7 +235,9 @@ def test_the_command_tells_of_one_topic() -> None:
     done = freshgrid("explore.touched", "--json")
     told = json.loads(done.stdout)
     assert told["topic"] == "explore.touched"
-    assert [end["flow"] for end in told["written_by"]] == ["ingest", "rebuild", "replay"]
+    assert [end["flow"] for end in told["written_by"]] == [
+        "ingest", "rebuild", "replay", "restore",
+    ]  # fmt: skip
     assert [(end["flow"], end["group"]) for end in told["read_by"]] == [
         ("sessions", "freshgrid-worker"),
         ("ranking", "freshgrid-ranking"),

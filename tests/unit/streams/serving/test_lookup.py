@@ -277,10 +277,16 @@ async def test_a_grid_of_the_release_before_is_made_anew(service: Service) -> No
 async def test_who_can_read_grids_is_ready_and_says_whether_it_follows(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.lookup._follower = SimpleNamespace(up_to_date=False, silent_s=12.34)
+    service.lookup._follower = SimpleNamespace(up_to_date=False, silent_s=12.34, lag=7)
     # Kafka is silent: what is there is served, and nobody is told that it is new.
-    assert await service.lookup.readiness() == {"ready": True, "caught_up": False}
     status = service.lookup.status()
+    assert await service.lookup.readiness() == {
+        "ready": True,
+        "caught_up": False,
+        "lag": 7,
+        "kafka_silent_s": 12.3,
+        "versions": status["versions"],
+    }
     assert (status["caught_up"], status["kafka_silent_s"]) == (False, 12.3)
 
     async def hangs(viewer_id: str) -> bytes | None:
