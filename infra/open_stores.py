@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from infra.config import Settings
+from infra.redis_access import RedisAccess
 from infra.redis_experiments import RedisExperiments
 from infra.redis_grid_news import RedisGridNews
+from infra.redis_rights import RedisRights
 from infra.redis_schedule import RedisSchedule
 from infra.redis_server import RedisServer, redis_hello, redis_memory
 from infra.redis_store import RedisStore
@@ -35,6 +37,8 @@ async def open_stores(settings: Settings, *, patient: bool = False) -> AsyncIter
             RedisSchedule(server),
             RedisExperiments(server),
             RedisGridNews(server),
+            RedisAccess(server),
+            RedisRights(server),
         )
     finally:
         await server.close()

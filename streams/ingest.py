@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from infra.kafka import Message
-from infra.metrics import SLICES
+from infra.metrics import FORGOTTEN_EVENTS, SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
 from infra.topics import TOUCHED_TOPIC
 from models.actions import TOPIC_CODES, VIEW_TOPICS
@@ -36,6 +36,7 @@ from models.events import (
     parse_event,
     parse_media,
 )
+from models.viewers.forgotten import ForgottenViewers
 from models.viewers.state import (
     FoldConfig,
     ViewerState,
@@ -52,6 +53,7 @@ from streams.dead_letter import (
 )
 from streams.packing import Item, pack_slice, packed_event
 from streams.records import Record, Sender
+from streams.rights.forgotten import known
 
 PARKING_REASON: Final = "unknown_media"
 
@@ -102,6 +104,7 @@ class Ingest:
         newest: given where the catalogue is read whole: then a media's author is that of its newest
             record, whichever partition is read first. Who reads on where others stopped meets
             records in the order in which they are written.
+        forgotten: viewers of whom nothing is applied.
     """
 
     def __init__(
@@ -111,8 +114,10 @@ class Ingest:
         config: FoldConfig,
         log_id: str,
         newest: NewestById | None = None,
+        forgotten: ForgottenViewers | None = None,
     ) -> None:
         self._newest = newest
+        self._forgotten = forgotten if forgotten is not None else ForgottenViewers()
         self._store = store
         self._sender = sender
         self._config = config
@@ -147,7 +152,12 @@ class Ingest:
                 try:
                     event = parse_event(topic, record.value, now_ms)
                 except InvalidEventError as error:
-                    messages.append(dead_letter_of(topic, partition, record, error, now_ms))
+                    # A letter would hold what is to be forgotten.
+                    if known(self._forgotten, [record]):
+                        messages.append(dead_letter_of(topic, partition, record, error, now_ms))
+                    continue
+                if self._forgotten.refuses(event.viewer_id, event.ts):
+                    FORGOTTEN_EVENTS.inc()
                     continue
                 item: Item
                 if isinstance(event, FollowEvent):
@@ -158,11 +168,11 @@ class Ingest:
                     value = record.value or b""
                     lacking.append(Located(topic, partition, record.offset, value, event))
                     continue
-                known = items.get(event.viewer_id)
-                if known is None:
+                of_viewer = items.get(event.viewer_id)
+                if of_viewer is None:
                     items[event.viewer_id] = [item]
                 else:
-                    known.append(item)
+                    of_viewer.append(item)
         return ParsedBatch(items, lacking, messages, now_ms)
 
     async def store(self, batch: ParsedBatch) -> list[Message]:

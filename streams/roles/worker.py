@@ -11,19 +11,21 @@ from typing import Final, cast
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.errors import UnreachableError
-from infra.kafka import ClusterInfo
+from infra.kafka import ClusterInfo, Follower
 from infra.metrics import PARKED
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from models.events import MEDIA_TOPIC
+from models.viewers.forgotten import ForgottenViewers
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
 from streams.ingest import Ingest
 from streams.letters import Letters
-from streams.records import touches
-from streams.roles.runtime import agent, background, faust_app, running
+from streams.records import Record, touches
+from streams.rights.forgotten import hear, known
+from streams.roles.runtime import agent, background, cancelled, faust_app, running
 from streams.sessions import Sessions
-from streams.topology import WORKER_GROUP, flow
+from streams.topology import WORKER, WORKER_GROUP, flow, followed
 from streams.transport import BatchedConsumer, Chunk
 
 #: How often open sessions and parked events are looked through.
@@ -42,7 +44,15 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         outbox = Outbox(config)
         await outbox.start()
         stack.push_async_callback(outbox.stop)
-        ingest = Ingest(stores.viewers, outbox, config.fold_config(), cluster.log_id)
+        forgotten = ForgottenViewers()
+        ingest = Ingest(
+            stores.viewers, outbox, config.fold_config(), cluster.log_id, forgotten=forgotten
+        )
+        follower = Follower(config, cluster.partitions, followed(WORKER))
+
+        async def heard(_: str, records: Sequence[Record]) -> None:
+            hear(forgotten, records)
+
         sessions = Sessions(stores.viewers, stores.sessions, outbox, config.session_gap_ms)
         letters = Letters(outbox)
         events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
@@ -55,7 +65,7 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             chunk.finish()
 
         async def note(chunks: Sequence[Chunk]) -> None:
-            records = [record for chunk in chunks for record in chunk.records]
+            records = known(forgotten, [record for chunk in chunks for record in chunk.records])
             await sessions.touched(touches(records, letters.refuse), now_ms())
             await letters.send()
 
@@ -80,10 +90,16 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         agent(app, flow("catalog"), catalog)
         agent(app, flow("sessions"), touched.put)
         app.timer(SWEEP_INTERVAL_S)(sweep)
+        following = asyncio.ensure_future(follower.run(heard))
+        stack.push_async_callback(cancelled, following)
+        # Before anything is applied it is known of whom nothing may be.
+        while not follower.caught_up and not following.done():
+            await asyncio.sleep(0.01)
         stopped = await stack.enter_async_context(running(app))
         failed = await stack.enter_async_context(
             background(
                 stopped,
+                following,
                 fold_together(events, ingest),
                 handle_together(touched, note),
                 watch.run(),
