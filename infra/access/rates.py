@@ -8,6 +8,7 @@ from typing import Final
 
 #: Who was silent may ask so many seconds' worth at once: a page with its files is one look.
 BURST_S: Final = 4.0
+_ROUNDING_S: Final = 1e-6
 #: Whose rate is kept at most; beyond, those go who asked for nothing lately, then the oldest.
 MOST_KEPT: Final = 10_000
 
@@ -44,7 +45,7 @@ class Rates:
         takes_s = cost / per_s
         # One that costs more than a whole bucket is taken from a full one.
         wait = full_s - now + min(takes_s, BURST_S) - BURST_S
-        if wait > 0:
+        if wait > _ROUNDING_S:
             return wait
         self._full_s[who] = full_s + takes_s
         if len(self._full_s) > self._most:

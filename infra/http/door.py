@@ -12,12 +12,13 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -82,6 +83,7 @@ class Door:
         required: whether a key is asked for; without, only this machine may ask, by its own name.
         per_address_s: requests per second of one address without a key.
         at_once: expensive requests under way.
+        origins: whose pages may ask from a browser, beside its own.
         hold_s: seconds that a refusal is held back.
     """
 
@@ -93,10 +95,12 @@ class Door:
         required: bool,
         per_address_s: float,
         at_once: int,
+        origins: Collection[str] = (),
         hold_s: float = HOLD_S,
     ) -> None:
         self._app, self._guard, self._required = app, guard, required
         self._per_address_s, self._at_once, self._hold_s = per_address_s, at_once, hold_s
+        self._origins = frozenset(origins)
         self._rates = Rates()
         self._expensive: Counter[str] = Counter()
         self._held = 0
@@ -175,7 +179,7 @@ class Door:
         """Who asks, within what it may ask."""
         given = headers.get(b"authorization")
         if not self._required and given is None:
-            _check_loopback(scope, headers)
+            _check_loopback(headers, self._origins)
             return ANYBODY
         caller = None
         if given is not None:
@@ -252,6 +256,18 @@ class Door:
         return receiving
 
 
+def for_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """`app` for pages of these origins, too; browsers ask for its leave without a key."""
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type"],
+    )
+
+
 def caller_of(state: Any) -> Caller:
     """Who asks, by a request's state; anybody where nothing stands before the routes."""
     return getattr(state, "caller", ANYBODY)
@@ -279,7 +295,7 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
-def _check_loopback(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+def _check_loopback(headers: Mapping[bytes, bytes], origins: Collection[str]) -> None:
     """Without keys this machine alone is answered: no page of somebody else's, and no proxy.
 
     Raises:
@@ -300,8 +316,9 @@ def _check_loopback(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
             "key (freshgrid keys create)",
             why="proxy",
         )
-    origin = headers.get(b"origin")
-    if origin is not None and origin.rpartition(b"//")[2] != headers.get(b"host"):
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    own = headers.get(b"host", b"").decode("latin-1")
+    if origin and origin not in origins and origin.rpartition("//")[2] != own:
         raise Refused(403, "asked for by a page from elsewhere", why="origin")
 
 

@@ -107,7 +107,7 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = {
 }
 
 #: What is not in the table.
-UNKNOWN: Final = _ADMIN
+UNKNOWN: Final = Rule("admin")
 
 _EXACT: Final = {route: rule for route, rule in RULES.items() if "{" not in route[1]}
 #: The part of a path before its first parameter → what may follow.

@@ -74,7 +74,7 @@ def list_keys(json: Json = False) -> None:
 
 @keys.command("revoke")
 def revoke(key_id: Annotated[str, typer.Argument(help="From list.")], json: Json = False) -> None:
-    """Take a key away, and every token that was asked for with it: within two seconds everywhere."""
+    """Take a key away, and every token asked for with it: within two seconds everywhere."""
     import asyncio
 
     from infra.errors import SettingsError

@@ -15,7 +15,7 @@ from infra.access.guard import open_access
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
-from infra.http.door import Door
+from infra.http.door import Door, for_origins
 from infra.http.ready_pages import ReadyPages
 from infra.http.server import serving
 from infra.http.streams import Streams
@@ -172,6 +172,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             required=access.required,
             per_address_s=config.rate_per_address,
             at_once=config.expensive_at_once,
+            origins=(origins := [one.strip() for one in config.cors_origins.split(",") if one]),
         )
 
         async def touched(chunk: Chunk) -> None:
@@ -186,7 +187,9 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
         failed = await stack.enter_async_context(running(app))
-        served = await stack.enter_async_context(serving(door, config, streams))
+        served = await stack.enter_async_context(
+            serving(for_origins(door, origins), config, streams)
+        )
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(

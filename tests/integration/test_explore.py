@@ -217,7 +217,7 @@ def test_a_bad_cursor_is_one_clear_sentence(explore):
 
 
 def test_every_page_served_is_an_impression(explore):
-    viewer = explore.new_viewer()
+    viewer = explore.known_viewer()
     first = explore.page(viewer)
     second = explore.page(viewer, first.json()["next"])
 
@@ -445,7 +445,7 @@ def default_arms(explore, tmp_path):
 
 
 def test_weights_go_live_without_a_restart(explore, default_arms):
-    viewer = explore.new_viewer()
+    viewer = explore.known_viewer()
     before = explore.page(viewer).json()["versions"]["weights"]
     body = {"weights": dict.fromkeys(HEAD_NAMES, 0) | {"save": 1.5}, "who": "a test"}
     answer = explore.http.put("/v1/weights", json=body).raise_for_status().json()
