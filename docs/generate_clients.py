@@ -291,8 +291,8 @@ _FIXED: Final = """\
   }
 
   /**
-   * Events `grid`, whose data is a Page. Ask for it by fetch with the header `Authorization`; where no
-   * key is asked for an EventSource does.
+   * Events `grid`, whose data is a Page. Ask for it by fetch with the header `Authorization`;
+   * where no key is asked for an EventSource does.
    */
   liveUrl(viewer_id: string): string {
     return `${this.base}/v1/live?viewer_id=${encodeURIComponent(viewer_id)}`;

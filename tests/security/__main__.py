@@ -66,10 +66,12 @@ def argv_of(role: str) -> tuple[str, ...]:
 
 def main() -> None:
     """Start a stack that asks for keys, try it, and print what was found."""
-    with patch.dict(os.environ, {"API_KEY": API_KEY, "SIGNING_SECRET": SECRET}):
-        with starting_stack(Settings(), http_port=0, argv_of=argv_of) as stack:
-            stack.wait_ready()
-            found = asyncio.run(tried(stack))
+    with (
+        patch.dict(os.environ, {"API_KEY": API_KEY, "SIGNING_SECRET": SECRET}),
+        starting_stack(Settings(), http_port=0, argv_of=argv_of) as stack,
+    ):
+        stack.wait_ready()
+        found = asyncio.run(tried(stack))
     print(json.dumps(found, indent=1))
     if found["failed"]:
         sys.exit(1)
@@ -288,9 +290,9 @@ def ranker_of(stack: Stack) -> int:
     for process in Path("/proc").iterdir():
         with suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if b"tests.security.undoored" in words:
-                if port in (process / "environ").read_bytes().split(b"\0"):
-                    return int(process.name)
+            environment = (process / "environ").read_bytes().split(b"\0")
+            if b"tests.security.undoored" in words and port in environment:
+                return int(process.name)
     raise SystemExit("there is no ranker")
 
 
@@ -334,9 +336,13 @@ def forgotten(stack: Stack) -> dict[str, Any]:
     with redis.Redis.from_url(stack.endpoints.redis) as store:
         httpx.get(f"{stack.endpoints.http}/v1/explore/{viewer}", headers=bearing(API_KEY),
                   trust_env=False)  # fmt: skip
-        env = {**os.environ, **{name: str(value) for name, value in (
-            ("KAFKA_BOOTSTRAP_SERVERS", stack.settings.kafka_bootstrap_servers),
-            ("REDIS_URL", stack.settings.redis_url), ("PARTITIONS", stack.settings.partitions))}}  # fmt: skip
+        of = stack.settings
+        env = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": of.kafka_bootstrap_servers,
+            "REDIS_URL": of.redis_url,
+            "PARTITIONS": str(of.partitions),
+        }
         command = [sys.executable, "-m", "streams.cli", "viewer", "forget", viewer, "--json"]
         subprocess.run(command, env=env, check=True, capture_output=True)
         left = 0

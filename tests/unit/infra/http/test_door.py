@@ -1,4 +1,4 @@
-"""The door: every route has a scope, every request is looked at, and what is too much is refused."""
+"""The door: every route has a scope, every request is looked at, what is too much is refused."""
 
 from __future__ import annotations
 
