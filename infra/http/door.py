@@ -50,7 +50,7 @@ HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
-logger = logging.getLogger("freshgrid.door")
+logger = logging.getLogger(__name__)
 
 
 class Refused(Exception):  # noqa: N818
@@ -126,6 +126,8 @@ class Door:
             await refused.response()(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
+        if rule.scope == "admin":
+            logger.info("%s %s by %s", scope["method"], scope["path"], caller.name)
         if scope["method"] not in ("GET", "HEAD"):
             receive = self._bounded(rule, receive)
         if rule.cost == 1.0:

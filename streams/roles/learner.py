@@ -33,14 +33,13 @@ from infra.topics import (
 )
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC
-from models.viewers.forgotten import ForgottenViewers
 from models.world import World
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
 from streams.learning.lone_learner import watch_for_another
 from streams.letters import Letters
 from streams.records import Record, closed_sessions
-from streams.rights.forgotten import hear, known
+from streams.rights.forgotten import hear, known, read_forgotten
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.world_feed import WorldFeed, deleted_accounts, world_config
 from streams.topology import CATALOG, LEARNER, LEARNER_GROUP, LETTERS_GROUP, flow, followed
@@ -112,7 +111,8 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             config, cluster.partitions, followed(LEARNER),
             newest={EXAMPLES_TOPIC: pages}, first=(FORGOTTEN_TOPIC, *CATALOG),
         )  # fmt: skip
-        forgotten = ForgottenViewers()
+        # Before anything of a viewer is read: pages that waited may be labelled at once.
+        forgotten = await read_forgotten(config, cluster)
         examples = ExampleStream(config, cluster, outbox, letters, forgotten)
         watch = PartitionWatch(config, cluster.partitions)
         # What was told and not yet taken in. Of what came before this process began only the
@@ -141,6 +141,8 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
                 return
             if topic in VIEWER_TOPICS:
                 records = known(forgotten, records)
+                if not records:
+                    return
             if topic in EVENT_TOPICS:
                 # Popularity is counted by the example builder, at the time of each example.
                 training.events(topic, records)
