@@ -26,7 +26,7 @@ class ViewerForgotten(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rights(Protocol):
-    """Who forgets viewers."""
+    """Deletes what is stored of viewers, by id, and refuses what comes after."""
 
     async def forget(self, viewer_id: str) -> ViewerForgotten:
         """Begin to forget a viewer; what is under way elsewhere is seen through afterwards."""

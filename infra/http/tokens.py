@@ -39,7 +39,7 @@ class ViewerToken(msgspec.Struct, frozen=True):
 
 
 class Issuer(Protocol):
-    """Who signs tokens."""
+    """Signs tokens of one viewer with the secret of all rankers."""
 
     def issue(
         self, viewer_id: str, scopes: Collection[str], key_id: str, lives_s: int = DEFAULT_S
@@ -57,7 +57,7 @@ _TOKEN: Final[dict[str, Any]] = {
 
 
 def tokens_routes(issuer: Issuer) -> Routes:
-    """Tokens for browsers."""
+    """The route by which a backend has a token signed for one viewer's browser."""
     routes = Routes("viewers")
 
     @routes.post(

@@ -185,7 +185,7 @@ class Histories:
         return known[0]
 
     def forget(self, is_forgotten: Callable[[str], bool]) -> None:
-        """Forget viewers, by id."""
+        """Drop the steps of all viewers whose id `is_forgotten` says so of."""
         for viewer_id in [name for name in self._steps if is_forgotten(name)]:
             self._drop(viewer_id)
 
