@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos reliability soak lint docs generate bench lock sbom clean
+.PHONY: help setup demo test chaos reliability soak security lint docs generate bench lock sbom clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -28,6 +28,9 @@ reliability: $(STAMP) ## Break things FAULTS=300 times, send BAD=1000000 bad rec
 
 soak: $(STAMP) ## Half of the peak rate for MINUTES=30, a fault a minute; adds to docs/reliability.md
 	@$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),30) $(ARGS)
+
+security: $(STAMP) ## Try to get past keys, scopes and limits of a running ranker, and print the numbers
+	@$(BIN)/python -m tests.security $(ARGS)
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/ruff check .

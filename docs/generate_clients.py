@@ -277,15 +277,23 @@ export class ProblemError extends Error {
 """
 _FIXED: Final = """\
   private readonly base: string;
+  private readonly key: string | null;
   private readonly fetcher: typeof fetch;
 
-  /** `base`: where the ranker answers, without a slash at the end. */
-  constructor(base: string, fetcher: typeof fetch = fetch) {
+  /**
+   * `base`: where the ranker answers, without a slash at the end. `key`: an API key, or a viewer's
+   * token; null: none is sent.
+   */
+  constructor(base: string, key: string | null = null, fetcher: typeof fetch = fetch) {
     this.base = base;
+    this.key = key;
     this.fetcher = fetcher;
   }
 
-  /** For an EventSource: events `grid`, whose data is a Page. */
+  /**
+   * Events `grid`, whose data is a Page. Ask for it by fetch with the header `Authorization`;
+   * where no key is asked for an EventSource does.
+   */
   liveUrl(viewer_id: string): string {
     return `${this.base}/v1/live?viewer_id=${encodeURIComponent(viewer_id)}`;
   }
@@ -303,7 +311,10 @@ _FIXED: Final = """\
     const answer = await this.fetcher.call(
       globalThis, `${this.base}${path}${text ? `?${text}` : ""}`, {
         method,
-        headers: body === undefined ? {} : { "Content-Type": "application/json" },
+        headers: {
+          ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+          ...(this.key === null ? {} : { Authorization: `Bearer ${this.key}` }),
+        },
         body: body === undefined ? undefined : JSON.stringify(body),
       },
     );

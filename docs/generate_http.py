@@ -18,11 +18,14 @@ sys.path.insert(0, str(DOCS.parent))
 from docs.http_document import JSON, Operation, Schema, document, operations  # noqa: E402
 from infra.http.bodies import MOST_BYTES, MOST_LINE_BYTES, MOST_RECORDS, NDJSON  # noqa: E402
 from infra.http.problems import KINDS  # noqa: E402
+from infra.http.scopes import RULES  # noqa: E402
 from infra.http.streams import EVENT_STREAM, KEEP_ALIVE_S, MOST_STREAMS  # noqa: E402
 
 #: What parameters are in examples.
 VALUES: Final = {"viewer_id": "v1", "account_id": "a3", "media_id": "m7", "topic": "travel"}
 SERVER: Final = "http://127.0.0.1:8000"
+#: A path as the document has it → as the routes are declared.
+PATHS: Final = {(method, path.replace(":path}", "}")): path for method, path in RULES}
 #: The concerns in the order of the page: tag → heading.
 CONCERNS: Final = {
     "events": "Events in",
@@ -44,8 +47,12 @@ Every route that a ranker answers, with an example of each that a test runs agai
 themselves (`make generate`), as are [openapi.json](openapi.json), which `GET /openapi.json` answers too, the Python
 client in [infra/client](../infra/client/client.py) (`pip install ./infra/client`, then `from freshgrid.client import Client`)
 and the [TypeScript client](../infra/client/freshgrid.ts). What fields mean that also stand in Kafka or Redis:
-[contracts.md](contracts.md#http). There is no authentication: put it behind your backend.
+[contracts.md](contracts.md#http).
 
+- **Keys**: beyond this machine every request carries `Authorization: Bearer KEY`, a key that `freshgrid keys create` made or a
+  viewer's token; on loopback none is asked for ([security.md](security.md)). Each section says which scope it needs, and
+  whether a viewer's token will do.
+- **Limits**: 429 and 503 say in `Retry-After` when to ask again; a body that is too large is 413 before it is read.
 - **Errors** are `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `type`, `title`, `status`,
   `detail` (one sentence: what is wrong, and what to do) and, where places can be named, `errors`, each with `detail` and
   `pointer` (into the body), `parameter` or `reason`. Go by `type`.
@@ -99,10 +106,19 @@ def _section(one: Operation, schemas: dict[str, Schema]) -> str:
             example = content[form]["example"]
             text = _json(example) if form == JSON else str(example).strip()
             told.append(f"{one.status}:\n\n```{kind}\n{text}\n```\n\n")
+    told.append(_needs(one))
     others = sorted(set(one.document["responses"]) - {one.status})
     if others:
         told.append(f"Otherwise {', '.join(others)}.\n\n")
     return "".join(told)
+
+
+def _needs(one: Operation) -> str:
+    rule = RULES[one.method, PATHS[one.method, one.path]]
+    if rule.scope is None:
+        return "Asks for no key.\n\n"
+    token = ", or a token of the viewer" if rule.viewer else ""
+    return f"Needs a key with the scope `{rule.scope}`{token}.\n\n"
 
 
 def _parameters(one: Operation) -> str:
@@ -136,6 +152,8 @@ def _curl(one: Operation, schemas: dict[str, Schema]) -> str:
     path = one.path
     for parameter in one.parameters:
         value = VALUES.get(parameter["name"], "")
+        if one.method == "DELETE":
+            value = "v9"  # Who looks at the other examples goes on being known.
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", value)
         elif parameter.get("required"):

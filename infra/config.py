@@ -1,21 +1,56 @@
-"""Settings: the only place that reads the environment."""
+"""Settings: the only place that reads the environment.
+
+A secret setting may stand in a file instead: ``REDIS_URL_FILE=/run/secrets/redis_url``.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from infra.secrets import remember
+from infra.secrets import SECRET, SECRET_URL, given_secret, remember
 from models.evaluation.ranker_gate import MARGIN as RANKER_MARGIN
 from models.ig2vec.gate import MARGIN
 from models.inventory.image import DIMENSION
 from models.viewers.state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
-Secret = Annotated[str, Field(repr=False)]
+#: Settings that no process says, from a variable or from the file that NAME_FILE names: all of it,
+#: or the password in it.
+Secret = Annotated[str, SECRET]
+SecretUrl = Annotated[str, SECRET_URL]
+
+
+def _kind(field: FieldInfo) -> str | None:
+    """Which secret a setting is, None for none."""
+    return next((kind for kind in (SECRET, SECRET_URL) if kind in field.metadata), None)
+
+
+class _Secrets(PydanticBaseSettingsSource):
+    """Secret settings, whichever way they are given."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The value of a field, None where it is not given or no secret."""
+        value = None
+        if (kind := _kind(field)) is not None:
+            value = given_secret(field_name.upper(), os.environ)
+            if value is not None:
+                # Before it is looked at: what is wrong with it is said without it.
+                remember(value, kind)
+        return value, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Name → value of all that are given."""
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Settings(BaseSettings):
@@ -25,15 +60,31 @@ class Settings(BaseSettings):
 
     # Where things are.
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: SecretUrl = "redis://127.0.0.1:6379/0"
     http_host: str = "127.0.0.1"
     http_port: int = 8000
     #: Within this the HTTP API answers every request.
     request_timeout_s: Annotated[float, Field(gt=0)] = 5.0
-    artifacts_url: str = "artifacts"
+    artifacts_url: SecretUrl = "artifacts"
     #: A local folder where the rankers of one machine share the built account index, so
     #: that it is built and held in memory once; empty where each has its own.
     index_folder: str = ""
+
+    # Who may ask, and how much.
+    #: A key with all scopes, besides those that ``freshgrid keys create`` makes; empty for none.
+    api_key: Secret = ""
+    #: Signs tokens of viewers and cursors; empty: one is made, and kept in Redis.
+    signing_secret: Secret = ""
+    #: Ask for keys on loopback, too: where a proxy stands before it.
+    require_keys: bool = False
+    #: Addresses or networks of proxies whose X-Forwarded-For is believed, with commas; empty: none.
+    trusted_proxies: str = ""
+    #: Origins whose pages may ask from a browser, with commas; empty: none but its own page.
+    cors_origins: str = ""
+    #: Requests per second of one address without a key, and of one viewer's token.
+    rate_per_address: Annotated[float, Field(gt=0)] = 50.0
+    #: Queries, explanations and the like that are answered at once.
+    expensive_at_once: PositiveInt = 4
 
     # How Kafka is reached, by every client (infra.kafka_clients). Files are in PEM.
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -166,10 +217,23 @@ class Settings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then secrets, then the environment."""
+        return init_settings, _Secrets(settings_cls), env_settings
+
     def model_post_init(self, _: object) -> None:
-        """Passwords in settings are masked in whatever this process says."""
-        for url in (self.redis_url, self.artifacts_url):
-            remember(url)
+        """Secrets are masked in whatever this process says."""
+        for name, field in type(self).model_fields.items():
+            if (kind := _kind(field)) is not None:
+                remember(getattr(self, name), kind)
 
     def fold_config(self) -> FoldConfig:
         """The part of the settings that the fold of a viewer's state depends on."""

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from infra.access.keys import ApiKey
 from infra.config import Settings
 from infra.followed import Followed
 from infra.stores import (
@@ -32,8 +33,10 @@ from models.viewers.state import ViewerState, encode
 
 def memory_stores(settings: Settings) -> Stores:
     """Every store of an installation, all in this process."""
-    news = MemoryGridNews()
-    return Stores(MemoryStore(settings, news), MemorySchedule(), MemoryExperiments(), news)
+    news, sessions = MemoryGridNews(), MemorySchedule()
+    viewers = MemoryStore(settings, news)
+    rights = MemoryRights(viewers, sessions)
+    return Stores(viewers, sessions, MemoryExperiments(), news, MemoryAccess(), rights)
 
 
 class MemoryStore:
@@ -330,3 +333,69 @@ class MemoryGridNews:
     async def listen(self) -> None:
         """There is nobody to listen to: what is stored here tells itself."""
         await asyncio.Event().wait()
+
+
+class MemoryAccess:
+    """The same contract as :class:`infra.redis_access.RedisAccess`, in this process."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ApiKey] = {}
+        self._secret: bytes | None = None
+
+    async def keys(self) -> list[ApiKey]:
+        """All keys, the oldest first."""
+        return sorted(self._keys.values(), key=lambda key: (key.created_ms, key.key_id))
+
+    async def add(self, key: ApiKey) -> None:
+        """Add a key, or replace the one of its id."""
+        self._keys[key.key_id] = key
+
+    async def revoke(self, key_id: str) -> bool:
+        """Take a key away; returns whether there was one."""
+        return self._keys.pop(key_id, None) is not None
+
+    async def secret(self, proposed: bytes) -> bytes:
+        """The signing secret: `proposed` where there is none yet."""
+        if self._secret is None:
+            self._secret = proposed
+        return self._secret
+
+
+class MemoryRights:
+    """The same contract as :class:`infra.redis_rights.RedisRights`; drafts are not in it."""
+
+    def __init__(self, viewers: MemoryStore, sessions: MemorySchedule) -> None:
+        self._viewers, self._sessions = viewers, sessions
+
+    async def held(self, viewer_id: str) -> dict[str, list[bytes]]:
+        """Where it stands → what is held of the viewer."""
+        of = self._viewers
+        found = {
+            name: [values[viewer_id]]
+            for name, values in (
+                ("viewer", of._states), ("damaged", of._damaged), ("grid", of._grids)
+            )
+            if viewer_id in values
+        }  # fmt: skip
+        found |= {f"pages:{s}": pages for (v, s), pages in of._pages.items() if v == viewer_id}
+        for media_id, records in of._parked.items():
+            if mine := [record.value for record in records if record.viewer_id == viewer_id]:
+                found[f"parked:{media_id}"] = mine
+        if viewer_id in self._sessions._due:
+            found["sessions:due"] = [str(self._sessions._due[viewer_id]).encode()]
+        return {name: values for name, values in found.items() if values}
+
+    async def forget(self, viewer_id: str) -> int:
+        """Delete it; returns how many keys and entries that were."""
+        of = self._viewers
+        held = await self.held(viewer_id)
+        for values in (of._states, of._revisions, of._damaged, of._grids, self._sessions._due):
+            values.pop(viewer_id, None)
+        for viewer, series in list(of._pages):
+            if viewer == viewer_id:
+                del of._pages[viewer, series]
+        for media_id, records in list(of._parked.items()):
+            of._parked[media_id] = [one for one in records if one.viewer_id != viewer_id]
+            if not of._parked[media_id]:
+                del of._parked[media_id]
+        return sum(len(v) if k.startswith("parked:") else 1 for k, v in held.items())

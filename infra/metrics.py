@@ -78,6 +78,13 @@ GRID_ITEMS: Final = Counter(
     "freshgrid_grid_items", "Media in the grids made, by the source that brought them", ["source"]
 )
 
+HTTP_REFUSED: Final = Counter(
+    "freshgrid_http_refused", "Requests that were refused at the door, by why", ["why"]
+)
+FORGOTTEN_EVENTS: Final = Counter(
+    "freshgrid_forgotten_events", "Events of forgotten viewers, which are dropped"
+)
+
 FUNNEL_BEST: Final = Counter(
     "freshgrid_funnel_best",
     "Media that the final pass puts on top of all candidates, of the grids audited",

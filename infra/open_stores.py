@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from infra.config import Settings
+from infra.redis_access import RedisAccess
 from infra.redis_copies import RedisCopies
 from infra.redis_experiments import RedisExperiments
 from infra.redis_grid_news import RedisGridNews
+from infra.redis_rights import RedisRights
 from infra.redis_schedule import RedisSchedule
 from infra.redis_server import RedisServer, redis_hello, redis_memory
 from infra.redis_store import RedisStore
@@ -36,6 +38,8 @@ async def open_stores(settings: Settings, *, patient: bool = False) -> AsyncIter
             RedisSchedule(server),
             RedisExperiments(server),
             RedisGridNews(server),
+            RedisAccess(server),
+            RedisRights(server),
         )
     finally:
         await server.close()

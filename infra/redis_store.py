@@ -467,6 +467,14 @@ def _decode_parked(media_id: str, value: bytes) -> ParkedRecord:
         return ParkedRecord(key, NO_PARTITION, checksum, media_id, value, 0, "")
 
 
+def parked_viewer(value: bytes) -> str | None:
+    """Whose event waits here; None where that cannot be read."""
+    try:
+        return _parked_decoder.decode(value).viewer_id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def _versioned(value: bytes | None) -> Versioned:
     if not value:
         return Versioned(b"", ViewerState())

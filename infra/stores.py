@@ -1,4 +1,4 @@
-"""The ports to what is stored: viewers and news of them, their sessions, the experiment.
+"""The ports to what is stored: viewers and news of them, sessions, the experiment, API keys.
 
 Adapters: for Redis and Valkey in ``infra/redis_*.py``, for this process in
 :mod:`infra.memory_store`; all pass the contract suite in ``tests/contract``.
@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 import msgspec
 
+from infra.access.store import AccessStore
 from infra.errors import FreshgridError
 from models.explore.experiment import Experiment, InvalidExperimentError, parse
 from models.viewers.state import FoldConfig, StateError, ViewerState, decode
@@ -438,6 +439,21 @@ class GridNews(Protocol):
         ...
 
 
+class ViewerRights(Protocol):
+    """Everything stored of one viewer, in whichever of the stores, drafts of a rebuild included."""
+
+    async def held(self, viewer_id: str) -> dict[str, list[bytes]]:
+        """Key → what it holds of the viewer; of keys that others share, her entries alone.
+
+        It looks through all keys, so it takes time by how many there are.
+        """
+        ...
+
+    async def forget(self, viewer_id: str) -> int:
+        """Delete what :meth:`held` finds; returns how many keys and entries that were."""
+        ...
+
+
 class StoreMemory(NamedTuple):
     """Memory of the server behind the stores, in bytes; without a limit of its own: None."""
 
@@ -465,3 +481,5 @@ class Stores(NamedTuple):
     sessions: SessionSchedule
     experiments: ExperimentStore
     grids: GridNews
+    access: AccessStore
+    rights: ViewerRights

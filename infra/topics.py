@@ -16,6 +16,7 @@ EXAMPLES_TOPIC: Final = "explore.examples"
 CANDIDATES_TOPIC: Final = "explore.candidates"
 VERSIONS_TOPIC: Final = "explore.versions"
 DEAD_LETTERS_TOPIC: Final = "explore.dead_letters"
+FORGOTTEN_TOPIC: Final = "explore.forgotten"
 
 #: Some 100 years. Where partitions were added, a deleted key may have an older record in the
 #: partition that it was in before: once its tombstone was gone, that one would count again.
@@ -43,7 +44,19 @@ TOPICS: Final[Mapping[str, Mapping[str, str]]] = {
     CANDIDATES_TOPIC: NEWEST,
     VERSIONS_TOPIC: COMPACT,
     DEAD_LETTERS_TOPIC: DELETE,
+    FORGOTTEN_TOPIC: COMPACT,
 }
+
+#: Topics whose records are about viewers, and name them.
+VIEWER_TOPICS: Final = (
+    *EVENT_TOPICS,
+    TOUCHED_TOPIC,
+    SESSIONS_TOPIC,
+    IMPRESSIONS_TOPIC,
+    EXAMPLES_TOPIC,
+    CANDIDATES_TOPIC,
+    DEAD_LETTERS_TOPIC,
+)
 
 #: Topics that keep the newest record of each key.
 COMPACTED: Final = frozenset(

@@ -29,6 +29,7 @@ from models.actions import ACTION_CODES
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
 from models.ig2vec.quality import AccountVectors
+from models.viewers.forgotten import IsForgotten
 from models.world import World
 from streams.learning.promotion import Promotion, Saved
 from streams.records import ClosedSession, Finish, Sender
@@ -104,6 +105,10 @@ class Embeddings:
     def deleted(self, accounts: Sequence[str]) -> None:
         """Take in accounts that were deleted: their vectors leave the topic."""
         self._deleted += accounts
+
+    def forget(self, is_forgotten: IsForgotten) -> None:
+        """Forget the histories of viewers, by id."""
+        self._histories.forget(is_forgotten)
 
     def closed(self, sessions: Iterable[ClosedSession], finish: Finish) -> None:
         """Take in closed sessions; calls `finish` when what they changed has been sent on."""

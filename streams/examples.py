@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -35,9 +35,11 @@ from models.events import InvalidEventError, MediaEvent, parse_event
 from models.examples.from_pages import LabelledPage, parse_labelled_page
 from models.examples.page_join import ExampleJoin, JoinConfig
 from models.explore.impressions import Impression, parse_impression
+from models.viewers.forgotten import ForgottenViewers
 from streams.clock import now_ms
 from streams.letters import Letters
 from streams.records import Record, Sender, read_records
+from streams.rights.forgotten import known
 from streams.topology import EXAMPLES_GROUP, flow
 
 #: Newest examples of each partition whose request ids are read at the start.
@@ -59,7 +61,9 @@ class ExampleStream:
         cluster: ClusterInfo,
         sender: Sender,
         letters: Letters | None = None,
+        forgotten: ForgottenViewers | None = None,
     ) -> None:
+        self._forgotten = forgotten if forgotten is not None else ForgottenViewers()
         self._settings = settings
         self._sender = sender
         self._join = ExampleJoin(
@@ -85,6 +89,10 @@ class ExampleStream:
         self._read_ms: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._committed_s = self._alarmed_s = float("-inf")
+
+    def forget(self) -> None:
+        """Drop the pages that wait of who is forgotten by now."""
+        self._join.forget(self._forgotten.is_forgotten)
 
     async def run(self) -> None:
         """Label pages as their time comes, until cancelled."""
@@ -124,12 +132,12 @@ class ExampleStream:
                 pages = read_records(EXAMPLES_TOPIC, batch.records, parse_labelled_page)
                 self._join.remember(page.request_id for page in pages)
 
-    def _take(self, partition: TopicPartition, records: Iterable[Any]) -> None:
+    def _take(self, partition: TopicPartition, records: Sequence[Any]) -> None:
         topic, number = partition
         read_ms = now_ms()
-        for record in records:
+        self._read_ms[partition] = records[-1].timestamp
+        for record in known(self._forgotten, records):
             place = (topic, number, record.offset)
-            self._read_ms[partition] = record.timestamp
             if topic == IMPRESSIONS_TOPIC:
                 self._page(record, place, read_ms)
                 continue

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from infra.kafka import Message
-from infra.metrics import SLICES
+from infra.metrics import FORGOTTEN_EVENTS, SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
 from infra.topics import TOUCHED_TOPIC
 from models.actions import TOPIC_CODES, VIEW_TOPICS
@@ -36,6 +36,7 @@ from models.events import (
     parse_event,
     parse_media,
 )
+from models.viewers.forgotten import ForgottenViewers
 from models.viewers.state import (
     FoldConfig,
     ViewerState,
@@ -48,6 +49,7 @@ from streams.dead_letter import dead_letter_of_parked, dead_letter_of_state
 from streams.letters import Letters
 from streams.packing import Item, pack_slice, packed_event
 from streams.records import Record, Sender
+from streams.rights.forgotten import known
 
 PARKING_REASON: Final = "unknown_media"
 
@@ -107,6 +109,7 @@ class Ingest:
             record, whichever partition is read first. Who reads on where others stopped meets
             records in the order in which they are written.
         letters: of records that cannot be applied; by default they go to `sender`.
+        forgotten: viewers of whom nothing is applied.
     """
 
     def __init__(
@@ -117,9 +120,11 @@ class Ingest:
         log_id: str,
         newest: NewestById | None = None,
         letters: Letters | None = None,
+        forgotten: ForgottenViewers | None = None,
     ) -> None:
         self._newest = newest
         self._letters = letters or Letters(sender)
+        self._forgotten = forgotten if forgotten is not None else ForgottenViewers()
         self._store = store
         self._sender = sender
         self._config = config
@@ -155,7 +160,12 @@ class Ingest:
                 try:
                     event = parse_event(topic, record.value, now_ms)
                 except InvalidEventError as error:
-                    self._letters.refuse(topic, record, error)
+                    # A letter would hold what is to be forgotten.
+                    if known(self._forgotten, [record]):
+                        self._letters.refuse(topic, record, error)
+                    continue
+                if self._forgotten.refuses(event.viewer_id, event.ts):
+                    FORGOTTEN_EVENTS.inc()
                     continue
                 item: Item
                 if isinstance(event, FollowEvent):
@@ -165,11 +175,11 @@ class Ingest:
                 else:
                     lacking.append(Located(topic, record, event))
                     continue
-                known = items.get(event.viewer_id)
-                if known is None:
+                of_viewer = items.get(event.viewer_id)
+                if of_viewer is None:
                     items[event.viewer_id] = [item]
                 else:
-                    known.append(item)
+                    of_viewer.append(item)
         return ParsedBatch(items, lacking, messages, now_ms)
 
     async def store(self, batch: ParsedBatch) -> list[Message]:

@@ -29,6 +29,7 @@ from infra.stores import Store
 from models.events import HOUR_MS, MAX_AHEAD_MS, MINUTE_MS
 from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid
+from models.viewers.forgotten import IsForgotten
 from models.viewers.state import ViewerState
 from streams.clock import now_ms
 from streams.grid_figures import note_answered, note_made
@@ -132,7 +133,10 @@ class _Slowness:
 class Ranking:
     """Keeps grids fresh for touched viewers."""
 
-    def __init__(self, store: Store, maker: GridMaker) -> None:
+    def __init__(
+        self, store: Store, maker: GridMaker, is_forgotten: IsForgotten = lambda _: False
+    ) -> None:
+        self._is_forgotten = is_forgotten
         self._store = store
         self._maker = maker
         self._waiting: dict[Urgency, OrderedDict[str, _Chunk | None]] = {
@@ -196,6 +200,8 @@ class Ranking:
 
     def asked(self, viewer_id: str) -> None:
         """A page of this viewer was asked for: what she does next is to show at once."""
+        if self._is_forgotten(viewer_id):
+            return
         self._asked_s.pop(viewer_id, None)
         self._asked_s[viewer_id] = time.monotonic()
         while len(self._asked_s) > MAX_ACTIVE:
@@ -204,6 +210,15 @@ class Ranking:
     def active(self, most: int) -> list[str]:
         """Viewers who were touched last, the last one first."""
         return list(islice(reversed(self._active), most))
+
+    def forget(self) -> None:
+        """Drop who is forgotten by now from all that is remembered of viewers."""
+        for remembered in (self._active, self._asked_s, self._short):
+            for viewer_id in [name for name in remembered if self._is_forgotten(name)]:
+                del remembered[viewer_id]
+        for queue in self._waiting.values():
+            for viewer_id in [name for name in queue if self._is_forgotten(name)]:
+                _done(queue.pop(viewer_id))
 
     def behind(self, viewer_id: str) -> None:
         """Make the grid of a viewer anew soon: the one that was answered is not of what is live."""
@@ -302,7 +317,9 @@ class Ranking:
                 made = {name: of.at_revision(revisions[name]) for name, of in made.items()}
                 # Noted before anything else can run: media may arrive while grids are stored.
                 self._note_short(made)
-                await self._store.save_grids(list(made), [grid.json for grid in made.values()])
+                # Who was forgotten since is not stored again.
+                kept = {name: of.json for name, of in made.items() if not self._is_forgotten(name)}
+                await self._store.save_grids(list(kept), list(kept.values()))
             except BaseException as error:
                 for queue, name, chunk in taken:
                     if self.waits(name):

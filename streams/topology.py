@@ -18,6 +18,8 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     (one of many grids, without cuts)        ─▶ sampled grids    ─▶ explore.candidates
     explore.impressions, events.*            ─▶ examples         ─▶ explore.examples
     explore.examples, .candidates, events.*  ─▶ training         ─▶ explore.versions
+    (a viewer is to be forgotten)            ─▶ forgetting       ─▶ explore.forgotten
+    explore.forgotten                        ─▶ every role: nothing of these viewers is taken in
 """
 
 from __future__ import annotations
@@ -30,11 +32,13 @@ from infra.topics import (
     DEAD_LETTERS_TOPIC,
     EMBEDDINGS_TOPIC,
     EXAMPLES_TOPIC,
+    FORGOTTEN_TOPIC,
     IMPRESSIONS_TOPIC,
     SESSIONS_TOPIC,
     TOPICS,
     TOUCHED_TOPIC,
     VERSIONS_TOPIC,
+    VIEWER_TOPICS,
 )
 from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPICS, STRONG_HEADS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
@@ -117,7 +121,10 @@ FLOWS: Final = (
         writes=(SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
         stores=(_VIEWER, *_SCHEDULE, "letters:sent:{LOG}"),
     ),
+    # Of whom nothing may be known; what the worker keeps of it, it keeps in memory.
+    Flow("worker's forgotten", WORKER, "streams/rights/forgotten.py", reads=(FORGOTTEN_TOPIC,)),
     # Learner.
+    Flow("learner's forgotten", LEARNER, "streams/rights/forgotten.py", reads=(FORGOTTEN_TOPIC,)),
     Flow(
         "embeddings", LEARNER, "streams/embeddings.py",
         reads=(SESSIONS_TOPIC,), group=LEARNER_GROUP,
@@ -201,6 +208,8 @@ FLOWS: Final = (
         "sampled grids", RANKER, "streams/serving/sampled_grids.py",
         writes=(CANDIDATES_TOPIC,),
     ),
+    Flow("ranker's forgotten", RANKER, "streams/rights/forgotten.py", reads=(FORGOTTEN_TOPIC,)),
+    Flow("forgetting", RANKER, "streams/rights/forgetting.py", writes=(FORGOTTEN_TOPIC,)),
     Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *CATALOG)),
     Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
     Flow(
@@ -214,13 +223,13 @@ FLOWS: Final = (
     # Commands.
     Flow(
         "rebuild", COMMAND, "streams/log/rebuild.py",
-        reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
+        reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC),
         writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
         stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, *_SCHEDULE),
     ),
     Flow(
         "replay", COMMAND, "streams/log/replay_files.py",
-        reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC),
+        reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC),
         writes=(*_EVENTS, *CATALOG, TOUCHED_TOPIC),
         stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED),
     ),
@@ -263,6 +272,8 @@ FLOWS: Final = (
             "grid:{VIEWER}", "pages:{VIEWER}:SERIES", *_EXPERIMENT,
         ),
     ),
+    Flow("viewer export", COMMAND, "streams/rights/export.py", reads=VIEWER_TOPICS),
+    Flow("viewer forget", COMMAND, "streams/rights/forget.py", writes=(FORGOTTEN_TOPIC,)),
     Flow("send", COMMAND, "streams/cli/send.py", writes=_EVENTS),
     Flow("embed-images", COMMAND, "streams/cli/images.py", writes=(MEDIA_TOPIC,)),
 )  # fmt: skip

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -36,6 +36,7 @@ from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
 from models.explore.experiment import Treatment
 from models.rankers.bundle import RankerBundle
 from models.rankers.prior import PriorRankers
+from models.viewers.forgotten import IsForgotten
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
@@ -123,6 +124,18 @@ class Training:
             self._unsorted.extend(_follows(records))
         else:
             self._unsorted.extend(media_events(topic, records))
+
+    def forget(self, is_forgotten: IsForgotten, groups: Collection[int]) -> None:
+        """Forget viewers: what is remembered under their ids, and examples by their groups.
+
+        What was learned of them stays in the weights of what was trained, and sampled choices,
+        which name nobody, until newer ones took their place.
+        """
+        self._unsorted = [one for one in self._unsorted if not is_forgotten(one[1].viewer_id)]
+        self._builder.forget(is_forgotten)
+        self._logged.forget(is_forgotten)
+        self._intake.forget(groups)
+        self._learning.forget(groups)
 
     async def examples(self, records: Sequence[Record]) -> None:
         """Take in records of ``explore.examples``."""

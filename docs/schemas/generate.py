@@ -17,6 +17,7 @@ from models.examples.candidate_log import LoggedCandidates
 from models.examples.from_pages import LabelledPage
 from models.explore.compact import CompactPage
 from models.explore.impressions import Impression, Page, StoredGrid
+from models.viewers.forgotten import Forgotten
 from streams.dead_letter import DeadLetter
 from streams.log.dead_letters import Redriven
 from streams.packing import Touched
@@ -38,6 +39,7 @@ TYPES: Final[dict[str, type]] = {
     "version": Version,
     "dead_letter": DeadLetter,
     "redriven": Redriven,
+    "forgotten": Forgotten,
     "grid": StoredGrid,
     "page": Page,
     "compact_page": CompactPage,

@@ -24,6 +24,8 @@ from .generated import AsyncCalls, Calls, Imported, Page, Place
 NDJSON: Final = "application/x-ndjson"
 #: A stream says something at least every 15 s.
 STREAM_TIMEOUT_S: Final = 60.0
+#: Not now; the answer says when.
+AGAIN: Final = (429, 503)
 
 
 class ProblemError(Exception):
@@ -50,12 +52,18 @@ class Client(Calls):
     Args:
         base_url: of the ranker, or of what stands before it.
         timeout_s: for an answer.
-        tries: how often a request is sent that is answered 503. All requests bear it.
+        tries: how often a request is sent that is answered 429 or 503. All requests bear it.
+        key: an API key or a viewer's token; without, none is sent.
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float = 10.0, tries: int = 3) -> None:
+    def __init__(
+        self, base_url: str, *, timeout_s: float = 10.0, tries: int = 3, key: str | None = None
+    ) -> None:
         self._http = httpx.Client(
-            base_url=base_url, timeout=timeout_s, trust_env=not _is_local(base_url)
+            base_url=base_url,
+            timeout=timeout_s,
+            trust_env=not _is_local(base_url),
+            headers=_saying(key),
         )
         self._tries = tries
 
@@ -72,7 +80,7 @@ class Client(Calls):
     def _call(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:
         for attempt in range(1, self._tries + 1):
             answer = self._http.request(method, path, params=_given(query), json=body)
-            if answer.status_code != 503 or attempt == self._tries:
+            if answer.status_code not in AGAIN or attempt == self._tries:
                 break
             time.sleep(_pause_s(answer))
         return _told(answer)
@@ -111,12 +119,18 @@ class AsyncClient(AsyncCalls):
     Args:
         base_url: of the ranker, or of what stands before it.
         timeout_s: for an answer.
-        tries: how often a request is sent that is answered 503. All requests bear it.
+        tries: how often a request is sent that is answered 429 or 503. All requests bear it.
+        key: an API key or a viewer's token; without, none is sent.
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float = 10.0, tries: int = 3) -> None:
+    def __init__(
+        self, base_url: str, *, timeout_s: float = 10.0, tries: int = 3, key: str | None = None
+    ) -> None:
         self._http = httpx.AsyncClient(
-            base_url=base_url, timeout=timeout_s, trust_env=not _is_local(base_url)
+            base_url=base_url,
+            timeout=timeout_s,
+            trust_env=not _is_local(base_url),
+            headers=_saying(key),
         )
         self._tries = tries
 
@@ -133,7 +147,7 @@ class AsyncClient(AsyncCalls):
     async def _call(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:
         for attempt in range(1, self._tries + 1):
             answer = await self._http.request(method, path, params=_given(query), json=body)
-            if answer.status_code != 503 or attempt == self._tries:
+            if answer.status_code not in AGAIN or attempt == self._tries:
                 break
             await asyncio.sleep(_pause_s(answer))
         return _told(answer)
@@ -175,6 +189,10 @@ class AsyncClient(AsyncCalls):
 def _is_local(base_url: str) -> bool:
     """Whether no proxy stands in between."""
     return urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _saying(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
 def _given(query: Mapping[str, Any]) -> dict[str, Any]:

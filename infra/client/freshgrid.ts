@@ -600,6 +600,20 @@ export interface Trouble {
   remedy: string;
 }
 
+/**
+ * What was done to forget a viewer.
+ *
+ * Attributes:
+ *     deleted: keys, and entries in keys that are shared with others.
+ *     kept_until_ms: topic → when retention has taken the last record of the viewer from it, epoch
+ *         ms; null where it never does, or the broker does not say.
+ */
+export interface ViewerForgotten {
+  viewer_id: string;
+  deleted: number;
+  kept_until_ms: Record<string, number | null>;
+}
+
 /** Viewers who were active of late, the last one first. */
 export interface ViewerList {
   viewers: Array<ActiveViewer>;
@@ -629,6 +643,25 @@ export interface ViewerRecord {
   waits: boolean;
 }
 
+/**
+ * A token of one viewer: good for the grid and its stream, and for sending events.
+ *
+ * Attributes:
+ *     scopes: those of the key that it was asked for with, `admin` left out.
+ */
+export interface ViewerToken {
+  token: string;
+  viewer_id: string;
+  scopes: Array<string>;
+  expires_ms: number;
+}
+
+/** Whose token is wanted, and for how long. */
+export interface Wanted {
+  viewer_id: string;
+  seconds?: number;
+}
+
 /** Weights to try on a viewer's grid; those not named are as in the viewer's arm. */
 export interface WhatIf {
   viewer_id: string;
@@ -650,15 +683,23 @@ export class ProblemError extends Error {
 /** Asks a ranker; whatever it answers with that is no success is a ProblemError. */
 export class Freshgrid {
   private readonly base: string;
+  private readonly key: string | null;
   private readonly fetcher: typeof fetch;
 
-  /** `base`: where the ranker answers, without a slash at the end. */
-  constructor(base: string, fetcher: typeof fetch = fetch) {
+  /**
+   * `base`: where the ranker answers, without a slash at the end. `key`: an API key, or a viewer's
+   * token; null: none is sent.
+   */
+  constructor(base: string, key: string | null = null, fetcher: typeof fetch = fetch) {
     this.base = base;
+    this.key = key;
     this.fetcher = fetcher;
   }
 
-  /** For an EventSource: events `grid`, whose data is a Page. */
+  /**
+   * Events `grid`, whose data is a Page. Ask for it by fetch with the header `Authorization`;
+   * where no key is asked for an EventSource does.
+   */
   liveUrl(viewer_id: string): string {
     return `${this.base}/v1/live?viewer_id=${encodeURIComponent(viewer_id)}`;
   }
@@ -676,7 +717,10 @@ export class Freshgrid {
     const answer = await this.fetcher.call(
       globalThis, `${this.base}${path}${text ? `?${text}` : ""}`, {
         method,
-        headers: body === undefined ? {} : { "Content-Type": "application/json" },
+        headers: {
+          ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+          ...(this.key === null ? {} : { Authorization: `Bearer ${this.key}` }),
+        },
         body: body === undefined ? undefined : JSON.stringify(body),
       },
     );
@@ -807,9 +851,27 @@ export class Freshgrid {
     return this.call("GET", `/v1/viewers/${encodeURIComponent(viewer_id)}`, { ...options });
   }
 
+  /**
+   * Forget a viewer: state, grids and pages now, records in Kafka by retention.
+   *
+   * Events of the viewer are refused from now on, until `freshgrid viewer allow`.
+   */
+  forgetViewer(viewer_id: string): Promise<ViewerForgotten> {
+    return this.call("DELETE", `/v1/viewers/${encodeURIComponent(viewer_id)}`, {  });
+  }
+
   /** Viewers who were active of late, of those that this process ranks. */
   activeViewers(options: { limit?: number } = {}): Promise<ViewerList> {
     return this.call("GET", `/v1/viewers`, { ...options });
+  }
+
+  /**
+   * A short-lived token with which a browser may ask for one viewer and act as that one.
+   *
+   * It ends with the key that asked for it.
+   */
+  createToken(body: Wanted): Promise<ViewerToken> {
+    return this.call("POST", `/v1/tokens`, {  }, body);
   }
 
   /** The grid that a viewer would have by other weights; nothing is stored or logged. */

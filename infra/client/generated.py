@@ -640,6 +640,20 @@ class Trouble(TypedDict):
     remedy: str
 
 
+class ViewerForgotten(TypedDict):
+    """What was done to forget a viewer.
+
+    Attributes:
+        deleted: keys, and entries in keys that are shared with others.
+        kept_until_ms: topic → when retention has taken the last record of the viewer from it, epoch
+            ms; null where it never does, or the broker does not say.
+    """
+
+    viewer_id: str
+    deleted: int
+    kept_until_ms: dict[str, int | None]
+
+
 class ViewerList(TypedDict):
     """Viewers who were active of late, the last one first."""
 
@@ -668,6 +682,26 @@ class ViewerRecord(TypedDict):
     muted: list[str]
     suppressed: list[str]
     waits: bool
+
+
+class ViewerToken(TypedDict):
+    """A token of one viewer: good for the grid and its stream, and for sending events.
+
+    Attributes:
+        scopes: those of the key that it was asked for with, `admin` left out.
+    """
+
+    token: str
+    viewer_id: str
+    scopes: list[str]
+    expires_ms: int
+
+
+class Wanted(TypedDict):
+    """Whose token is wanted, and for how long."""
+
+    viewer_id: str
+    seconds: NotRequired[int]
 
 
 class WhatIf(TypedDict):
@@ -849,11 +883,31 @@ class Calls:
         answer: ViewerRecord = self._call("GET", f"/v1/viewers/{_in_path(viewer_id)}", {"actions": actions}, None)
         return answer
 
+    def forget_viewer(
+        self, viewer_id: str,
+    ) -> ViewerForgotten:
+        """Forget a viewer: state, grids and pages now, records in Kafka by retention.
+
+        Events of the viewer are refused from now on, until `freshgrid viewer allow`.
+        """
+        answer: ViewerForgotten = self._call("DELETE", f"/v1/viewers/{_in_path(viewer_id)}", {}, None)
+        return answer
+
     def active_viewers(
         self, *, limit: int = 25,
     ) -> ViewerList:
         """Viewers who were active of late, of those that this process ranks."""
         answer: ViewerList = self._call("GET", "/v1/viewers", {"limit": limit}, None)
+        return answer
+
+    def create_token(
+        self, body: Wanted,
+    ) -> ViewerToken:
+        """A short-lived token with which a browser may ask for one viewer and act as that one.
+
+        It ends with the key that asked for it.
+        """
+        answer: ViewerToken = self._call("POST", "/v1/tokens", {}, body)
         return answer
 
     def rerank(
@@ -1154,11 +1208,31 @@ class AsyncCalls:
         answer: ViewerRecord = await self._call("GET", f"/v1/viewers/{_in_path(viewer_id)}", {"actions": actions}, None)
         return answer
 
+    async def forget_viewer(
+        self, viewer_id: str,
+    ) -> ViewerForgotten:
+        """Forget a viewer: state, grids and pages now, records in Kafka by retention.
+
+        Events of the viewer are refused from now on, until `freshgrid viewer allow`.
+        """
+        answer: ViewerForgotten = await self._call("DELETE", f"/v1/viewers/{_in_path(viewer_id)}", {}, None)
+        return answer
+
     async def active_viewers(
         self, *, limit: int = 25,
     ) -> ViewerList:
         """Viewers who were active of late, of those that this process ranks."""
         answer: ViewerList = await self._call("GET", "/v1/viewers", {"limit": limit}, None)
+        return answer
+
+    async def create_token(
+        self, body: Wanted,
+    ) -> ViewerToken:
+        """A short-lived token with which a browser may ask for one viewer and act as that one.
+
+        It ends with the key that asked for it.
+        """
+        answer: ViewerToken = await self._call("POST", "/v1/tokens", {}, body)
         return answer
 
     async def rerank(

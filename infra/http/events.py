@@ -9,6 +9,7 @@ import msgspec
 from fastapi import Request, Response
 
 from infra.http.bodies import NDJSON, read_records
+from infra.http.door import caller_of
 from infra.http.problems import Place, ProblemError
 from infra.http.routes import JSON, Routes, reference
 from models.events import FollowEvent, MediaEvent
@@ -53,8 +54,8 @@ class Accepted(msgspec.Struct, frozen=True):
 class Intake(Protocol):
     """Where the records of a body go."""
 
-    async def take(self, records: Sequence[bytes]) -> Accepted:
-        """Check records and send the good ones; returns once the broker has them."""
+    async def take(self, records: Sequence[bytes], only: str | None = None) -> Accepted:
+        """Check records and send the good ones, of one viewer only where one is named."""
         ...
 
 
@@ -134,6 +135,7 @@ def events_routes(intake: Intake) -> Routes:
         `event_id`: repeat what was not answered. Good records of a batch are taken whatever the
         others are.
         """
-        return taken(await intake.take(await read_records(request)))
+        only = caller_of(request.state).viewer_id
+        return taken(await intake.take(await read_records(request), only))
 
     return routes

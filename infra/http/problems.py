@@ -68,12 +68,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 #: Status → the word in `type`, and what it is called.
 KINDS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("bad-request", "The request cannot be understood"),
+    401: ("unauthorised", "A key or token is needed"),
+    403: ("forbidden", "The key or token is not good for this"),
     404: ("not-found", "There is no such thing"),
     405: ("method-not-allowed", "The resource does not take this method"),
+    408: ("timeout", "The request came too slowly"),
     409: ("conflict", "It cannot be done as things are"),
     413: ("too-large", "The request is larger than is taken"),
     415: ("unsupported-media-type", "The body is of a type that is not taken"),
     422: ("invalid", "What was sent is not valid"),
+    429: ("too-many-requests", "Too many requests; try again later"),
     500: ("internal", "The service failed"),
     503: ("unavailable", "Not now; try again"),
 }

@@ -44,6 +44,12 @@ async def serving(
             log_config=None,
             access_log=False,
             lifespan="off",
+            # There are none, and what speaks another protocol comes through no door.
+            ws="none",
+            server_header=False,
+            # Who asks is what the connection says, unless a proxy is trusted to say it.
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies or None,
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -87,6 +87,11 @@ class CandidateLog:
         if len(self) > self._keep:
             del self._newest[min(self._newest, key=lambda viewer: self._newest[viewer].ranked_ms)]
         return "read"
+
+    def forget(self, is_forgotten: Callable[[str], bool]) -> None:
+        """Forget the sets of viewers, by id."""
+        for viewer_id in [name for name in self._newest if is_forgotten(name)]:
+            del self._newest[viewer_id]
 
     def found_by(self, queries: Collection[str]) -> list[FeatureMatrix]:
         """The sets that queries of these versions found."""

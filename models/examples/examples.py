@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -51,6 +51,11 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             ts_n=self.ts_n[rows],
             positions_n=self.positions_n[rows],
         )
+
+    def without(self, groups: Collection[int]) -> Self:
+        """The rows of all groups but these."""
+        left_n = np.isin(self.groups_n, list(groups))
+        return self.take(np.flatnonzero(~left_n)) if left_n.any() else self
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The columns by name, as a file stores them."""

@@ -38,6 +38,7 @@ from models.features.candidates import Candidates
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig
 from models.viewers.action_log import event_key
 from models.viewers.context import ViewerContext
+from models.viewers.forgotten import IsForgotten
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World
 
@@ -148,6 +149,16 @@ class ExampleBuilder:
     def viewers(self) -> Iterator[tuple[str, ViewerState]]:
         """The viewers remembered and their states, least recently active first."""
         yield from self._viewers.items()
+
+    def forget(self, is_forgotten: IsForgotten) -> None:
+        """Forget viewers, by id: their states, and what waits to be built of them."""
+        for by_viewer in (self._viewers, self._next):
+            for viewer_id in [name for name in by_viewer if is_forgotten(name)]:
+                del by_viewer[viewer_id]
+        for key in [key for key in self._labels if is_forgotten(key[0])]:
+            del self._labels[key]
+        self._pending = [one for one in self._pending if not is_forgotten(one[3][1].viewer_id)]
+        heapq.heapify(self._pending)
 
     def _build_until(self, horizon_ms: int) -> None:
         slice_ms = self.config.slice_ms

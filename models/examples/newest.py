@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from threading import Lock
 
 import numpy as np
@@ -40,6 +41,13 @@ class NewestExamples:
             self._rows += len(examples)
             if self._rows > (1.0 + SLACK) * self._keep:
                 self._put_together()
+
+    def forget(self, groups: Collection[int]) -> None:
+        """Forget the examples of viewers, by their groups."""
+        with self._lock:
+            kept = [part.without(groups) for part in self._parts]
+            self._parts = [part for part in kept if len(part)]
+            self._rows = sum(map(len, self._parts))
 
     def all(self) -> Examples:
         """What is kept, in order of time; takes time by how much that is."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -154,7 +154,9 @@ class ExampleJoin:
             self._order[0][0] + wait_ms < now_ms or len(self._waiting) > self.config.max_pages
         ):
             _, _, request_id = heapq.heappop(self._order)
-            waiting = self._waiting.pop(request_id)
+            waiting = self._waiting.pop(request_id, None)
+            if waiting is None:
+                continue  # of a viewer who was forgotten
             of_viewer = self._of_viewer[waiting.page.viewer_id]
             del of_viewer[request_id]
             if not of_viewer:
@@ -164,6 +166,20 @@ class ExampleJoin:
             for *_, place in waiting.events:
                 self._held.release(place)
             yield self._label(waiting)
+
+    def forget(self, is_forgotten: Callable[[str], bool]) -> None:
+        """Forget the pages of viewers, by id, and what was done on them.
+
+        Events that wait for their pages leave by themselves after `late_ms`.
+        """
+        for viewer_id in [name for name in self._of_viewer if is_forgotten(name)]:
+            for request_id in self._of_viewer.pop(viewer_id):
+                waiting = self._waiting.pop(request_id)
+                for place in (waiting.place, *(place for *_, place in waiting.events)):
+                    self._held.release(place)
+        for early in [one for one in self._events if is_forgotten(one.event.viewer_id)]:
+            self._events.remove(early)
+            self._held.release(early.place)
 
     def held(self) -> dict[tuple[str, int], int]:
         """Topic and partition → the lowest offset that has to be read again after a crash."""

@@ -103,14 +103,23 @@ class EncodedGrid(NamedTuple):
     json: bytes
 
     @classmethod
-    def of(cls, grid: Grid, world: World, live: str = "", at: Cursor | None = None) -> Self:
+    def of(
+        cls,
+        grid: Grid,
+        world: World,
+        live: str = "",
+        at: Cursor | None = None,
+        *,
+        cursor_key: bytes = b"",
+    ) -> Self:
         """A computed grid; `world` is the one it was computed in.
 
         Args:
             live: digest of the versions that it was made by, see :mod:`models.explore.stamp`.
             at: its place in a series, for a page that is not the first.
+            cursor_key: that the cursor of the page after it is signed with.
         """
-        document = stored_grid(grid, world, live, at)
+        document = stored_grid(grid, world, live, at, cursor_key)
         return cls(document, to_json(document))
 
     def at_revision(self, revision: bytes) -> Self:
@@ -154,22 +163,38 @@ def parse_impression(value: bytes | None, now_ms: int) -> Impression:
     return page
 
 
-def stored_grid(grid: Grid, world: World, live: str = "", at: Cursor | None = None) -> StoredGrid:
+def stored_grid(
+    grid: Grid,
+    world: World,
+    live: str = "",
+    at: Cursor | None = None,
+    cursor_key: bytes = b"",
+) -> StoredGrid:
     """The document of a grid as it is stored; the arguments are those of :meth:`EncodedGrid.of`."""
-    document, features = grid.document(world), pack_features(grid.features)
-    if at is None:
-        made_of = f"{features}{grid.generated_at_ms}:{grid.viewer_id}".encode()
-        media_ids = [item.media_id for item in document.items]
-        at = Cursor.first(grid.viewer_id, made_of, media_ids)
-    following = at.following() if document.items else None
+    document = grid.document(world)
     fields: dict[str, Any] = msgspec.structs.asdict(document)
-    return StoredGrid(
-        **fields,
-        request_id=at.request_id(grid.viewer_id),
+    stamp = Stamp(NO_REVISION, live or digest_of(document.versions), grid.generated_at_ms)
+    stored = StoredGrid(**fields, features=pack_features(grid.features), stamp=stamp.text())
+    return _placed(stored, at, cursor_key)
+
+
+def of_viewer(document: StoredGrid, viewer_id: str, cursor_key: bytes) -> StoredGrid:
+    """A first page as another viewer gets it of whom as little is known."""
+    return _placed(msgspec.structs.replace(document, viewer_id=viewer_id), None, cursor_key)
+
+
+def _placed(document: StoredGrid, at: Cursor | None, cursor_key: bytes) -> StoredGrid:
+    """A page with its name and the cursor of the one after it."""
+    viewer_id = document.viewer_id
+    if at is None:
+        made_of = f"{document.features}{document.generated_at_ms}:{viewer_id}".encode()
+        at = Cursor.first(viewer_id, made_of, [item.media_id for item in document.items])
+    following = at.following() if document.items else None
+    return msgspec.structs.replace(
+        document,
+        request_id=at.request_id(viewer_id),
         page=at.number,
-        next=None if following is None else following.text(),
-        features=features,
-        stamp=Stamp(NO_REVISION, live or digest_of(document.versions), grid.generated_at_ms).text(),
+        next=None if following is None else following.text(viewer_id, cursor_key),
     )
 
 

@@ -10,7 +10,7 @@ histories of others among them, in turn: rehearsal (Robins 1995).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -183,6 +183,11 @@ class Histories:
             known = sentence((s.author, s.action) for s in steps), oldest_ms
             self._sentences[viewer_id] = known
         return known[0]
+
+    def forget(self, is_forgotten: Callable[[str], bool]) -> None:
+        """Drop the steps of all viewers whose id `is_forgotten` says so of."""
+        for viewer_id in [name for name in self._steps if is_forgotten(name)]:
+            self._drop(viewer_id)
 
     def _drop(self, viewer_id: str) -> None:
         del self._steps[viewer_id]

@@ -13,6 +13,8 @@ import msgspec
 from infra.batch_sender import send_in_batches
 from infra.errors import FreshgridError
 from infra.kafka import Message
+from infra.open_stores import open_stores
+from models.actions import FOLLOW_TOPIC
 from models.events import ACCOUNTS_TOPIC, HOUR_MS, MEDIA_TOPIC
 from streams.bench.progress import say
 from streams.clock import now_ms
@@ -24,6 +26,8 @@ ACCOUNTS: Final = 200
 READ_TIMEOUT_S: Final = 60.0
 #: Viewers asked for at once.
 AT_ONCE: Final = 8
+#: Far fewer grids than any machine makes in a second.
+GRIDS_PER_S: Final = 20
 
 _encoder = msgspec.json.Encoder()
 
@@ -56,7 +60,10 @@ def send(stack: Stack, messages: Sequence[Message]) -> None:
 
 
 def make_ready(stack: Stack, viewers: int) -> list[str]:
-    """Fill the catalogue and ask for a grid of each of so many viewers; returns their ids."""
+    """Fill the catalogue and make a grid of each of so many viewers ready; returns their ids.
+
+    They have done nothing but to follow an author who posts nothing, so most are shown the same.
+    """
     send(stack, [media_message(n) for n in range(MEDIA)])
     deadline = time.monotonic() + READ_TIMEOUT_S
     while get_json(f"{stack.endpoints.http}/v1/status")["media"] < MEDIA:
@@ -66,10 +73,33 @@ def make_ready(stack: Stack, viewers: int) -> list[str]:
         time.sleep(0.05)
     say(f"{viewers} grids are made …")
     names = [f"reader{number}" for number in range(viewers)]
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        for _ in threads.map(lambda name: get_json(_url(stack, name)), names):
-            pass
+    send(stack, [_follow_message(name) for name in names])
+    while lacking := asyncio.run(_without_grid(stack, names)):
+        stack.check()
+        if time.monotonic() > deadline + viewers / GRIDS_PER_S:
+            raise NotReadError(f"{len(lacking)} viewers have no grid after all this time")
+        # Who is asked for comes first, and is made at once.
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            for _ in threads.map(lambda name: get_json(_url(stack, name)), lacking):
+                pass
     return names
+
+
+async def _without_grid(stack: Stack, names: Sequence[str]) -> list[str]:
+    async with open_stores(stack.settings) as stores:
+        grids = await stores.viewers.grids_of(names)
+    return [name for name, grid in zip(names, grids, strict=True) if grid is None]
+
+
+def _follow_message(name: str) -> Message:
+    event = {
+        "event_id": f"{name}-follows",
+        "viewer_id": name,
+        "author_id": "nobody",
+        "kind": "follow",
+        "ts": now_ms(),
+    }
+    return Message(FOLLOW_TOPIC, name, _encoder.encode(event))
 
 
 def _url(stack: Stack, viewer_id: str) -> str:

@@ -26,6 +26,7 @@ from streams.cli import (
     explain,
     images,
     inspect,
+    keys,
     query,
     replay,
     roles,
@@ -33,6 +34,7 @@ from streams.cli import (
     topology,
     tune,
     versions,
+    viewer,
     weights,
 )
 
@@ -67,6 +69,8 @@ app.add_typer(dead_letters.dead_letters, name="dead-letters")
 app.add_typer(evaluate.evaluate, name="evaluate")
 app.add_typer(tune.tune, name="tune")
 app.add_typer(versions.versions, name="versions")
+app.add_typer(keys.keys, name="keys")
+app.add_typer(viewer.viewer, name="viewer")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(weights.experiments, name="experiments")
 

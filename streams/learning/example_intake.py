@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from infra.topics import EXAMPLES_TOPIC
@@ -59,6 +59,11 @@ class ExampleIntake:
         self.add(Examples.concatenate(found))
         while len(self._pages) > MAX_PAGES:
             self._pages.popitem(last=False)
+
+    def forget(self, groups: Collection[int]) -> None:
+        """Forget the examples of viewers, by their groups."""
+        self.kept.forget(groups)
+        self.fresh.forget(groups)
 
     def add(self, examples: Examples) -> None:
         """Take in examples of exposures, of whichever time."""

@@ -10,7 +10,7 @@ which takes seconds, whenever there are enough new ones. The newest share of the
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -68,6 +68,7 @@ class RankerLearning:
         self._choices_made = self._choices_trained = 0
         self._online: OnlineFinal | None = None
         self._waiting = Examples.empty()
+        self._forgotten: set[int] = set()
         self._learned_ts = 0
         self._seen = 0
         self.live: RankerBundle | None = None
@@ -141,6 +142,11 @@ class RankerLearning:
         self._choices_trained = self._choices_made
         return train_rankers(examples, sets, config, self._choices)
 
+    def forget(self, groups: Collection[int]) -> None:
+        """Forget examples that wait, by their groups, before the next are learned."""
+        # Not here: a thread may be learning.
+        self._forgotten.update(groups)
+
     def learn(self, parts: Sequence[Examples], choices: Sequence[Choices] = ()) -> None:
         """Take in new examples and choices; learn the examples that newer ones have come for.
 
@@ -152,6 +158,8 @@ class RankerLearning:
             merged = Choices.concatenate([self._choices, *choices])
             self._choices = merged.newest(ChoiceConfig().keep)
         fresh = Examples.concatenate([self._waiting, *parts])
+        if self._forgotten:
+            fresh, self._forgotten = fresh.without(self._forgotten), set()
         fresh = fresh.take(np.argsort(fresh.ts_n, kind="stable"))
         self._seen += sum(map(len, parts))
         kept = min(HOLDOUT, int(self._seen * HOLDOUT_SHARE) + 1)

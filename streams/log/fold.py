@@ -9,6 +9,7 @@ to be. Into Redis it is how lost state comes back. Both end in the state that th
 * **The catalogue first.** Then an event without an author finds it at once; the complete copy
   that was sent into the log when its media came late is recognised by its ``event_id``. What
   waits for media that never came is parked again.
+* **Forgotten stays forgotten.** What ``explore.forgotten`` names is left out.
 * **Nothing is sent.** What folding causes was caused when the workers did it: it is in the log.
   For records that no worker has handled yet, give a `sender`.
 
@@ -36,6 +37,7 @@ from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, InvalidEventError, decode
 from streams.clock import now_ms
 from streams.ingest import Ingest
 from streams.records import Sender
+from streams.rights.forgotten import read_forgotten
 
 #: Records folded at once: many of one viewer fold together, and memory stays bounded.
 CHUNK: Final = 5000
@@ -106,7 +108,12 @@ async def fold_log(
     """
     cluster = await prepare_cluster(settings)
     ingest = Ingest(
-        store, sender or Nowhere(), settings.fold_config(), cluster.log_id, newest=NewestById()
+        store,
+        sender or Nowhere(),
+        settings.fold_config(),
+        cluster.log_id,
+        newest=NewestById(),
+        forgotten=await read_forgotten(settings, cluster),
     )
     async with LogReader(settings) as reader:
         dead_letters = await reader.spans(_partitions(cluster, DEAD_LETTERS_TOPIC))

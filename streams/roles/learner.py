@@ -25,9 +25,11 @@ from infra.topics import (
     CANDIDATES_TOPIC,
     EMBEDDINGS_TOPIC,
     EXAMPLES_TOPIC,
+    FORGOTTEN_TOPIC,
     IMPRESSIONS_TOPIC,
     SESSIONS_TOPIC,
     VERSIONS_TOPIC,
+    VIEWER_TOPICS,
 )
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC
@@ -37,6 +39,7 @@ from streams.examples import ExampleStream
 from streams.learning.lone_learner import watch_for_another
 from streams.letters import Letters, NotedInGroup
 from streams.records import Record, closed_sessions
+from streams.rights.forgotten import hear, known, read_forgotten
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.world_feed import WorldFeed, deleted_accounts, world_config
 from streams.topology import CATALOG, LEARNER, LEARNER_GROUP, LETTERS_GROUP, flow, followed
@@ -106,9 +109,11 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         pages = -(-config.keep_examples // cluster.partitions[EXAMPLES_TOPIC])
         follower = Follower(
             config, cluster.partitions, followed(LEARNER),
-            newest={EXAMPLES_TOPIC: pages}, first=CATALOG,
+            newest={EXAMPLES_TOPIC: pages}, first=(FORGOTTEN_TOPIC, *CATALOG),
         )  # fmt: skip
-        examples = ExampleStream(config, cluster, outbox, letters)
+        # Before anything of a viewer is read: pages that waited may be labelled at once.
+        forgotten = await read_forgotten(config, cluster)
+        examples = ExampleStream(config, cluster, outbox, letters, forgotten)
         watch = PartitionWatch(config, cluster.partitions)
         # What was told and not yet taken in. Of what came before this process began only the
         # newest counts, and which that is shows when all of it is read.
@@ -128,6 +133,16 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             deleted.clear()
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
+            if topic == FORGOTTEN_TOPIC:
+                if said := hear(forgotten, records):
+                    embeddings.forget(forgotten.is_forgotten)
+                    examples.forget()
+                    training.forget(forgotten.is_forgotten, {one.group for one in said})
+                return
+            if topic in VIEWER_TOPICS:
+                records = known(forgotten, records)
+                if not records:
+                    return
             if topic in EVENT_TOPICS:
                 # Popularity is counted by the example builder, at the time of each example.
                 training.events(topic, records)
@@ -152,7 +167,8 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             await training.polled(follower.lag, follower.caught_up)
 
         async def closed(chunk: Chunk) -> None:
-            sessions = closed_sessions(chunk.records, letters.refuse)
+            records = known(forgotten, chunk.records)
+            sessions = closed_sessions(records, letters.refuse)
             await letters.send()
             embeddings.closed(sessions, chunk.finish)
 

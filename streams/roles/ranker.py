@@ -11,9 +11,11 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
+from infra.access.guard import open_access
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
 from infra.config import Settings
+from infra.http.door import Door, for_origins
 from infra.http.ready_pages import ReadyPages
 from infra.http.server import serving
 from infra.http.streams import Streams
@@ -22,14 +24,18 @@ from infra.kafka import ClusterInfo, Follower, Message
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from infra.supervisor import check_port
-from infra.topics import CANDIDATES_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
+from infra.topics import CANDIDATES_TOPIC, FORGOTTEN_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
+from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
+from models.viewers.forgotten import ForgottenViewers
 from models.world import World
 from streams.operations.desk import OperationsDesk
 from streams.operations.repairs import Repairs
 from streams.ranking import Ranking
 from streams.records import Record, touches
-from streams.roles.runtime import agent, background, faust_app, running
+from streams.rights.forgetting import Forgetting
+from streams.rights.forgotten import hear, known
+from streams.roles.runtime import agent, background, cancelled, faust_app, running
 from streams.serving.api import Behind, explore_api
 from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
@@ -55,6 +61,8 @@ from streams.serving.world_feed import WorldFeed, world_config
 from streams.topology import CATALOG, RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
 
+#: Read to their ends before anything of a viewer is.
+FIRST: Final = (FORGOTTEN_TOPIC, *CATALOG)
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 LOG_WAIT_S: Final = 0.02
 
@@ -74,6 +82,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         stores = await stack.enter_async_context(open_stores(config, patient=True))
         store = stores.viewers
         await store.start()
+        # Who is let in is settled before anything is read.
+        access = await open_access(config, stores.access)
         outbox = Outbox(config)
         await outbox.start()
         stack.push_async_callback(outbox.stop)
@@ -86,13 +96,18 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         items = LiveItems(artifacts, world)
         experiment = LiveExperiment(stores.experiments, queries, rankers, artifacts)
         await experiment.start()
-        explorer = Explorer(config, world, store, queries, experiment.of)
-        ranking = Ranking(store, explorer)
+        explorer = Explorer(config, world, store, queries, experiment.of, access.cursor_key)
+        forgotten = ForgottenViewers()
+        ranking = Ranking(store, explorer, forgotten.is_forgotten)
         takedown = Takedown(store, explorer, world, ranking.later)
-        follower = Follower(config, cluster.partitions, followed(RANKER), first=CATALOG)
+        follower = Follower(config, cluster.partitions, followed(RANKER), first=FIRST)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
-            feed.apply(topic, records)
+            if topic == FORGOTTEN_TOPIC:
+                if hear(forgotten, records):
+                    ranking.forget()
+                return
+            feed.apply(topic, known(forgotten, records) if topic in EVENT_TOPICS else records)
             if topic == VERSIONS_TOPIC:
                 newest = feed.newest_versions(records)
                 swapped = [await rankers.apply(newest), await items.apply(newest)]
@@ -116,8 +131,18 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         impressions = ImpressionLog(partial(log, IMPRESSIONS_TOPIC))
         live = LiveVersions(world, experiment.of)
         lookup = Lookup(
-            config, world, rankers, store, explorer, ranking, follower, live, impressions.shown
+            config,
+            world,
+            rankers,
+            store,
+            explorer,
+            ranking,
+            follower,
+            live,
+            impressions.shown,
+            forgotten.is_forgotten,
         )
+        forgetting = Forgetting(config, stores, outbox.send)
         directory = Directory(world)
         repairs = Repairs(config)
         behind = Behind(
@@ -130,29 +155,41 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             likeness=Likenesses(config, world, directory, queries, experiment.of),
             shelves=Shelves(world, directory),
             viewers=ViewerDirectory(store, ranking, experiment.of),
-            intake=Intake(outbox.send),
+            intake=Intake(outbox.send, forgotten.refuses),
             grids=stores.grids,
             language=Language(queries),
             operations=OperationsDesk(config, lookup, repairs, lambda: experiment.refused),
             repairs=repairs,
+            tokens=access.guard.tokens,
+            forgetting=forgetting,
         )
         streams = Streams()
         api = explore_api(behind, streams, config.request_timeout_s)
         pages = ReadyPages(api, lookup, config.request_timeout_s)
+        door = Door(
+            pages,
+            access.guard,
+            required=access.required,
+            per_address_s=config.rate_per_address,
+            at_once=config.expensive_at_once,
+            origins=(origins := [one.strip() for one in config.cors_origins.split(",") if one]),
+        )
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.
-            ranking.touch(touches(chunk.records), chunk.finish)
+            ranking.touch(touches(known(forgotten, chunk.records)), chunk.finish)
 
         app = faust_app(RANKER_GROUP, config)
         agent(app, flow("ranking"), touched)
         following = asyncio.ensure_future(follower.run(handle, polled))
-        stack.push_async_callback(_cancelled, following)
+        stack.push_async_callback(cancelled, following)
         # Grids made before the catalogue has been read would be poor ones.
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
         failed = await stack.enter_async_context(running(app))
-        served = await stack.enter_async_context(serving(pages, config, streams))
+        served = await stack.enter_async_context(
+            serving(for_origins(door, origins), config, streams)
+        )
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(
@@ -168,10 +205,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 explorer.sampled.run(partial(log, CANDIDATES_TOPIC)),
                 experiment.follow(ranking.refresh),
                 stores.grids.listen(),
+                access.guard.follow(),
+                forgetting.run(),
             )
         )
-
-
-async def _cancelled(task: asyncio.Future[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

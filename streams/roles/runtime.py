@@ -147,6 +147,12 @@ async def background(
         any_failed.cancel()
 
 
+async def cancelled(task: asyncio.Future[None]) -> None:
+    """End a task, and wait until it is over."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def tune_garbage_collection() -> None:
     """Look for cycles rarely, and not among what is there for good.
 

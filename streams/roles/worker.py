@@ -11,19 +11,21 @@ from typing import Final, cast
 from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.errors import UnreachableError
-from infra.kafka import ClusterInfo
+from infra.kafka import ClusterInfo, Follower
 from infra.metrics import PARKED
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from models.events import MEDIA_TOPIC
+from models.viewers.forgotten import ForgottenViewers
 from streams.batches import Collector, fold_together, handle_together
 from streams.clock import now_ms
 from streams.ingest import Ingest
 from streams.letters import Letters, NotedInStore
-from streams.records import touches
-from streams.roles.runtime import agent, background, faust_app, running
+from streams.records import Record, touches
+from streams.rights.forgotten import hear, known
+from streams.roles.runtime import agent, background, cancelled, faust_app, running
 from streams.sessions import Sessions
-from streams.topology import WORKER_GROUP, flow
+from streams.topology import WORKER, WORKER_GROUP, flow, followed
 from streams.transport import BatchedConsumer, Chunk
 
 #: How often open sessions and parked events are looked through.
@@ -43,9 +45,16 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await outbox.start()
         stack.push_async_callback(outbox.stop)
         letters = Letters(outbox, NotedInStore(stores.viewers, cluster.log_id))
+        forgotten = ForgottenViewers()
         ingest = Ingest(
-            stores.viewers, outbox, config.fold_config(), cluster.log_id, letters=letters
-        )
+            stores.viewers, outbox, config.fold_config(), cluster.log_id,
+            letters=letters, forgotten=forgotten,
+        )  # fmt: skip
+        follower = Follower(config, cluster.partitions, followed(WORKER))
+
+        async def heard(_: str, records: Sequence[Record]) -> None:
+            hear(forgotten, records)
+
         sessions = Sessions(stores.viewers, stores.sessions, outbox, config.session_gap_ms)
         events, touched = Collector(config.chunk_max_records), Collector(config.chunk_max_records)
         app = faust_app(WORKER_GROUP, config, finish_wait_s=DRAIN_TIMEOUT_S)
@@ -57,7 +66,7 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             chunk.finish()
 
         async def note(chunks: Sequence[Chunk]) -> None:
-            records = [record for chunk in chunks for record in chunk.records]
+            records = known(forgotten, [record for chunk in chunks for record in chunk.records])
             await sessions.touched(touches(records, letters.refuse), now_ms())
             await letters.send()
 
@@ -82,10 +91,16 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         agent(app, flow("catalog"), catalog)
         agent(app, flow("sessions"), touched.put)
         app.timer(SWEEP_INTERVAL_S)(sweep)
+        following = asyncio.ensure_future(follower.run(heard))
+        stack.push_async_callback(cancelled, following)
+        # Before anything is applied it is known of whom nothing may be.
+        while not follower.caught_up and not following.done():
+            await asyncio.sleep(0.01)
         stopped = await stack.enter_async_context(running(app))
         failed = await stack.enter_async_context(
             background(
                 stopped,
+                following,
                 fold_together(events, ingest),
                 handle_together(touched, note),
                 watch.run(),

@@ -15,10 +15,12 @@ from infra.http.igql import igql_routes
 from infra.http.live import live_routes
 from infra.http.operations import OperationsDesk, operations_routes
 from infra.http.repairs import Repairs, repairs_routes
+from infra.http.rights import Rights, rights_routes
 from infra.http.shelves import shelves_routes
 from infra.http.similar import similar_routes
 from infra.http.state import state_routes
 from infra.http.streams import Streams
+from infra.http.tokens import Issuer, tokens_routes
 from infra.http.viewers import viewers_routes
 from infra.http.weights import weights_routes
 from infra.http.writing import writing_routes
@@ -55,6 +57,8 @@ class Behind(NamedTuple):
     language: Language
     operations: OperationsDesk
     repairs: Repairs
+    tokens: Issuer
+    forgetting: Rights
 
 
 def explore_api(behind: Behind, streams: Streams, limit_s: float) -> FastAPI:
@@ -75,6 +79,8 @@ def explore_api(behind: Behind, streams: Streams, limit_s: float) -> FastAPI:
             similar_routes(behind.likeness),
             shelves_routes(behind.shelves),
             viewers_routes(behind.viewers),
+            rights_routes(behind.forgetting),
+            tokens_routes(behind.tokens),
             weights_routes(behind.desk, behind.explorer),
             administration_routes(behind.office),
             igql_routes(behind.language),

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -19,14 +19,15 @@ from infra.config import Settings
 from infra.http.weights import Reranked, RerankedItem
 from infra.metrics import RELAXED
 from infra.stores import Store
+from models.arrays.types import Mask
 from models.explore.audit import Uncut, rank_uncut
 from models.explore.cursor import Cursor, CursorError
 from models.explore.diversity import DiversityConfig
 from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid, value_terms
 from models.explore.exploration import ExplorationConfig
-from models.explore.grid import GridDocument
-from models.explore.impressions import EncodedGrid
+from models.explore.grid import Grid, GridDocument, to_json
+from models.explore.impressions import EncodedGrid, StoredGrid, of_viewer
 from models.explore.pipeline import ExploreConfig, Found, explore, find, funnel
 from models.explore.ready_index import ReadyIndex
 from models.explore.stamp import digest_of
@@ -38,6 +39,9 @@ from models.world import World
 from streams.clock import now_ms
 from streams.serving.live_queries import LiveQueries
 from streams.serving.sampled_grids import SampledGrids
+
+#: Viewers of whom nothing is known are shown the same grid for so long.
+COLD_MS: Final = 60_000
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +69,7 @@ class Explorer:
     Args:
         queries: on whose tables queries run that somebody asks for.
         treatment_of: what a viewer's arm gives her, by what is live now.
+        cursor_key: that cursors are signed with.
     """
 
     def __init__(
@@ -74,8 +79,11 @@ class Explorer:
         store: Store,
         queries: LiveQueries,
         treatment_of: Callable[[str], Treatment],
+        cursor_key: bytes = b"",
     ) -> None:
         self._settings = settings
+        self._cursor_key = cursor_key
+        self._cold: dict[str, tuple[str, int, StoredGrid]] = {}
         self._queries = queries
         self._treatment_of = treatment_of
         self._world = world
@@ -100,13 +108,40 @@ class Explorer:
             found = self._find(viewers, treatment, now)
             live, bounds = digest_of(treatment.versions(self._world)), treatment.query.plan.bounds
             for at, trace in zip(places, funnel(found, self._world, self._config), strict=True):
-                grids[at] = EncodedGrid.of(trace.grid, self._world, live)
+                grids[at] = self._encoded(trace.grid, live)
                 self.ready.note(viewer_ids[at], trace.grid.media_n, bounds, now)
                 if trace.grid.relaxed:
                     RELAXED.labels(trace.grid.relaxed[-1]).inc()
         for viewer_id, state in zip(viewer_ids, states, strict=True):
             self.sampled.sample(viewer_id, state)
         return [grids[at] for at in range(len(viewer_ids))]
+
+    def cold(self, viewer_id: str, now: int, *, goes_on: bool = True) -> bytes:
+        """The first page (JSON) of a viewer of whom nothing is known.
+
+        All of an arm are shown the same for :data:`COLD_MS`, or until some of it must not be shown
+        any more, so that ids which somebody makes up cost no ranking; nothing is stored for them.
+
+        Args:
+            goes_on: with a cursor of the page after it.
+        """
+        treatment = self._treatment_of(viewer_id)
+        live = digest_of(treatment.versions(self._world))
+        kept = self._cold.get(treatment.arm)
+        if (
+            kept is None
+            or kept[0] != live
+            or not 0 <= now - kept[1] < COLD_MS
+            # Media may have come since.
+            or not self.is_full(kept[2])
+            or not self._may_be_shown([item.media_id for item in kept[2].items], viewer_id).all()
+        ):
+            found = self._find([(viewer_id, ViewerState())], treatment, now)
+            [trace] = funnel(found, self._world, self._config)
+            kept = live, now, self._encoded(trace.grid, live).document
+            self._cold[treatment.arm] = kept
+        page = of_viewer(kept[2], viewer_id, self._cursor_key)
+        return to_json(page if goes_on else msgspec.structs.replace(page, next=None))
 
     def is_full(self, document: GridDocument) -> bool:
         """Whether a grid has as many items as asked for."""
@@ -119,15 +154,16 @@ class Explorer:
             rows = self._world.catalog.media_rows(media_ids)
             self.ready.note(viewer_id, rows, bounds, made_ms)
 
-    async def next_page(self, viewer_id: str, cursor: Cursor) -> bytes:
+    async def next_page(self, viewer_id: str, cursor_text: str) -> bytes:
         """The stored page (JSON) of a viewer that a cursor stands for, the same one every time.
 
         Of what must not be shown any more it has lost what it showed.
 
         Raises:
-            CursorError: the series has expired, or is another viewer's.
+            CursorError: it is no cursor of this viewer, or the series has expired.
             UnreachableError: the store does not keep the page now.
         """
+        cursor = Cursor.parse(cursor_text, viewer_id, self._cursor_key)
         # Page 0 is stored nowhere: the cursor tells what it showed.
         at = cursor.number - 1
         pages, [(_, state, *_)] = await asyncio.gather(
@@ -153,11 +189,14 @@ class Explorer:
 
     def _without_forbidden(self, viewer_id: str, page: bytes) -> bytes:
         media_ids = media_of(page)
-        catalog, bounds = self._world.catalog, self._treatment_of(viewer_id).query.plan.bounds
-        keep_n = may_be_shown(catalog, catalog.media_rows(media_ids), bounds)
+        keep_n = self._may_be_shown(media_ids, viewer_id)
         if keep_n.all():
             return page
         return without(page, {media_ids[at] for at in (~keep_n).nonzero()[0].tolist()}) or page
+
+    def _may_be_shown(self, media_ids: Sequence[str], viewer_id: str) -> Mask:
+        catalog, bounds = self._world.catalog, self._treatment_of(viewer_id).query.plan.bounds
+        return may_be_shown(catalog, catalog.media_rows(media_ids), bounds)
 
     def _next(
         self, viewer_id: str, state: ViewerState, cursor: Cursor, shown: list[str]
@@ -168,7 +207,10 @@ class Explorer:
         rows = np.concatenate([first, world.catalog.media_rows(shown)])
         treatment = self._treatment_of(viewer_id)
         grid = explore(viewer, world, treatment, self._config, now, rows)
-        return EncodedGrid.of(grid, world, digest_of(treatment.versions(world)), cursor)
+        return self._encoded(grid, digest_of(treatment.versions(world)), cursor)
+
+    def _encoded(self, grid: Grid, live: str, at: Cursor | None = None) -> EncodedGrid:
+        return EncodedGrid.of(grid, self._world, live, at, cursor_key=self._cursor_key)
 
     def _find(
         self, viewers: Sequence[tuple[str, ViewerState]], treatment: Treatment, now: int

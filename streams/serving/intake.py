@@ -26,6 +26,9 @@ from streams.clock import now_ms
 
 Send = Callable[[Iterable[Message]], Awaitable[None]]
 
+#: Of whom nothing may be known: viewer id and time → whether.
+Refuses = Callable[[str, float], bool]
+
 #: What producers write.
 TAKEN: Final = (*EVENT_TOPICS, MEDIA_TOPIC, ACCOUNTS_TOPIC)
 #: Records checked before others have a turn of the event loop.
@@ -51,14 +54,20 @@ class Intake:
 
     Args:
         send: returns once the broker has all of them, however long it takes.
+        refuses: tells of whom nothing may be known, at which time (epoch ms).
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, refuses: Refuses = lambda *_: False) -> None:
         self._send = send
+        self._refuses = refuses
 
-    async def take(self, records: Sequence[bytes]) -> Accepted:
-        """Check events and send the good ones; returns once the broker has them."""
-        return await self._take(records, topic_of)
+    async def take(self, records: Sequence[bytes], only: str | None = None) -> Accepted:
+        """Check events and send the good ones; returns once the broker has them.
+
+        Args:
+            only: the viewer whose events may be sent; None for anybody's.
+        """
+        return await self._take(records, topic_of, only)
 
     async def put(self, kind: Kind, records: Sequence[bytes]) -> Accepted:
         """The same with records of the catalogue."""
@@ -69,7 +78,12 @@ class Intake:
         """The same with lines of any topic that producers write, which each names."""
         return await self._take(lines, _named_topic)
 
-    async def _take(self, records: Sequence[bytes], topic_of: Callable[[bytes], str]) -> Accepted:
+    async def _take(
+        self,
+        records: Sequence[bytes],
+        topic_of: Callable[[bytes], str],
+        only: str | None = None,
+    ) -> Accepted:
         good: list[Message] = []
         refused: list[Refusal] = []
         now = now_ms()
@@ -78,12 +92,31 @@ class Intake:
                 await asyncio.sleep(0)
             try:
                 topic = topic_of(record)
-                good.append(Message(topic, _key(topic, record, now), record))
+                key = _key(topic, record, now)
+                if topic in EVENT_TOPICS:
+                    self._check(key, only, now)
+                good.append(Message(topic, key, record))
             except InvalidEventError as error:
                 refused.append(Refusal(at, error.reason, str(error)))
         if good:
             await self._send(good)
         return Accepted(len(good), refused)
+
+    def _check(self, viewer_id: str, only: str | None, now: int) -> None:
+        """Refuse events of viewers that may not be sent.
+
+        Raises:
+            InvalidEventError: by this sender, or by anybody.
+        """
+        if only is not None and viewer_id != only:
+            raise InvalidEventError(
+                "other_viewer", f"this token sends events of viewer {only!r} alone"
+            )
+        if self._refuses(viewer_id, now):
+            raise InvalidEventError(
+                "forgotten",
+                f"viewer {viewer_id!r} was forgotten; freshgrid viewer allow lets events in again",
+            )
 
 
 def topic_of(record: bytes) -> str:

@@ -16,9 +16,10 @@ from infra.metrics import FOREIGN_READS, STALE_READS
 from infra.stores import Store
 from models.events import MAX_ID_BYTES
 from models.explore.compact import compact_page_of
-from models.explore.cursor import Cursor
+from models.explore.cursor import CursorError
 from models.explore.impressions import EncodedGrid
 from models.explore.stamp import NO_REVISION, Stamp, page_of
+from models.viewers.forgotten import IsForgotten
 from models.world import World
 from streams.clock import now_ms
 from streams.ranking import Ranking
@@ -53,7 +54,9 @@ class Lookup:
         follower: Follower,
         live: LiveVersions,
         shown: Callable[[str, bytes], None],
+        is_forgotten: IsForgotten = lambda _: False,
     ) -> None:
+        self._is_forgotten = is_forgotten
         self._stale_ms = settings.stale_grid_s * 1000
         self._world = world
         self._rankers = rankers
@@ -72,6 +75,8 @@ class Lookup:
         answered, and made anew behind the answer.
         """
         self._ranking.asked(viewer_id)
+        if self._is_forgotten(viewer_id):
+            return None
         stored = await self._current(viewer_id)
         return None if stored is None else self._answer(viewer_id, stored, ids_only)
 
@@ -82,11 +87,20 @@ class Lookup:
             CursorError: the cursor is not one of this viewer, or its series has expired.
         """
         self._ranking.asked(viewer_id)
+        if self._is_forgotten(viewer_id):
+            return self._of_nobody(viewer_id, cursor, ids_only)
         if cursor is not None:
-            stored = await self._explorer.next_page(viewer_id, Cursor.parse(cursor, viewer_id))
+            stored = await self._explorer.next_page(viewer_id, cursor)
         else:
             stored = await self._current(viewer_id) or await self._first(viewer_id)
         return self._answer(viewer_id, stored, ids_only)
+
+    def _of_nobody(self, viewer_id: str, cursor: str | None, ids_only: bool) -> bytes:
+        """What anybody is shown, and no page after it: nothing is stored or logged of her."""
+        if cursor is not None:
+            raise CursorError(f"of viewer {viewer_id!r} nothing is known; start without a cursor")
+        page = self._explorer.cold(viewer_id, now_ms(), goes_on=False)
+        return compact_page_of(page) if ids_only else page_of(page)
 
     def _answer(self, viewer_id: str, stored: bytes, ids_only: bool) -> bytes:
         self._shown(viewer_id, stored)
@@ -115,8 +129,11 @@ class Lookup:
         return stored if self._is_fresh(viewer_id, stamp) else None
 
     async def _first(self, viewer_id: str) -> bytes:
-        """The ready grid if all that was done is in it, else one that is made now."""
-        (stored, _), [(_, state, damaged)] = await asyncio.gather(
+        """The ready grid if all that was done is in it, else one that is made now.
+
+        Of a viewer of whom nothing is known it is everybody's, and is not stored.
+        """
+        (stored, _), [(revision, state, damaged)] = await asyncio.gather(
             self._store.ready(viewer_id), self._store.load([viewer_id])
         )
         # A state is written, too, when a session is sent or an event comes twice.
@@ -126,6 +143,8 @@ class Lookup:
                 if damaged is None:
                     self._ranking.behind(viewer_id)
                 return stored
+        if not revision and damaged is None:
+            return self._explorer.cold(viewer_id, now_ms())
         [grid] = await self._ranking.make_now([viewer_id])
         return grid.json
 

@@ -307,6 +307,14 @@ class Explore(Pipeline):
         grid: dict[str, Any] = self.wait(reflecting)
         return grid
 
+    def known_viewer(self) -> str:
+        """A new viewer who did something that changes no grid, and has a ready one."""
+        viewer = self.new_viewer()
+        follow = {"event_id": f"{viewer}-follows", "viewer_id": viewer, "author_id": "nobody",
+                  "kind": "follow", "ts": now_ms()}  # fmt: skip
+        self.act("events.follow", follow)
+        return viewer
+
     def post(self, author: str, **fields: Any) -> str:
         """Put a new media of an author into the catalogue; returns its id."""
         media_id = f"media-{next(self._ids)}"

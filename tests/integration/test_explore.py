@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from infra.access.guard import signing_key
+from infra.redis_access import SECRET as ACCESS_SECRET
 from infra.supervisor import free_port
 from infra.topics import EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, SESSIONS_TOPIC
 from models.actions import HEAD_NAMES
@@ -185,7 +187,9 @@ def test_two_requests_at_once_for_one_page_get_the_same(explore):
 def test_a_bad_cursor_is_one_clear_sentence(explore):
     viewer = explore.new_viewer()
     good = explore.page(viewer).json()["next"]
-    cursor = Cursor.parse(good, viewer)
+    stored = explore.redis.get(ACCESS_SECRET)
+    key = signing_key(stored, "cursors")
+    cursor = Cursor.parse(good, viewer, key)
 
     def encoded(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).decode()
@@ -197,11 +201,11 @@ def test_a_bad_cursor_is_one_clear_sentence(explore):
         encoded(b"\xff\xfe"): "not given by this service",
         encoded(b'["a", 1, "b"]'): "not given by this service",
         good + "=": "not given by this service",
-        cursor._replace(number=0).text(): "not given by this service",
-        cursor._replace(number=MAX_PAGES + 1).text(): "not given by this service",
-        cursor._replace(number=2).text(): "expired",
-        cursor._replace(series="0" * 24, number=2).text(): "expired",
-        cursor._replace(viewer=cursor.viewer ^ 1).text(): "not one of viewer",
+        cursor._replace(number=0).text(viewer, key): "not given by this service",
+        cursor._replace(number=MAX_PAGES + 1).text(viewer, key): "not given by this service",
+        cursor._replace(number=2).text(viewer, key): "expired",
+        cursor._replace(series="0" * 24, number=2).text(viewer, key): "expired",
+        cursor._replace(viewer=cursor.viewer ^ 1).text(viewer, key): "not one of viewer",
     }
     for text, sentence in bad.items():
         answer = explore.page(viewer, text)
@@ -213,7 +217,7 @@ def test_a_bad_cursor_is_one_clear_sentence(explore):
 
 
 def test_every_page_served_is_an_impression(explore):
-    viewer = explore.new_viewer()
+    viewer = explore.known_viewer()
     first = explore.page(viewer)
     second = explore.page(viewer, first.json()["next"])
 
@@ -441,7 +445,7 @@ def default_arms(explore, tmp_path):
 
 
 def test_weights_go_live_without_a_restart(explore, default_arms):
-    viewer = explore.new_viewer()
+    viewer = explore.known_viewer()
     before = explore.page(viewer).json()["versions"]["weights"]
     body = {"weights": dict.fromkeys(HEAD_NAMES, 0) | {"save": 1.5}, "who": "a test"}
     answer = explore.http.put("/v1/weights", json=body).raise_for_status().json()

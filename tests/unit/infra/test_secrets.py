@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import secrets
+from infra.access.keys import new_key
+from infra.access.tokens import Tokens
 from infra.config import Settings
-from infra.secrets import masked
+from infra.errors import SettingsError
+from infra.secrets import given_secret, masked
 from tests.paths import ROOT
 
 SECRET = "hunter2-hunter2"
@@ -90,3 +93,41 @@ def test_a_traceback_says_it_neither() -> None:
     )
     assert done.stderr.count("ann:***@127.0.0.1") == 2
     assert SECRET not in done.stderr
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    assert given_secret("API_KEY", {"API_KEY_FILE": str(file)}) == SECRET
+    assert given_secret("API_KEY", {"API_KEY": SECRET}) == SECRET
+    assert given_secret("API_KEY", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("held", "more", "said"),
+    [
+        (b"x", {"API_KEY": "y"}, "both set"),
+        (None, {}, "cannot be read: No such file"),
+        (b"", {}, "is empty"),
+        (b"\xff", {}, "not UTF-8"),
+        (b"x" * 70_000, {}, "more than 65536 bytes"),
+    ],
+)
+def test_a_file_that_is_no_secret_is_named(
+    tmp_path: Path, held: bytes | None, more: dict[str, str], said: str
+) -> None:
+    file = tmp_path / "secret"
+    if held is not None:
+        file.write_bytes(held)
+    with pytest.raises(SettingsError, match=said) as caught:
+        given_secret("API_KEY", {"API_KEY_FILE": str(file)} | more)
+    assert str(file) in str(caught.value) or more
+
+
+def test_keys_tokens_and_secrets_of_the_settings_are_masked_whole() -> None:
+    key = new_key("x", ["read"], 0)
+    token = Tokens(b"s" * 32).issue("ann", ["read"], "")
+    with patch.object(secrets, "_known_whole", set()):
+        Settings(api_key=SECRET * 3)
+        said = masked(f"{SECRET * 3} {key.text} {token}")
+    assert said == f"*** fgk_{key.key.key_id}_*** ***"

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import Counter as MetricCounter
 from prometheus_client.metrics import MetricWrapperBase
 
-from infra import metrics, redis_store
+from infra import metrics, redis_access, redis_store
 from infra.config import Settings
 from infra.redis_experiments import EXPERIMENT_KEY, HISTORY_KEY
 from infra.redis_schedule import SCHEDULE, STREAM_CLOCK
@@ -112,6 +112,8 @@ def test_every_key_of_redis_is_documented() -> None:
         redis_store._parked_key("1"),
         EXPERIMENT_KEY,
         HISTORY_KEY,
+        redis_access.KEYS,
+        redis_access.SECRET,
         redis_store.PARKED,
         redis_store.CATALOG_READ,
         redis_store._letters_sent_key("1"),

@@ -1,5 +1,7 @@
 // Asking the API. What it refuses arrives as an ApiError with its own words.
 
+import { askForKey, credentials } from "./key.js";
+
 /** An answer that is none: `status` of HTTP (0: no answer), `detail` for people, `errors` with their places. */
 export class ApiError extends Error {
   constructor(status, detail, errors = []) {
@@ -14,7 +16,8 @@ const LIMIT_MS = 15000;
 async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, { ...options, signal: options.signal ?? AbortSignal.timeout(LIMIT_MS) });
+    const headers = { ...options.headers, ...credentials() };
+    answer = await fetch(path, { ...options, headers, signal: options.signal ?? AbortSignal.timeout(LIMIT_MS) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "Freshgrid does not answer. Is it still running?");
@@ -22,6 +25,8 @@ async function ask(path, options = {}) {
   const body = await answer.json().catch(() => null);
   if (answer.ok) return body;
   const detail = typeof body?.detail === "string" ? body.detail : `${answer.status} ${answer.statusText}`;
+  // The next answer may take as long as a person looks for a key.
+  if (answer.status === 401 && (await askForKey(detail))) return ask(path, { ...options, signal: undefined });
   throw new ApiError(answer.status, detail, body?.errors ?? []);
 }
 

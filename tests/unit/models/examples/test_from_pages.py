@@ -305,3 +305,15 @@ def test_the_lowest_offset_held_is_known(steps) -> None:
             held.release(place)
             holders.remove(offset)
         assert held.lowest() == ({("t", 0): min(holders)} if holders else {})
+
+
+def test_pages_of_the_forgotten_are_not_labelled_and_hold_nothing_back() -> None:
+    join = ExampleJoin(CONFIG)
+    for number, viewer in enumerate(("ann", "bob")):
+        join.add_page(page(f"of {viewer}", viewer), ("explore.impressions", 0, number))
+        action, event = act(Action.LIKE, 1, request=f"of {viewer}", viewer=viewer)
+        join.add_event(action, event, ("events.like", 0, number))
+    join.forget(lambda viewer: viewer == "ann")
+    assert join.held() == {("explore.impressions", 0): 1, ("events.like", 0): 1}
+    assert [one.viewer_id for one in join.due(OVER)] == ["bob"]
+    assert join.held() == {}

@@ -52,3 +52,12 @@ def test_what_is_kept_is_copied_once_for_many_that_come(monkeypatch: pytest.Monk
         kept.add(part(number % 200, [number]))
     # Copied whole for each, it would be five million.
     assert copied < 6 * 5_000
+
+
+def test_examples_of_the_forgotten_are_gone() -> None:
+    kept = NewestExamples(1_000)
+    groups_n = np.arange(len(ALL)) % 5
+    kept.add(msgspec.structs.replace(ALL, groups_n=groups_n))
+    kept.forget({3})
+    assert len(kept) == int((groups_n != 3).sum())
+    assert 3 not in kept.all().groups_n

@@ -1,6 +1,10 @@
 // The viewer's grid as it changes: Server-Sent Events, for as long as somebody looks.
+//
+// Read by fetch and not by EventSource, which sends no key.
 
-/** A stream that was refused is asked for again after this. */
+import { credentials } from "../key.js";
+
+/** A stream that was refused or lost is asked for again after this. */
 const AGAIN_MS = 3000;
 
 /**
@@ -13,29 +17,33 @@ const AGAIN_MS = 3000;
  */
 export function follow(viewerId, onGrid, onState) {
   const address = `/v1/live?${new URLSearchParams({ viewer_id: viewerId })}`;
-  let source = null, again = 0;
+  let ending = null, again = 0;
 
-  function open() {
-    clearTimeout(again);
-    source?.close();
-    source = new EventSource(address);
-    source.addEventListener("grid", (event) => {
-      onState(true);
-      onGrid(JSON.parse(event.data));
-    });
-    source.addEventListener("problem", () => onState(false));
-    source.addEventListener("open", () => onState(true));
-    source.addEventListener("error", () => {
-      onState(false);
-      // A lost stream comes back by itself, one that was refused does not.
-      if (source.readyState === EventSource.CLOSED) again = setTimeout(open, AGAIN_MS);
-    });
+  async function open() {
+    close();
+    const mine = (ending = new AbortController());
+    try {
+      const answer = await fetch(address, { headers: credentials(), signal: mine.signal });
+      if (answer.ok) {
+        onState(true);
+        for await (const { name, data } of events(answer.body)) {
+          if (mine.signal.aborted) return;
+          onState(name !== "problem");
+          if (name === "grid") onGrid(JSON.parse(data));
+        }
+      }
+    } catch {
+      // Lost, or ended here.
+    }
+    if (mine.signal.aborted) return;
+    onState(false);
+    again = setTimeout(open, AGAIN_MS);
   }
 
   function close() {
     clearTimeout(again);
-    source?.close();
-    source = null;
+    ending?.abort();
+    ending = null;
   }
 
   const seen = () => (document.hidden ? close() : open());
@@ -45,4 +53,23 @@ export function follow(viewerId, onGrid, onState) {
     document.removeEventListener("visibilitychange", seen);
     close();
   };
+}
+
+/** The events of a stream: name and data, which is one line. */
+export async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; ;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+      const told = { name: "message", data: "" };
+      for (const line of text.slice(0, end).split("\n")) {
+        if (line.startsWith("event: ")) told.name = line.slice(7);
+        if (line.startsWith("data: ")) told.data = line.slice(6);
+      }
+      text = text.slice(end + 2);
+      if (told.data) yield told;
+    }
+  }
 }

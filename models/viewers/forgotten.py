@@ -1,0 +1,81 @@
+"""Viewers who are to be forgotten: known by a pseudonym alone, and refused until allowed again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from models.arrays.id_table import hash_id
+
+_DIGEST: Final = 16
+_PERSON: Final = b"forgotten"
+
+#: Tells whether somebody is forgotten, by viewer id.
+IsForgotten = Callable[[str], bool]
+
+
+def pseudonym(viewer_id: str) -> str:
+    """32 hexadecimal digits that stand for a viewer: who knows an id can tell, nobody else."""
+    return blake2b(viewer_id.encode(), digest_size=_DIGEST, person=_PERSON).hexdigest()
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A viewer is to be forgotten, or is allowed again.
+
+    Attributes:
+        viewer: :func:`pseudonym`.
+        group: a 31-bit hash of the id, by which examples of a viewer are found.
+        changed_ms: when this was said, epoch ms; of two the later counts.
+        allowed_ms: since when the viewer is allowed again; null while not. What happened until
+            then stays forgotten.
+    """
+
+    viewer: str
+    group: int
+    changed_ms: int
+    allowed_ms: int | None = None
+
+    @classmethod
+    def of(cls, viewer_id: str, now_ms: int, *, allowed: bool = False) -> Forgotten:
+        """What is to be said of a viewer now."""
+        return cls(
+            viewer=pseudonym(viewer_id),
+            group=hash_id(viewer_id),
+            changed_ms=now_ms,
+            allowed_ms=now_ms if allowed else None,
+        )
+
+
+class ForgottenViewers:
+    """Who is forgotten, as far as was heard."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, Forgotten] = {}
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def hear(self, said: Forgotten) -> bool:
+        """Take in what was said; returns whether a viewer is to be forgotten who was not before."""
+        known = self._said.get(said.viewer)
+        if known is not None and known.changed_ms > said.changed_ms:
+            return False
+        self._said[said.viewer] = said
+        was = known is not None and known.allowed_ms is None
+        return said.allowed_ms is None and not was
+
+    def refuses(self, viewer_id: str, ts: float) -> bool:
+        """Whether what a viewer did at a time (epoch ms) is not to be known."""
+        # Nobody pays for a hash while nobody is forgotten.
+        if not self._said:
+            return False
+        said = self._said.get(pseudonym(viewer_id))
+        return said is not None and (said.allowed_ms is None or ts <= said.allowed_ms)
+
+    def is_forgotten(self, viewer_id: str) -> bool:
+        """Whether a viewer is not to be known now."""
+        return self.refuses(viewer_id, math.inf)
