@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.secrets import remember
@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     pages_ttl_s: PositiveInt = 30 * 60
     #: A page over HTTP was made at most so long ago.
     stale_grid_s: PositiveInt = 3600
+    #: Ready grids that a ranker answered are kept in its memory, so many bytes of them at most, and
+    #: answered again for so long at most while Redis answers no reads.
+    kept_grids_bytes: NonNegativeInt = 64 * 1024 * 1024
+    kept_grids_s: NonNegativeInt = 900
     #: Grids that a ranker ranks again without cuts, a minute at most: to see what the
     #: earlier passes lose, and to log the whole candidate set that they are to sort.
     sampled_grids_per_minute: Annotated[float, Field(ge=0.0)] = 4.0

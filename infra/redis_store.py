@@ -364,14 +364,14 @@ class RedisStore:
         [value] = await self._exchange([("GET", grid_key(viewer_id))])
         return None if value is None else bytes(value)
 
-    async def ready(self, viewer_id: str) -> Ready:
+    async def ready(self, viewer_id: str, *, wait: bool = True) -> Ready:
         """The ready grid of a viewer with the revision that her state has now."""
         asked = ("GET", grid_key(viewer_id)), ("GETRANGE", self._viewer_key(viewer_id), 0, 3)
         try:
             grid, revision = await self._reads.ask(*asked)
         except UnreachableError:
             # Said, counted and waited for as everywhere else.
-            grid, revision = await self._exchange(asked)
+            grid, revision = await self._exchange(asked, wait=wait)
         return Ready(grid, revision)
 
     async def grids(self) -> AsyncIterator[list[tuple[str, bytes]]]:

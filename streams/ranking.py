@@ -18,7 +18,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Protocol
@@ -130,11 +130,18 @@ class _Slowness:
 
 
 class Ranking:
-    """Keeps grids fresh for touched viewers."""
+    """Keeps grids fresh for touched viewers.
 
-    def __init__(self, store: Store, maker: GridMaker) -> None:
+    Args:
+        made: told each viewer and stored grid (JSON) that was made, before it is stored.
+    """
+
+    def __init__(
+        self, store: Store, maker: GridMaker, made: Callable[[str, bytes], None] = lambda *_: None
+    ) -> None:
         self._store = store
         self._maker = maker
+        self._made = made
         self._waiting: dict[Urgency, OrderedDict[str, _Chunk | None]] = {
             urgency: OrderedDict() for urgency in Urgency
         }
@@ -302,6 +309,8 @@ class Ranking:
                 made = {name: of.at_revision(revisions[name]) for name, of in made.items()}
                 # Noted before anything else can run: media may arrive while grids are stored.
                 self._note_short(made)
+                for name, grid in made.items():
+                    self._made(name, grid.json)
                 await self._store.save_grids(list(made), [grid.json for grid in made.values()])
             except BaseException as error:
                 for queue, name, chunk in taken:

@@ -33,6 +33,7 @@ _STATUS: Final[dict[str, Any]] = {
     "index_version": 3,
     "versions": {"ig2vec": "aedf6221d9ff69431d4aa0d6", "rankers": "rankers-3d5a", "items": None},
 }
+_READY: Final = {"ready": True, "reads_redis": True, "caught_up": True}
 _INDEX: Final = {
     "space": "aedf6221d9ff69431d4aa0d6",
     "version": 3,
@@ -60,7 +61,7 @@ def state_routes(state: State) -> Routes:
         """That the process runs; it asks nobody else."""
         return {"status": "ok"}
 
-    @routes.get("/readyz", responses=objects({"ready": True, "caught_up": True}))
+    @routes.get("/readyz", responses=objects(_READY))
     async def readyz() -> dict[str, Any]:
         """Able to answer requests for grids, and whether what they are made of is up to date."""
         return await state.readiness()

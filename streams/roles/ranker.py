@@ -38,6 +38,7 @@ from streams.serving.igql_reference import Language
 from streams.serving.impression_log import ImpressionLog
 from streams.serving.index_refresh import refresh_index
 from streams.serving.intake import Intake
+from streams.serving.kept_grids import KeptGrids
 from streams.serving.likeness import Likenesses
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_items import LiveItems
@@ -87,7 +88,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         experiment = LiveExperiment(stores.experiments, queries, rankers, artifacts)
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of)
-        ranking = Ranking(store, explorer)
+        kept = KeptGrids(config.kept_grids_bytes, config.kept_grids_s)
+        ranking = Ranking(store, explorer, kept.replace)
         takedown = Takedown(store, explorer, world, ranking.later)
         follower = Follower(config, cluster.partitions, followed(RANKER), first=CATALOG)
 
@@ -116,7 +118,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         impressions = ImpressionLog(partial(log, IMPRESSIONS_TOPIC))
         live = LiveVersions(world, experiment.of)
         lookup = Lookup(
-            config, world, rankers, store, explorer, ranking, follower, live, impressions.shown
+            config, world, rankers, store, explorer, ranking, follower, live, impressions.shown, kept
         )
         directory = Directory(world)
         repairs = Repairs(config)

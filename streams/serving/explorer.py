@@ -141,7 +141,7 @@ class Explorer:
             )
         try:
             if len(pages) > at:
-                return self._without_forbidden(viewer_id, pages[at])
+                return self.without_forbidden(viewer_id, pages[at])
             shown = [media_id for page in pages for media_id in media_of(page)]
         except msgspec.DecodeError as error:
             raise CursorError(
@@ -149,9 +149,14 @@ class Explorer:
             ) from error
         page = self._next(viewer_id, state, cursor, shown)
         stands = await self._store.add_page(viewer_id, cursor.series, at, page.json)
-        return stands if stands == page.json else self._without_forbidden(viewer_id, stands)
+        return stands if stands == page.json else self.without_forbidden(viewer_id, stands)
 
-    def _without_forbidden(self, viewer_id: str, page: bytes) -> bytes:
+    def without_forbidden(self, viewer_id: str, page: bytes) -> bytes:
+        """A stored page (JSON) without what must not be shown any more, by the catalogue as it is.
+
+        Raises:
+            msgspec.DecodeError: the bytes are no page of this release.
+        """
         media_ids = media_of(page)
         catalog, bounds = self._world.catalog, self._treatment_of(viewer_id).query.plan.bounds
         keep_n = may_be_shown(catalog, catalog.media_rows(media_ids), bounds)
