@@ -9,9 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.secrets import remember
-from models.evaluation.ranker_gate import MARGIN as RANKER_MARGIN
-from models.ig2vec.gate import MARGIN
-from models.inventory.image import DIMENSION
+from models.defaults import EMBEDDING_MARGIN, IMAGE_DIMENSION, RANKER_MARGIN
 from models.viewers.state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
@@ -69,7 +67,7 @@ class Settings(BaseSettings):
     remembered_actions: PositiveInt = 1 << 20
 
     #: Length of `image_embedding`; the default is that of `freshgrid embed-images`.
-    image_dimension: PositiveInt = DIMENSION
+    image_dimension: PositiveInt = IMAGE_DIMENSION
 
     # Candidates.
     #: File, or folder of *.igql, of the queries that find candidates; empty for the bundled one.
@@ -131,7 +129,7 @@ class Settings(BaseSettings):
     #: Of torch, where the final pass is trained from the beginning.
     training_device: str = "cpu"
     #: Macro-F1 of the topic probe that a new version of the account vectors may lose to the live.
-    embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = MARGIN
+    embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = EMBEDDING_MARGIN
     #: Newest versions of each kind that are kept, and how far back one can roll.
     keep_versions: PositiveInt = 5
 

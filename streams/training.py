@@ -33,7 +33,7 @@ from models.examples.candidate_sets import DISTILLATION_VIEWERS, candidate_sets,
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.rankers.bundle import RankerBundle
 from models.rankers.prior import PriorRankers
 from models.viewers.state import ViewerState

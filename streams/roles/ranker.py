@@ -118,8 +118,9 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         impressions = ImpressionLog(partial(log, IMPRESSIONS_TOPIC))
         live = LiveVersions(world, experiment.of)
         lookup = Lookup(
-            config, world, rankers, store, explorer, ranking, follower, live, impressions.shown, kept
-        )
+            config, world, rankers, store, explorer, ranking, follower, live,
+            impressions.shown, kept,
+        )  # fmt: skip
         directory = Directory(world)
         repairs = Repairs(config)
         behind = Behind(

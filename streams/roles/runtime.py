@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
+from faust.tables import TableManager
 from mode import CrashingSupervisor
 
 from infra.config import Settings
@@ -30,6 +31,15 @@ CANCEL_AGAIN_S: Final = 2.0
 Handler = Callable[[Chunk], Awaitable[None]]
 
 
+class NoTables(TableManager):
+    """No tables, and so no second in which Faust waits for them to be registered at each start."""
+
+    async def on_start(self) -> None:
+        """Go on to the topics at once."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def faust_app(
     group: str, config: Settings, *, prompt: bool = True, finish_wait_s: float = 0.0
 ) -> faust.App:
@@ -47,7 +57,8 @@ def faust_app(
         group,
         broker=";".join(f"batched://{server.strip()}" for server in servers),
         web_enabled=False,
-        # Faust makes this folder, though nothing is kept in it: no tables are used.
+        TableManager=NoTables,
+        # Faust makes this folder, though nothing is kept in it.
         datadir=str(Path(tempfile.gettempdir()) / "freshgrid-faust"),
         autodiscover=False,
         topic_disable_leader=True,

@@ -22,7 +22,6 @@ from infra.stores import Store
 from models.explore.audit import Uncut, rank_uncut
 from models.explore.cursor import Cursor, CursorError
 from models.explore.diversity import DiversityConfig
-from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid, value_terms
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import GridDocument
@@ -30,6 +29,7 @@ from models.explore.impressions import EncodedGrid
 from models.explore.pipeline import ExploreConfig, Found, explore, find, funnel
 from models.explore.ready_index import ReadyIndex
 from models.explore.stamp import digest_of
+from models.explore.treatment import Treatment
 from models.explore.withdrawal import media_of, without
 from models.inventory.availability import may_be_shown
 from models.viewers.context import ViewerContext

@@ -16,7 +16,7 @@ from models.events import FollowEvent, Media, MediaEvent, Relation, parse_event,
 from models.examples.candidate_sets import candidate_sets
 from models.examples.examples import Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
