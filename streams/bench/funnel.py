@@ -30,7 +30,8 @@ from models.events import (
 )
 from models.examples.candidate_sets import candidate_sets
 from models.examples.examples import CandidateSets
-from models.examples.from_events import ExampleBuilder, Observed
+from models.examples.from_events import ExampleBuilder
+from models.examples.waiting_events import Observed
 from models.explore.impressions import pack_features
 from models.explore.treatment import Treatment
 from models.ig2vec.model import Ig2Vec

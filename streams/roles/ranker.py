@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from infra.artifacts import ArtifactStore
 from infra.batch_sender import Outbox
@@ -147,6 +148,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             # Finished when the last viewer in it has a grid.
             ranking.touch(touches(chunk.records), chunk.finish)
 
+        held: set[TP] = set()
+
+        def assigned(partitions: set[TP]) -> None:
+            if partitions - held:
+                takedown.search()
+            held.clear()
+            held.update(partitions)
+
         app = faust_app(RANKER_GROUP, config)
         agent(app, flow("ranking"), touched)
         following = asyncio.ensure_future(follower.run(handle, polled))
@@ -154,7 +163,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         # Grids made before the catalogue has been read would be poor ones.
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
-        failed = await stack.enter_async_context(running(app))
+        failed = await stack.enter_async_context(running(app, assigned))
         served = await stack.enter_async_context(serving(pages, config, streams))
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import faust
 from faust.tables import TableManager
+from faust.types import TP
 from mode import CrashingSupervisor
 
 from infra.config import Settings
@@ -97,12 +98,19 @@ def agent(app: faust.App, flow: Flow, handle: Handler) -> None:
 
 
 @asynccontextmanager
-async def running(app: faust.App) -> AsyncIterator[asyncio.Future[None]]:
-    """The app started and holding its partitions; the future ends when the app crashes."""
+async def running(
+    app: faust.App, told: Callable[[set[TP]], None] = lambda _: None
+) -> AsyncIterator[asyncio.Future[None]]:
+    """The app started and holding its partitions; the future ends when the app crashes.
+
+    Args:
+        told: called with all partitions that it holds, whenever they are dealt.
+    """
     assigned = asyncio.Event()
 
     @app.on_partitions_assigned.connect
-    async def on_assigned(*_: object, **__: object) -> None:
+    async def on_assigned(_: object, partitions: set[TP], **__: object) -> None:
+        told(partitions)
         assigned.set()
 
     try:

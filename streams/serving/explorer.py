@@ -114,7 +114,8 @@ class Explorer:
 
     def found_ready(self, viewer_id: str, media_ids: Sequence[str], made_ms: int) -> None:
         """Take note of a ready grid that was not made here."""
-        if self.ready.made_ms(viewer_id) is None:
+        known_ms = self.ready.made_ms(viewer_id)
+        if known_ms is None or known_ms < made_ms:
             bounds = self._treatment_of(viewer_id).query.plan.bounds
             rows = self._world.catalog.media_rows(media_ids)
             self.ready.note(viewer_id, rows, bounds, made_ms)
