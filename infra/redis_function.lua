@@ -94,11 +94,12 @@ end
 
 -- keys: any one
 -- Returns its string, nothing where there is none, or a list of one dump where it is of another type.
-redis.register_function('freshgrid_2_held', function(keys)
+local function told(keys)
   local value, other = held(keys[1])
   if other then return {value} end
   return value
-end)
+end
+redis.register_function{function_name = 'freshgrid_2_held', callback = told, flags = {'no-writes'}}
 
 -- keys: viewer
 -- args: time to live in seconds, log, places of the slice, its strong records and its views, each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -31,6 +32,9 @@ async def serving(
             log_config=None,
             access_log=False,
             lifespan="off",
+            # A connection that was accepted at the last moment is kept alive by who goes on asking
+            # on it, and would be waited for as long.
+            timeout_graceful_shutdown=math.ceil(settings.request_timeout_s),
         )
     )
 
