@@ -20,10 +20,15 @@ def client_of(*rooms: Routes, limit_s: float = 5.0) -> httpx.AsyncClient:
     return _client(create_api(limit_s, rooms))
 
 
-def reading(reader: Any, limit_s: float) -> httpx.AsyncClient:
-    """Asks a ranker for pages, ready ones and others, and how it is."""
-    rooms = explore_routes(reader, Page), state_routes(reader)
-    return _client(ReadyPages(create_api(limit_s, rooms), reader, limit_s))
+def reading(reader: object) -> httpx.AsyncClient:
+    """Asks the routes of a ranker, of which this is as much as is needed."""
+    return client_of(explore_routes(reader, Page), state_routes(reader))
+
+
+def reading_ready(reader: Any, limit_s: float) -> httpx.AsyncClient:
+    """The same behind the pages that are ready, as a ranker has it."""
+    routes = create_api(limit_s, [explore_routes(reader, Page), state_routes(reader)])
+    return _client(ReadyPages(routes, reader, limit_s))
 
 
 def _client(app: ASGIApp) -> httpx.AsyncClient:

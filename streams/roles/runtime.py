@@ -109,7 +109,8 @@ async def running(
     assigned = asyncio.Event()
 
     @app.on_partitions_assigned.connect
-    async def on_assigned(_: object, partitions: set[TP], **__: object) -> None:
+    async def on_assigned(_: object, *dealt: Any, **__: object) -> None:
+        [partitions] = dealt
         told(partitions)
         assigned.set()
 

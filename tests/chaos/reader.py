@@ -25,8 +25,8 @@ class Reader(threading.Thread):
     """Asks for the grids of some viewers, over HTTP.
 
     Attributes:
-        during: what happens now; answers count for what happened when they were asked for, and those
-            that failed for what happened then, if anything did.
+        during: what happens now; answers count for what happened when they were asked for, failures
+            for what happened then, if anything did.
         served: what happened → grids answered.
         failed: what happened → what was answered instead → how often.
         slowest_s: what happened → the longest time to a grid, in seconds.

@@ -21,7 +21,7 @@ from infra.open_stores import open_stores
 from infra.stores import Stores
 from streams.clock import now_ms
 from tests.contract.test_stores import liked, parked
-from tests.http import reading
+from tests.http import reading_ready
 from tests.integration.conftest import DEADLINE_S, Broker, Pipeline
 from tests.redis_answers import ANSWERS, NO_WRITES, NOBODY, NOTHING, answering
 from tests.unit.models.explore.test_impressions import catalogue
@@ -164,7 +164,7 @@ async def test_a_grid_that_cannot_be_stored_is_answered(
 
 @pytest.mark.parametrize("answer", NOTHING)
 async def test_a_request_is_answered_in_time(url: str, service: Service, answer: str) -> None:
-    async with reading(service.lookup, 0.5) as http:
+    async with reading_ready(service.lookup, 0.5) as http:
         read = await http.get("/v1/explore/v")
         assert read.status_code == 200
         with answering(url, answer):

@@ -52,8 +52,8 @@ def _order(one: Observed) -> tuple[int, bool]:
     return one[1].ts, one[0] in STRONG_HEADS
 
 
-def viewing(number: int, ts: int, viewers: int) -> Observed:
-    """One view, of ids as long as those of a product."""
+def acting(number: int, ts: int, viewers: int) -> Observed:
+    """One action, of ids as long as those of a product."""
     viewer, media = f"viewer-{number % viewers:016d}", f"media-{number % 977:016d}"
     event = MediaEvent(f"event-{number:026d}", viewer, media, ts, f"account-{number % 89:014d}")
     return HEADS[number % len(HEADS)], event
@@ -64,7 +64,7 @@ def test_an_event_that_waits_takes_a_few_hundred_bytes() -> None:
     tracemalloc.start()
     try:
         for number in range(many):
-            action, event = viewing(number, number, many)
+            action, event = acting(number, number, many)
             waiting.add(action, event)
         del event
         used, _ = tracemalloc.get_traced_memory()
@@ -81,7 +81,7 @@ def test_what_waits_levels_off_after_the_window_whoever_comes() -> None:
     held: list[int] = []
     for second in range(60):
         ts = 1_700_000_000_000 + second * 1000
-        events = [viewing(100 * second + at, ts + 10 * at, 10**9) for at in range(100)]
+        events = [acting(100 * second + at, ts + 10 * at, 10**9) for at in range(100)]
         builder.observe(events, ts + 1000)
         builder.take()
         labels = sum(map(len, builder._labels.values()))

@@ -204,7 +204,8 @@ async def test_grids_of_a_ranker_that_is_gone_are_looked_after_once_its_viewers_
     takedown.search()
 
     async def free() -> bool:
-        return all(media not in shown(await stored(stays, name)) for name in ("new", "both"))
+        both = [await stored(stays, name) for name in ("new", "both")]
+        return all(media not in shown(page) for page in both)
 
     async with asyncio.timeout(10):
         while not await free():
