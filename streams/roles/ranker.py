@@ -91,7 +91,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         explorer = Explorer(config, world, store, queries, experiment.of)
         kept = KeptGrids(config.kept_grids_bytes, config.kept_grids_s)
         ranking = Ranking(store, explorer, kept.replace)
-        takedown = Takedown(store, explorer, world, ranking.later)
+        takedown = Takedown(store, explorer, world, ranking.later, kept.fill)
         follower = Follower(config, cluster.partitions, followed(RANKER), first=CATALOG)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:

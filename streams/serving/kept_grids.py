@@ -48,8 +48,7 @@ class KeptGrids:
     @property
     def usable(self) -> bool:
         """Whether anybody's grid is kept that is not too old."""
-        newest = next(reversed(self._kept), None)
-        return newest is not None and self.of(newest) is not None
+        return any(self.of(viewer_id) is not None for viewer_id in reversed([*self._kept]))
 
     def keep(self, viewer_id: str, json: bytes) -> None:
         """This is the ready grid of a viewer now."""
@@ -63,6 +62,12 @@ class KeptGrids:
         """Keep the new grid of a viewer of whom one is kept, and of nobody else."""
         if viewer_id in self._kept:
             self.keep(viewer_id, json)
+
+    def fill(self, viewer_id: str, json: bytes) -> None:
+        """Keep a ready grid that nobody asked for here, where there is room, as the first to go."""
+        if viewer_id not in self._kept and self.bytes + _size(viewer_id, json) <= self._most_bytes:
+            self.keep(viewer_id, json)
+            self._kept.move_to_end(viewer_id, last=False)
 
     def drop(self, viewer_id: str) -> None:
         """Forget what is kept of a viewer, if anything is."""

@@ -45,13 +45,19 @@ class Takedown:
 
     Args:
         again: has a viewer ranked again, behind everything that is urgent.
+        found: is given each viewer and ready grid (JSON) that was not made here.
     """
 
     def __init__(
-        self, store: Store, explorer: Explorer, world: World, again: Callable[[str], None]
+        self,
+        store: Store,
+        explorer: Explorer,
+        world: World,
+        again: Callable[[str], None],
+        found: Callable[[str, bytes], None] = lambda *_: None,
     ) -> None:
         self._store, self._explorer, self._world = store, explorer, world
-        self._again = again
+        self._again, self._found = again, found
         self._wake = asyncio.Event()
         self._search = asyncio.Event()
         self._search.set()
@@ -101,6 +107,7 @@ class Takedown:
                     continue  # of a release that nobody reads any more
                 made_ms = now_ms() if stamp is None else stamp.made_ms
                 self._explorer.found_ready(viewer_id, media_ids, made_ms)
+                self._found(viewer_id, json)
             self.look(now_ms())
             await asyncio.sleep(0)
 

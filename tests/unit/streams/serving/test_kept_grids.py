@@ -10,7 +10,7 @@ from streams.serving.kept_grids import KeptGrids
 WITHIN_S = 10.0
 
 actions = st.tuples(
-    st.sampled_from(["keep", "replace", "drop", "of", "wait"]),
+    st.sampled_from(["keep", "fill", "replace", "drop", "of", "wait"]),
     st.sampled_from("abcdef"),
     st.integers(0, 900),
 )
@@ -27,7 +27,12 @@ def test_never_more_bytes_nor_older_than_stated(
         json = b"x" * number
         if action == "keep" or (action == "replace" and kept.of(viewer) is not None):
             newest[viewer] = json, clock_s
-        if action == "keep":
+        if action == "fill":
+            before = len(kept)
+            kept.fill(viewer, json)
+            if len(kept) > before:
+                newest[viewer] = json, clock_s
+        elif action == "keep":
             kept.keep(viewer, json)
         elif action == "replace":
             kept.replace(viewer, json)
@@ -53,3 +58,18 @@ def test_the_longest_unused_makes_room() -> None:
     assert [viewer for viewer in "abc" if kept.of(viewer)] == ["a", "c"]
     kept.keep("d", b"x" * 5000)
     assert len(kept) == 0, "one that is larger than all room is not kept"
+
+
+def test_what_was_found_at_the_start_goes_first_and_pushes_nobody_out() -> None:
+    kept = KeptGrids(2 * 1400, WITHIN_S)
+    kept.keep("asked", b"x" * 1000)
+    kept.fill("asked", b"older")
+    kept.fill("found", b"x" * 1000)
+    kept.fill("too much", b"x" * 1000)
+    assert [viewer for viewer in ("asked", "found", "too much") if kept.of(viewer)] == [
+        "asked", "found",
+    ]  # fmt: skip
+    kept.keep("new", b"x" * 1000)
+    assert kept.of("found") is None
+    asked = kept.of("asked")
+    assert asked is not None and len(asked.json) == 1000

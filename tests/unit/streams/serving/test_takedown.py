@@ -218,3 +218,12 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+async def test_what_is_ready_at_the_start_is_told(service: Service) -> None:
+    """Who keeps grids for a store that is away has some from its start."""
+    await service.ranking.make_now(["v", "w"])
+    told: dict[str, bytes] = {}
+    world, again = service.explorer._world, service.ranking.later
+    await Takedown(service.store, service.explorer, world, again, told.__setitem__).find_ready()
+    assert told == {name: await service.store.grid(name) for name in ("v", "w")}
