@@ -1,7 +1,7 @@
 """Events that wait until what came of them is known, in slices of time.
 
 Most of what the builder of examples holds are these: at a thousand events a second and a window of
-ten minutes, 600,000 of them. As objects each would take a kilobyte and more; packed, a sixth.
+ten minutes, 600,000 of them. As objects each would take 600 bytes and more; packed it takes 200.
 """
 
 from __future__ import annotations
