@@ -20,9 +20,9 @@ def client_of(*rooms: Routes, limit_s: float = 5.0) -> httpx.AsyncClient:
     return _client(create_api(limit_s, rooms))
 
 
-def reading(reader: object) -> httpx.AsyncClient:
+def reading(reader: object, limit_s: float = 5.0) -> httpx.AsyncClient:
     """Asks the routes of a ranker, of which this is as much as is needed."""
-    return client_of(explore_routes(reader, Page), state_routes(reader))
+    return client_of(explore_routes(reader, Page), state_routes(reader), limit_s=limit_s)
 
 
 def reading_ready(reader: Any, limit_s: float) -> httpx.AsyncClient:

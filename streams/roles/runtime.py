@@ -109,8 +109,8 @@ async def running(
     assigned = asyncio.Event()
 
     @app.on_partitions_assigned.connect
-    async def on_assigned(_: object, *dealt: Any, **__: object) -> None:
-        [partitions] = dealt
+    async def on_assigned(*dealt: Any, **__: object) -> None:
+        _, partitions = dealt
         told(partitions)
         assigned.set()
 
