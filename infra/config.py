@@ -9,14 +9,12 @@ import os
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from infra.secrets import SECRET, SECRET_URL, given_secret, remember
-from models.evaluation.ranker_gate import MARGIN as RANKER_MARGIN
-from models.ig2vec.gate import MARGIN
-from models.inventory.image import DIMENSION
+from models.defaults import EMBEDDING_MARGIN, IMAGE_DIMENSION, RANKER_MARGIN
 from models.viewers.state import FoldConfig
 
 Milliseconds = Annotated[int, Field(gt=0)]
@@ -150,7 +148,7 @@ class Settings(BaseSettings):
     remembered_actions: PositiveInt = 1 << 20
 
     #: Length of `image_embedding`; the default is that of `freshgrid embed-images`.
-    image_dimension: PositiveInt = DIMENSION
+    image_dimension: PositiveInt = IMAGE_DIMENSION
 
     # Candidates.
     #: File, or folder of *.igql, of the queries that find candidates; empty for the bundled one.
@@ -164,6 +162,10 @@ class Settings(BaseSettings):
     pages_ttl_s: PositiveInt = 30 * 60
     #: A page over HTTP was made at most so long ago.
     stale_grid_s: PositiveInt = 3600
+    #: Ready grids that a ranker answered are kept in its memory, so many bytes of them at most, and
+    #: answered again for so long at most while Redis answers no reads.
+    kept_grids_bytes: NonNegativeInt = 64 * 1024 * 1024
+    kept_grids_s: NonNegativeInt = 900
     #: Grids that a ranker ranks again without cuts, a minute at most: to see what the
     #: earlier passes lose, and to log the whole candidate set that they are to sort.
     sampled_grids_per_minute: Annotated[float, Field(ge=0.0)] = 4.0
@@ -208,7 +210,7 @@ class Settings(BaseSettings):
     #: Of torch, where the final pass is trained from the beginning.
     training_device: str = "cpu"
     #: Macro-F1 of the topic probe that a new version of the account vectors may lose to the live.
-    embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = MARGIN
+    embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = EMBEDDING_MARGIN
     #: Newest versions of each kind that are kept, and how far back one can roll.
     keep_versions: PositiveInt = 5
 

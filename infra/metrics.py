@@ -157,6 +157,11 @@ STALE_READS: Final = Histogram(
     "Ready grids answered that are not of what is live: how long that had been live",
     buckets=(1, 5, 15, 60, 300, 900, 3600),
 )
+KEPT_READS: Final = Histogram(
+    "freshgrid_kept_read_seconds",
+    "Pages answered from memory while Redis answered no reads: how old they were",
+    buckets=(1, 5, 15, 60, 300, 900, 3600),
+)
 FOREIGN_READS: Final = Counter(
     "freshgrid_foreign_reads",
     "Ready grids answered that another ranker made by something else than what is live here",

@@ -84,14 +84,32 @@ local function on_top(value, args)
     .. string.sub(value, views_at)
 end
 
+-- What a key holds: a string, false where there is nothing, and of any other type what DUMP says of it.
+-- Somebody wrote that there; it is no viewer state, whatever its bytes are, and is set aside as such.
+local function held(key)
+  local value = redis.pcall('GET', key)
+  if type(value) == 'table' and value.err then return redis.call('DUMP', key), true end
+  return value, false
+end
+
+-- keys: any one
+-- Returns its string, nothing where there is none, or a list of one dump where it is of another type.
+local function told(keys)
+  local value, other = held(keys[1])
+  if other then return {value} end
+  return value
+end
+redis.register_function{function_name = 'freshgrid_2_held', callback = told, flags = {'no-writes'}}
+
 -- keys: viewer
 -- args: time to live in seconds, log, places of the slice, its strong records and its views, each
 --       newest first and without two of one event, most records of each action log
 -- Returns false when the records were put in front of the viewer's action logs, else the value there is
 -- ('' when there is none): the caller folds and commits.
 redis.register_function('freshgrid_2_append', function(keys, args)
-  local value = redis.call('GET', keys[1])
+  local value, other = held(keys[1])
   -- A damaged value of one viewer is the caller's to deal with, and no error for the whole batch.
+  if other then return value end
   local whole, changed = pcall(on_top, value, args)
   if not (whole and changed) then return value or '' end
   redis.call('SET', keys[1], changed, 'EX', args[1])
@@ -103,8 +121,8 @@ end)
 -- keys: viewer   args: revision read (or ''), new value, time to live in seconds
 -- Returns false when written, else the value that is there now ('' when there is none).
 redis.register_function('freshgrid_2_commit', function(keys, args)
-  if redis.call('GETRANGE', keys[1], 0, 3) ~= args[1] then
-    return redis.call('GET', keys[1]) or ''
+  if redis.pcall('GETRANGE', keys[1], 0, 3) ~= args[1] then
+    return held(keys[1]) or ''
   end
   redis.call('SET', keys[1], args[2], 'EX', args[3])
   return false
@@ -112,7 +130,7 @@ end)
 
 -- keys: viewer, where damaged values go   args: the damaged value, time to live in seconds
 redis.register_function('freshgrid_2_set_aside', function(keys, args)
-  if redis.call('GET', keys[1]) ~= args[1] then return end
+  if held(keys[1]) ~= args[1] then return end
   redis.call('SET', keys[2], args[1], 'EX', args[2])
   redis.call('DEL', keys[1])
 end)

@@ -58,6 +58,10 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+class OtherTypeError(UnreachableError):
+    """A key holds another type than what is read there: somebody else wrote it."""
+
+
 class RedisServer:
     """What the adapters of one process share.
 
@@ -103,6 +107,7 @@ class RedisServer:
 
         Raises:
             UnreachableError: the server does not answer, or refuses.
+            OtherTypeError: it refuses because of what a key holds.
         """
         until_s = time.monotonic() + (self._patience_s if wait else 0.0)
         failures, loaded = 0, False
@@ -115,6 +120,8 @@ class RedisServer:
                 loaded = True
                 await self.start(wait=wait)
             except (RedisError, OSError) as error:
+                if str(error).startswith("WRONGTYPE"):
+                    raise OtherTypeError(str(self._refused(error))) from error
                 if not _passes(error):
                     raise self._refused(error) from error
                 # redis-py may swallow a cancellation that comes while it takes a connection.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from infra.errors import UnreachableError
 from infra.redis_bulk import Command
 from infra.redis_grid_news import grid_channel
 from infra.redis_reads import SharedReads
-from infra.redis_server import RedisServer
+from infra.redis_server import OtherTypeError, RedisServer
 from infra.stores import (
     NO_PARTITION,
     ParkedRecord,
@@ -111,10 +111,17 @@ class RedisStore:
 
     async def load(self, viewer_ids: Sequence[str]) -> list[Versioned]:
         """States of these viewers, an empty state for a viewer never seen."""
-        values = await self._exchange(
-            [("GET", self._viewer_key(viewer_id)) for viewer_id in viewer_ids]
-        )
-        return [_versioned(value) for value in values]
+        values = await self._values([self._viewer_key(viewer_id) for viewer_id in viewer_ids])
+        # Of another type it is no state, and is damaged as what cannot be decoded.
+        return [_versioned(value[0] if isinstance(value, list) else value) for value in values]
+
+    async def _values(self, keys: Sequence[str]) -> list[Any]:
+        """What string keys hold: bytes, None where there is nothing, and a list with its dump where
+        somebody wrote another type. One of those is no error for the others."""
+        try:
+            return await self._exchange([("GET", key) for key in keys])
+        except OtherTypeError:
+            return await self._exchange([("FCALL", "freshgrid_2_held", 1, key) for key in keys])
 
     async def append(self, log: bytes, slices: Sequence[Slice]) -> list[Versioned | None]:
         """Put slices on top of states where nothing is to be folded."""
@@ -239,8 +246,17 @@ class RedisStore:
         """
         keys = {media_id: _author_key(media_id) for media_id in media_ids}
         asked: list[Command] = [(name, key) for key in keys.values() for name in ("GET", "TTL")]
-        answers = await self._exchange(asked)
-        authors = dict(zip(keys, answers[::2], strict=True))
+        try:
+            answers = await self._exchange(asked)
+        except OtherTypeError:
+            # The catalogue's next record of the media writes over it.
+            asked = [
+                command
+                for key in keys.values()
+                for command in (("FCALL", "freshgrid_2_held", 1, key), ("TTL", key))
+            ]
+            answers = await self._exchange(asked)
+        authors = dict(zip(keys, map(_string, answers[::2]), strict=True))
         ttl = self._settings.catalog_ttl_s
         await self._exchange(
             [
@@ -381,17 +397,20 @@ class RedisStore:
 
     async def grid(self, viewer_id: str) -> bytes | None:
         """The ready grid of a viewer as JSON."""
-        [value] = await self._exchange([("GET", grid_key(viewer_id))])
-        return None if value is None else bytes(value)
+        [value] = await self.grids_of([viewer_id])
+        return value
 
-    async def ready(self, viewer_id: str) -> Ready:
+    async def ready(self, viewer_id: str, *, wait: bool = True) -> Ready:
         """The ready grid of a viewer with the revision that her state has now."""
         asked = ("GET", grid_key(viewer_id)), ("GETRANGE", self._viewer_key(viewer_id), 0, 3)
         try:
             grid, revision = await self._reads.ask(*asked)
         except UnreachableError:
             # Said, counted and waited for as everywhere else.
-            grid, revision = await self._exchange(asked)
+            try:
+                grid, revision = await self._exchange(asked, wait=wait)
+            except OtherTypeError:
+                return Ready(None, b"")
         return Ready(grid, revision)
 
     async def grids(self) -> AsyncIterator[list[tuple[str, bytes]]]:
@@ -399,17 +418,15 @@ class RedisStore:
         prefix = len(grid_key("")) - 1
         async for keys in self._keys(grid_key("*")):
             for first in range(0, len(keys), GRIDS_AT_ONCE):
-                some = keys[first : first + GRIDS_AT_ONCE]
-                found = await self._exchange([("GET", key) for key in some])
-                yield [
-                    (key[prefix:-1].decode(), bytes(grid))
-                    for key, grid in zip(some, found, strict=True)
-                    if grid is not None
-                ]
+                some = [key[prefix:-1].decode() for key in keys[first : first + GRIDS_AT_ONCE]]
+                found = zip(some, await self.grids_of(some), strict=True)
+                yield [(viewer_id, grid) for viewer_id, grid in found if grid is not None]
 
     async def grids_of(self, viewer_ids: Sequence[str]) -> list[bytes | None]:
         """The ready grids of viewers as JSON."""
-        return await self._exchange([("GET", grid_key(viewer_id)) for viewer_id in viewer_ids])
+        values = await self._values([grid_key(viewer_id) for viewer_id in viewer_ids])
+        # What is of another type is no grid, and is written over when the next one is made.
+        return [_string(value) for value in values]
 
     async def replace_grids(self, replaced: Sequence[Replaced]) -> list[bool]:
         """Put other grids in the place of ready ones that nobody has replaced."""
@@ -445,6 +462,11 @@ class RedisStore:
             [("FCALL", "freshgrid_2_add_page", 1, key, number, page, ttl)], wait=False
         )
         return bytes(standing)
+
+
+def _string(value: Any) -> bytes | None:
+    """What :meth:`RedisStore._values` gave, None for what is no string."""
+    return None if isinstance(value, list) else value
 
 
 def _encode_parked(record: ParkedRecord) -> bytes:

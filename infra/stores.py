@@ -258,8 +258,15 @@ class Store(Protocol):
         """The ready grid of a viewer as JSON."""
         ...
 
-    async def ready(self, viewer_id: str) -> Ready:
-        """The ready grid of a viewer with the revision that her state has now: one round trip."""
+    async def ready(self, viewer_id: str, *, wait: bool = True) -> Ready:
+        """The ready grid of a viewer with the revision that her state has now: one round trip.
+
+        Args:
+            wait: no for who has another answer: the server is not waited for.
+
+        Raises:
+            UnreachableError: it does not answer.
+        """
         ...
 
     def grids(self) -> AsyncIterator[list[tuple[str, bytes]]]:

@@ -18,7 +18,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Protocol
@@ -131,14 +131,24 @@ class _Slowness:
 
 
 class Ranking:
-    """Keeps grids fresh for touched viewers."""
+    """Keeps grids fresh for touched viewers.
+
+    Args:
+        made: told each viewer and stored grid (JSON) that was made, before it is stored.
+        is_forgotten: of whom no grid is stored.
+    """
 
     def __init__(
-        self, store: Store, maker: GridMaker, is_forgotten: IsForgotten = lambda _: False
+        self,
+        store: Store,
+        maker: GridMaker,
+        made: Callable[[str, bytes], None] = lambda *_: None,
+        is_forgotten: IsForgotten = lambda _: False,
     ) -> None:
         self._is_forgotten = is_forgotten
         self._store = store
         self._maker = maker
+        self._made = made
         self._waiting: dict[Urgency, OrderedDict[str, _Chunk | None]] = {
             urgency: OrderedDict() for urgency in Urgency
         }
@@ -319,6 +329,8 @@ class Ranking:
                 self._note_short(made)
                 # Who was forgotten since is not stored again.
                 kept = {name: of.json for name, of in made.items() if not self._is_forgotten(name)}
+                for name, grid in kept.items():
+                    self._made(name, grid)
                 await self._store.save_grids(list(kept), list(kept.values()))
             except BaseException as error:
                 for queue, name, chunk in taken:

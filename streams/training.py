@@ -32,8 +32,9 @@ from models.examples.candidate_log import CandidateLog
 from models.examples.candidate_sets import DISTILLATION_VIEWERS, candidate_sets, new_viewers
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
-from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
-from models.explore.experiment import Treatment
+from models.examples.from_events import ExampleBuilder, ExampleConfig
+from models.examples.waiting_events import Observed
+from models.explore.treatment import Treatment
 from models.rankers.bundle import RankerBundle
 from models.rankers.prior import PriorRankers
 from models.viewers.forgotten import IsForgotten

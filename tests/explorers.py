@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.config import Settings
 from infra.memory_store import MemoryStore
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.world import World
 from streams.serving.explorer import Explorer
 from streams.serving.live_queries import LiveQueries

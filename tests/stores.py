@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import redis
@@ -15,6 +17,7 @@ from infra.redis_store import RedisStore
 from infra.stores import Store, Stores
 
 KINDS = ("memory", "redis")
+_numbers = itertools.count()
 
 
 @asynccontextmanager
@@ -31,6 +34,22 @@ async def empty_stores(
     async with open_stores(settings) as stores:
         await stores.viewers.start()
         yield stores
+
+
+async def all_told(storing: Stores, following: Stores) -> None:
+    """Return once whatever was followed is heard of, and all news up to now were told.
+
+    News come in order: those of a viewer whom nobody followed before come last.
+    """
+    marker = f"marker-{next(_numbers)}"
+    async with following.grids.follow(marker) as changed, asyncio.timeout(10):
+        while True:
+            changed.clear()
+            await storing.viewers.save_grids([marker], [b"{}"])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await changed.wait()
+                    return
 
 
 async def damage(store: Store, viewer_id: str, value: bytes) -> None:

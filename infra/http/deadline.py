@@ -18,17 +18,18 @@ class Deadline:
 
     Args:
         limit_s: the time, in seconds.
+        spent_s: what of it has passed when a request comes in here.
     """
 
-    def __init__(self, app: ASGIApp, limit_s: float) -> None:
-        self._app, self._limit_s = app, limit_s
+    def __init__(self, app: ASGIApp, limit_s: float, spent_s: float = 0.0) -> None:
+        self._app, self._limit_s, self._spent_s = app, limit_s, spent_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = asyncio.timeout(self._limit_s)
+        limit = asyncio.timeout(self._limit_s - self._spent_s)
 
         async def receiving() -> Message:
             message = await receive()

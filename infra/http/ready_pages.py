@@ -4,6 +4,9 @@ A ready page costs one read. What a framework does for every route, to parse, ch
 wrap, costs more than that, so the request for one is recognised here, by path and parameters alone.
 Whatever is not exactly that, and every page that has to be made, is left to the routes behind,
 which also describe it all.
+
+Where the store answers no read, a page is answered that it gave a moment ago: better an old grid
+that says how old than none. Who has none of those waits for the store, like every other request.
 """
 
 from __future__ import annotations
@@ -15,19 +18,31 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.errors import UnreachableError
-from infra.http.deadline import late
+from infra.http.deadline import Deadline
 from models.events import MAX_ID_BYTES
 
 PATH: Final = "/v1/explore"
 _BEFORE_ID: Final = f"{PATH}/"
 _TYPE: Final = (b"content-type", b"application/json")
+#: A read of a healthy store takes a millisecond; one that takes so long, or the first part of a
+#: short limit, is taken for none.
+PROMPT_S: Final = 1.0
+_PROMPT_PART: Final = 0.5
 
 
 class ReadyReader(Protocol):
     """Where ready pages come from."""
 
     async def ready(self, viewer_id: str, *, ids_only: bool = False) -> bytes | None:
-        """The first page as JSON where it is ready and current, None where it has to be made."""
+        """The first page as JSON where it is ready and current, None where it has to be made.
+
+        Raises:
+            UnreachableError: the store answers no read.
+        """
+        ...
+
+    def kept(self, viewer_id: str, *, ids_only: bool = False) -> tuple[bytes, float] | None:
+        """The first page as JSON as it was answered last and its age in seconds, if it is kept."""
         ...
 
 
@@ -39,25 +54,31 @@ class ReadyPages:
     """
 
     def __init__(self, app: ASGIApp, reader: ReadyReader, limit_s: float) -> None:
-        self._app, self._reader, self._limit_s = app, reader, limit_s
+        self._app, self._reader = app, reader
+        self._prompt_s = min(PROMPT_S, _PROMPT_PART * limit_s)
+        self._after_waiting = Deadline(app, limit_s, self._prompt_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         asked = _asked(scope)
-        body = None
-        if asked is not None:
-            try:
-                async with asyncio.timeout(self._limit_s):
-                    body = await self._reader.ready(asked[0], ids_only=asked[1])
-            except TimeoutError:
-                await late(self._limit_s)(scope, receive, send)
+        if asked is None:
+            await self._app(scope, receive, send)
+            return
+        viewer_id, ids_only = asked
+        headers = [_TYPE]
+        try:
+            async with asyncio.timeout(self._prompt_s):
+                body = await self._reader.ready(viewer_id, ids_only=ids_only)
+        except (TimeoutError, UnreachableError):
+            if (kept := self._reader.kept(viewer_id, ids_only=ids_only)) is None:
+                await self._after_waiting(scope, receive, send)
                 return
-            except UnreachableError:
-                pass  # The route behind says so.
+            body, age_s = kept
+            headers.append((b"age", b"%d" % age_s))
         if body is None:
             await self._app(scope, receive, send)
             return
-        headers = [_TYPE, (b"content-length", b"%d" % len(body))]
+        headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

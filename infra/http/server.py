@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,6 +51,9 @@ async def serving(
             # Who asks is what the connection says, unless a proxy is trusted to say it.
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=settings.trusted_proxies or None,
+            # A connection that was accepted at the last moment is kept alive by who goes on asking
+            # on it, and would be waited for as long.
+            timeout_graceful_shutdown=math.ceil(settings.request_timeout_s),
         )
     )
 

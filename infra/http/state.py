@@ -35,6 +35,7 @@ _STATUS: Final[dict[str, Any]] = {
 }
 _READY: Final[dict[str, Any]] = {
     "ready": True,
+    "reads_redis": True,
     "caught_up": True,
     "lag": 0,
     "kafka_silent_s": 0.0,

@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 
 from models.actions import HEADS, STRONG_HEADS
+from models.defaults import RANKER_MARGIN
 from models.evaluation.grid_gate import GridFigures, grid_faults, grid_text
 from models.evaluation.metrics import auc, calibration_chance, calibration_error, normalised_entropy
 from models.examples.examples import Examples
@@ -30,7 +31,7 @@ from models.ig2vec.gate import GateError
 from models.rankers.protocol import Pass
 
 #: AUC that a head may lose.
-MARGIN: Final = 0.005
+MARGIN: Final = RANKER_MARGIN
 #: Normalised entropy that it may gain, as a share of the live version's.
 ENTROPY_MARGIN: Final = 0.01
 #: Calibration error that it may gain. What is below `CALIBRATED`, or no more than right

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from models.examples.examples import CandidateSets
-from models.explore.experiment import Treatment
 from models.explore.pipeline import find
+from models.explore.treatment import Treatment
 from models.feature_schema import FeatureMatrix
 from models.features.assembly import assemble
 from models.viewers.context import ViewerContext

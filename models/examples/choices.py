@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from models.actions import HEADS, STRONG_POSITIVE, Action
 from models.arrays.id_table import hash_id
-from models.explore.experiment import Treatment
 from models.explore.pipeline import find
+from models.explore.treatment import Treatment
 from models.feature_schema import DENSE_NAMES, SPARSE_NAMES, FeatureMatrix
 from models.features.assembly import Assembly
 from models.features.candidates import Candidates

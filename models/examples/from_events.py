@@ -19,7 +19,6 @@ nothing.
 
 from __future__ import annotations
 
-import heapq
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
@@ -33,6 +32,7 @@ from models.events import FollowEvent, MediaEvent
 from models.examples.choices import ChoiceConfig, Choices, ChoiceSampler, Find
 from models.examples.draws import draws
 from models.examples.examples import Examples
+from models.examples.waiting_events import Observed, WaitingEvents
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig
@@ -41,9 +41,6 @@ from models.viewers.context import ViewerContext
 from models.viewers.forgotten import IsForgotten
 from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
 from models.world import World
-
-#: An action on a media, or a follow (then None).
-Observed = tuple[Action | None, MediaEvent | FollowEvent]
 
 
 class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,15 +96,13 @@ class ExampleBuilder:
         self._choices = None if find is None else ChoiceSampler(world, find, self.config.choices)
         self.skipped = 0
         self._viewers: OrderedDict[str, ViewerState] = OrderedDict()
-        # (ts, exposures before what came of them, order of arrival, event)
-        self._pending: list[tuple[int, int, int, Observed]] = []
+        self._waiting = WaitingEvents(self.config.slice_ms)
         # (viewer, media) → (ts, undo, action) of the labels waiting.
         self._labels: dict[tuple[str, str], list[tuple[int, bool, Action]]] = {}
         # Viewer → what the viewer does next: (ts, undo, action, media).
         self._next: dict[str, list[tuple[int, bool, Action, str]]] = {}
         # Number of the first slice that no events were folded of yet.
         self._unbuilt = 0
-        self._arrivals = 0
         self._newest_ts = 0
         self._parts: list[Examples] = []
 
@@ -120,26 +115,23 @@ class ExampleBuilder:
         """
         newest = self._newest_ts
         for action, event in events:
-            strong = action in STRONG_HEADS
-            if strong and isinstance(event, MediaEvent) and action is not None:
+            if action in STRONG_HEADS and isinstance(event, MediaEvent) and action is not None:
                 label = (event.ts, event.undo, action)
                 self._labels.setdefault((event.viewer_id, event.media_id), []).append(label)
-            self._arrivals += 1
             if self._choices is not None and action in HEADS and isinstance(event, MediaEvent):
                 coming = (event.ts, event.undo, action, event.media_id)
                 self._next.setdefault(event.viewer_id, []).append(coming)
-            entry = (event.ts, int(strong), self._arrivals, (action, event))
-            heapq.heappush(self._pending, entry)
+            self._waiting.add(action, event)
             newest = max(newest, event.ts)
         self._newest_ts = max(self._newest_ts, min(newest, now_ms))
         self._build_until(self._newest_ts - self.config.window_ms)
-        while len(self._pending) > self.config.max_pending:
-            self._build_slice(self._pending[0][0] // self.config.slice_ms)
+        while len(self._waiting) > self.config.max_pending:
+            self._build_oldest()
 
     def flush(self) -> None:
         """Build everything that still waits, for the end of a recorded stream."""
-        while self._pending:
-            self._build_slice(self._pending[0][0] // self.config.slice_ms)
+        while self._waiting:
+            self._build_oldest()
 
     def take(self) -> Examples:
         """The examples built since the last call."""
@@ -157,22 +149,23 @@ class ExampleBuilder:
                 del by_viewer[viewer_id]
         for key in [key for key in self._labels if is_forgotten(key[0])]:
             del self._labels[key]
-        self._pending = [one for one in self._pending if not is_forgotten(one[3][1].viewer_id)]
-        heapq.heapify(self._pending)
+        self._waiting.forget(is_forgotten)
 
     def _build_until(self, horizon_ms: int) -> None:
         slice_ms = self.config.slice_ms
-        while self._pending:
-            number = self._pending[0][0] // slice_ms
+        while (number := self._waiting.oldest()) is not None:
             if (number + 1) * slice_ms > horizon_ms:
                 return
-            self._build_slice(number)
+            self._build_oldest()
 
-    def _build_slice(self, number: int) -> None:
-        end_ts = (number + 1) * self.config.slice_ms
-        events: list[Observed] = []
-        while self._pending and self._pending[0][0] < end_ts:
-            events.append(heapq.heappop(self._pending)[3])
+    def waiting(self) -> int:
+        """How many events wait for their labels, at most `max_pending` between two batches."""
+        return len(self._waiting)
+
+    def _build_oldest(self) -> None:
+        number = self._waiting.oldest()
+        assert number is not None, "something waits"
+        events = self._waiting.take(number)
         self._choose(number, events)
         # Everything of a page is read before anything of its slice is folded.
         pages: dict[str, _Page] = {}

@@ -1,4 +1,4 @@
-"""Arms of viewers, and what each arm gets: value weights, query, rankers, feed mode.
+"""Arms of viewers, and what each arm is to get: value weights, query, rankers, feed mode.
 
 This is the one definition of who gets what. Without an experiment there is one arm, `control`, and
 its weights are everybody's.
@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
-from models.queries import CandidateQuery
-from models.rankers.prior import PriorRankers
-from models.rankers.protocol import Rankers
 from models.rankers.value import WEIGHTS_ARE, Weights
-from models.world import World
 
 CONTROL: Final = "control"
 MAX_ARMS: Final = 20
@@ -128,39 +123,6 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             if at < 0.0:
                 return name
         return name
-
-
-@dataclass(frozen=True, slots=True)
-class Treatment:
-    """What the viewers of one arm are served by, all of it resolved.
-
-    The defaults serve where nothing was trained and nobody set anything.
-
-    Attributes:
-        arm: its name.
-        rankers: the three passes; IGQL's ``rank`` sorts by the first of them.
-        weights: of the value.
-        query: what finds the candidates.
-        feed: see :class:`Arm`.
-    """
-
-    arm: str = CONTROL
-    rankers: Rankers = field(default_factory=PriorRankers)
-    weights: Weights = field(default_factory=Weights)
-    query: CandidateQuery = field(default_factory=CandidateQuery)
-    feed: bool = False
-
-    def versions(self, world: World) -> dict[str, str]:
-        """What a grid of this arm is made of and by now, by name; outdated if any has changed."""
-        return {
-            "ig2vec": world.space_name,
-            "rankers": self.rankers.version,
-            "items": "" if world.item_weights is None else world.item_weights.version,
-            "weights": self.weights.version,
-            "arm": self.arm,
-            "mode": "feed" if self.feed else "diverse",
-            "query": self.query.plan.version,
-        }
 
 
 def parse(data: bytes) -> Experiment:

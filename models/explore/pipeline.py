@@ -11,13 +11,13 @@ import numpy as np
 from models.arrays.types import NO_ROWS, Rows
 from models.arrays.viewer_pairs import spans_of
 from models.explore.diversity import DiversityConfig
-from models.explore.experiment import Treatment
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import Grid
 from models.explore.slate import SlateRules
 from models.explore.slate_items import SlateItems
 from models.explore.stage import Cut, Stage
 from models.explore.trace import FunnelRun, Trace
+from models.explore.treatment import Treatment
 from models.explore.valuation import score_final
 from models.feature_schema import FEATURE_VERSION
 from models.features.assembly import Assembly

@@ -19,8 +19,10 @@ from typing import Final
 
 import msgspec
 
-#: Macro-F1 that a new version may lose: about twice what two fits of one log differ by.
-MARGIN: Final = 0.02
+from models.defaults import EMBEDDING_MARGIN
+
+#: Macro-F1 that a new version may lose.
+MARGIN: Final = EMBEDDING_MARGIN
 
 
 class GateError(ValueError):

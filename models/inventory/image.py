@@ -16,8 +16,10 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.defaults import IMAGE_DIMENSION
+
 #: Of the vectors of the implementation that comes with Freshgrid.
-DIMENSION: Final = 256
+DIMENSION: Final = IMAGE_DIMENSION
 _TINY: Final = 1e-12
 
 

@@ -30,9 +30,10 @@ from models.events import (
 )
 from models.examples.candidate_sets import candidate_sets
 from models.examples.examples import CandidateSets
-from models.examples.from_events import ExampleBuilder, Observed
-from models.explore.experiment import Treatment
+from models.examples.from_events import ExampleBuilder
+from models.examples.waiting_events import Observed
 from models.explore.impressions import pack_features
+from models.explore.treatment import Treatment
 from models.ig2vec.model import Ig2Vec
 from models.training.rankers import TrainingConfig, split_sets, train_rankers, value_of
 from models.viewers.state import ViewerState

@@ -21,10 +21,10 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from infra.config import Settings
-from models.explore.experiment import Treatment
 from models.explore.grid import to_json
 from models.explore.impressions import stored_grid
 from models.explore.pipeline import ExploreConfig, find, funnel
+from models.explore.treatment import Treatment
 from models.feature_schema import DENSE_NAMES, MINIMAL, FeatureMatrix
 from models.rankers.bundle import RankerBundle
 from models.rankers.early_passes import FirstPass, SecondPass

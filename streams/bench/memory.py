@@ -16,7 +16,7 @@ from infra.redis_store import grid_key, viewer_key
 from infra.topics import EMBEDDINGS_TOPIC
 from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.bench.population import Population, viewer_name

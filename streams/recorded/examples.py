@@ -25,7 +25,8 @@ from models.events import (
     parse_media,
 )
 from models.examples.examples import Examples
-from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
+from models.examples.from_events import ExampleBuilder, ExampleConfig
+from models.examples.waiting_events import Observed
 from models.feature_schema import FEATURE_VERSION
 from models.ig2vec.model import Ig2Vec
 from models.world import World

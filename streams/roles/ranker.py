@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from infra.access.guard import open_access
 from infra.artifacts import ArtifactStore
@@ -44,6 +45,7 @@ from streams.serving.igql_reference import Language
 from streams.serving.impression_log import ImpressionLog
 from streams.serving.index_refresh import refresh_index
 from streams.serving.intake import Intake
+from streams.serving.kept_grids import KeptGrids
 from streams.serving.likeness import Likenesses
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.live_items import LiveItems
@@ -98,14 +100,16 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of, access.cursor_key)
         forgotten = ForgottenViewers()
-        ranking = Ranking(store, explorer, forgotten.is_forgotten)
-        takedown = Takedown(store, explorer, world, ranking.later)
+        kept = KeptGrids(config.kept_grids_bytes, config.kept_grids_s)
+        ranking = Ranking(store, explorer, kept.replace, forgotten.is_forgotten)
+        takedown = Takedown(store, explorer, world, ranking.later, kept.fill)
         follower = Follower(config, cluster.partitions, followed(RANKER), first=FIRST)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic == FORGOTTEN_TOPIC:
                 if hear(forgotten, records):
                     ranking.forget()
+                    kept.forget(forgotten.is_forgotten)
                 return
             feed.apply(topic, known(forgotten, records) if topic in EVENT_TOPICS else records)
             if topic == VERSIONS_TOPIC:
@@ -131,17 +135,9 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         impressions = ImpressionLog(partial(log, IMPRESSIONS_TOPIC))
         live = LiveVersions(world, experiment.of)
         lookup = Lookup(
-            config,
-            world,
-            rankers,
-            store,
-            explorer,
-            ranking,
-            follower,
-            live,
-            impressions.shown,
-            forgotten.is_forgotten,
-        )
+            config, world, rankers, store, explorer, ranking, follower, live,
+            impressions.shown, kept, forgotten.is_forgotten,
+        )  # fmt: skip
         forgetting = Forgetting(config, stores, outbox.send)
         directory = Directory(world)
         repairs = Repairs(config)
@@ -179,6 +175,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             # Finished when the last viewer in it has a grid.
             ranking.touch(touches(known(forgotten, chunk.records)), chunk.finish)
 
+        held: set[TP] = set()
+
+        def assigned(partitions: set[TP]) -> None:
+            if partitions - held:
+                takedown.search()
+            held.clear()
+            held.update(partitions)
+
         app = faust_app(RANKER_GROUP, config)
         agent(app, flow("ranking"), touched)
         following = asyncio.ensure_future(follower.run(handle, polled))
@@ -186,7 +190,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         # Grids made before the catalogue has been read would be poor ones.
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
-        failed = await stack.enter_async_context(running(app))
+        failed = await stack.enter_async_context(running(app, assigned))
         served = await stack.enter_async_context(
             serving(for_origins(door, origins), config, streams)
         )

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
+from faust.tables import TableManager
+from faust.types import TP
 from mode import CrashingSupervisor
 
 from infra.config import Settings
@@ -31,6 +33,15 @@ CANCEL_AGAIN_S: Final = 2.0
 Handler = Callable[[Chunk], Awaitable[None]]
 
 
+class NoTables(TableManager):
+    """No tables, and so no second in which Faust waits for them to be registered at each start."""
+
+    async def on_start(self) -> None:
+        """Go on to the topics at once."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def faust_app(
     group: str, config: Settings, *, prompt: bool = True, finish_wait_s: float = 0.0
 ) -> faust.App:
@@ -49,7 +60,8 @@ def faust_app(
         broker=";".join(f"batched://{server.strip()}" for server in servers),
         broker_credentials=faust_credentials(config),
         web_enabled=False,
-        # Faust makes this folder, though nothing is kept in it: no tables are used.
+        TableManager=NoTables,
+        # Faust makes this folder, though nothing is kept in it.
         datadir=str(Path(tempfile.gettempdir()) / "freshgrid-faust"),
         autodiscover=False,
         topic_disable_leader=True,
@@ -88,12 +100,20 @@ def agent(app: faust.App, flow: Flow, handle: Handler) -> None:
 
 
 @asynccontextmanager
-async def running(app: faust.App) -> AsyncIterator[asyncio.Future[None]]:
-    """The app started and holding its partitions; the future ends when the app crashes."""
+async def running(
+    app: faust.App, told: Callable[[set[TP]], None] = lambda _: None
+) -> AsyncIterator[asyncio.Future[None]]:
+    """The app started and holding its partitions; the future ends when the app crashes.
+
+    Args:
+        told: called with all partitions that it holds, whenever they are dealt.
+    """
     assigned = asyncio.Event()
 
     @app.on_partitions_assigned.connect
-    async def on_assigned(*_: object, **__: object) -> None:
+    async def on_assigned(*dealt: Any, **__: object) -> None:
+        _, partitions = dealt
+        told(partitions)
         assigned.set()
 
     try:

@@ -23,7 +23,6 @@ from models.arrays.types import Mask
 from models.explore.audit import Uncut, rank_uncut
 from models.explore.cursor import Cursor, CursorError
 from models.explore.diversity import DiversityConfig
-from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid, value_terms
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import Grid, GridDocument, to_json
@@ -31,6 +30,7 @@ from models.explore.impressions import EncodedGrid, StoredGrid, of_viewer
 from models.explore.pipeline import ExploreConfig, Found, explore, find, funnel
 from models.explore.ready_index import ReadyIndex
 from models.explore.stamp import digest_of
+from models.explore.treatment import Treatment
 from models.explore.withdrawal import media_of, without
 from models.inventory.availability import may_be_shown
 from models.viewers.context import ViewerContext
@@ -149,7 +149,8 @@ class Explorer:
 
     def found_ready(self, viewer_id: str, media_ids: Sequence[str], made_ms: int) -> None:
         """Take note of a ready grid that was not made here."""
-        if self.ready.made_ms(viewer_id) is None:
+        known_ms = self.ready.made_ms(viewer_id)
+        if known_ms is None or known_ms < made_ms:
             bounds = self._treatment_of(viewer_id).query.plan.bounds
             rows = self._world.catalog.media_rows(media_ids)
             self.ready.note(viewer_id, rows, bounds, made_ms)
@@ -177,7 +178,7 @@ class Explorer:
             )
         try:
             if len(pages) > at:
-                return self._without_forbidden(viewer_id, pages[at])
+                return self.without_forbidden(viewer_id, pages[at])
             shown = [media_id for page in pages for media_id in media_of(page)]
         except msgspec.DecodeError as error:
             raise CursorError(
@@ -185,9 +186,14 @@ class Explorer:
             ) from error
         page = self._next(viewer_id, state, cursor, shown)
         stands = await self._store.add_page(viewer_id, cursor.series, at, page.json)
-        return stands if stands == page.json else self._without_forbidden(viewer_id, stands)
+        return stands if stands == page.json else self.without_forbidden(viewer_id, stands)
 
-    def _without_forbidden(self, viewer_id: str, page: bytes) -> bytes:
+    def without_forbidden(self, viewer_id: str, page: bytes) -> bytes:
+        """A stored page (JSON) without what must not be shown any more, by the catalogue as it is.
+
+        Raises:
+            msgspec.DecodeError: the bytes are no page of this release.
+        """
         media_ids = media_of(page)
         keep_n = self._may_be_shown(media_ids, viewer_id)
         if keep_n.all():

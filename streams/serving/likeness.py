@@ -18,7 +18,7 @@ from infra.http.similar import (
 from models.actions import POSITIVE, Action
 from models.arrays.types import UNKNOWN, Rows
 from models.events import MediaEvent
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState, fold_media_event
 from models.world import World

@@ -14,7 +14,8 @@ from infra.artifacts import ArtifactError, ArtifactStore
 from infra.errors import UnreachableError
 from infra.metrics import EXPERIMENTS_REFUSED
 from infra.stores import ExperimentStore
-from models.explore.experiment import Arm, Experiment, InvalidExperimentError, Treatment, parse
+from models.explore.experiment import Arm, Experiment, InvalidExperimentError, parse
+from models.explore.treatment import Treatment
 from models.rankers.bundle import RankerBundle
 from models.rankers.protocol import Rankers
 from streams.serving.live_queries import LiveQueries

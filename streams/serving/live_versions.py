@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from models.explore.experiment import Treatment
 from models.explore.stamp import digest_of
+from models.explore.treatment import Treatment
 from models.world import World
 
 #: How long an answer is believed.

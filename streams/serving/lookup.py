@@ -12,24 +12,28 @@ import msgspec
 from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.kafka import Follower
-from infra.metrics import FOREIGN_READS, STALE_READS
+from infra.metrics import FOREIGN_READS, KEPT_READS, STALE_READS
 from infra.stores import Store
 from models.events import MAX_ID_BYTES
 from models.explore.compact import compact_page_of
 from models.explore.cursor import CursorError
 from models.explore.impressions import EncodedGrid
 from models.explore.stamp import NO_REVISION, Stamp, page_of
+from models.explore.withdrawal import media_of
 from models.viewers.forgotten import IsForgotten
 from models.world import World
 from streams.clock import now_ms
 from streams.ranking import Ranking
 from streams.serving.explorer import Explorer
+from streams.serving.kept_grids import KeptGrids
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.live_versions import LiveVersions
 
 #: A grid that another ranker made so long after what is live here went live, by something else,
 #: says that the two do not agree: other query files, or versions that one of them cannot load.
 AGREED_MS: Final = 60_000
+#: While pages that are kept are answered, it is said so often.
+WARN_KEPT_MS: Final = 10_000
 #: A read of a healthy Redis takes a millisecond.
 READ_LIMIT_S: Final = 1.0
 #: Longer than the id of any viewer: nothing is stored for it.
@@ -54,10 +58,12 @@ class Lookup:
         follower: Follower,
         live: LiveVersions,
         shown: Callable[[str, bytes], None],
+        kept: KeptGrids,
         is_forgotten: IsForgotten = lambda _: False,
     ) -> None:
         self._is_forgotten = is_forgotten
         self._stale_ms = settings.stale_grid_s * 1000
+        self._kept_s = settings.kept_grids_s
         self._world = world
         self._rankers = rankers
         self._store = store
@@ -66,19 +72,52 @@ class Lookup:
         self._follower = follower
         self._live = live
         self._shown = shown
+        self._kept = kept
         self._warned_ms = 0
+        self._warned_kept_ms = 0
 
     async def ready(self, viewer_id: str, *, ids_only: bool = False) -> bytes | None:
         """The first page as JSON where it is ready and current, None where it has to be made.
 
         One read of the store, and nothing is decoded. A grid that is not of what is live is
         answered, and made anew behind the answer.
+
+        Raises:
+            UnreachableError: the store answers no read, and is not waited for.
         """
         self._ranking.asked(viewer_id)
         if self._is_forgotten(viewer_id):
             return None
-        stored = await self._current(viewer_id)
-        return None if stored is None else self._answer(viewer_id, stored, ids_only)
+        stored = await self._current(viewer_id, wait=False)
+        if stored is None:
+            return None
+        self._kept.keep(viewer_id, stored)
+        return self._answer(viewer_id, stored, ids_only)
+
+    def kept(self, viewer_id: str, *, ids_only: bool = False) -> tuple[bytes, float] | None:
+        """The first page (JSON) that was answered last, and its age in seconds, None without one.
+
+        What must not be shown any more is left out, by the catalogue as it is now.
+        """
+        now = now_ms()
+        if (kept := self._kept.of(viewer_id)) is None or self._is_forgotten(viewer_id):
+            return None
+        stamp = Stamp.of(kept.json)
+        if stamp is None or stamp.made_ms < now - self._stale_ms:
+            return None
+        page = self._explorer.without_forbidden(viewer_id, kept.json)
+        if not media_of(page):
+            return None
+        KEPT_READS.observe(kept.age_s)
+        if now - self._warned_kept_ms >= WARN_KEPT_MS:
+            self._warned_kept_ms = now
+            logger.warning(
+                "Redis answers no read: pages that were answered in the last %d s (KEPT_GRIDS_S) "
+                "are answered again; other viewers wait for it",
+                self._kept_s,
+            )
+        self._shown(viewer_id, page)
+        return compact_page_of(page) if ids_only else page_of(page), kept.age_s
 
     async def page(self, viewer_id: str, cursor: str | None, *, ids_only: bool = False) -> bytes:
         """One page as JSON, logged as an impression.
@@ -92,7 +131,8 @@ class Lookup:
         if cursor is not None:
             stored = await self._explorer.next_page(viewer_id, cursor)
         else:
-            stored = await self._current(viewer_id) or await self._first(viewer_id)
+            stored = await self._current(viewer_id, wait=True) or await self._first(viewer_id)
+            self._kept.keep(viewer_id, stored)
         return self._answer(viewer_id, stored, ids_only)
 
     def _of_nobody(self, viewer_id: str, cursor: str | None, ids_only: bool) -> bytes:
@@ -118,9 +158,9 @@ class Lookup:
         """Why a grid made now holds what it holds, or what became of one media, as JSON."""
         return _json.encode(await self._explorer.explain(viewer_id, media_id))
 
-    async def _current(self, viewer_id: str) -> bytes | None:
+    async def _current(self, viewer_id: str, *, wait: bool) -> bytes | None:
         """The ready grid if it is of the viewer's state as it is now, and not too old."""
-        stored, revision = await self._store.ready(viewer_id)
+        stored, revision = await self._store.ready(viewer_id, wait=wait)
         if stored is None:
             return None
         stamp = Stamp.of(stored)
@@ -184,20 +224,28 @@ class Lookup:
         return {"space": space.name, "version": version, "accounts": accounts, "hash": digest}
 
     async def readiness(self) -> dict[str, Any]:
-        """That a grid can be read, how far the topics are, and what is live.
+        """That grids can be answered, read or kept ones, how far it follows, and what is live.
+
+        All rankers share a Redis. If none of them were ready while it is away, those who ask would
+        not get what is kept either.
 
         Raises:
-            UnreachableError: Redis answers no read within :data:`READ_LIMIT_S`.
+            UnreachableError: Redis answers no read within :data:`READ_LIMIT_S`, and nothing is kept
+                that could be answered instead.
         """
+        reads_redis = True
         try:
             async with asyncio.timeout(READ_LIMIT_S):
                 await self._store.grid(NOBODY)
         except TimeoutError:
-            raise UnreachableError(
-                f"Redis answers no read within {READ_LIMIT_S:g} s; the ranker's log says why"
-            ) from None
+            if not self._kept.usable:
+                raise UnreachableError(
+                    f"Redis answers no read within {READ_LIMIT_S:g} s; the ranker's log says why"
+                ) from None
+            reads_redis = False
         return {
             "ready": True,
+            "reads_redis": reads_redis,
             "caught_up": self._follower.up_to_date,
             "lag": self._follower.lag,
             "kafka_silent_s": round(self._follower.silent_s, 1),

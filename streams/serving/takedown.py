@@ -5,8 +5,9 @@ disabled, but a grid is made anew only when its viewer does something. So whoeve
 which media are in them, looks through that after each change of the catalogue, takes what is
 forbidden out of the stored grids, and has their viewers ranked again behind that.
 
-Each ranker looks after the grids that it made and those that were ready when it started. Two that
-look after the same grid take turns: a grid is replaced only as it was read.
+Each ranker looks after the grids that it made and those that were ready when it started, or when
+viewers of another ranker came to it: that one may be gone, and nobody else know what it made. Two
+that look after the same grid take turns: a grid is replaced only as it was read.
 """
 
 from __future__ import annotations
@@ -44,14 +45,22 @@ class Takedown:
 
     Args:
         again: has a viewer ranked again, behind everything that is urgent.
+        found: is given each viewer and ready grid (JSON) that was not made here.
     """
 
     def __init__(
-        self, store: Store, explorer: Explorer, world: World, again: Callable[[str], None]
+        self,
+        store: Store,
+        explorer: Explorer,
+        world: World,
+        again: Callable[[str], None],
+        found: Callable[[str, bytes], None] = lambda *_: None,
     ) -> None:
         self._store, self._explorer, self._world = store, explorer, world
-        self._again = again
+        self._again, self._found = again, found
         self._wake = asyncio.Event()
+        self._search = asyncio.Event()
+        self._search.set()
         self._told_ms: int | None = None
 
     def look(self, told_ms: int) -> None:
@@ -59,9 +68,19 @@ class Takedown:
         self._told_ms = told_ms if self._told_ms is None else min(self._told_ms, told_ms)
         self._wake.set()
 
+    def search(self) -> None:
+        """Another ranker is gone, or has taken over: who knows the grids that it made?"""
+        self._search.set()
+
+    async def _searching(self) -> None:
+        while True:
+            await self._search.wait()
+            self._search.clear()
+            await self.find_ready()
+
     async def run(self) -> None:
         """Look through grids after each change, until cancelled."""
-        finding = asyncio.ensure_future(self.find_ready())
+        finding = asyncio.ensure_future(self._searching())
         try:
             while True:
                 await self._wake.wait()
@@ -88,6 +107,7 @@ class Takedown:
                     continue  # of a release that nobody reads any more
                 made_ms = now_ms() if stamp is None else stamp.made_ms
                 self._explorer.found_ready(viewer_id, media_ids, made_ms)
+                self._found(viewer_id, json)
             self.look(now_ms())
             await asyncio.sleep(0)
 

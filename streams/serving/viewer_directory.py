@@ -9,7 +9,7 @@ from infra.http.viewers import ActiveViewer, Done, HistoryLength, ViewerList, Vi
 from infra.stores import Store
 from models.actions import Action
 from models.events import Relation
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.viewers.state import ViewerState, history, related_authors
 from streams.ranking import Ranking
 

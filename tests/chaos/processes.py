@@ -44,6 +44,11 @@ class Processes:
         self.role = role
         given = settings.model_dump(include=settings.model_fields_set)
         self._env = {name.upper(): str(value) for name, value in given.items()}
+        # Started as what is installed is: compiled. The first one of a run pays for it.
+        self._env |= {
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+        }
         self._folder = folder
         self._watchdog = Watchdog()
         self._started = 0

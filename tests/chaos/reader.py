@@ -25,7 +25,8 @@ class Reader(threading.Thread):
     """Asks for the grids of some viewers, over HTTP.
 
     Attributes:
-        during: what happens now; answers count for what happened when they were asked for.
+        during: what happens now; answers count for what happened when they were asked for, failures
+            for what happened then, if anything did.
         served: what happened → grids answered.
         failed: what happened → what was answered instead → how often.
         slowest_s: what happened → the longest time to a grid, in seconds.
@@ -82,6 +83,8 @@ class Reader(threading.Thread):
             self.served[during] += 1
             self.slowest_s[during] = max(self.slowest_s[during], took_s)
             return
+        # What a fault that began meanwhile cut off is its doing.
+        during = self.during or during
         self.failed[during][wrong] += 1
         text = f"{during or 'no fault'}: {wrong} after {took_s:.0f} s: {said}"
         if len(self.failures) < NAMED or text in self.failures:

@@ -12,7 +12,7 @@ import pytest
 from infra.config import Settings
 from infra.kafka import Message
 from infra.redis_store import RedisStore
-from infra.stores import Stores
+from infra.stores import Ready, Stores
 from infra.topics import DEAD_LETTERS_TOPIC, TOUCHED_TOPIC
 from models.viewers.state import ViewerState, encode
 from streams.ingest import Ingest, Part
@@ -130,6 +130,54 @@ async def test_a_sweep_of_sessions_goes_on(stores: Stores) -> None:
     await stores.sessions.touch(["a", "bad"], TS, TS + 10**8, TS)
     assert await sessions.sweep(TS + 10**8) == 1
     assert await sessions.sweep(TS + 2 * 10**8) == 0
+
+
+@pytest.mark.parametrize(
+    "written",
+    [("HSET", "name", "value"), ("RPUSH", "a", "b"), ("ZADD", "1", "a")],
+    ids=["hash", "list", "sorted set"],
+)
+@pytest.mark.parametrize("topic", ["events.like", "events.follow"])
+async def test_a_key_of_another_type_is_damaged_as_well(
+    redis_url: str, topic: str, written: tuple[str, ...]
+) -> None:
+    async with empty_stores("redis", lambda: redis_url) as (store, *_):
+        assert isinstance(store, RedisStore)
+        sent, viewers = Sent(), ["a", "bad", "c"]
+        ingest = Ingest(store, sent, store.fold, "log")
+        command, *rest = written
+        await store._exchange([(command, "viewer:{bad}", *rest)])
+        # Whoever reads goes on without her.
+        assert await store.ready("bad") == Ready(None, b"")
+        assert [one.damaged is None for one in await store.load(viewers)] == [True, False, True]
+        [dump] = await store._exchange([("DUMP", "viewer:{bad}")])
+        for offset in (0, 10):
+            await ingest.send(await ingest.fold([lines(topic, offset, *viewers)], TS + 100))
+        found = await store.load(viewers)
+        assert [one.damaged for one in found] == [None] * 3
+        assert {tuple(one.state.applied.values()) for one in found} == {(11,), (12,), (13,)}
+        [letter] = sent.letters()
+        assert (letter["error"], letter["key"]) == ("damaged_state", "bad")
+        # Nothing is lost: RESTORE makes of it what was there.
+        assert await store._exchange([("GET", "damaged:{bad}")]) == [dump]
+        assert base64.b64decode(letter["value_base64"]) == dump
+
+
+async def test_other_keys_of_another_type_are_as_none(redis_url: str) -> None:
+    async with empty_stores("redis", lambda: redis_url) as (store, *_):
+        assert isinstance(store, RedisStore)
+        await store.save_grids(["a"], [b"{}"])
+        await store.learn_authors(["m"], ["author"])
+        await store._exchange([("HSET", key, "a", "b") for key in ("grid:{bad}", "author:{bad}")])
+        assert await store.grids_of(["a", "bad"]) == [b"{}", None]
+        assert await store.grid("bad") is None
+        assert [page async for page in store.grids()] == [[("a", b"{}")]]
+        assert (await store.ready("bad")).grid is None
+        assert await store.authors_of(["m", "bad"]) == ["author", None]
+        await store.save_grids(["bad"], [b"{new}"])
+        await store.learn_authors(["bad"], ["author"])
+        assert await store.grid("bad") == b"{new}"
+        assert await store.authors_of(["bad"]) == ["author"]
 
 
 async def test_a_record_that_waits_damaged_becomes_a_letter(redis_url: str) -> None:

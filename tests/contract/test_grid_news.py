@@ -11,6 +11,7 @@ from infra.config import Settings
 from infra.memory_store import memory_stores
 from infra.open_stores import open_stores
 from infra.stores import Replaced, Stores
+from tests.stores import all_told
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -30,23 +31,19 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Stores, St
     listening.cancel()
 
 
-async def quiet(changed: asyncio.Event) -> None:
-    """Return once it is not set any more: that it begins to be heard of may count as news."""
-    await asyncio.sleep(0.2)
-    changed.clear()
-
-
 async def test_each_stored_grid_of_a_followed_viewer_is_told(both: tuple[Stores, Stores]) -> None:
     storing, following = both
     async with following.grids.follow("ann {ü}") as ann, following.grids.follow("bob") as bob:
+        # That a viewer begins to be heard of may count as news.
+        await all_told(*both)
         for changed in (ann, bob):
-            await quiet(changed)
+            changed.clear()
         async with asyncio.timeout(5):
             for _ in range(2):
                 await storing.viewers.save_grids(["ann {ü}", "carl"], [b"{}", b"{}"])
                 await ann.wait()
                 ann.clear()
-        await asyncio.sleep(0.1)
+        await all_told(*both)
         assert not bob.is_set()
 
 
@@ -54,10 +51,11 @@ async def test_a_grid_that_lost_media_is_told(both: tuple[Stores, Stores]) -> No
     storing, following = both
     await storing.viewers.save_grids(["ann"], [b"{old}"])
     async with following.grids.follow("ann") as changed:
-        await quiet(changed)
+        await all_told(*both)
+        changed.clear()
         stale, current = Replaced("ann", b"{other}", b"{}"), Replaced("ann", b"{old}", b"{}")
         assert await storing.viewers.replace_grids([stale]) == [False]
-        await asyncio.sleep(0.1)
+        await all_told(*both)
         assert not changed.is_set()
         assert await storing.viewers.replace_grids([current]) == [True]
         async with asyncio.timeout(5):
@@ -69,9 +67,10 @@ async def test_two_follow_one_and_one_leaves(both: tuple[Stores, Stores]) -> Non
     async with following.grids.follow("ann") as stays:
         async with following.grids.follow("ann"):
             pass
-        # Long enough for a channel that nobody follows to be left.
-        await asyncio.sleep(1.2)
-        await quiet(stays)
+        # After each news, channels that nobody follows are left.
+        for _ in range(2):
+            await all_told(*both)
+        stays.clear()
         await storing.viewers.save_grids(["ann"], [b"{}"])
         async with asyncio.timeout(5):
             await stays.wait()
@@ -81,9 +80,11 @@ async def test_who_comes_back_hears_again(both: tuple[Stores, Stores]) -> None:
     storing, following = both
     async with following.grids.follow("ann"):
         pass
-    await asyncio.sleep(1.2)
+    for _ in range(2):
+        await all_told(*both)
     async with following.grids.follow("ann") as changed:
-        await quiet(changed)
+        await all_told(*both)
+        changed.clear()
         await storing.viewers.save_grids(["ann"], [b"{}"])
         async with asyncio.timeout(5):
             await changed.wait()

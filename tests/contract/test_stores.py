@@ -246,9 +246,9 @@ async def test_every_key_of_redis_has_a_time_to_live_but_what_waits(redis_url: s
 async def test_what_a_server_refuses_is_an_error_of_ours(redis_url: str) -> None:
     async with empty_stores("redis", lambda: redis_url) as (store, *_):
         async with Redis.from_url(redis_url) as redis:
-            await redis.lpush("grid:{v}", "no string")
+            await redis.set("pages:{v}:series", "no list")
         with pytest.raises(UnreachableError, match=r"does not do what it should .*WRONGTYPE"):
-            await store.grid("v")
+            await store.pages("v", "series")
 
 
 async def test_a_draft_counts_once_it_is_adopted(store: Store) -> None:

@@ -17,6 +17,7 @@ from models.events import Relation
 from models.viewers.state import ViewerState, related_authors
 from streams.clock import now_ms
 from tests.integration.conftest import Explore
+from tests.stores import all_told
 
 
 def like(explore: Explore, viewer: str, media: str, **fields: Any) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def test_news_of_grids_reach_every_process(explore: Explore) -> None:
         async with open_stores(explore.settings) as stores:
             listening = asyncio.ensure_future(stores.grids.listen())
             async with stores.grids.follow(viewer) as changed, asyncio.timeout(30):
-                await asyncio.sleep(0.3)
+                await all_told(stores, stores)
                 changed.clear()
                 event = like(explore, viewer, "m", author_id="a")
                 await asyncio.to_thread(explore.http.post, "/v1/events", json=event)

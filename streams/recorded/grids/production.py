@@ -26,9 +26,9 @@ from models.examples.candidate_sets import DISTILLATION_VIEWERS, candidate_sets,
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig
-from models.explore.experiment import Treatment
 from models.explore.pipeline import find, funnel
 from models.explore.trace import Trace
+from models.explore.treatment import Treatment
 from models.explore.valuation import score_final
 from models.features.assembly import Assembly
 from models.features.candidates import Candidates

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from models.actions import Action, undo_kind
 from models.events import DAY_MS, MEDIA_TOPIC, MINUTE_MS
-from models.examples.from_events import ExampleBuilder, Observed
+from models.examples.from_events import ExampleBuilder
+from models.examples.waiting_events import Observed
 from models.inventory.uncatalogued import MOST_OF_ONE, Uncatalogued
 from models.world import World, WorldConfig
 from streams.serving.world_feed import WorldFeed, media_events

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from models.actions import Action
 from models.arrays.viewer_pairs import pairs
 from models.events import Media, MediaEvent
-from models.explore.experiment import Treatment
 from models.explore.exploration import ExplorationConfig, is_new, seeds_of
 from models.explore.lottery import Drawn, Lottery
 from models.explore.pipeline import ExploreConfig, explore
+from models.explore.treatment import Treatment
 from models.viewers.context import ViewerContext
 from models.viewers.state import ViewerState
 from models.world import World

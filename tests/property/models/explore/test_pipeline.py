@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from models.actions import HEAD_NAMES, Action
 from models.events import Account, FollowEvent, Integrity, Media, MediaEvent, Relation
-from models.explore.experiment import Treatment
 from models.explore.explanation import explain, explain_grid
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import from_json, to_json
 from models.explore.pipeline import ExploreConfig, explore, find, funnel
 from models.explore.stage import cut, finite, top
+from models.explore.treatment import Treatment
 from models.feature_schema import (
     DENSE_NAMES,
     ID_NAMES,

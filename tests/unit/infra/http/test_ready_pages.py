@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.errors import UnreachableError
 from infra.http.ready_pages import ReadyPages
@@ -15,19 +17,27 @@ from infra.http.ready_pages import ReadyPages
 behind = PlainTextResponse("behind")
 
 
+async def never(scope: Scope, receive: Receive, send: Send) -> None:
+    """Routes that wait for what is away."""
+    await asyncio.sleep(60)
+
+
 class Reader:
-    """Has a page of everybody but `nobody`."""
+    """Has a page of everybody but `nobody`; of whom it keeps one, when the store is away."""
 
     async def ready(self, viewer_id: str, *, ids_only: bool = False) -> bytes | None:
-        if viewer_id == "away":
+        if viewer_id.startswith("away"):
             raise UnreachableError("away")
-        if viewer_id == "hung":
+        if viewer_id.startswith("hung"):
             await asyncio.sleep(60)
         return None if viewer_id == "nobody" else f"{viewer_id}|{ids_only}".encode()
 
+    def kept(self, viewer_id: str, *, ids_only: bool = False) -> tuple[bytes, float] | None:
+        return (f"{viewer_id}|{ids_only}".encode(), 12.9) if "kept" in viewer_id else None
 
-async def ask(path: str, **more: Any) -> httpx.Response:
-    transport = httpx.ASGITransport(ReadyPages(behind, Reader(), 0.1))
+
+async def ask(path: str, app: ASGIApp = behind, **more: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(ReadyPages(app, Reader(), 0.1))
     async with httpx.AsyncClient(transport=transport, base_url="http://ranker") as http:
         return await http.request(more.pop("method", "GET"), path, **more)
 
@@ -80,6 +90,18 @@ async def test_other_methods_go_on() -> None:
 
 
 async def test_a_read_that_hangs_is_answered_in_time() -> None:
-    response = await ask("/v1/explore/hung")
+    began_s = time.monotonic()
+    response = await ask("/v1/explore/hung", never)
     assert response.status_code == 503
-    assert "REQUEST_TIMEOUT_S" in response.json()["detail"]
+    assert "0.1 s (REQUEST_TIMEOUT_S)" in response.json()["detail"]
+    assert 0.1 <= time.monotonic() - began_s < 1.0
+
+
+@pytest.mark.parametrize("viewer", ["away-kept", "hung-kept"])
+async def test_without_the_store_the_page_that_is_kept_is_answered_with_its_age(
+    viewer: str,
+) -> None:
+    response = await ask(f"/v1/explore/{viewer}?fields=ids", never)
+    assert (response.status_code, response.text) == (200, f"{viewer}|True")
+    assert response.headers["age"] == "12"
+    assert "age" not in (await ask("/v1/explore/kept")).headers

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from models.events import DAY_MS, InvalidEventError
 from models.examples.candidate_log import CandidateLog, LoggedCandidates, logged_candidates
 from models.explore.audit import Uncut, rank_uncut
-from models.explore.experiment import Treatment
 from models.explore.impressions import pack_features, unpack_features
 from models.explore.pipeline import ExploreConfig, find
+from models.explore.treatment import Treatment
 from models.feature_schema import FEATURE_VERSION, FeatureMatrix
 from models.features.assembly import assemble
 from models.queries import explore_plan

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from models.actions import HEAD_NAMES, HEADS, STRONG_POSITIVE, Action
 from models.events import Media, MediaEvent
 from models.examples.choices import ChoiceConfig, Choices, ChoiceSampler, Find, finder
-from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
-from models.explore.experiment import Treatment
+from models.examples.from_events import ExampleBuilder, ExampleConfig
+from models.examples.waiting_events import Observed
+from models.explore.treatment import Treatment
 from models.feature_schema import DENSE_INDEX, DENSE_NAMES, SPARSE_NAMES
 from models.features.assembly import assemble
 from models.features.candidates import Candidates

@@ -15,8 +15,9 @@ from models.actions import EVENT_TOPICS, HEAD_NAMES, Action, action_in
 from models.events import FollowEvent, Media, MediaEvent, Relation, parse_event, parse_media
 from models.examples.candidate_sets import candidate_sets
 from models.examples.examples import Examples
-from models.examples.from_events import ExampleBuilder, ExampleConfig, Observed
-from models.explore.experiment import Treatment
+from models.examples.from_events import ExampleBuilder, ExampleConfig
+from models.examples.waiting_events import Observed
+from models.explore.treatment import Treatment
 from models.feature_schema import DENSE_INDEX, FeatureMatrix
 from models.features.assembly import assemble
 from models.features.candidates import Candidates

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from models.explore.experiment import Arm, Experiment, InvalidExperimentError, Treatment, parse
+from models.explore.experiment import Arm, Experiment, InvalidExperimentError, parse
+from models.explore.treatment import Treatment
 from models.queries import CandidateQuery, planned
 from models.rankers.value import InvalidWeightsError, Weights
 from models.world import World

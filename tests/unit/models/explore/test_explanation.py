@@ -16,11 +16,11 @@ from infra.config import Settings
 from models.actions import HEAD_NAMES, Action
 from models.events import Media, MediaEvent
 from models.explore.audit import rank_uncut, survival
-from models.explore.experiment import Treatment
 from models.explore.explanation import Explanation, explain, explain_grid
 from models.explore.exploration import ExplorationConfig
 from models.explore.pipeline import ExploreConfig, Found, find, funnel
 from models.explore.trace import Trace
+from models.explore.treatment import Treatment
 from models.feature_schema import ALL_COLUMNS, FEATURE_VERSION, FEATURES, FeatureMatrix
 from models.queries import CandidateQuery, explore_text, planned
 from models.rankers.prior import PriorRankers

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from models.actions import Action
 from models.events import Media, MediaEvent
 from models.examples.from_events import ExampleBuilder, ExampleConfig
-from models.explore.experiment import Treatment
 from models.explore.grid import to_json
 from models.explore.impressions import (
     ServedFeaturesError,
@@ -23,6 +22,7 @@ from models.explore.impressions import (
     unpack_features,
 )
 from models.explore.pipeline import ExploreConfig, explore, find, funnel
+from models.explore.treatment import Treatment
 from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
 from models.features.assembly import assemble
 from models.features.candidates import Candidates

@@ -11,9 +11,9 @@ from models.actions import HEAD_NAMES, HEADS, SIGNS, TOPIC_CODES, Action
 from models.arrays.types import Rows
 from models.events import FollowEvent, Integrity, Media, MediaEvent, Relation
 from models.explore.diversity import DiversityConfig
-from models.explore.experiment import Treatment
 from models.explore.grid import GridDocument, from_json, to_json
 from models.explore.pipeline import ExploreConfig, explore
+from models.explore.treatment import Treatment
 from models.explore.valuation import expect_see_fewer
 from models.feature_schema import (
     ALL_COLUMNS,

@@ -10,9 +10,9 @@ import pytest
 from models.actions import Action
 from models.arrays.types import NO_ROWS
 from models.events import Account, FollowEvent, Integrity, Media, MediaEvent, Relation
-from models.explore.experiment import Treatment
 from models.explore.grid import GridDocument
 from models.explore.pipeline import ExploreConfig, explore, find, funnel
+from models.explore.treatment import Treatment
 from models.igql.executor import Executor
 from models.igql.library import operators
 from models.igql.registry import GivesWay, Registry, RegistryError, SetType

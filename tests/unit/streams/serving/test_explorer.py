@@ -6,8 +6,8 @@ import numpy as np
 
 from infra.config import Settings
 from infra.memory_store import MemoryStore
-from models.explore.experiment import Treatment
 from models.explore.stamp import Stamp
+from models.explore.treatment import Treatment
 from models.igql.library import operators
 from models.queries import CandidateQuery, planned
 from models.rankers.value import Weights

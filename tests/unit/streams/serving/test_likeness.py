@@ -9,7 +9,7 @@ from infra.config import Settings
 from infra.http.similar import Session, similar_routes
 from models.actions import Action
 from models.events import Account, Integrity, Media, MediaEvent
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.igql.library import operators
 from models.rankers.value import InvalidWeightsError
 from models.world import World, WorldConfig

@@ -10,7 +10,7 @@ from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import VERSIONS
 from models.events import Media
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig
 from models.item_to_item.sums import Histories
 from models.item_to_item.weights import ItemWeightsError

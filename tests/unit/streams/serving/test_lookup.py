@@ -20,13 +20,13 @@ from infra.embedded import embedded_redis
 from infra.errors import UnreachableError
 from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
-from infra.stores import Store
+from infra.stores import Ready, Store
 from models.explore import grid as grids
 from models.explore import impressions
 from models.explore.compact import CompactPage
 from models.explore.cursor import CursorError
-from models.explore.experiment import Treatment
 from models.explore.impressions import Impression, Page, StoredGrid, impression_of
+from models.explore.treatment import Treatment
 from models.igql.library import operators
 from models.queries import CandidateQuery, planned
 from models.rankers.value import Weights
@@ -35,6 +35,7 @@ from streams.clock import now_ms
 from streams.ranking import Ranking
 from streams.records import Touched
 from streams.serving.explorer import Explorer
+from streams.serving.kept_grids import KeptGrids
 from streams.serving.live_queries import LiveQueries
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.live_versions import LiveVersions
@@ -72,11 +73,13 @@ class Service:
         queries = LiveQueries(SETTINGS, operators)
         self.treatment = Treatment(query=queries.of())
         self.explorer = Explorer(SETTINGS, world, self.store, queries, self.treatment_of)
-        self.ranking = Ranking(self.store, self.explorer)
+        self.clock_s = 0.0
+        self.kept = KeptGrids(1 << 20, SETTINGS.kept_grids_s, lambda: self.clock_s)
+        self.ranking = Ranking(self.store, self.explorer, self.kept.replace)
         self.live = LiveVersions(world, self.treatment_of)
         self.lookup = Lookup(
             SETTINGS, world, LiveRankers(ArtifactStore(str(folder))), self.store, self.explorer,
-            self.ranking, None, self.live, self._shown,
+            self.ranking, None, self.live, self._shown, self.kept,
         )  # fmt: skip
 
     def treatment_of(self, _: str) -> Treatment:
@@ -280,13 +283,15 @@ async def test_who_can_read_grids_is_ready_and_says_whether_it_follows(
     service.lookup._follower = SimpleNamespace(up_to_date=False, silent_s=12.34, lag=7)
     # Kafka is silent: what is there is served, and nobody is told that it is new.
     status = service.lookup.status()
-    assert await service.lookup.readiness() == {
+    ready = {
         "ready": True,
+        "reads_redis": True,
         "caught_up": False,
         "lag": 7,
         "kafka_silent_s": 12.3,
         "versions": status["versions"],
     }
+    assert await service.lookup.readiness() == ready
     assert (status["caught_up"], status["kafka_silent_s"]) == (False, 12.3)
 
     async def hangs(viewer_id: str) -> bytes | None:
@@ -297,3 +302,68 @@ async def test_who_can_read_grids_is_ready_and_says_whether_it_follows(
     monkeypatch.setattr("streams.serving.lookup.READ_LIMIT_S", 0.05)
     with pytest.raises(UnreachableError, match="Redis answers no read"):
         await service.lookup.readiness()
+    # A load balancer that took all rankers away would lose the pages that are kept.
+    service.kept.keep("v", b"{}")
+    assert await service.lookup.readiness() == {**ready, "reads_redis": False}
+
+
+class Away(MemoryStore):
+    """A store that may answer no reads, and is not waited for."""
+
+    away = False
+
+    async def ready(self, viewer_id: str, *, wait: bool = True) -> Ready:
+        if self.away and not wait:
+            raise UnreachableError("Redis answers no read")
+        return await super().ready(viewer_id)
+
+
+async def test_while_the_store_is_away_the_last_page_is_answered_for_so_long(
+    tmp_path: Path,
+) -> None:
+    store = Away(SETTINGS)
+    service = Service(catalogue(), tmp_path, store)
+    await service.ranking.make_now(["v", "w"])
+    read = await service.lookup.ready("v")
+    store.away = True
+    with pytest.raises(UnreachableError):
+        await service.lookup.ready("v")
+    service.clock_s = 7.5
+    assert service.lookup.kept("v") == (read, 7.5)
+    assert len(service.logged) == 2
+    assert service.lookup.kept("w") is None, "nobody asked for it here"
+    service.clock_s = SETTINGS.kept_grids_s + 0.1
+    assert service.lookup.kept("v") is None
+
+
+async def test_what_is_kept_is_the_newest_that_was_made(service: Service) -> None:
+    await service.page()
+    [made] = await service.ranking.make_now(["v"])
+    kept = service.lookup.kept("v")
+    assert kept is not None
+    page = msgspec.json.decode(kept[0], type=Page)
+    assert page.generated_at_ms == made.document.generated_at_ms
+
+
+async def test_what_must_not_be_shown_is_in_no_page_that_is_kept(tmp_path: Path) -> None:
+    """The catalogue is read from Kafka: take-downs go on while the store is away."""
+    world = catalogue()
+    service = Service(world, tmp_path)
+    page = await service.page()
+    gone = page.items[0].media_id
+    world.delete_media([gone])
+    kept = service.lookup.kept("v")
+    assert kept is not None
+    left = [item.media_id for item in msgspec.json.decode(kept[0], type=Page).items]
+    assert left == [item.media_id for item in page.items[1:]]
+    world.delete_media(left)
+    assert service.lookup.kept("v") is None, "an empty page is none"
+
+
+async def test_an_older_page_than_any_may_be_is_not_kept(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.page()
+    later = now_ms() + SETTINGS.stale_grid_s * 1000 + 1
+    monkeypatch.setattr("streams.serving.lookup.now_ms", lambda: later)
+    assert service.lookup.kept("v") is None

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from infra.config import Settings, settings
 from infra.errors import SettingsError
 from infra.memory_store import MemoryStore
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.igql.library import operators
 from models.igql.registry import Cost, Registry, RegistryError, SetType
 from models.world import World

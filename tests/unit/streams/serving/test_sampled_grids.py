@@ -21,8 +21,8 @@ from models.actions import Action
 from models.events import MediaEvent
 from models.examples.candidate_log import LoggedCandidates
 from models.explore.audit import rank_uncut
-from models.explore.experiment import Treatment
 from models.explore.pipeline import ExploreConfig, find
+from models.explore.treatment import Treatment
 from models.viewers.context import ViewerContext
 from models.viewers.state import FoldConfig, ViewerState, fold_media_event
 from models.world import World

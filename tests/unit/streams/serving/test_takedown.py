@@ -179,3 +179,51 @@ async def test_looking_costs_no_more_than_a_stamp_says(service: Service) -> None
     assert json is not None and Stamp.of(json) is not None
     assert len(service.explorer.ready) == 50
     assert SETTINGS.grid_ttl_s > 0
+
+
+async def test_grids_of_a_ranker_that_is_gone_are_looked_after_once_its_viewers_came_over(
+    tmp_path: Path,
+) -> None:
+    world = catalogue()
+    gone = Service(world, tmp_path)
+    stays = Service(world, tmp_path, gone.store)
+    await stays.ranking.make_now(["both"])
+    takedown = takedown_of(stays)
+    running = asyncio.ensure_future(takedown.run())
+    await until(lambda: not takedown._search.is_set())
+    # Made elsewhere since: one that is not known here, and one that was another grid before.
+    [made] = await gone.ranking.make_now(["new"])
+    media = made.document.items[0].media_id
+    await asyncio.sleep(0.002)  # A stamp tells milliseconds.
+    await gone.ranking.make_now(["both"])
+    stays.explorer.ready.take_out("both", world.catalog.media_rows([media]))
+    world.delete_media([media])
+    takedown.look(now_ms())
+    await until(lambda: not takedown._wake.is_set())
+    assert media in shown(await stored(stays, "new"))
+    takedown.search()
+
+    async def free() -> bool:
+        both = [await stored(stays, name) for name in ("new", "both")]
+        return all(media not in shown(page) for page in both)
+
+    async with asyncio.timeout(10):
+        while not await free():
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_what_is_ready_at_the_start_is_told(service: Service) -> None:
+    """Who keeps grids for a store that is away has some from its start."""
+    await service.ranking.make_now(["v", "w"])
+    told: dict[str, bytes] = {}
+    world, again = service.explorer._world, service.ranking.later
+    await Takedown(service.store, service.explorer, world, again, told.__setitem__).find_ready()
+    assert told == {name: await service.store.grid(name) for name in ("v", "w")}
