@@ -9,8 +9,9 @@ import pytest
 
 from infra.config import Settings
 from infra.errors import SettingsError
+from streams.acted.serving import query_of
 from streams.recorded.dataset import read_dataset
-from streams.recorded.grids.production import Ranker, query_of
+from streams.recorded.grids.production import Ranker
 from streams.recorded.grids.task import task_of
 
 T0 = 1_600_000_000_000
