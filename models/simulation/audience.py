@@ -80,13 +80,8 @@ class Audience:
         looked_gk = shown_gk & (drawn_g1 < self.chance_k[:k])
         seen_gk = self.seen_vm[viewer_g1, self._world.library.original_m[media_gk]].astype(np.int64)
         head_h = np.arange(len(HEADS))
-        drawn_gkh = uniform(
-            config.seed + 2,
-            viewer_g[:, None, None],
-            media_gk[..., None],
-            seen_gk[..., None],
-            head_h,
-        )
+        viewer_g11, media_gk1 = viewer_g[:, None, None], media_gk[..., None]
+        drawn_gkh = uniform(config.seed + 2, viewer_g11, media_gk1, seen_gk[..., None], head_h)
         done_gkh = (drawn_gkh < chance_gkh) & looked_gk[..., None]
         # Nobody likes what she asks to see fewer of.
         see_fewer = HEADS.index(Action.SEE_FEWER)
@@ -109,9 +104,8 @@ class Audience:
         viewer_g1, ts = viewer_g[:, None], np.full((1, 1), ts_ms)
         utility_gm = world.truth.utility(viewer_g1, there[None, :], ts)
         utility_gm -= self._weary(viewer_g1, there[None, :])
-        worth_gm = value(
-            world.truth.of_utility(viewer_g1, there[None, :], utility_gm), self._worth_h
-        )
+        chance_gmh = world.truth.of_utility(viewer_g1, there[None, :], utility_gm)
+        worth_gm = value(chance_gmh, self._worth_h)
         count = min(_SHORT_LIST, len(there))
         at_gn = np.argpartition(-worth_gm, count - 1, axis=1)[:, :count]
         media_gn = there[at_gn]

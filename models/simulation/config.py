@@ -21,7 +21,7 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True):
         robots: viewers that like all of it within its first minutes.
     """
 
-    day: float = 4.5
+    day: float = 3.5
     accounts: int = 6
     media: int = 10
     robots: int = 20
@@ -37,6 +37,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         backlog_days: media there are at the start were posted over so many days before.
         sessions_per_day: of a viewer, on average; a few come far more often.
         rounds: grids of a session, on average.
+        slot_ms: sessions begin at full multiples of it. Longer ones put more viewers into one step,
+            which costs less, and leave steps empty.
         newcomers: share of the viewers who come after the start.
         drifters: share whose interests change at once, at `drift_day`; those of all others move
             slowly.
@@ -53,16 +55,17 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int = 7
     start_ms: int = START_MS
-    viewers: int = 400
+    viewers: int = 300
     accounts: int = 160
-    days: int = 7
+    days: int = 5
     posts_per_day: float = 1.0
     backlog_days: float = 14.0
-    sessions_per_day: float = 3.0
+    sessions_per_day: float = 4.0
     rounds: float = 4.0
+    slot_ms: int = 15 * MINUTE_MS
     newcomers: float = 0.2
     drifters: float = 0.15
-    drift_day: float = 4.0
+    drift_day: float = 3.0
     turners: float = 0.05
     spam: Wave | None = Wave()
     late: float = 0.01
@@ -92,7 +95,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.start_ms + round(day * DAY_MS)
 
 
-#: One step: a viewer in a session looks at one grid in it.
+#: One tick: a viewer in a session looks at one grid in it.
 TICK_MS: Final = MINUTE_MS
 #: Between the first and the last like of the robots of a wave.
 ROBOTS_MS: Final = HOUR_MS // 4

@@ -59,7 +59,7 @@ class Happened(msgspec.Struct, frozen=True, eq=False):
 def events_of(
     looked: Looked, viewer_g: Integers, media_gk: Integers, ts_ms: int, first_number: int
 ) -> Happened:
-    """A view of each look, long ones by the truth's draw, and an event of all else that was done."""
+    """A view of each look, a long one where that was drawn, and an event of all else she did."""
     g_n, k_n = np.nonzero(looked.looked_gk)
     done_nh = looked.done_gkh[g_n, k_n]
     view_n = np.where(done_nh[:, _LONG], int(Action.LONG_VIEW), int(Action.VIEW))

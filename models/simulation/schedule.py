@@ -62,7 +62,7 @@ def make_schedule(config: SimulationConfig, viewers: Viewers, rng: np.random.Gen
     first_s = np.searchsorted(viewer_s, viewer_s) == np.arange(len(viewer_s))
     newcomer_s = viewers.joined_ms_v[viewer_s] > config.start_ms
     begin_s = np.where(first_s & newcomer_s, viewers.joined_ms_v[viewer_s], begin_s)
-    begin_s = begin_s // TICK_MS * TICK_MS
+    begin_s = begin_s // config.slot_ms * config.slot_ms
     rounds_s = rng.geometric(1.0 / config.rounds, size=len(viewer_s))
     end_s = np.minimum(begin_s + rounds_s * TICK_MS, config.end_ms)
     mood_s = _moods(viewers, viewer_s, begin_s, rng)
@@ -70,7 +70,7 @@ def make_schedule(config: SimulationConfig, viewers: Viewers, rng: np.random.Gen
     viewer_s, begin_s, end_s, mood_s = (
         column[order] for column in (viewer_s, begin_s, end_s, mood_s)
     )
-    joined_s = begin_s >= viewers.joined_ms_v[viewer_s] // TICK_MS * TICK_MS
+    joined_s = begin_s >= viewers.joined_ms_v[viewer_s] // config.slot_ms * config.slot_ms
     latest_s = np.maximum.accumulate(viewer_s * (1 << 42) + end_s)
     apart_s = np.ones(len(viewer_s), np.bool_)
     apart_s[1:] = viewer_s[1:] * (1 << 42) + begin_s[1:] >= latest_s[:-1] + TICK_MS
@@ -80,9 +80,8 @@ def make_schedule(config: SimulationConfig, viewers: Viewers, rng: np.random.Gen
 
 def _time_of_day(count: int, rng: np.random.Generator) -> Integers:
     """Milliseconds since midnight: evenings more than nights, evenly else."""
-    hour_n = np.where(
-        rng.random(count) < 0.5, rng.normal(19.0, 2.5, count), rng.uniform(7, 24, count)
-    )
+    evening_n, any_n = rng.normal(19.0, 2.5, count), rng.uniform(7.0, 24.0, count)
+    hour_n = np.where(rng.random(count) < 0.5, evening_n, any_n)
     return ((hour_n % 24.0) / 24.0 * DAY_MS).astype(np.int64)
 
 

@@ -29,7 +29,7 @@ _STYLE: Final = 0.22
 _QUALITY: Final = 0.6
 _FOREIGN: Final = -1.2
 _AGE: Final = -0.25
-_UNEXPLAINED: Final = 1.2
+_UNEXPLAINED: Final = 0.5
 #: How much of the utility goes into the log-odds of each head.
 _SLOPES: Final = {
     Action.LIKE: 0.9, Action.SAVE: 1.0, Action.SEE_FEWER: -0.9, Action.LONG_VIEW: 0.8,

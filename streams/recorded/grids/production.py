@@ -1,9 +1,9 @@
 """The code that serves and learns, on a recorded log: the one place that evaluation touches it at.
 
-Both processes are those of :mod:`streams.acted`: `Ranker` knows every event at once, `Learner` builds
-examples as late as their labels need, fits ig2vec whenever what it has seen has doubled, and trains.
-Numbers of the log's viewers, media and authors are kept as rows of the catalogues, so nothing is
-translated.
+Both processes are those of :mod:`streams.acted`: `Ranker` knows every event at once, `Learner`
+builds examples as late as their labels need, fits ig2vec whenever what it has seen has doubled, and
+trains. Numbers of the log's viewers, media and authors are kept as rows of the catalogues, so
+nothing is translated.
 """
 
 from __future__ import annotations
