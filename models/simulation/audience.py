@@ -67,29 +67,29 @@ class Audience:
 
     def look(self, viewer_g: Integers, media_gk: Integers, ts_ms: int) -> Looked:
         """Show grids; −1 fills up short ones."""
-        self._begin(viewer_g, ts_ms)
         config, k = self._world.config, media_gk.shape[1]
         shown_gk = media_gk >= 0
-        media_gk = np.maximum(media_gk, 0)
-        viewer_g1 = viewer_g[:, None]
-        less_gk = self._weary(viewer_g1, media_gk) + self._within(media_gk)
-        ts = np.full((1, 1), ts_ms)
-        chance_gkh = self._world.truth.probabilities(viewer_g1, media_gk, ts, less_gk)
-        chance_gkh *= shown_gk[..., None]
-        drawn_g1 = uniform(config.seed + 1, viewer_g1, ts)
+        chance_gkh = self.chances(viewer_g, media_gk, ts_ms)
+        media_gk, viewer_g1 = np.maximum(media_gk, 0), viewer_g[:, None]
+        drawn_g1 = uniform(config.seed + 1, viewer_g1, np.full((1, 1), ts_ms))
         looked_gk = shown_gk & (drawn_g1 < self.chance_k[:k])
         seen_gk = self.seen_vm[viewer_g1, self._world.library.original_m[media_gk]].astype(np.int64)
-        head_h = np.arange(len(HEADS))
         viewer_g11, media_gk1 = viewer_g[:, None, None], media_gk[..., None]
+        head_h = np.arange(len(HEADS))
         drawn_gkh = uniform(config.seed + 2, viewer_g11, media_gk1, seen_gk[..., None], head_h)
-        done_gkh = (drawn_gkh < chance_gkh) & looked_gk[..., None]
-        # Nobody likes what she asks to see fewer of.
-        see_fewer = HEADS.index(Action.SEE_FEWER)
-        others = head_h != see_fewer
-        done_gkh &= ~(done_gkh[..., [see_fewer]] & others)
+        done_gkh = drawn(drawn_gkh, chance_gkh, looked_gk)
         self._remember(viewer_g1, media_gk, looked_gk)
         worth_gk = value(chance_gkh, self._worth_h) * self.chance_k[:k] * shown_gk
         return Looked(looked_gk, done_gkh, worth_gk, chance_gkh)
+
+    def chances(self, viewer_g: Integers, media_gk: Integers, ts_ms: int) -> Floats:
+        """P of each head at each position, if it is looked at, (g, k, h); 0 where nothing is."""
+        self._begin(viewer_g, ts_ms)
+        shown_gk, media_gk, viewer_g1 = media_gk >= 0, np.maximum(media_gk, 0), viewer_g[:, None]
+        less_gk = self._weary(viewer_g1, media_gk) + self._within(media_gk)
+        ts = np.full((1, 1), ts_ms)
+        chance_gkh = self._world.truth.probabilities(viewer_g1, media_gk, ts, less_gk)
+        return chance_gkh * shown_gk[..., None]
 
     def best(self, viewer_g: Integers, ts_ms: int, size: int) -> tuple[Integers, Floats]:
         """The grids of an oracle, and what they are worth: (g, k) of media and (g,) of values.
@@ -168,3 +168,12 @@ class Audience:
             cells, times = np.unique(at, return_counts=True)
             flat = counts.reshape(-1)
             flat[cells] = np.minimum(flat[cells].astype(np.int64) + times, 250).astype(np.uint8)
+
+
+def drawn(drawn_gkh: Floats, chance_gkh: Floats, looked_gk: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What viewers do, from numbers in [0, 1): nobody likes what she asks to see fewer of."""
+    done_gkh = (drawn_gkh < chance_gkh) & looked_gk[..., None]
+    see_fewer = HEADS.index(Action.SEE_FEWER)
+    others_h = np.arange(len(HEADS)) != see_fewer
+    done_gkh &= ~(done_gkh[..., [see_fewer]] & others_h)
+    return done_gkh

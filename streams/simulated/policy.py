@@ -69,4 +69,3 @@ class RandomPolicy:
         key_gm[~(there & ~shown_vm[viewer_g])] = np.inf
         at_gk = np.argpartition(key_gm, self._size - 1, axis=1)[:, : self._size]
         return np.where(np.isinf(np.take_along_axis(key_gm, at_gk, 1)), -1, at_gk)
-
