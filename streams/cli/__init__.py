@@ -28,6 +28,7 @@ from streams.cli import (
     replay,
     roles,
     send,
+    simulate,
     topology,
     tune,
     versions,
@@ -54,6 +55,7 @@ app.command("serve", hidden=True)(roles.ranker)
 app.command()(replay.replay)
 app.command()(replay.rebuild)
 app.command()(send.send)
+app.command()(simulate.simulate)
 app.command()(images.embed_images)
 app.command()(doctor.doctor)
 app.add_typer(inspect.inspect, name="inspect")

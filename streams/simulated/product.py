@@ -1,4 +1,4 @@
-"""Freshgrid in a simulated world: the production fold, query and passes, as they serve and learn."""
+"""Freshgrid in a simulated world: the production fold, query and passes serve and learn in it."""
 
 from __future__ import annotations
 
@@ -89,6 +89,22 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     first: int = 2_000
 
 
+def messages_of(world: SimulatedWorld, events: Happened) -> Iterator[tuple[Action, MediaEvent]]:
+    """Events as producers send them."""
+    author_n = world.library.author_m[events.media_n]
+    columns = (events.number_n, events.viewer_n, events.media_n, events.ts_n, author_n,
+               events.action_n)  # fmt: skip
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for number, viewer, media, ts, author, action in rows:
+        yield (
+            Action(action),
+            MediaEvent(
+                f"e{number}", world.viewer_ids[viewer], world.media_ids[media], ts,
+                world.account_ids[author],
+            ),
+        )  # fmt: skip
+
+
 class ProductPolicy:
     """Serves as a ranker does and learns as a learner does, in one process.
 
@@ -134,7 +150,7 @@ class ProductPolicy:
 
     def apply(self, events: Happened, now_ms: int) -> None:
         """Fold events, as a worker and a ranker would, and hand them to the learner."""
-        sent = list(self.messages(events))
+        sent = list(messages_of(self._world, events))
         self.ranker.apply(sent)
         if not self.variant.trained:
             return
@@ -148,23 +164,6 @@ class ProductPolicy:
                 self._done.add(key)
                 step = Step(event.author_id or "", int(action), event.ts)
                 self._steps.append((event.ts, event.viewer_id, step))
-
-    def messages(self, events: Happened) -> Iterator[tuple[Action, MediaEvent]]:
-        """Events as producers send them."""
-        world = self._world
-        author_n = world.library.author_m[events.media_n]
-        columns = (events.number_n, events.viewer_n, events.media_n, events.ts_n, author_n,
-                   events.action_n)  # fmt: skip
-        for number, viewer, media, ts, author, action in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
-            yield (
-                Action(action),
-                MediaEvent(
-                    f"e{number}", world.viewer_ids[viewer], world.media_ids[media], ts,
-                    world.account_ids[author],
-                ),
-            )  # fmt: skip
 
     def pass_time(self, now_ms: int) -> None:
         """Fit vectors and item weights, train rankers or let them learn on, where it is due."""
