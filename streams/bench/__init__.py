@@ -43,9 +43,8 @@ BENCHES: Final = {
 
 def load(name: str) -> Callable[..., dict[str, Any]]:
     """The ``run`` of one of :data:`BENCHES`. Its module imports all that it measures."""
-    run: Callable[..., dict[str, Any]] = import_module(
-        f"streams.bench.{name.replace('-', '_')}"
-    ).run
+    module = import_module(f"streams.bench.{name.replace('-', '_')}")
+    run: Callable[..., dict[str, Any]] = module.run
     return run
 
 

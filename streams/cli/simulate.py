@@ -135,12 +135,10 @@ def _write(world: SimulatedWorld, settings: Settings, path: Path, *, as_json: bo
 
     if not path.parent.is_dir():
         raise SettingsError(f"{path} cannot be written: there is no folder {path.parent}; make it")
-    count = 0
-    opened = gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb")
-    with opened as file:
-        for count, message in enumerate(records(world, settings.grid_size), 1):
-            file.write(as_line(message) + b"\n")
-    show({"file": path.name, "records": count}, as_json=as_json)
+    lines = [as_line(message) + b"\n" for message in records(world, settings.grid_size)]
+    data = b"".join(lines)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    show({"file": path.name, "records": len(lines)}, as_json=as_json)
 
 
 def _send(world: SimulatedWorld, settings: Settings, rate: float, *, as_json: bool) -> None:

@@ -81,7 +81,7 @@ def test_what_never_had_a_chance_is_refused() -> None:
 
 def test_columns_that_cannot_be_are_named() -> None:
     one = np.ones(2)
-    with pytest.raises(LoggedError, match="chance_n is from 0.0"):
+    with pytest.raises(LoggedError, match=r"chance_n is from 0\.0"):
         Logged.of(np.arange(2), one, np.array([0.0, 1.0]), one)
     with pytest.raises(LoggedError, match="reward_n has a value that is not finite"):
         Logged.of(np.arange(2), np.array([np.nan, 1.0]), one, one)

@@ -86,5 +86,5 @@ def test_interests_of_some_change_at_once(world: SimulatedWorld) -> None:
 def test_what_is_wrong_with_a_configuration_is_said() -> None:
     with pytest.raises(ValueError, match="viewers is 0"):
         SimulationConfig(viewers=0)
-    with pytest.raises(ValueError, match="late is 2.0"):
+    with pytest.raises(ValueError, match=r"late is 2\.0"):
         SimulationConfig(late=2.0)
