@@ -14,7 +14,7 @@ from models.simulation.topics import TOPICS
 from models.simulation.world import SimulatedWorld
 from streams.simulated.loop import Grids
 
-#: Grids before and after a newcomer's first like are compared within so many of each.
+#: Of the share before their drift, viewers have recovered from so much of it on.
 _RECOVERED: Final = 0.9
 #: Share of the exposure that a wave may have when it counts as over.
 _OVER: Final = 0.01

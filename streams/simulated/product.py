@@ -84,7 +84,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
         first: engagements that the first training waits for.
     """
 
-    models_ms: int = 2 * HOUR_MS
+    models_ms: int = 4 * HOUR_MS
     rankers_ms: int = 12 * HOUR_MS
     first: int = 2_000
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from scipy.stats import t as student_t
 
@@ -159,8 +160,6 @@ def _runs(
 
 
 def _with_seed(config: SimulationConfig, seed: int) -> SimulationConfig:
-    import msgspec
-
     return msgspec.structs.replace(config, seed=seed)
 
 

@@ -18,12 +18,15 @@ from models.simulation.population import Integers
 from models.simulation.world import SimulatedWorld
 from streams.simulated.policy import Shown
 
-#: By name; the parameters are the first of each sweep.
+#: By name.
 RIVALS: Final = {
     "popularity": recent_popularity(),
     "item_knn": item_knn(),
     "ease": ease(),
 }
+
+#: In place of the first of a baseline's sweep: a world of a hundred viewers leaves little to shrink.
+PARAMETERS: Final = {"ease": {"ridge": 20.0}}
 
 
 class RivalPolicy:
@@ -31,18 +34,11 @@ class RivalPolicy:
 
     Args:
         size: positions of a grid.
-        parameters: in place of the first of the baseline's sweep.
     """
 
-    def __init__(
-        self,
-        world: SimulatedWorld,
-        size: int,
-        baseline: Baseline,
-        parameters: dict[str, float] | None = None,
-    ) -> None:
+    def __init__(self, world: SimulatedWorld, size: int, baseline: Baseline) -> None:
         self._world, self._size, self._baseline = world, size, baseline
-        self._parameters = parameters or baseline.sweep[0]
+        self._parameters = PARAMETERS.get(baseline.name, baseline.sweep[0])
         self._parts: list[Happened] = []
         self._numbers: set[int] = set()
         # Robots are viewers, too, as far as a log tells.
