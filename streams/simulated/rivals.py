@@ -25,7 +25,7 @@ RIVALS: Final = {
     "ease": ease(),
 }
 
-#: In place of the first of a baseline's sweep: a world of a hundred viewers leaves little to shrink.
+#: In place of the first of a sweep: a world of a hundred viewers leaves little to shrink.
 PARAMETERS: Final = {"ease": {"ridge": 20.0}}
 
 
