@@ -35,7 +35,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         days: length of the simulated time.
         posts_per_day: media of an account a day, on average.
         backlog_days: media there are at the start were posted over so many days before.
-        sessions_per_day: of a viewer, on average; a few come far more often.
+        sessions_per_day: of a viewer, on average; a few come far more often, at most four times.
         rounds: grids of a session, on average.
         slot_ms: sessions begin at full multiples of it. Longer ones put more viewers into one step,
             which costs less, and leave steps empty.
@@ -55,12 +55,12 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int = 7
     start_ms: int = START_MS
-    viewers: int = 300
-    accounts: int = 160
+    viewers: int = 200
+    accounts: int = 400
     days: int = 5
-    posts_per_day: float = 1.0
-    backlog_days: float = 14.0
-    sessions_per_day: float = 4.0
+    posts_per_day: float = 2.0
+    backlog_days: float = 7.0
+    sessions_per_day: float = 2.0
     rounds: float = 4.0
     slot_ms: int = 15 * MINUTE_MS
     newcomers: float = 0.2

@@ -114,7 +114,8 @@ def make_viewers(config: SimulationConfig, rng: np.random.Generator) -> Viewers:
     newcomer_v = (rng.random(count) < config.newcomers) & ~sudden_v
     first_vt, second_vt = _affinities(count, rng), _affinities(count, rng)
     slow_vt = 0.6 * first_vt + 0.4 * second_vt
-    rate_v = np.exp(rng.normal(size=count) * config.activity_spread)
+    # Who came more often still would have seen everything there is within days.
+    rate_v = np.minimum(np.exp(rng.normal(size=count) * config.activity_spread), 4.0)
     joined_ms_v = config.start_ms + (rng.random(count) * span_ms).astype(np.int64)
     return Viewers(
         affinity_vt=first_vt,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    viewers: Annotated[int, typer.Option(min=20, help="How many there are.")] = 120,
+    viewers: Annotated[int, typer.Option(min=20, help="How many there are.")] = 100,
     days: Annotated[int, typer.Option(min=1, help="Length of the simulated time.")] = 4,
     warm_days: Annotated[
         float, typer.Option(min=0, help="Until then everybody is shown media at random.")
@@ -68,9 +68,8 @@ def simulate(
     config = SimulationConfig(
         seed=seed,
         viewers=viewers,
-        accounts=max(viewers * 2 // 3, 10),
+        accounts=2 * viewers,
         days=days,
-        sessions_per_day=3.0,
         drift_day=middle,
         spam=Wave(day=middle + 0.25, accounts=4, media=8, robots=10),
     )

@@ -126,6 +126,8 @@ def _health(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:
     new_n = (joined_n > world.config.start_ms) & (ts_n - joined_n < 2 * _NEW_MS)
     shown = np.bincount(author_n, minlength=len(accounts.topic_a))[~accounts.spam_a]
     topics_vt = _counts(viewer_n, library.topic_m[media_n], world.config.viewers)
+    _, looks_v = np.unique(viewer_n, return_counts=True)
+    there = int(library.available(int(ts_n.max())).sum())
     again = len(media_n) - len(np.unique(viewer_n * len(library) + library.original_m[media_n]))
     return {
         "gini_accounts": _rounded(gini(shown)),
@@ -134,9 +136,8 @@ def _health(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:
         "topic_entropy_bits": _rounded(entropy(topics_vt)[topics_vt.any(axis=1)].mean()),
         "see_fewer_rate": _rounded(grids.see_fewer_g.sum() / len(media_n), 5),
         "repeat_rate": _rounded(again / len(media_n)),
-        "media_shown_share": _rounded(
-            len(np.unique(media_n)) / library.available(int(ts_n.max())).sum()
-        ),
+        "media_shown_share": _rounded(len(np.unique(media_n)) / there),
+        "seen_share_90": _rounded(np.percentile(looks_v, 90) / there),
     }
 
 
