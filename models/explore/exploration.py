@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import VIEWS
+from models.arrays.mixing import mix
 from models.arrays.types import Rows
 from models.events import DAY_MS
 from models.world import World
@@ -77,11 +78,3 @@ def is_new(
         views_y = counts_yx[:, VIEWS].sum(axis=1)
         new_n[young] = views_y < config.max_views
     return new_n
-
-
-def mix(state_n: NDArray[np.uint64], constant: np.uint64) -> NDArray[np.uint64]:
-    """Scatter 64-bit numbers: the finaliser of splitmix64 (Steele et al., OOPSLA 2014)."""
-    z = state_n + constant
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

@@ -17,9 +17,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.mixing import mix
 from models.arrays.types import NO_POSITIONS, Mask, Positions, Rows
 from models.arrays.viewer_pairs import Pairs, PairSet, pairs, rows_in
-from models.explore.exploration import AUTHOR, MEDIA, PLACE, ExplorationConfig, Seeds, mix
+from models.explore.exploration import AUTHOR, MEDIA, PLACE, ExplorationConfig, Seeds
 from models.world import World
 
 

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-#: Name of the benchmark and of its module → what it measures.
+#: Name of the benchmark and, with underscores, of its module → what it measures.
 BENCHES: Final = {
     "ingest": "events per second through one worker, stock Faust and aiokafka alone",
     "growth": "events per second of one worker at 10,000 and at 1,000,000 viewers in Redis",
@@ -34,6 +34,8 @@ BENCHES: Final = {
     "training": "the final pass learning from a stream beside frozen and simple ones; its speed",
     "learner": "labelled pages per second that a learner with a full room takes in",
     "sessions": "viewers per second that one worker looks at for sessions that have closed",
+    "simulator": "steps per second of the closed loop in a simulated world, in one process",
+    "off-policy": "estimates of weightings from random orders beside the truth; Open Bandit",
     "page": "first paint of the page, and like → changed tiles on the screen, in Chromium",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",
 }
@@ -41,7 +43,8 @@ BENCHES: Final = {
 
 def load(name: str) -> Callable[..., dict[str, Any]]:
     """The ``run`` of one of :data:`BENCHES`. Its module imports all that it measures."""
-    run: Callable[..., dict[str, Any]] = import_module(f"streams.bench.{name}").run
+    module = import_module(f"streams.bench.{name.replace('-', '_')}")
+    run: Callable[..., dict[str, Any]] = module.run
     return run
 
 

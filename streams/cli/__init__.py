@@ -31,6 +31,7 @@ from streams.cli import (
     replay,
     roles,
     send,
+    simulate,
     topology,
     tune,
     versions,
@@ -61,6 +62,7 @@ app.command()(replay.rebuild)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(send.send)
+app.command()(simulate.simulate)
 app.command()(images.embed_images)
 app.command()(doctor.doctor)
 app.add_typer(inspect.inspect, name="inspect")

@@ -29,15 +29,10 @@ from models.igql.sets import ColumnSet, joined
 from models.item_to_item.appeal import Appeal
 from models.item_to_item.appeal_fit import DrawLog
 from models.queries import CandidateQuery, planned
+from streams.acted.serving import set_vectors
 from streams.recorded.dataset import Dataset, DatasetError
 from streams.recorded.grids.judge import told
-from streams.recorded.grids.production import (
-    BATCH,
-    CANDIDATES,
-    Ranker,
-    learned_at,
-    set_vectors,
-)
+from streams.recorded.grids.production import BATCH, CANDIDATES, Ranker, learned_at
 from streams.recorded.grids.run import Progress, split_of
 from streams.recorded.grids.task import task_of
 from streams.serving.own_operators import load_operators

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from models.evaluation.baselines.runs import BaselineLists
 from models.evaluation.targets import Targets
+from streams.acted.serving import Vectors
 from streams.recorded.dataset import Dataset
 from streams.recorded.grids.baselines import baseline_lists
 from streams.recorded.grids.judge import Judge, told, unwanted_targets
-from streams.recorded.grids.production import Made, Vectors
+from streams.recorded.grids.production import Made
 from streams.recorded.grids.run import Run
 
 

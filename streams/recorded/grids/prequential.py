@@ -13,8 +13,10 @@ from models.evaluation.shown import head_figures
 from models.evaluation.targets import Targets, prequential_targets
 from models.events import DAY_MS
 from models.examples.examples import Examples
+from streams.acted.learning import served
+from streams.acted.serving import set_vectors
 from streams.recorded.grids.figures import figures_of
-from streams.recorded.grids.production import Made, Ranker, served, set_vectors
+from streams.recorded.grids.production import Made, Ranker
 from streams.recorded.grids.run import Run, as_text
 from streams.recorded.grids.stage_arrays import made_arrays, made_of, vectors_arrays, vectors_of
 from streams.recorded.grids.stages import STREAM, Arrays
@@ -100,7 +102,7 @@ class _Stream:
                 bundle = learner.train(now_ms)
             if bundle is not None:
                 sets, seed = learner.candidate_sets(now_ms), run.options.seed
-                ranker.rankers = served(bundle, run.task, sets, run.settings, seed)
+                ranker.rankers = served(bundle, run.task.weights, sets, run.settings, seed)
         except (ValueError, ArithmeticError) as error:
             self._refused.append(str(error))
             if not learner.trained:

@@ -12,9 +12,10 @@ import msgspec
 
 from infra.config import Settings
 from models.evaluation.targets import Targets
+from streams.acted.serving import query_of
 from streams.clock import parse_time
 from streams.recorded.dataset import Dataset, DatasetError
-from streams.recorded.grids.production import Learner, query_of
+from streams.recorded.grids.production import Learner
 from streams.recorded.grids.stages import Arrays, Stages
 from streams.recorded.grids.task import task_of
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from models.examples.choices import Choices
 from models.item_to_item.weights import ItemWeights
-from streams.recorded.grids.production import Made, Vectors
+from streams.acted.serving import Vectors
+from streams.recorded.grids.production import Made
 from streams.recorded.grids.stages import Arrays
 
 

@@ -41,7 +41,7 @@ BASELINES: Final = (
 )  # fmt: skip
 #: What reads the log and acts production out belongs to each.
 _HARNESS: Final = (
-    "streams/recorded/dataset.py", "streams/recorded/grids/production.py",
+    "streams/acted", "streams/recorded/dataset.py", "streams/recorded/grids/production.py",
     "streams/recorded/grids/run.py", "streams/recorded/grids/stage_arrays.py",
     "streams/recorded/grids/task.py",
 )  # fmt: skip

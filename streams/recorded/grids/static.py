@@ -15,16 +15,10 @@ from models.examples.choices import Choices
 from models.examples.examples import Examples
 from models.item_to_item.weights import ItemWeights
 from models.rankers.bundle import RankerBundle
+from streams.acted.learning import served, train
+from streams.acted.serving import Vectors, set_vectors
 from streams.recorded.grids.figures import figures_of
-from streams.recorded.grids.production import (
-    Made,
-    Ranker,
-    Vectors,
-    recent_viewers,
-    served,
-    set_vectors,
-    train,
-)
+from streams.recorded.grids.production import Made, Ranker, recent_viewers
 from streams.recorded.grids.run import Run, as_text
 from streams.recorded.grids.stage_arrays import (
     choices_arrays,
@@ -117,7 +111,7 @@ def _trained(run: Run, ranker: Ranker, examples: Examples, choices: Choices) -> 
     sets, seed = ranker.candidate_sets(run.split_ms), run.options.seed
     try:
         bundle = train(examples, choices, sets, run.settings, seed)
-        bundle = served(bundle, run.task, sets, run.settings, seed)
+        bundle = served(bundle, run.task.weights, sets, run.settings, seed)
     except (ValueError, ArithmeticError) as error:
         return {"meta": np.array(as_text({"note": f"prior: {error}"}))}
     arrays, meta = bundle.to_arrays()

@@ -9,7 +9,8 @@ import pytest
 
 from infra.config import Settings
 from infra.errors import SettingsError
-from streams.recorded.grids.production import Ranker, query_of
+from streams.acted.serving import query_of
+from streams.recorded.grids.production import Ranker
 from streams.recorded.grids.task import task_of
 from streams.recorded.reading import read_dataset
 

@@ -1,0 +1,115 @@
+"""The closed loop: the product, its rivals and chance in a simulated world."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from infra.config import Settings
+from models.events import HOUR_MS, parse_account, parse_event, parse_media
+from models.simulation.config import SimulationConfig, Wave
+from models.simulation.world import SimulatedWorld
+from streams.simulated.estimates import Trial, small_world
+from streams.simulated.feed import records
+from streams.simulated.figures import figures_of
+from streams.simulated.loop import Outcome, simulate
+from streams.simulated.policy import RandomPolicy
+from streams.simulated.product import ProductPolicy, Variant
+from streams.simulated.report import ABLATIONS, spread
+from streams.simulated.rivals import RIVALS, RivalPolicy
+
+CONFIG = SimulationConfig(
+    viewers=20, accounts=20, days=1, sessions_per_day=2.0, rounds=2.0, slot_ms=HOUR_MS,
+    spam=Wave(day=0.6, accounts=2, media=3, robots=3), late=0.1, doubled=0.1,
+)  # fmt: skip
+SIZE = 10
+
+
+@pytest.fixture(scope="module")
+def world() -> SimulatedWorld:
+    return SimulatedWorld.of(CONFIG)
+
+
+def product(world: SimulatedWorld, **of: object) -> Outcome:
+    settings = Settings(grid_size=SIZE)
+    variant = Variant(trained=False, **of)
+    policy = ProductPolicy(world, settings, variant)
+    return simulate(world, policy, size=SIZE, delay_ms=variant.delay_ms, oracle_every=1)
+
+
+def test_runs_are_the_same_each_time_and_shown_once(world: SimulatedWorld) -> None:
+    a, b = product(world), product(world)
+    assert np.array_equal(a.grids.media_gk, b.grids.media_gk)
+    assert np.array_equal(a.events.number_n, b.events.number_n)
+    looked = a.grids.looked_gk
+    assert a.steps == looked.sum() > 0
+    shown = a.grids.media_gk >= 0
+    assert shown.any()
+    assert not (looked & ~shown).any()
+
+
+def test_nothing_is_shown_before_it_is_posted_or_after_it_is_gone(world: SimulatedWorld) -> None:
+    library = world.library
+    for outcome in (product(world), simulate(world, RandomPolicy(world, SIZE), size=SIZE)):
+        media_gk = outcome.grids.media_gk
+        g_n, k_n = np.nonzero(media_gk >= 0)
+        media_n, ts_n = media_gk[g_n, k_n], outcome.grids.ts_g[g_n]
+        assert (library.created_ms_m[media_n] < ts_n).all()
+        assert (library.deleted_ms_m[media_n] > ts_n).all()
+
+
+def test_nobody_is_better_than_the_oracle(world: SimulatedWorld) -> None:
+    grids = product(world).grids
+    assert (grids.value_g <= grids.oracle_g + 1e-9).mean() > 0.99
+
+
+def test_a_delayed_product_repeats_nothing_that_the_client_knows(world: SimulatedWorld) -> None:
+    grids = product(world, delay_ms=48 * HOUR_MS).grids
+    for viewer in np.unique(grids.viewer_g):
+        of = grids.viewer_g == viewer
+        looked = grids.media_gk[of][grids.looked_gk[of]]
+        assert len(np.unique(looked)) == len(looked)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_serve_what_is_there_and_was_not_shown(name: str, world: SimulatedWorld) -> None:
+    policy = RivalPolicy(world, SIZE, RIVALS[name])
+    grids = simulate(world, policy, size=SIZE, warm_days=0.2).grids
+    assert (grids.media_gk >= 0).all()
+    figures = figures_of(world, grids, 0.2)
+    assert figures["repeat_rate"] < 0.1
+    assert msgspec.json.encode(figures)
+
+
+def test_events_of_a_world_are_records_that_producers_may_send(world: SimulatedWorld) -> None:
+    now_ms = CONFIG.end_ms
+    topics = set()
+    for topic, key, value in records(world, SIZE):
+        topics.add(topic)
+        if topic == "catalog.media":
+            assert parse_media(value, now_ms).media_id == key
+        elif topic == "catalog.accounts":
+            assert parse_account(value).account_id == key
+        else:
+            assert parse_event(topic, value, now_ms).viewer_id == key
+    assert {"catalog.media", "catalog.accounts", "events.view", "events.like"} <= topics
+
+
+def test_each_ablation_takes_one_thing_away() -> None:
+    fields = Variant.__struct_fields__
+    for name, variant in ABLATIONS.items():
+        changed = [f for f in fields if getattr(variant, f) != getattr(Variant(), f)]
+        assert len(changed) == (0 if name == "freshgrid" else 1), name
+
+
+def test_intervals_over_seeds() -> None:
+    assert spread([1.0, 2.0, 3.0])["mean"] == 2.0
+    assert spread([1.0]) == {"mean": 1.0, "low": None, "high": None}
+    assert spread([None])["mean"] is None
+
+
+def test_estimates_from_random_orders_are_near_the_truth() -> None:
+    trial = Trial(small_world(7), 1_000)
+    found = trial.run(1)
+    assert set(found) == set(trial.truth)
+    held = [of["doubly_robust"].holds(trial.truth[name]) for name, of in found.items()]
+    assert sum(held) >= 3
