@@ -108,11 +108,13 @@ def laid_on(places_n2: Places, was_n2: Places) -> Places:
     ours_m2 = places_n2[known_n].astype(np.float64)
     theirs_m2 = was_n2[known_n].astype(np.float64)
     if len(ours_m2) < 2 or min(_spread(ours_m2), _spread(theirs_m2)) < _TINY:
-        return places_n2 - places_n2.mean(axis=0)
+        centred_n2: Places = places_n2 - places_n2.mean(axis=0)
+        return centred_n2
     middle_2, target_2 = ours_m2.mean(axis=0), theirs_m2.mean(axis=0)
     left_22, _, right_22 = np.linalg.svd((ours_m2 - middle_2).T @ (theirs_m2 - target_2))
-    scale = _spread(theirs_m2) / _spread(ours_m2)
-    return ((places_n2 - middle_2) @ (left_22 @ right_22) * scale + target_2).astype(np.float32)
+    turn_22 = left_22 @ right_22 * (_spread(theirs_m2) / _spread(ours_m2))
+    laid_n2: Places = ((places_n2 - middle_2) @ turn_22 + target_2).astype(np.float32)
+    return laid_n2
 
 
 def _spread(places_n2: NDArray[np.float64]) -> float:

@@ -86,8 +86,9 @@ class Atlas:
             shown_n[start + known] = ~catalog.hidden_account_a[rows[known]]
             topic_n[start + known] = catalog.account_topic_a[rows[known]]
             await asyncio.sleep(0)
-        codes, topic_n = np.unique(np.concatenate([[0], topic_n]), return_inverse=True)
-        return shown_n, topic_n[1:], [catalog.topic_name(code) for code in codes.tolist()]
+        codes, at_n = np.unique(np.concatenate([[0], topic_n]), return_inverse=True)
+        topics = [catalog.topic_name(code) for code in codes.tolist()]
+        return shown_n, at_n[1:].astype(np.int32), topics
 
 
 def _served(

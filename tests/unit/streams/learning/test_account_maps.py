@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ async def test_a_map_is_drawn_of_each_space_and_of_what_it_becomes_every_so_ofte
     artifacts: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     drawer = Drawer()
     versions = [a_version(artifacts, number) for number in range(5)]
     shown: list[Version | None] = [None]
