@@ -211,10 +211,14 @@ class Settings(BaseSettings):
     training_device: str = "cpu"
     #: Macro-F1 of the topic probe that a new version of the account vectors may lose to the live.
     embedding_margin: Annotated[float, Field(ge=0.0, le=1.0)] = EMBEDDING_MARGIN
+    #: Seconds from one map of the accounts to the next while the space learns on; 0 draws none.
+    account_map_every_s: Annotated[float, Field(ge=0)] = 3600.0
     #: Newest versions of each kind that are kept, and how far back one can roll.
     keep_versions: PositiveInt = 5
 
     log_level: str = "WARNING"
+    #: `text`, or `json`: one object a line.
+    log_format: str = "text"
     #: Where this process serves Prometheus metrics; port 0 for nowhere.
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0

@@ -48,6 +48,9 @@ BATCHES_UNREADABLE: Final = Counter(
     "freshgrid_unreadable_batches", "Batches of Kafka's log that cannot be read", ["topic"]
 )
 PARKED: Final = Gauge("freshgrid_parked_media", "Media that events wait for")
+ACCOUNT_MAPS: Final = Counter(
+    "freshgrid_account_maps", "Maps of the accounts: drawn, or failed", ["outcome"]
+)
 SESSIONS_LOOKED_AT: Final = Counter(
     "freshgrid_sessions_looked_at", "Viewers looked at for sessions that have closed"
 )

@@ -1,7 +1,8 @@
-"""Logging: one format, on stderr, so that stdout stays free for results."""
+"""Logging: one format, text or JSON, on stderr, so that stdout stays free for results."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -10,6 +11,10 @@ from typing import Final
 from infra.errors import SettingsError
 
 FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
+#: ISO 8601, without milliseconds and zone.
+TIME: Final = "%Y-%m-%dT%H:%M:%S"
+#: For people, and for what collects logs.
+FORMATS: Final = ("text", "json")
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 #: What a group of a fresh broker meets in its first seconds, and its client tries again.
@@ -44,15 +49,40 @@ class NotYet(logging.Filter):
         return True
 
 
-def configure_logging(level: str) -> None:
+class JsonLines(logging.Formatter):
+    """A record as a line of JSON: `time`, `level`, `logger`, `message`, and `error` if one is told.
+
+    `error` holds the traceback, so that a record is one line whatever went wrong.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, without its end."""
+        told = {
+            "time": f"{self.formatTime(record, TIME)}.{record.msecs:03.0f}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["error"] = self.formatException(record.exc_info)
+        # Escaped: a name of a file need not be Unicode, and is said all the same.
+        return json.dumps(told)
+
+
+def configure_logging(level: str, form: str = "text") -> None:
     """Send every logger of this process to stderr from `level` on.
 
+    Args:
+        form: one of :data:`FORMATS`.
+
     Raises:
-        SettingsError: `level` is no level of :mod:`logging`.
+        SettingsError: `level` is no level of :mod:`logging`, or there is no such format.
     """
+    if form not in FORMATS:
+        raise SettingsError(f"LOG_FORMAT {form!r} is unknown; use one of {', '.join(FORMATS)}")
     if level.upper() not in LEVELS:
         raise SettingsError(f"LOG_LEVEL {level!r} is unknown; use one of {', '.join(LEVELS)}")
-    formatter = logging.Formatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%S")
+    formatter = JsonLines() if form == "json" else logging.Formatter(FORMAT, datefmt=TIME)
     formatter.converter = time.gmtime  # lines of machines in different zones must sort
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)

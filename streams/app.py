@@ -126,7 +126,7 @@ def run(role: str) -> int:
     from infra.telemetry import configure_logging
 
     config = settings()
-    configure_logging(config.log_level)
+    configure_logging(config.log_level, config.log_format)
     return asyncio.run(_serve(role, config))
 
 

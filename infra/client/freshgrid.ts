@@ -236,6 +236,39 @@ export interface LogState {
   lag: Array<GroupLag>;
 }
 
+/**
+ * A map of the account vectors; columns are of equal length, an account to each position.
+ *
+ * Attributes:
+ *     version: of the map.
+ *     ig2vec: the version of the account vectors that it was drawn of.
+ *     live: the version of the account vectors that is live.
+ *     made_ms: when it was drawn.
+ *     before_ms: when the map was drawn that `moved_x` and `moved_y` begin at: a day before, or
+ *         the oldest kept; null for the first map.
+ *     topics: names of topics; the first one stands for none.
+ *     account_id: the accounts, without those that no grid may show.
+ *     x: from 0 to 65,535.
+ *     y: from 0 to 65,535.
+ *     moved_x: how far `x` came since `before_ms`; 0 for accounts that were not on that map.
+ *     moved_y: likewise.
+ *     topic: position of the account's first topic in `topics`.
+ */
+export interface MapOfAccounts {
+  version: string;
+  ig2vec: string;
+  live: string;
+  made_ms: number;
+  before_ms: number | null;
+  topics: Array<string>;
+  account_id: Array<string>;
+  x: Array<number>;
+  y: Array<number>;
+  moved_x: Array<number>;
+  moved_y: Array<number>;
+  topic: Array<number>;
+}
+
 /** One media of the catalogue; the newest record of a `media_id` replaces the older ones. */
 export interface Media {
   media_id: string;
@@ -796,6 +829,17 @@ export class Freshgrid {
    */
   mediaList(options: { media_id?: Array<string>; topic?: string | null; author_id?: string | null; prefix?: string; after?: string | null; limit?: number } = {}): Promise<MediaList> {
     return this.call("GET", `/v1/media`, { ...options });
+  }
+
+  /**
+   * All accounts that have a vector, each with a place near those that it is alike.
+   *
+   * Drawn by the learner, of each new version of the account vectors and once an hour as they
+   * learn on, each map laid on the one before. Send `If-None-Match` to be told with 304 that
+   * nothing changed.
+   */
+  accountMap(): Promise<MapOfAccounts> {
+    return this.call("GET", `/v1/map`, {  });
   }
 
   /** Accounts nearest to these by the account vectors, these themselves left out. */

@@ -261,6 +261,39 @@ class LogState(TypedDict):
     lag: list[GroupLag]
 
 
+class MapOfAccounts(TypedDict):
+    """A map of the account vectors; columns are of equal length, an account to each position.
+
+    Attributes:
+        version: of the map.
+        ig2vec: the version of the account vectors that it was drawn of.
+        live: the version of the account vectors that is live.
+        made_ms: when it was drawn.
+        before_ms: when the map was drawn that `moved_x` and `moved_y` begin at: a day before, or
+            the oldest kept; null for the first map.
+        topics: names of topics; the first one stands for none.
+        account_id: the accounts, without those that no grid may show.
+        x: from 0 to 65,535.
+        y: from 0 to 65,535.
+        moved_x: how far `x` came since `before_ms`; 0 for accounts that were not on that map.
+        moved_y: likewise.
+        topic: position of the account's first topic in `topics`.
+    """
+
+    version: str
+    ig2vec: str
+    live: str
+    made_ms: int
+    before_ms: int | None
+    topics: list[str]
+    account_id: list[str]
+    x: list[int]
+    y: list[int]
+    moved_x: list[int]
+    moved_y: list[int]
+    topic: list[int]
+
+
 class Media(TypedDict):
     """One media of the catalogue; the newest record of a `media_id` replaces the older ones."""
 
@@ -810,6 +843,18 @@ class Calls:
         answer: MediaList = self._call("GET", "/v1/media", {"media_id": media_id, "topic": topic, "author_id": author_id, "prefix": prefix, "after": after, "limit": limit}, None)
         return answer
 
+    def account_map(
+        self,
+    ) -> MapOfAccounts:
+        """All accounts that have a vector, each with a place near those that it is alike.
+
+        Drawn by the learner, of each new version of the account vectors and once an hour as they
+        learn on, each map laid on the one before. Send `If-None-Match` to be told with 304 that
+        nothing changed.
+        """
+        answer: MapOfAccounts = self._call("GET", "/v1/map", {}, None)
+        return answer
+
     def similar_accounts(
         self, account_id: Sequence[str], *, limit: int = 25,
     ) -> SimilarAccountList:
@@ -1133,6 +1178,18 @@ class AsyncCalls:
         which this process was told, so another process has another one.
         """
         answer: MediaList = await self._call("GET", "/v1/media", {"media_id": media_id, "topic": topic, "author_id": author_id, "prefix": prefix, "after": after, "limit": limit}, None)
+        return answer
+
+    async def account_map(
+        self,
+    ) -> MapOfAccounts:
+        """All accounts that have a vector, each with a place near those that it is alike.
+
+        Drawn by the learner, of each new version of the account vectors and once an hour as they
+        learn on, each map laid on the one before. Send `If-None-Match` to be told with 304 that
+        nothing changed.
+        """
+        answer: MapOfAccounts = await self._call("GET", "/v1/map", {}, None)
         return answer
 
     async def similar_accounts(

@@ -15,7 +15,7 @@ from models.examples.candidate_sets import DISTILLATION_VIEWERS
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.ig2vec.config import Ig2VecConfig
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError

@@ -13,7 +13,7 @@ from models.arrays.types import Rows
 from models.events import MediaEvent
 from models.examples.candidate_sets import candidate_sets, new_viewers
 from models.examples.examples import CandidateSets
-from models.explore.experiment import Treatment
+from models.explore.treatment import Treatment
 from models.explore.pipeline import ExploreConfig, find, funnel
 from models.explore.trace import Trace
 from models.queries import CandidateQuery

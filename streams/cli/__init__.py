@@ -43,7 +43,6 @@ app = typer.Typer(
     name="freshgrid",
     help="A self-hosted Explore: likes stream in, every viewer's grid follows a moment later.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(query.query)

@@ -11,11 +11,11 @@ from infra.doctor import findings
 from infra.http.operations import Check, LogState, Memory, Operations
 from infra.kafka import partition_counts
 from infra.log_positions import log_positions
+from infra.looked_at import LookedAt
 from infra.open_stores import store_memory
 from infra.topics import TOPICS
 from streams.clock import now_ms
 from streams.operations.log_state import GROUPS, log_state, role_states
-from streams.operations.looked_at import LookedAt
 from streams.operations.process_figures import grid_figures
 from streams.operations.repairs import Repairs
 from streams.operations.troubles import headline, troubles

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from infra.config import Settings
 from infra.errors import FreshgridError, SettingsError, UnreachableError
+from infra.looked_at import LookedAt
 from streams.learning.version_list import promote, rollback
 from streams.log.dead_letters import (
     DeadLetterId,
@@ -17,7 +18,6 @@ from streams.log.dead_letters import (
     show_dead_letter,
 )
 from streams.log.redrive import redrive
-from streams.operations.looked_at import LookedAt
 
 #: Records of each partition of the dead letters that are looked at: each may have 350 kB.
 NEWEST: Final = 100

@@ -36,6 +36,7 @@ from models.events import ACCOUNTS_TOPIC
 from models.world import World
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
+from streams.learning.account_maps import AccountMaps
 from streams.learning.lone_learner import watch_for_another
 from streams.letters import Letters, NotedInGroup
 from streams.records import Record, closed_sessions
@@ -100,6 +101,9 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
         letters = Letters(outbox, NotedInGroup(sent, partial(_note_sent, config)))
         feed = WorldFeed(world, letters.refuse)
         embeddings = Embeddings(config, artifacts, outbox, live.get(IG2VEC), world)
+        maps = AccountMaps(
+            artifacts, lambda: next(iter(embeddings.live()), None), config.account_map_every_s
+        )
         training = Training(
             config, world, artifacts, outbox,
             live=live.get(RANKERS), live_items=live.get(ITEMS), refuse=letters.refuse,
@@ -188,6 +192,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
                 follower.run(handle, polled),
                 watch.run(),
                 embeddings.run(),
+                maps.run(),
                 examples.run(),
                 alone,
             )

@@ -38,6 +38,7 @@ from streams.rights.forgetting import Forgetting
 from streams.rights.forgotten import hear, known
 from streams.roles.runtime import agent, background, cancelled, faust_app, running
 from streams.serving.api import Behind, explore_api
+from streams.serving.atlas import Atlas
 from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
@@ -96,6 +97,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         artifacts = ArtifactStore(config.artifacts_url)
         rankers = LiveRankers(artifacts)
         items = LiveItems(artifacts, world)
+        atlas = Atlas(world, artifacts)
         experiment = LiveExperiment(stores.experiments, queries, rankers, artifacts)
         await experiment.start()
         explorer = Explorer(config, world, store, queries, experiment.of, access.cursor_key)
@@ -114,6 +116,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             feed.apply(topic, known(forgotten, records) if topic in EVENT_TOPICS else records)
             if topic == VERSIONS_TOPIC:
                 newest = feed.newest_versions(records)
+                atlas.told(newest)
                 swapped = [await rankers.apply(newest), await items.apply(newest)]
                 if any(swapped):
                     ranking.refresh()
@@ -147,6 +150,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             desk=WeightsDesk(stores.experiments, experiment),
             office=Office(config, cluster, stores.experiments, experiment),
             directory=directory,
+            atlas=atlas,
             export=CatalogueExport(world, directory),
             likeness=Likenesses(config, world, directory, queries, experiment.of),
             shelves=Shelves(world, directory),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from fastapi import FastAPI
 
+from infra.http.account_map import account_map_routes
 from infra.http.administration import administration_routes
 from infra.http.app import create_api
 from infra.http.catalogue import catalogue_routes
@@ -27,6 +28,7 @@ from infra.http.writing import writing_routes
 from infra.page import mount_page
 from infra.stores import GridNews
 from models.explore.impressions import Page
+from streams.serving.atlas import Atlas
 from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
@@ -48,6 +50,7 @@ class Behind(NamedTuple):
     desk: WeightsDesk
     office: Office
     directory: Directory
+    atlas: Atlas
     export: CatalogueExport
     likeness: Likenesses
     shelves: Shelves
@@ -76,6 +79,7 @@ def explore_api(behind: Behind, streams: Streams, limit_s: float) -> FastAPI:
             events_routes(behind.intake),
             writing_routes(behind.intake, behind.export),
             catalogue_routes(behind.directory),
+            account_map_routes(behind.atlas),
             similar_routes(behind.likeness),
             shelves_routes(behind.shelves),
             viewers_routes(behind.viewers),

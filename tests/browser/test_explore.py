@@ -271,6 +271,21 @@ def test_on_a_phone_in_the_dark(open_page: OpenPage) -> None:
     assert_accessible(page)
 
 
+def test_on_a_phone_all_that_can_be_done_is_at_hand(open_page: OpenPage) -> None:
+    page = open_page("explore?viewer=thumb", **PHONE)
+    unwanted = tiles(page)[1]
+    one = tile(page, unwanted)
+    for name in ("save", "share", "see_fewer"):
+        expect(one.locator(f'[data-act="{name}"]')).to_be_hidden()
+    one.get_by_role("button", name="More actions").tap()
+    for name in ("like", "save", "share", "see_fewer"):
+        expect(one.locator(f'[data-act="{name}"]')).to_be_in_viewport()
+    keep(page, "phone actions")
+    assert_accessible(page)
+    one.locator('[data-act="see_fewer"]').tap()
+    expect(tile(page, unwanted)).to_have_count(0)
+
+
 def test_who_wants_calm_gets_it(open_page: OpenPage) -> None:
     page = open_page("explore?viewer=calm", reduced_motion="reduce")
     first, *_ = tiles(page)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shlex
+import time
 from typing import Any, NamedTuple
 
 import httpx
@@ -17,6 +18,7 @@ from tests.integration.conftest import Explore
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "http.md").read_text()
+DRAWN_S = 120.0
 SERVER = "http://127.0.0.1:8000"
 
 
@@ -62,6 +64,11 @@ def names(explore: Explore) -> Names:
     media = explore.post(account, topics=["travel"])
     liked = explore.post("somebody")
     explore.act("events.like", explore.event(viewer, liked, author_id="somebody"))
+    # The learner draws it once account vectors are live, and lets all others go first.
+    until = time.monotonic() + DRAWN_S
+    while explore.http.get("/v1/map").status_code == 404:
+        assert time.monotonic() < until, "no map of the accounts was drawn"
+        time.sleep(0.5)
     return Names(viewer, account, media)
 
 

@@ -1,5 +1,6 @@
 """Logging goes to stderr in one format."""
 
+import json
 import logging
 import re
 import subprocess
@@ -52,3 +53,28 @@ def test_a_broker_that_is_not_ready_yet_is_worth_a_warning_only_if_it_lasts(
     ]  # fmt: skip
     # Later it is another start.
     assert told(10 * PATIENCE_S) is None
+
+
+def test_json_is_one_object_a_line_whatever_is_said() -> None:
+    code = (
+        "import logging\n"
+        "from infra.telemetry import configure_logging\n"
+        "configure_logging('info', 'json')\n"
+        "log = logging.getLogger('a.b')\n"
+        "log.info('two\\nlines \"%s\" é \\udcff', 'x')\n"
+        "try: 1 / 0\n"
+        "except ZeroDivisionError: log.exception('it failed')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    plain, failed = map(json.loads, done.stderr.splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", plain.pop("time"))
+    assert plain == {"level": "INFO", "logger": "a.b", "message": 'two\nlines "x" é \udcff'}
+    assert failed["message"] == "it failed"
+    assert failed["error"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(SettingsError, match="use one of text, json"):
+        configure_logging("INFO", "xml")

@@ -2,7 +2,7 @@
 
 import { address } from "./address.js";
 import { get } from "./api.js";
-import { figure, fill, h } from "./dom.js";
+import { figure, fill, h, icon } from "./dom.js";
 import { face } from "./picture.js";
 import { complain, toast } from "./toasts.js";
 import { Acts, WORDS } from "./explore/acts.js";
@@ -52,7 +52,8 @@ export class AccountPage {
           h("p", { class: "quiet" }, account.topics.length ? `topic ${account.topics.join(", ")}` : "no topic",
             account.private ? " · private" : "", account.disabled ? " · disabled" : "", account.deleted ? " · deleted" : ""),
           h("div", { class: "counts" }, count(posts.length === POSTS ? `${POSTS}+` : String(posts.length), posts.length === 1 ? "post" : "posts"), count(figure(Math.round(likes * 10) / 10), "likes of late"), count(String(neighbours.length), "near")))),
-      h("h2", { class: "padded" }, "Nearest accounts"),
+      h("div", { class: "row spread padded" }, h("h2", {}, "Nearest accounts"),
+        account.has_vector && h("a", { class: "button", href: address("map", { id: this.accountId, viewer: this.viewerId }) }, icon("map"), "On the map")),
       neighbours.length
         ? h("div", { class: "near" }, neighbours.map(({ account: one, score }) => h("a", { href: address("account", { id: one.account_id, viewer: this.viewerId }) },
           face(one.account_id, one.topics[0] ?? "", 66), h("span", {}, one.account_id), h("span", { class: "quiet number" }, `${Math.round(100 * score)} % alike`))))

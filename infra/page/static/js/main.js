@@ -9,10 +9,11 @@ import { ExplorePage } from "./explore/explore.js";
 const VIEWS = {
   explore: async () => ExplorePage,
   account: async () => (await import("./account.js")).AccountPage,
+  map: async () => (await import("./map/map.js")).MapPage,
   workbench: async () => (await import("./workbench/workbench.js")).WorkbenchPage,
   operations: async () => (await import("./operations/operations.js")).OperationsPage,
 };
-const PLACES = [["explore", "Explore"], ["workbench", "Workbench"], ["operations", "Operations"]];
+const PLACES = [["explore", "Explore"], ["map", "Map"], ["workbench", "Workbench"], ["operations", "Operations"]];
 
 let view = null;
 let turn = 0;

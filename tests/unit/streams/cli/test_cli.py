@@ -42,6 +42,32 @@ def test_help_names_the_commands() -> None:
     assert freshgrid("serve", "--help").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("ver", "versions"), ("dead-letters red", "redrive"), ("nothing", "")]
+)
+def test_a_shell_completes_commands(typed: str, offered: str) -> None:
+    words = f"freshgrid {typed}"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.argv = ['freshgrid']; from streams.cli import main; main()",
+        ],
+        env={
+            **os.environ,
+            "_FRESHGRID_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        },
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == offered
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, streams.cli;"

@@ -26,10 +26,19 @@ export class Tile {
     this.name = h("span");
     this.buttons = new Map(ACTS.map(({ act, label, key }) => [act, h("button", {
       type: "button", tabIndex: -1, data: { act }, "aria-label": label, title: `${label} (${key})`,
-      onclick: () => does.act(act, this),
+      onclick: () => {
+        this.#showAll(false);
+        does.act(act, this);
+      },
     }, icon(act))]));
+    // Where there is no hover the heart alone is there until this is pressed.
+    this.more = h("button", {
+      type: "button", class: "more", tabIndex: -1, "aria-label": "More actions", "aria-expanded": "false",
+      onclick: () => this.#showAll(!this.node.classList.contains("acting")),
+    }, icon("more"));
     this.node = h("article", { class: "tile", data: { media: item.media_id } }, this.opener,
-      h("div", { class: "caption" }, this.name, h("div", { class: "acts" }, ...this.buttons.values())));
+      h("div", { class: "caption" }, this.name, h("div", { class: "acts" }, ...this.buttons.values(), this.more)));
+    this.node.addEventListener("focusout", ({ relatedTarget }) => !this.node.contains(relatedTarget) && this.#showAll(false));
     this.done = new Set();
     this.card = null;
     this.#describe();
@@ -37,7 +46,7 @@ export class Tile {
 
   /** Whether the keyboard is here: then its buttons can be reached by Tab as well. */
   set current(here) {
-    for (const button of [this.opener, ...this.buttons.values()]) button.tabIndex = here ? 0 : -1;
+    for (const button of [this.opener, ...this.buttons.values(), this.more]) button.tabIndex = here ? 0 : -1;
   }
 
   /** Give it what the catalogue knows, and so its picture. */
@@ -77,6 +86,11 @@ export class Tile {
     const mark = h("span", { class: moved === null ? "mark new" : "mark", "aria-hidden": "true" }, text);
     mark.addEventListener("animationend", () => mark.remove());
     this.node.append(mark);
+  }
+
+  #showAll(all) {
+    this.node.classList.toggle("acting", all);
+    this.more.setAttribute("aria-expanded", String(all));
   }
 
   #describe() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from infra.errors import UnreachableError
-from streams.operations.looked_at import STALE_S, LookedAt
+from infra.looked_at import STALE_S, LookedAt
 
 
 class Asked:
