@@ -13,9 +13,9 @@ from models.arrays.types import Rows
 from models.events import MediaEvent
 from models.examples.candidate_sets import candidate_sets, new_viewers
 from models.examples.examples import CandidateSets
-from models.explore.treatment import Treatment
 from models.explore.pipeline import ExploreConfig, find, funnel
 from models.explore.trace import Trace
+from models.explore.treatment import Treatment
 from models.queries import CandidateQuery
 from models.rankers.prior import PriorRankers
 from models.rankers.protocol import Rankers
