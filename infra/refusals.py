@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from typing import Final
 
 from aiokafka.errors import (
@@ -29,6 +30,8 @@ _FORBIDDEN: Final = (
     GroupAuthorizationFailedError,
     TopicAuthorizationFailedError,
 )
+#: Longer than a client tries before it gives up.
+LATELY_S: Final = 15.0
 RIGHTS: Final = "allow this client what `freshgrid acls` prints"
 
 
@@ -37,13 +40,18 @@ class _Newest(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.error: BaseException | None = None
+        self._error: BaseException | None = None
+        self._at_s = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
         last = record.args[-1] if isinstance(record.args, tuple) and record.args else None
         if isinstance(last, BaseException):
-            self.error = last
+            self._error, self._at_s = last, time.monotonic()
         return True
+
+    def lately(self) -> BaseException | None:
+        """Of a connection that was tried just now; an older one explains nothing."""
+        return self._error if time.monotonic() - self._at_s < LATELY_S else None
 
 
 _newest: Final = _Newest()
@@ -53,8 +61,8 @@ logging.getLogger("aiokafka").addFilter(_newest)
 def kafka_unreachable(settings: Settings, what: str, error: BaseException) -> UnreachableError:
     """The error of a broker that does not do `what`, with the cause and the remedy."""
     cause = error
-    if isinstance(error, KafkaConnectionError | TimeoutError) and _newest.error is not None:
-        cause = _newest.error
+    if isinstance(error, KafkaConnectionError | TimeoutError):
+        cause = _newest.lately() or error
     return UnreachableError(
         f"Kafka {what} at {settings.kafka_bootstrap_servers} ({reason_of(cause)}); "
         f"{_kafka_remedy(settings, cause)}"

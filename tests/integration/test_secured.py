@@ -337,6 +337,7 @@ def test_an_event_goes_the_whole_way_and_nobody_is_allowed_more(
         commanded = stack.settings
         for command in COMMANDS:
             freshgrid(commanded, *command)
+        assert freshgrid(commanded, "backup", str(tmp_path / "backup")).returncode == 0
         stack.check()
     # Once the workers are gone.
     freshgrid(commanded, "rebuild", "--force")

@@ -1,4 +1,4 @@
-"""Manifests for Kubernetes are valid by its schemas, and name settings and commands there are."""
+"""The manifests for Kubernetes are valid by its schemas, and name what exists."""
 
 from __future__ import annotations
 
