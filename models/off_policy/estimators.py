@@ -47,7 +47,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ips(logged: Logged) -> Estimate:
-    """Inverse propensity scoring."""
+    """Inverse propensity scoring: the mean of weight times reward."""
     return _estimate(logged, logged.weight_n * logged.reward_n)
 
 

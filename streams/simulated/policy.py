@@ -31,7 +31,7 @@ class Policy(Protocol):
         ...
 
     def pass_time(self, now_ms: int) -> None:
-        """Learn what is due."""
+        """Learn what is due by now; called at every tick."""
         ...
 
     def serve(self, viewer_g: Integers, now_ms: int, shown_vm: Shown) -> Integers:
