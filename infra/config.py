@@ -20,8 +20,8 @@ from models.viewers.state import FoldConfig
 Milliseconds = Annotated[int, Field(gt=0)]
 #: Settings that no process says, from a variable or from the file that NAME_FILE names: all of it,
 #: or the password in it.
-Secret = Annotated[str, SECRET]
-SecretUrl = Annotated[str, SECRET_URL]
+Secret = Annotated[str, Field(repr=False), SECRET]
+SecretUrl = Annotated[str, Field(repr=False), SECRET_URL]
 
 
 def _kind(field: FieldInfo) -> str | None:

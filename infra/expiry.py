@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from infra.config import Settings
 from infra.kafka import ADMIN_TIMEOUT_MS
+from infra.kafka_clients import kafka_admin
 
 #: A broker looks for what is to go every five minutes, and deletes files a minute later.
 _LOOKS_MS: Final = 6 * 60_000
@@ -31,9 +31,7 @@ async def kept_until(
     does not say.
     """
     names = list(topics)
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS
-    )
+    admin = kafka_admin(settings, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
         await admin.start()
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]

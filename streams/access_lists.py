@@ -30,7 +30,19 @@ _EXPERIMENT: Final = (
     *("exec", "get", "lpush", "lrange", "ltrim", "multi", "publish", "set", "unwatch", "watch"),
 )
 _WORKER: Final = (
-    *("del", "exists", "expire", "get", "getrange", "hgetall", "hset", "llen", "lrange", "lrem"),
+    *(
+        "del",
+        "exists",
+        "expire",
+        "get",
+        "getrange",
+        "hgetall",
+        "hmget",
+        "hset",
+        "llen",
+        "lrange",
+        "lrem",
+    ),
     *("persist", "rpush", "set", "ttl", "unlink", "zadd", "zcard", "zrangebyscore", "zrem"),
     "zscore",
 )
@@ -38,19 +50,23 @@ _RANKER: Final = (
     *("expire", "get", "getrange", "lindex", "llen", "lrange", "publish", "rpush", "set"),
     # SCAN: the grids that were ready when it started.
     *("scan", "strlen", "subscribe", "unsubscribe"),
+    # Keys of the API, and what is stored of a viewer who is to be forgotten.
+    *("hgetall", "lrem", "unlink", "zrange", "zrem", "zscore"),
 )
 #: `rebuild` folds into a draft beside the state; `backup` and `restore` take keys as they are.
 _COPIES: Final = ("copy", "dump", "pttl", "restore")
+#: `freshgrid keys`.
+_KEYS: Final = ("hdel", "hgetall", "hset")
 _COMMANDS: Final = {
     WORKER: (*_CONNECTION, *_FUNCTIONS, *_WORKER),
     LEARNER: (),
     RANKER: (*_CONNECTION, *_FUNCTIONS, *_RANKER, *_EXPERIMENT),
-    COMMAND: (*_CONNECTION, *_FUNCTIONS, *_WORKER, *_RANKER, *_EXPERIMENT, *_COPIES),
+    COMMAND: (*_CONNECTION, *_FUNCTIONS, *_WORKER, *_RANKER, *_EXPERIMENT, *_COPIES, *_KEYS),
     OUTSIDE: (),
     READER: ("client|setinfo", "get"),
 }
 _READ_ONLY: Final = {
-    RANKER: ("viewer:{VIEWER}",),
+    RANKER: ("access:{freshgrid}:keys",),
     READER: ("grid:{VIEWER}",),
 }
 _CHANNELS: Final = {

@@ -18,8 +18,8 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     (one of many grids, without cuts)        ─▶ sampled grids    ─▶ explore.candidates
     explore.impressions, events.*            ─▶ examples         ─▶ explore.examples
     explore.examples, .candidates, events.*  ─▶ training         ─▶ explore.versions
-    (a viewer is to be forgotten)            ─▶ forgetting       ─▶ explore.forgotten
-    explore.forgotten                        ─▶ every role: nothing of these viewers is taken in
+    (a viewer is to be forgotten)            ─▶ forgetting       ─▶ explore.forgotten, store
+    explore.forgotten                        ─▶ worker's forgotten, ranker's forgotten
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ _VIEWER: Final = "viewer:{VIEWER}"
 _DAMAGED: Final = "damaged:{VIEWER}"
 _PARKED: Final = ("parked:{MEDIA}", "parked")
 _SCHEDULE: Final = ("sessions:due", "sessions:clock")
+#: What is stored of one viewer.
+_OF_VIEWER: Final = (
+    _VIEWER, _DAMAGED, "grid:{VIEWER}", "pages:{VIEWER}:SERIES", *_PARKED, "sessions:due",
+)  # fmt: skip
 _EXPERIMENT: Final = ("experiment:{explore}", "experiment:{explore}:history")
 
 
@@ -208,8 +212,14 @@ FLOWS: Final = (
         "sampled grids", RANKER, "streams/serving/sampled_grids.py",
         writes=(CANDIDATES_TOPIC,),
     ),
+    Flow("map", RANKER, "streams/serving/atlas.py", reads=(VERSIONS_TOPIC,)),
     Flow("ranker's forgotten", RANKER, "streams/rights/forgotten.py", reads=(FORGOTTEN_TOPIC,)),
-    Flow("forgetting", RANKER, "streams/rights/forgetting.py", writes=(FORGOTTEN_TOPIC,)),
+    Flow(
+        "forgetting", RANKER, "streams/rights/forgetting.py",
+        writes=(FORGOTTEN_TOPIC,), stores=_OF_VIEWER, asked=True,
+    ),
+    # Where the settings give no signing secret.
+    Flow("access", RANKER, "infra/access/guard.py", stores=("access:{freshgrid}:secret",)),
     Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *CATALOG)),
     Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
     Flow(
@@ -273,7 +283,15 @@ FLOWS: Final = (
         ),
     ),
     Flow("viewer export", COMMAND, "streams/rights/export.py", reads=VIEWER_TOPICS),
-    Flow("viewer forget", COMMAND, "streams/rights/forget.py", writes=(FORGOTTEN_TOPIC,)),
+    Flow(
+        "viewer forget", COMMAND, "streams/cli/viewer.py",
+        writes=(FORGOTTEN_TOPIC,), stores=_OF_VIEWER,
+    ),
+    Flow("keys", COMMAND, "streams/cli/keys.py", stores=("access:{freshgrid}:keys",)),
+    Flow(
+        "simulate", COMMAND, "streams/simulated/feed.py",
+        writes=(*_EVENTS, *CATALOG),
+    ),
     Flow("send", COMMAND, "streams/cli/send.py", writes=_EVENTS),
     Flow("embed-images", COMMAND, "streams/cli/images.py", writes=(MEDIA_TOPIC,)),
 )  # fmt: skip

@@ -69,6 +69,7 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("GET", "/v1/popular"): _READ,
     ("GET", "/v1/fresh"): _READ,
     ("GET", "/v1/topics"): _READ,
+    ("GET", "/v1/map"): _READ,
     ("GET", "/v1/topics/{topic:path}"): _READ,
     ("GET", "/v1/igql"): _READ,
     ("GET", "/v1/weights"): _READ,

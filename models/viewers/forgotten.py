@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -35,7 +35,7 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     viewer: str
-    group: int
+    group: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     changed_ms: int
     allowed_ms: int | None = None
 

@@ -6,8 +6,9 @@ whom it does not name. Every role reads it whole before it looks at anything of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,11 +17,13 @@ from infra.kafka import ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import FORGOTTEN_EVENTS
 from infra.topics import FORGOTTEN_TOPIC
-from models.events import decode_value
+from models.events import check, check_times, decode_value
 from models.viewers.forgotten import Forgotten, ForgottenViewers
-from streams.records import Record, read_records
+from streams.records import Record, Refuse, read_records, skip
 
 R = TypeVar("R", bound=Record)
+
+_PSEUDONYM: Final = re.compile(r"[0-9a-f]{32}")
 
 _encode = msgspec.json.Encoder().encode
 _forgotten = msgspec.json.Decoder(Forgotten)
@@ -31,18 +34,24 @@ def forgotten_message(said: Forgotten) -> Message:
     return Message(FORGOTTEN_TOPIC, said.viewer, _encode(said))
 
 
-def parse_forgotten(value: bytes | None, _: int) -> Forgotten:
+def parse_forgotten(value: bytes | None, now_ms: int) -> Forgotten:
     """Read one record of ``explore.forgotten``.
 
     Raises:
         InvalidEventError: it says nothing.
     """
-    return decode_value(_forgotten, value)
+    said = decode_value(_forgotten, value)
+    check(_PSEUDONYM.fullmatch(said.viewer) is not None, "viewer", "is no pseudonym")
+    # What was said in the future could never be taken back.
+    check_times(said, now_ms, "changed_ms", *["allowed_ms"] * (said.allowed_ms is not None))
+    return said
 
 
-def hear(viewers: ForgottenViewers, records: Iterable[Record]) -> list[Forgotten]:
+def hear(
+    viewers: ForgottenViewers, records: Iterable[Record], refuse: Refuse = skip
+) -> list[Forgotten]:
     """Take in records of the topic; returns who is to be forgotten and was not before."""
-    said = read_records(FORGOTTEN_TOPIC, records, parse_forgotten)
+    said = read_records(FORGOTTEN_TOPIC, records, parse_forgotten, refuse)
     return [one for one in said if viewers.hear(one)]
 
 

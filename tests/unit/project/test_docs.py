@@ -44,6 +44,7 @@ from tests.paths import ROOT
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONTRACTS = (ROOT / "docs" / "contracts.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+TRANSPORT = (ROOT / "docs" / "transport.md").read_text()
 README = (ROOT / "README.md").read_text()
 T = 1_652_500_000_000
 
@@ -71,7 +72,8 @@ def _anchors(text: str) -> set[str]:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)`", OPERATIONS, flags=re.MULTILINE))
+    told = OPERATIONS + TRANSPORT
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)`", told, flags=re.MULTILINE))
     defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
     assert rows == {
         name: f"{default:g}" if isinstance(default, float) else str(default)

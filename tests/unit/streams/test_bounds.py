@@ -15,6 +15,7 @@ from infra.topics import (
     DEAD_LETTERS_TOPIC,
     EMBEDDINGS_TOPIC,
     EXAMPLES_TOPIC,
+    FORGOTTEN_TOPIC,
     IMPRESSIONS_TOPIC,
     SESSIONS_TOPIC,
     TOPICS,
@@ -37,9 +38,11 @@ from models.events import (
 from models.examples.candidate_log import CandidateLog
 from models.examples.from_pages import parse_labelled_page
 from models.explore.impressions import parse_impression
+from models.viewers.forgotten import Forgotten
 from streams.dead_letter import DeadLetter
 from streams.log.dead_letters import Redriven
 from streams.records import parse_session, parse_touched
+from streams.rights.forgotten import parse_forgotten
 from streams.serving.world_feed import parse_embedding
 from streams.versions import parse_version
 from tests.unit.streams.test_internal_topics import NOW, READERS
@@ -149,6 +152,11 @@ TABLE: Final[dict[str, tuple[Any, Any, dict[str, Bounds]]]] = {
         _internal(CANDIDATES_TOPIC),
         # As many as there are features of.
         {"ranked_ms": TIME, "candidates": (3, 3)},
+    ),
+    FORGOTTEN_TOPIC: (
+        parse_forgotten,
+        msgspec.to_builtins(Forgotten.of("v", NOW, allowed=True)),
+        {"group": COUNT, "changed_ms": TIME, "allowed_ms": TIME},
     ),
     DEAD_LETTERS_TOPIC: (
         lambda value, now_ms: _letter(value),

@@ -26,6 +26,7 @@ from infra.topics import (
     DEAD_LETTERS_TOPIC,
     EMBEDDINGS_TOPIC,
     EXAMPLES_TOPIC,
+    FORGOTTEN_TOPIC,
     IMPRESSIONS_TOPIC,
     SESSIONS_TOPIC,
     TOPICS,
@@ -34,6 +35,7 @@ from infra.topics import (
 )
 from models.events import DAY_MS, InvalidEventError, Unreadable
 from models.examples.page_join import ExampleJoin
+from models.viewers.forgotten import Forgotten, ForgottenViewers
 from models.world import World
 from streams.clock import now_ms
 from streams.dead_letter import dead_letter, parse_dead_letter
@@ -43,6 +45,7 @@ from streams.letters import Letters, NotedInGroup
 from streams.log.dead_letters import StoredDeadLetter, _summary, decode_record, time_text
 from streams.ranking import Ranking
 from streams.records import ClosedSession, Touched, closed_sessions, touches
+from streams.rights.forgotten import hear
 from streams.serving.live_items import LiveItems
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.world_feed import WorldFeed, embedding_messages
@@ -106,6 +109,7 @@ class Process:
         self.labelling = ExampleStream(settings, cluster, self.outbox)
         self.labelling._letters = self.letters
         self.heard = Heard(self.letters.refuse)
+        self.forgotten = ForgottenViewers()
         self.rankers, self.items = LiveRankers(self.artifacts), LiveItems(self.artifacts, World())
 
     async def touched(self, records: list[Record]) -> int:
@@ -158,6 +162,11 @@ class Process:
             last_good(self.artifacts, told, lambda artifact: artifact)
         await self.embeddings._take_over()
         return len(self.heard.live)
+
+    async def told_to_forget(self, records: list[Record]) -> int:
+        before = len(self.forgotten)
+        hear(self.forgotten, records, self.letters.refuse)
+        return len(self.forgotten) - before
 
     async def dead_letters(self, records: list[Record]) -> int:
         found = [decode_record(record) for record in records]
@@ -226,6 +235,9 @@ READERS: Final = {
         ),
         Process.versions,
     ),
+    FORGOTTEN_TOPIC: Topic(
+        lambda n: msgspec.json.encode(Forgotten.of(f"v{n}", NOW)), Process.told_to_forget
+    ),
     DEAD_LETTERS_TOPIC: Topic(_letter, Process.dead_letters, lettered=False),
 }
 
@@ -274,6 +286,9 @@ NEVER: Final[dict[str, list[Any]]] = {
     "version": ["", "../../etc", "a/b", None],
     "previous": ["../../etc", "a/b", 7],
     "announced_ms": [-1, 10**17, 2**70],
+    "viewer": ["", "x" * 32, 7],
+    "group": [-1, 2**31],
+    "changed_ms": [-1, 10**17, AHEAD],
     "accounts": [-1, 2**63],
     "first_seen": [-1, 10**17, 2**70],
     "value_base64": ["x", "é"],

@@ -60,12 +60,14 @@ SHARED = {
     "streams/log/fold.py",
     "streams/log/replay.py",
     "streams/local/scenario.py",
+    "streams/rights/forget.py",
     *ROLE_FILES,
 }
 #: What topics carry: whoever calls something there that names a topic reads it or writes it.
 CARRIED = {
     "streams/dead_letter.py",
     "streams/records.py",
+    "streams/rights/forgotten.py",
     "streams/serving/world_feed.py",
     "streams/versions.py",
 }
@@ -73,7 +75,7 @@ CARRIED = {
 FILES = {
     "streams/local/bundled.py",
     "streams/serving/catalogue_export.py",
-    *(f"streams/recorded/{name}.py" for name in ("dataset", "examples", "recording")),
+    *(f"streams/recorded/{name}.py" for name in ("records", "examples", "recording")),
 }
 TOPIC_NAMES = {
     name: topic
@@ -177,7 +179,8 @@ def test_whoever_a_role_hands_records_to_reads_them_by_the_table(role: str) -> N
     receivers = {parts[name] for name in handed & parts.keys()}
     assert "streams/serving/world_feed.py" in receivers
     followers = {of.code for of in FLOWS if of.role == role and of.reads and of.group is None}
-    assert receivers - {"streams/versions.py"} <= followers
+    # Grids that are kept are told whom to forget by who read it.
+    assert receivers - {"streams/versions.py", "streams/serving/kept_grids.py"} <= followers
 
 
 def test_the_table_in_short_is_of_the_table() -> None:
@@ -219,7 +222,7 @@ def test_commands_are_those_of_the_command_line() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_what_is_followed_is_followed_once(role: str) -> None:
     assert len(set(followed(role))) == len(followed(role))
-    assert bool(followed(role)) == (role != "worker")
+    assert followed(role)
 
 
 def test_the_report_on_experiments_reads_the_actions_it_counts() -> None:
@@ -241,6 +244,9 @@ def test_the_command_tells_of_one_topic() -> None:
     assert [(end["flow"], end["group"]) for end in told["read_by"]] == [
         ("sessions", "freshgrid-worker"),
         ("ranking", "freshgrid-ranking"),
+        ("backup", None),
+        ("restore", None),
+        ("viewer export", None),
     ]
     shown = freshgrid("explore.touched").stdout
     assert "freshgrid-ranking" in shown and "streams/ingest.py" in shown
