@@ -29,5 +29,6 @@ def uniform(seed: int, *parts: NDArray[np.integer]) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
         for part in parts:
             state = mix(np.bitwise_xor(state, part.astype(np.uint64)), _GOLDEN)
-    drawn: NDArray[np.float64] = (state >> np.uint64(11)) * (1.0 / (1 << 53))
+    drawn = (state >> np.uint64(11)).astype(np.float64)
+    drawn *= 1.0 / (1 << 53)
     return drawn

@@ -107,5 +107,5 @@ def _estimate(logged: Logged, score_n: Floats, around: float | None = None) -> E
 
 def _by_grid(grid_n: NDArray[np.integer[Any]], score_n: Floats) -> tuple[Floats, Floats]:
     grids, at_n = np.unique(grid_n, return_inverse=True)
-    total_g: Floats = np.bincount(at_n, score_n, len(grids))
+    total_g = np.bincount(at_n, score_n, len(grids)).astype(np.float64)
     return total_g, np.bincount(at_n, minlength=len(grids)).astype(np.float64)

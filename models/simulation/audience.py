@@ -138,7 +138,7 @@ class Audience:
     def _weary(self, viewer_n: Integers, media_n: Integers) -> Floats:
         """What is taken off for what was looked at before."""
         library = self._world.library
-        less_n: Floats = _AUTHOR * self._authors_va[viewer_n, library.author_m[media_n]]
+        less_n = _AUTHOR * self._authors_va[viewer_n, library.author_m[media_n]].astype(np.float64)
         less_n = less_n + _TOPIC * self._topics_vt[viewer_n, library.topic_m[media_n]]
         return less_n + _AGAIN * self.seen_vm[viewer_n, library.original_m[media_n]]
 

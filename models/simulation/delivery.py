@@ -46,8 +46,8 @@ class Happened(msgspec.Struct, frozen=True, eq=False):
     @classmethod
     def joined(cls, parts: list[Happened]) -> Happened:
         """The events of all parts in order of time."""
-        none = Happened(*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(0, np.int8),
-                        np.zeros(0, np.int64))  # fmt: skip
+        whole, codes = np.zeros(0, np.int64), np.zeros(0, np.int8)
+        none = Happened(whole, whole, whole, codes, whole)
         columns = (
             np.concatenate([getattr(part, name) for part in (none, *parts)])
             for name in cls.__struct_fields__

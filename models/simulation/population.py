@@ -76,7 +76,8 @@ class Viewers:
     def drifted(self, viewer_n: NDArray[np.integer], ts_n: NDArray[np.integer]) -> Floats:
         """How far the interests have turned, from 0 to 1, in the shape of both broadcast."""
         since_n = (ts_n - self.drift_ms_v[viewer_n]) / self.drift_length_v[viewer_n]
-        return np.clip(since_n, 0.0, 1.0)
+        turned_n: Floats = np.clip(since_n, 0.0, 1.0)
+        return turned_n
 
 
 def make_accounts(config: SimulationConfig, rng: np.random.Generator) -> Accounts:
