@@ -21,7 +21,7 @@ from infra.config import Settings
 from infra.errors import SettingsError
 
 if TYPE_CHECKING:
-    from faust import Credentials
+    from faust.auth import Credentials
 
 OAUTHBEARER: Final = "OAUTHBEARER"
 
@@ -140,7 +140,9 @@ class _Token(AbstractTokenProvider):  # type: ignore[misc]
 def _token_function(named: str) -> Callable[[], str]:
     module, _, name = named.partition(":")
     try:
-        found = getattr(import_module(module), name) if module and name else None
+        found: Callable[[], str] | None = (
+            getattr(import_module(module), name) if module and name else None
+        )
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"KAFKA_TOKEN_PROVIDER={named} cannot be imported: {error}") from error
     if not callable(found):
