@@ -52,6 +52,13 @@ async def all_told(storing: Stores, following: Stores) -> None:
                     return
 
 
+async def ended(task: asyncio.Future[None]) -> None:
+    """Cancel it, and again: redis-py swallows a cancellation that comes at some moments."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.2)
+
+
 async def damage(store: Store, viewer_id: str, value: bytes) -> None:
     """Let this be what is stored of a viewer, past every check."""
     if isinstance(store, MemoryStore):

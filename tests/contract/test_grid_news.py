@@ -11,7 +11,7 @@ from infra.config import Settings
 from infra.memory_store import memory_stores
 from infra.open_stores import open_stores
 from infra.stores import Replaced, Stores
-from tests.stores import all_told
+from tests.stores import all_told, ended
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -26,8 +26,7 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Stores, St
         async with open_stores(settings) as storing, open_stores(settings) as following:
             listening = asyncio.ensure_future(following.grids.listen())
             yield storing, following
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await ended(listening)
     listening.cancel()
 
 

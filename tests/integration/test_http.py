@@ -17,7 +17,7 @@ from models.events import Relation
 from models.viewers.state import ViewerState, related_authors
 from streams.clock import now_ms
 from tests.integration.conftest import Explore
-from tests.stores import all_told
+from tests.stores import all_told, ended
 
 
 def like(explore: Explore, viewer: str, media: str, **fields: Any) -> dict[str, Any]:
@@ -145,7 +145,6 @@ def test_news_of_grids_reach_every_process(explore: Explore) -> None:
                 event = like(explore, viewer, "m", author_id="a")
                 await asyncio.to_thread(explore.http.post, "/v1/events", json=event)
                 await changed.wait()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await ended(listening)
 
     asyncio.run(follow())
