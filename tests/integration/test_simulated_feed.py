@@ -27,7 +27,6 @@ async def test_records_arrive_at_the_rate_and_none_is_lost(broker):
     assert time.monotonic() - started >= len(messages) / 400.0 - 0.1
     assert sum(ends.values()) == len(messages)
     assert told[-1] == len(messages)
-    assert len(told) > 5
     # No more was sent at once than had come due.
     assert max(b - a for a, b in pairwise(told)) < len(messages)
 
