@@ -19,7 +19,7 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     explore.impressions, events.*            ─▶ examples         ─▶ explore.examples
     explore.examples, .candidates, events.*  ─▶ training         ─▶ explore.versions
     (a viewer is to be forgotten)            ─▶ forgetting       ─▶ explore.forgotten
-    explore.forgotten                        ─▶ every role: nothing of these viewers is taken in
+    explore.forgotten  ─▶ worker's forgotten, learner's forgotten, ranker's forgotten
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ FLOWS: Final = (
         "letters", LEARNER, "streams/letters.py",
         reads=(
             SESSIONS_TOPIC, EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, EXAMPLES_TOPIC, CANDIDATES_TOPIC,
-            VERSIONS_TOPIC,
+            VERSIONS_TOPIC, FORGOTTEN_TOPIC,
         ),
         group=LETTERS_GROUP,
         writes=(DEAD_LETTERS_TOPIC,),
@@ -209,7 +209,12 @@ FLOWS: Final = (
         writes=(CANDIDATES_TOPIC,),
     ),
     Flow("ranker's forgotten", RANKER, "streams/rights/forgotten.py", reads=(FORGOTTEN_TOPIC,)),
-    Flow("forgetting", RANKER, "streams/rights/forgetting.py", writes=(FORGOTTEN_TOPIC,)),
+    Flow(
+        "forgetting", RANKER, "streams/rights/forgetting.py",
+        writes=(FORGOTTEN_TOPIC,), asked=True,
+    ),
+    # Who may ask; the secret is made where nobody gave one.
+    Flow("door", RANKER, "infra/access/guard.py", stores=("access:{freshgrid}:secret",)),
     Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *CATALOG)),
     Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
     Flow(
@@ -261,8 +266,9 @@ FLOWS: Final = (
         "evaluate rankers", COMMAND, "streams/recorded/evaluate_rankers.py",
         reads=(EXAMPLES_TOPIC,),
     ),
+    Flow("keys", COMMAND, "streams/cli/keys.py", stores=("access:{freshgrid}:keys",)),
     Flow("viewer export", COMMAND, "streams/rights/export.py", reads=VIEWER_TOPICS),
-    Flow("viewer forget", COMMAND, "streams/rights/forget.py", writes=(FORGOTTEN_TOPIC,)),
+    Flow("viewer forget", COMMAND, "streams/cli/viewer.py", writes=(FORGOTTEN_TOPIC,)),
     Flow("send", COMMAND, "streams/cli/send.py", writes=_EVENTS),
     Flow("embed-images", COMMAND, "streams/cli/images.py", writes=(MEDIA_TOPIC,)),
 )  # fmt: skip

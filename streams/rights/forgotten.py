@@ -16,9 +16,9 @@ from infra.kafka import ClusterInfo, Message
 from infra.log_reader import LogReader
 from infra.metrics import FORGOTTEN_EVENTS
 from infra.topics import FORGOTTEN_TOPIC
-from models.events import decode_value
-from models.viewers.forgotten import Forgotten, ForgottenViewers
-from streams.records import Record, read_records
+from models.events import check, check_times, decode_value
+from models.viewers.forgotten import PSEUDONYM, Forgotten, ForgottenViewers
+from streams.records import Record, Refuse, read_records, skip
 
 R = TypeVar("R", bound=Record)
 
@@ -31,18 +31,26 @@ def forgotten_message(said: Forgotten) -> Message:
     return Message(FORGOTTEN_TOPIC, said.viewer, _encode(said))
 
 
-def parse_forgotten(value: bytes | None, _: int) -> Forgotten:
+def parse_forgotten(value: bytes | None, now_ms: int) -> Forgotten:
     """Read one record of ``explore.forgotten``.
 
     Raises:
         InvalidEventError: it says nothing.
     """
-    return decode_value(_forgotten, value)
+    said = decode_value(_forgotten, value)
+    check(len(said.viewer) == PSEUDONYM, "viewer", f"has not {PSEUDONYM} characters")
+    # One from the future would outlast whatever is said later.
+    check_times(said, now_ms, "changed_ms")
+    if said.allowed_ms is not None:
+        check_times(said, now_ms, "allowed_ms")
+    return said
 
 
-def hear(viewers: ForgottenViewers, records: Iterable[Record]) -> list[Forgotten]:
+def hear(
+    viewers: ForgottenViewers, records: Iterable[Record], refuse: Refuse = skip
+) -> list[Forgotten]:
     """Take in records of the topic; returns who is to be forgotten and was not before."""
-    said = read_records(FORGOTTEN_TOPIC, records, parse_forgotten)
+    said = read_records(FORGOTTEN_TOPIC, records, parse_forgotten, refuse)
     return [one for one in said if viewers.hear(one)]
 
 

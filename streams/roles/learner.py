@@ -66,6 +66,7 @@ LETTERED: Final = (
     EXAMPLES_TOPIC,
     CANDIDATES_TOPIC,
     VERSIONS_TOPIC,
+    FORGOTTEN_TOPIC,
 )
 #: Of 19, by which the learner lets other processes go first.
 NICENESS: Final = 10
@@ -134,7 +135,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic == FORGOTTEN_TOPIC:
-                if said := hear(forgotten, records):
+                if said := hear(forgotten, records, letters.refuse):
                     embeddings.forget(forgotten.is_forgotten)
                     examples.forget()
                     training.forget(forgotten.is_forgotten, {one.group for one in said})

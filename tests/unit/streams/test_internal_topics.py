@@ -26,6 +26,7 @@ from infra.topics import (
     DEAD_LETTERS_TOPIC,
     EMBEDDINGS_TOPIC,
     EXAMPLES_TOPIC,
+    FORGOTTEN_TOPIC,
     IMPRESSIONS_TOPIC,
     SESSIONS_TOPIC,
     TOPICS,
@@ -34,6 +35,7 @@ from infra.topics import (
 )
 from models.events import DAY_MS, InvalidEventError, Unreadable
 from models.examples.page_join import ExampleJoin
+from models.viewers.forgotten import Forgotten, ForgottenViewers
 from models.world import World
 from streams.clock import now_ms
 from streams.dead_letter import dead_letter, parse_dead_letter
@@ -43,6 +45,7 @@ from streams.letters import Letters
 from streams.log.dead_letters import StoredDeadLetter, _summary, decode_record, time_text
 from streams.ranking import Ranking
 from streams.records import ClosedSession, Touched, closed_sessions, touches
+from streams.rights.forgotten import hear
 from streams.serving.live_items import LiveItems
 from streams.serving.live_rankers import LiveRankers
 from streams.serving.world_feed import WorldFeed, embedding_messages
@@ -105,6 +108,7 @@ class Process:
         cluster = ClusterInfo("log", dict.fromkeys(TOPICS, 1))
         self.labelling = ExampleStream(settings, cluster, self.outbox)
         self.labelling._letters = self.letters
+        self.viewers = ForgottenViewers()
         self.heard = Heard(self.letters.refuse)
         self.rankers, self.items = LiveRankers(self.artifacts), LiveItems(self.artifacts, World())
 
@@ -158,6 +162,10 @@ class Process:
             last_good(self.artifacts, told, lambda artifact: artifact)
         await self.embeddings._take_over()
         return len(self.heard.live)
+
+    async def forgotten(self, records: list[Record]) -> int:
+        hear(self.viewers, records, self.letters.refuse)
+        return len(self.viewers)
 
     async def dead_letters(self, records: list[Record]) -> int:
         found = [decode_record(record) for record in records]
@@ -225,6 +233,9 @@ READERS: Final = {
             ).value
         ),
         Process.versions,
+    ),
+    FORGOTTEN_TOPIC: Topic(
+        lambda n: msgspec.json.encode(Forgotten.of(f"v{n}", NOW)), Process.forgotten
     ),
     DEAD_LETTERS_TOPIC: Topic(_letter, Process.dead_letters, lettered=False),
 }
