@@ -19,7 +19,7 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     explore.impressions, events.*            ─▶ examples         ─▶ explore.examples
     explore.examples, .candidates, events.*  ─▶ training         ─▶ explore.versions
     (a viewer is to be forgotten)            ─▶ forgetting       ─▶ explore.forgotten, store
-    explore.forgotten                        ─▶ worker's forgotten, ranker's forgotten
+    explore.forgotten  ─▶ worker's forgotten, learner's forgotten, ranker's forgotten
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ FLOWS: Final = (
         "letters", LEARNER, "streams/letters.py",
         reads=(
             SESSIONS_TOPIC, EMBEDDINGS_TOPIC, IMPRESSIONS_TOPIC, EXAMPLES_TOPIC, CANDIDATES_TOPIC,
-            VERSIONS_TOPIC,
+            VERSIONS_TOPIC, FORGOTTEN_TOPIC,
         ),
         group=LETTERS_GROUP,
         writes=(DEAD_LETTERS_TOPIC,),
@@ -279,7 +279,8 @@ FLOWS: Final = (
         writes=tuple(TOPICS),
         stores=(
             _VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, "catalog:read", *_SCHEDULE,
-            "grid:{VIEWER}", "pages:{VIEWER}:SERIES", *_EXPERIMENT,
+            "grid:{VIEWER}", "pages:{VIEWER}:SERIES", *_EXPERIMENT, "letters:sent:{LOG}",
+            "access:{freshgrid}:keys", "access:{freshgrid}:secret",
         ),
     ),
     Flow("viewer export", COMMAND, "streams/rights/export.py", reads=VIEWER_TOPICS),

@@ -28,9 +28,23 @@ API_KEY = "marked-api-key-5b0b4a10-5b0b4a10-5b0b4a10"
 SIGNING = "marked-signing-secret-9f1d2c33-9f1d2c33"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def signed_by_all() -> Iterator[None]:
+    """Every ranker of the stack signs with this secret, as those of one installation must."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGNING_SECRET", SIGNING)
+        yield
+
+
+def env_of(explore: Explore, **more: str) -> dict[str, str]:
+    """The environment of a process of the stack; what comes from a file comes from nowhere else."""
+    env = explore.env(**more)
+    return {name: value for name, value in env.items() if f"{name}_FILE" not in more}
+
+
 def run(explore: Explore, *arguments: str, code: int = 0, **env: str) -> str:
     command = [sys.executable, "-m", "streams.cli", *arguments]
-    done = subprocess.run(command, env=explore.env(**env), capture_output=True, text=True)
+    done = subprocess.run(command, env=env_of(explore, **env), capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 
@@ -46,7 +60,9 @@ class Keyed:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "ranker.log"
-        env = explore.env(HTTP_HOST="0.0.0.0", HTTP_PORT=str(port), LOG_LEVEL="DEBUG", **self.env)
+        env = env_of(
+            explore, HTTP_HOST="0.0.0.0", HTTP_PORT=str(port), LOG_LEVEL="DEBUG", **self.env
+        )
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streams.app", "ranker"],
@@ -227,7 +243,7 @@ def test_nothing_says_a_secret(explore: Explore, keyed: Keyed) -> None:
     ]
     doctor = subprocess.run(
         [sys.executable, "-m", "streams.cli", "doctor"],
-        env=explore.env(**keyed.env), capture_output=True, text=True,
+        env=env_of(explore, **keyed.env), capture_output=True, text=True,
     )  # fmt: skip
     said.append(doctor.stdout + doctor.stderr)
     for key in (API_KEY, made["key"], "wrong-" + SIGNING):
