@@ -12,7 +12,6 @@ import msgspec
 from models.arrays.id_table import hash_id
 
 _DIGEST: Final = 16
-#: Characters of a pseudonym.
 _PERSON: Final = b"forgotten"
 
 #: Tells whether somebody is forgotten, by viewer id.
