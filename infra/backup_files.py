@@ -172,9 +172,9 @@ class BackupFolder:
 
 
 class RowWriter:
-    """Appends rows; counts them."""
+    """Appends rows to a file that is packed, and counts them."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: gzip.GzipFile) -> None:
         self._file = file
         self._encoder = msgspec.msgpack.Encoder()
         self.rows = 0

@@ -21,7 +21,7 @@ from infra.config import Settings
 from infra.errors import SettingsError
 
 if TYPE_CHECKING:
-    from faust import Credentials
+    from faust.auth import Credentials
 
 OAUTHBEARER: Final = "OAUTHBEARER"
 
@@ -148,4 +148,5 @@ def _token_function(named: str) -> Callable[[], str]:
             f"KAFKA_TOKEN_PROVIDER={named} names no function that gives a token; write "
             "package.module:function"
         )
-    return found
+    function: Callable[[], str] = found
+    return function

@@ -897,7 +897,7 @@ export class Freshgrid {
     return this.call("GET", `/healthz`, {  });
   }
 
-  /** Able to answer requests for grids, and whether what they are made of is up to date. */
+  /** Able to answer requests for grids, and how far what they are made of is read. */
   readyz(): Promise<Record<string, unknown>> {
     return this.call("GET", `/readyz`, {  });
   }

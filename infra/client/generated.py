@@ -978,7 +978,7 @@ class Calls:
     def readyz(
         self,
     ) -> dict[str, Any]:
-        """Able to answer requests for grids, and whether what they are made of is up to date."""
+        """Able to answer requests for grids, and how far what they are made of is read."""
         answer: dict[str, Any] = self._call("GET", "/readyz", {}, None)
         return answer
 
@@ -1283,7 +1283,7 @@ class AsyncCalls:
     async def readyz(
         self,
     ) -> dict[str, Any]:
-        """Able to answer requests for grids, and whether what they are made of is up to date."""
+        """Able to answer requests for grids, and how far what they are made of is read."""
         answer: dict[str, Any] = await self._call("GET", "/readyz", {}, None)
         return answer
 

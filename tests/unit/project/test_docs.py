@@ -71,7 +71,8 @@ def _anchors(text: str) -> set[str]:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)`", OPERATIONS, flags=re.MULTILINE))
+    pages = OPERATIONS + (ROOT / "docs" / "transport.md").read_text()
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)`", pages, flags=re.MULTILINE))
     defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
     assert rows == {
         name: f"{default:g}" if isinstance(default, float) else str(default)

@@ -241,6 +241,8 @@ def test_the_command_tells_of_one_topic() -> None:
     assert [(end["flow"], end["group"]) for end in told["read_by"]] == [
         ("sessions", "freshgrid-worker"),
         ("ranking", "freshgrid-ranking"),
+        ("backup", None),
+        ("restore", None),
     ]
     shown = freshgrid("explore.touched").stdout
     assert "freshgrid-ranking" in shown and "streams/ingest.py" in shown
