@@ -150,4 +150,5 @@ def _token_function(named: str) -> Callable[[], str]:
             f"KAFKA_TOKEN_PROVIDER={named} names no function that gives a token; write "
             "package.module:function"
         )
-    return found
+    function: Callable[[], str] = found
+    return function
