@@ -29,8 +29,11 @@ PATIENCE_S: Final = 30.0
 #: Asks for the paths of a file in turn, and tells what it saw in one line.
 _LUA: Final = """
 local paths = {}
-for line in io.lines("%s") do paths[#paths + 1] = wrk.format("GET", line) end
 local at = 0
+-- Not before: only then is it known whom a request is for.
+init = function()
+  for line in io.lines("%s") do paths[#paths + 1] = wrk.format("GET", line) end
+end
 request = function()
   at = at %% #paths + 1
   return paths[at]

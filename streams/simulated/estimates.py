@@ -23,11 +23,12 @@ from models.simulation.config import SimulationConfig
 from models.simulation.population import Integers
 from models.simulation.truth import WORTH_H
 from models.simulation.world import SimulatedWorld
+from streams.simulated.policy import ONE_HEAD
 
 #: Weightings that nothing was logged by.
 WEIGHTINGS: Final = {
     "live": Weights(),
-    "likes": Weights(save=0.0, share=0.0, comment=0.0, see_fewer=0.0),
+    "likes": ONE_HEAD,
     "saves": Weights(like=0.2, save=8.0),
     "harmless": Weights(see_fewer=40.0),
     "log_linear": Weights(form="log_linear"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.actions import HEAD_NAMES
+from models.rankers.value import Weights
 from models.simulation.delivery import Happened
 from models.simulation.population import Integers
 from models.simulation.world import SimulatedWorld
 
+#: Nothing but likes is worth anything.
+ONE_HEAD: Final = Weights(**{name: float(name == "like") for name in HEAD_NAMES})
 #: Which media each viewer was shown, (viewers, media) by number.
 Shown = NDArray[np.bool_]
 

@@ -12,12 +12,11 @@ from scipy.stats import t as student_t
 
 from infra.config import Settings
 from models.events import HOUR_MS, MINUTE_MS
-from models.rankers.value import Weights
 from models.simulation.config import SimulationConfig
 from models.simulation.world import SimulatedWorld
 from streams.simulated.figures import figures_of
 from streams.simulated.loop import Outcome, simulate
-from streams.simulated.policy import Policy, RandomPolicy
+from streams.simulated.policy import ONE_HEAD, Policy, RandomPolicy
 from streams.simulated.product import ProductPolicy, Variant
 from streams.simulated.rivals import RIVALS, RivalPolicy
 
@@ -34,9 +33,7 @@ ABLATIONS: Final[Mapping[str, Variant]] = {
     "no_distilled_first_pass": Variant(first_pass="prior"),
     "no_exploration": Variant(exploration=False),
     "no_diversity": Variant(diversity=False),
-    "one_head_only": Variant(
-        weights=Weights(save=0.0, see_fewer=0.0, share=0.0, comment=0.0, long_view=0.0)
-    ),
+    "one_head_only": Variant(weights=ONE_HEAD),
     "exposures_only": Variant(choices=False),
     "no_see_fewer_rule": Variant(see_fewer_rule=False),
     "untrained": Variant(trained=False),

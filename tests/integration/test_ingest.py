@@ -10,7 +10,7 @@ import signal
 import pytest
 import redis
 
-from infra.redis_store import viewer_key
+from infra.redis_store import PARKED
 from models.actions import Action
 from models.viewers.state import suppressed_media
 from streams.log.replay import replay_to_kafka
@@ -174,12 +174,15 @@ def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(pipeline):
 def test_a_failed_agent_ends_the_worker_and_its_events_are_applied_after_a_restart(pipeline):
     viewer = pipeline.new_viewer()
 
-    # Somebody else's data under the viewer's key: no write of ours can succeed.
+    # Somebody else's data under the key of what waits for its media: nothing more can wait.
     with redis.Redis.from_url(pipeline.settings.redis_url) as client:
-        client.rpush(viewer_key(viewer), "not a state")
-        pipeline.send("events.like", pipeline.event(viewer, "m1", author_id="a"), viewer)
+        client.delete(PARKED)
+        client.set(PARKED, "no sorted set")
+        pipeline.send("events.like", pipeline.event(viewer, "m1"), viewer)
         assert pipeline.worker_ended() == 1
-        client.delete(viewer_key(viewer))
+        client.delete(PARKED)
+    post = {"media_id": "m1", "author_id": "a", "created_ts": 1}
+    pipeline.send("catalog.media", post, "m1")
     pipeline.send("events.like", pipeline.event(viewer, "m2", author_id="a"), viewer)
     pipeline.start_worker()
     pipeline.wait(lambda: pipeline.liked(viewer) == ["m1", "m2"])
