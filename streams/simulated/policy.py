@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +15,9 @@ from models.simulation.population import Integers
 from models.simulation.world import SimulatedWorld
 
 #: Nothing but likes is worth anything.
-ONE_HEAD: Final = Weights(**{name: float(name == "like") for name in HEAD_NAMES})
+ONE_HEAD: Final = msgspec.structs.replace(
+    Weights(), **{name: float(name == "like") for name in HEAD_NAMES}
+)
 #: Which media each viewer was shown, (viewers, media) by number.
 Shown = NDArray[np.bool_]
 
