@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from infra.config import Settings
 from infra.http.server import serving
 from infra.http.streams import Streams
-from tests.kafka.apache_kafka import free_port
+from tests.chaos.servers import free_port
 
 
 async def test_a_request_that_does_not_end_is_not_waited_for_longer_than_any_may_take() -> None:
