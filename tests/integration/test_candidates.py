@@ -11,6 +11,7 @@ import pytest
 from infra.artifacts import ArtifactStore
 from infra.kafka import Follower
 from infra.metrics import CANDIDATE_SETS
+from infra.redis_store import viewer_key
 from infra.topics import CANDIDATES_TOPIC
 from models.examples.candidate_log import LoggedCandidates
 from models.examples.candidate_sets import DISTILLATION_VIEWERS
@@ -47,6 +48,13 @@ def logged(explore):
 
 def test_the_learner_distils_from_what_the_ranker_logged(explore):
     viewers = [explore.new_viewer() for _ in range(ENOUGH_LOGGED + 10)]
+    # Of whom nothing is known nothing is logged.
+    for viewer in viewers:
+        ts = explore.event(viewer, "m")["ts"]
+        follow = {"event_id": f"{viewer}-f", "viewer_id": viewer, "author_id": "nobody", "ts": ts}
+        explore.send("events.follow", {**follow, "kind": "follow"}, viewer)
+    known = [viewer_key(viewer) for viewer in viewers]
+    explore.wait(lambda: explore.redis.exists(*known) == len(known))
     pages = {viewer: explore.page(viewer).json() for viewer in viewers}
     sets = explore.wait(lambda: (found := logged(explore)).keys() >= pages.keys() and found)
     for viewer, page in pages.items():
