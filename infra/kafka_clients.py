@@ -22,6 +22,7 @@ from infra.errors import SettingsError
 
 if TYPE_CHECKING:
     from faust.auth import Credentials
+    from kafka import KafkaProducer
 
 OAUTHBEARER: Final = "OAUTHBEARER"
 
@@ -38,6 +39,25 @@ def kafka_consumer(settings: Settings, *topics: str, **options: Any) -> AIOKafka
 def kafka_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     """A producer, not started; raises as :func:`kafka_consumer` does."""
     return AIOKafkaProducer(**_connection(settings), **options)
+
+
+def plain_producer(settings: Settings, **options: Any) -> KafkaProducer:
+    """A producer of kafka-python, connected, for commands that are not asynchronous.
+
+    Raises:
+        SettingsError: the settings of the connection cannot be used.
+        kafka.errors.KafkaError: no broker answers.
+    """
+    # Imported here: it takes half a second that nobody else needs to spend.
+    from kafka import KafkaProducer as Producer
+    from kafka.net.sasl.oauth import AbstractTokenProvider as PlainTokenProvider
+
+    connection = _connection(settings)
+    if "sasl_oauth_token_provider" in connection:
+        ask = _token_function(settings.kafka_token_provider)
+        told = type("Told", (PlainTokenProvider,), {"token": lambda self: str(ask())})
+        connection["sasl_oauth_token_provider"] = told()
+    return Producer(**connection, **options)
 
 
 def kafka_admin(settings: Settings, **options: Any) -> AIOKafkaAdminClient:

@@ -60,12 +60,10 @@ def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) ->
         RefusedEventError: the event is not valid.
         UnreachableError: no broker takes it.
     """
-    import asyncio
-
     import msgspec
-    from aiokafka.errors import KafkaError
+    from kafka.errors import KafkaError
 
-    from infra.batch_sender import started_producer
+    from infra.kafka_clients import plain_producer
     from infra.refusals import kafka_unreachable
     from models.events import InvalidEventError, parse_event
     from streams.clock import now_ms
@@ -81,17 +79,13 @@ def send_event(settings: Settings, topic: str, viewer_id: str, **fields: Any) ->
         parse_event(topic, value, now_ms())
     except InvalidEventError as error:
         raise RefusedEventError(str(error)) from error
-
-    async def acknowledged() -> Any:
-        async with asyncio.timeout(ACKNOWLEDGED_TIMEOUT_S):
-            producer = await started_producer(settings)
-            try:
-                return await producer.send_and_wait(topic, value, key=viewer_id.encode())
-            finally:
-                await producer.stop()
-
     try:
-        sent = asyncio.run(acknowledged())
-    except (KafkaError, OSError, TimeoutError) as error:
+        producer = plain_producer(settings, acks="all", max_request_size=settings.max_message_bytes)
+        try:
+            future = producer.send(topic, key=viewer_id.encode(), value=value)
+            sent = future.get(ACKNOWLEDGED_TIMEOUT_S)
+        finally:
+            producer.close()
+    except (KafkaError, OSError) as error:
         raise kafka_unreachable(settings, "does not take the event", error) from error
     return {"topic": topic, "partition": sent.partition, "offset": sent.offset, "event": event}

@@ -32,6 +32,7 @@ from infra.kafka import prepare_cluster
 from infra.log_reader import LogReader
 from infra.open_stores import store_hello
 from streams.access_lists import IDENTITIES, READER, kafka_rights, redis_rights
+from streams.cli.send import send_event
 from streams.local import scenario
 from streams.local.scenario import live_viewer
 from streams.local.stack import role_argv, starting_stack
@@ -225,9 +226,11 @@ async def test_every_client_gets_in(secured: Secured, protocol: str, more: dict[
     topic = "events.like"
     cluster = await prepare_cluster(settings)
     assert cluster.log_id == secured.kafka.cluster_id
+    first = await asyncio.to_thread(send_event, settings, topic, "somebody", media_id="m")
     producer = await started_producer(settings)
     sent = await producer.send_and_wait(topic, b"{}", key=b"somebody")
     await producer.stop()
+    assert (sent.partition, sent.offset) == (first["partition"], first["offset"] + 1)
     async with LogReader(settings) as reader:
         spans = await reader.spans([(topic, sent.partition)])
         batches = [batch async for batch in reader.read(spans)]
