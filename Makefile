@@ -18,7 +18,7 @@ demo: $(STAMP) ## Real events through the whole stack to a grid (ARGS="--once" e
 	@$(BIN)/freshgrid demo $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS="-k name" for some)
-	@$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 chaos: $(STAMP) ## Break everything while events flow (ARGS="--short --broker each --seed 2")
 	@$(BIN)/python -m tests.chaos $(ARGS)
