@@ -97,7 +97,12 @@ class LogReader:
         )
 
     async def __aenter__(self) -> Self:
-        await self._consumer.start()
+        try:
+            await self._consumer.start()
+        except BaseException:
+            # Asked to stop while it connects: nobody else would close what it opened.
+            await self._consumer.stop()
+            raise
         return self
 
     async def __aexit__(
