@@ -53,7 +53,7 @@ HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
 logger = logging.getLogger(__name__)
 
 
-class Refused(Exception):  # noqa: N818
+class RefusedError(Exception):
     """A request that goes no further.
 
     Attributes:
@@ -115,7 +115,7 @@ class Door:
         headers = _headers(scope)
         try:
             rule, caller = self._let_in(scope, headers)
-        except Refused as refused:
+        except RefusedError as refused:
             HTTP_REFUSED.labels(refused.why).inc()
             if refused.held and self._hold_s and self._held < MOST_HELD:
                 self._held += 1
@@ -144,15 +144,15 @@ class Door:
         """What is asked for, and who asks.
 
         Raises:
-            Refused: it is not to be answered.
+            RefusedError: it is not to be answered.
         """
         path: str = scope["path"]
         rule = rule_of(scope["method"], path)
         caller = self._caller(scope, headers, rule)
         if rule.scope is not None and rule.scope not in caller.scopes:
             if rule is UNKNOWN:
-                raise Refused(404, f"there is no {scope['method']} {path}", why="unknown")
-            raise Refused(
+                raise RefusedError(404, f"there is no {scope['method']} {path}", why="unknown")
+            raise RefusedError(
                 403,
                 f"{caller.name} has no scope {rule.scope!r}, which {scope['method']} {path} needs; "
                 "make a key that has: freshgrid keys create",
@@ -163,7 +163,7 @@ class Door:
             if rule.viewer is not None:
                 named = viewer_of(rule, path, scope["query_string"])
             if named != caller.viewer_id:
-                raise Refused(
+                raise RefusedError(
                     403,
                     f"this token is good for the grid, the stream and the events of viewer "
                     f"{caller.viewer_id!r} alone",
@@ -195,7 +195,7 @@ class Door:
                 self._take(caller.name, caller.per_s, rule.cost)
             return caller
         if given is not None:
-            raise Refused(
+            raise RefusedError(
                 401,
                 "this key or token is not valid, or not any more; ask whoever runs Freshgrid for "
                 "one (freshgrid keys create)",
@@ -203,7 +203,7 @@ class Door:
                 held=True,
             )
         if rule.scope is not None:
-            raise Refused(
+            raise RefusedError(
                 401,
                 "send a key: Authorization: Bearer KEY; freshgrid keys create makes one",
                 why="no key",
@@ -213,7 +213,7 @@ class Door:
     def _take(self, who: str, per_s: float, cost: float) -> None:
         wait_s = self._rates.wait_s(who, per_s, cost)
         if wait_s:
-            raise Refused(
+            raise RefusedError(
                 429,
                 f"{who} asks for more than {per_s:g} requests a second; ask again in "
                 f"{wait_s:.1f} s",
@@ -225,7 +225,7 @@ class Door:
     def _room_for(self, caller: Caller) -> None:
         under_way = self._expensive.total()
         if under_way >= self._at_once or self._expensive[caller.name] >= SHARE:
-            raise Refused(
+            raise RefusedError(
                 503,
                 f"{under_way} queries and the like are being answered, as many as may be at once "
                 "(EXPENSIVE_AT_ONCE); ask again in a moment",
@@ -275,8 +275,8 @@ def caller_of(state: Any) -> Caller:
     return getattr(state, "caller", ANYBODY)
 
 
-def _too_large(rule: Rule) -> Refused:
-    return Refused(
+def _too_large(rule: Rule) -> RefusedError:
+    return RefusedError(
         413, f"the body has more than {rule.most_bytes} bytes; send less at once", why="too large"
     )
 
@@ -301,18 +301,18 @@ def _check_loopback(headers: Mapping[bytes, bytes], origins: Collection[str]) ->
     """Without keys this machine alone is answered: no page of somebody else's, and no proxy.
 
     Raises:
-        Refused: it is asked from elsewhere.
+        RefusedError: it is asked from elsewhere.
     """
     host = _host(headers.get(b"host", b""))
     if host not in LOOPBACK:
-        raise Refused(
+        raise RefusedError(
             403,
             f"asked for as {host!r}: without keys Freshgrid answers to this machine's own name "
             "alone; set REQUIRE_KEYS=true and make a key (freshgrid keys create)",
             why="host",
         )
     if b"x-forwarded-for" in headers or b"forwarded" in headers:
-        raise Refused(
+        raise RefusedError(
             403,
             "a proxy stands before Freshgrid, so anybody may ask: set REQUIRE_KEYS=true and make a "
             "key (freshgrid keys create)",
@@ -321,7 +321,7 @@ def _check_loopback(headers: Mapping[bytes, bytes], origins: Collection[str]) ->
     origin = headers.get(b"origin", b"").decode("latin-1")
     own = headers.get(b"host", b"").decode("latin-1")
     if origin and origin not in origins and origin.rpartition("//")[2] != own:
-        raise Refused(403, "asked for by a page from elsewhere", why="origin")
+        raise RefusedError(403, "asked for by a page from elsewhere", why="origin")
 
 
 def _host(value: bytes) -> str:

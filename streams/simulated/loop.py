@@ -21,8 +21,11 @@ from streams.simulated.policy import Policy, RandomPolicy
 
 #: Told the share of the time that has gone by.
 Tell = Callable[[float], None]
-_NO_TELL: Final[Tell] = lambda done: None  # noqa: E731
 _SEE_FEWER: Final = HEADS.index(Action.SEE_FEWER)
+
+
+def _told_to_nobody(done: float) -> None:
+    """What becomes of progress that nobody asked for."""
 
 
 class Grids(msgspec.Struct, frozen=True, eq=False):
@@ -101,7 +104,7 @@ def simulate(
     warm_days: float = 0.0,
     delay_ms: int = 0,
     oracle_every: int = 7,
-    tell: Tell = _NO_TELL,
+    tell: Tell = _told_to_nobody,
 ) -> Outcome:
     """Run a policy through the whole time of a world.
 

@@ -80,7 +80,10 @@ async def places(kinds: RecordKinds, store: str, url: Callable[[], str], seed: i
 def test_bad_records_have_one_letter_each(
     request: pytest.FixtureRequest, store: str, kinds: RecordKinds, seed: int
 ) -> None:
-    url = lambda: request.getfixturevalue("redis_url")  # noqa: E731
+    def url() -> str:
+        address: str = request.getfixturevalue("redis_url")
+        return address
+
     found = asyncio.run(places(kinds, store, url, seed))
     bad = {f"{p}/{n}" for p, of in enumerate(kinds) for n, kind in enumerate(of) if kind == "bad"}
     unknown = {
