@@ -177,8 +177,10 @@ class MemoryStore:
         return [self._letters_sent.get((log_id, place), 0) for place in places]
 
     async def note_letters_sent(self, log_id: str, ends: Mapping[str, int]) -> None:
-        """Note up to which offset dead letters were sent."""
-        self._letters_sent.update({(log_id, place): end for place, end in ends.items()})
+        """Note up to which offset dead letters were sent; an offset never goes back."""
+        for place, end in ends.items():
+            at = (log_id, place)
+            self._letters_sent[at] = max(end, self._letters_sent.get(at, 0))
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""

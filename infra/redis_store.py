@@ -370,14 +370,15 @@ class RedisStore:
 
     async def letters_sent(self, log_id: str, places: Sequence[str]) -> list[int]:
         """Up to which offset dead letters were sent."""
-        [found] = await self._exchange([("HMGET", _letters_sent_key(log_id), *places)])
+        [found] = await self._exchange([("ZMSCORE", _letters_sent_key(log_id), *places)])
         return [int(end or 0) for end in found]
 
     async def note_letters_sent(self, log_id: str, ends: Mapping[str, int]) -> None:
-        """Note up to which offset dead letters were sent."""
+        """Note up to which offset dead letters were sent; an offset never goes back."""
         key = _letters_sent_key(log_id)
-        fields = [value for place in ends.items() for value in place]
-        await self._exchange([("HSET", key, *fields), ("EXPIRE", key, LETTERS_SENT_TTL_S)])
+        # Offsets are scores, because a score can be told to grow only.
+        scores = [value for place, end in ends.items() for value in (end, place)]
+        await self._exchange([("ZADD", key, "GT", *scores), ("EXPIRE", key, LETTERS_SENT_TTL_S)])
 
     async def parked_media(self) -> int:
         """How many media are being waited for."""

@@ -237,7 +237,11 @@ class Store(Protocol):
         ...
 
     async def note_letters_sent(self, log_id: str, ends: Mapping[str, int]) -> None:
-        """Note up to which offset dead letters were sent, by place in a log."""
+        """Note up to which offset dead letters were sent, by place in a log.
+
+        An offset that is behind the noted one changes nothing: who reads a record again may be
+        the last to tell.
+        """
         ...
 
     async def parked_media(self) -> int:

@@ -44,7 +44,7 @@ _WORKER: Final = (
         "lrem",
     ),
     *("persist", "rpush", "set", "ttl", "unlink", "zadd", "zcard", "zrangebyscore", "zrem"),
-    "zscore",
+    *("zmscore", "zscore"),
 )
 _RANKER: Final = (
     *("expire", "get", "getrange", "lindex", "llen", "lrange", "publish", "rpush", "set"),

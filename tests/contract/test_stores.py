@@ -138,6 +138,8 @@ async def test_how_far_dead_letters_were_sent_is_kept_by_log(store: Store) -> No
     await store.note_letters_sent("log", {"events.like/0": 7})
     await store.note_letters_sent("log", {"events.like/1": 2**40, "events.like/0": 9})
     assert await store.letters_sent("log", ["events.like/1", "events.like/0"]) == [2**40, 9]
+    await store.note_letters_sent("log", {"events.like/1": 2**40 + 1, "events.like/0": 8})
+    assert await store.letters_sent("log", ["events.like/1", "events.like/0"]) == [2**40 + 1, 9]
     assert await store.letters_sent("another", ["events.like/0"]) == [0]
 
 
