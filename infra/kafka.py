@@ -26,6 +26,7 @@ from aiokafka.structs import ConsumerRecord
 from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.kafka_clients import kafka_admin, kafka_consumer
+from infra.kafka_waiting import once_there
 from infra.log_batches import readable_end
 from infra.metrics import KAFKA_SILENT
 from infra.refusals import kafka_unreachable
@@ -300,28 +301,8 @@ class Follower:
 
         """
         following = NextOffsets("a copy of the topic")
-        # Made here and not before: one that is never started is never closed.
-        settings = self._settings
-        self._consumer = kafka_consumer(
-            settings,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=max(settings.fetch_max_wait_ms, FOLLOWER_WAIT_MS),
-            max_partition_fetch_bytes=settings.max_message_bytes,
-            metadata_max_age_ms=METADATA_MAX_AGE_MS,
-        )
+        behind = await once_there(self._begin)
         try:
-            await self._consumer.start()
-            self._consumer.assign(self._partitions)
-            await self._consumer.seek_to_beginning(*self._partitions)
-            behind = await self._consumer.end_offsets(self._partitions)
-            for partition in self._partitions:
-                most = self._newest.get(partition.topic)
-                first = await self._consumer.position(partition)
-                if most is not None and behind[partition] - most > first:
-                    self._consumer.seek(partition, behind[partition] - most)
             later = [of for of in self._partitions if of.topic not in self._first]
             self._consumer.pause(*later)
             while True:
@@ -357,6 +338,36 @@ class Follower:
         finally:
             await self._consumer.stop()
 
+    async def _begin(self) -> dict[TopicPartition, int]:
+        """Stand where reading begins; returns where each partition ends now."""
+        # Made here and not before: one that is never started is never closed.
+        settings = self._settings
+        self._consumer = kafka_consumer(
+            settings,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=max(settings.fetch_max_wait_ms, FOLLOWER_WAIT_MS),
+            max_partition_fetch_bytes=settings.max_message_bytes,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        )
+        try:
+            await self._consumer.start()
+            self._consumer.assign(self._partitions)
+            await self._consumer.seek_to_beginning(*self._partitions)
+            ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._partitions)
+            for partition in self._partitions:
+                most = self._newest.get(partition.topic)
+                first = await self._consumer.position(partition)
+                if most is not None and ends[partition] - most > first:
+                    self._consumer.seek(partition, ends[partition] - most)
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        return ends
+
     async def _oldest(self, partition: TopicPartition) -> int:
         """The offset that a partition begins at."""
-        return int((await self._consumer.beginning_offsets([partition]))[partition])
+        begins = await once_there(partial(self._consumer.beginning_offsets, [partition]))
+        return int(begins[partition])

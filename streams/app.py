@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 from infra.config import Settings, settings
-from infra.errors import FreshgridError, UnreachableError
+from infra.errors import FreshgridError
 from infra.kafka import ClusterInfo, prepare_cluster
+from infra.kafka_waiting import once_there
 from infra.metrics import metrics_served
 from infra.secrets import mask_output
 from streams.roles.runtime import tune_garbage_collection
@@ -28,9 +27,6 @@ from streams.topology import LEARNER, ROLES, WORKER
 
 #: A process that was asked to stop and does not is ended: nothing is lost by a crash.
 STOP_TIMEOUT_S: Final = 20.0
-#: While Kafka is away a start tries again at most this far apart, and says so this often.
-MOST_PAUSE_S: Final = 3.0
-TELL_WAITING_S: Final = 10.0
 
 Role = Callable[[Settings, ClusterInfo], AbstractAsyncContextManager[asyncio.Future[None]]]
 
@@ -79,8 +75,7 @@ async def _until_asked(
     """Start a role, set `ready`, and run it until asked to stop (0), or until it fails (1)."""
     async with AsyncExitStack() as stack:
         stack.enter_context(metrics_served(config))
-        cluster = await _cluster(config)
-        failed = await stack.enter_async_context(_role(role)(config, cluster))
+        failed = await _started(role, config, stack)
         tune_garbage_collection()
         ready.set()
         print("ready", flush=True)
@@ -95,18 +90,17 @@ async def _until_asked(
         return 1
 
 
-async def _cluster(config: Settings) -> ClusterInfo:
-    """The cluster, waited for as long as it takes: it may come up after its clients."""
-    told_s, pause_s = -math.inf, 0.5
-    while True:
-        try:
-            return await prepare_cluster(config)
-        except UnreachableError as error:
-            if time.monotonic() - told_s >= TELL_WAITING_S:
-                told_s = time.monotonic()
-                logger.warning("waiting for Kafka: %s", error)
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, MOST_PAUSE_S)
+async def _started(role: str, config: Settings, stack: AsyncExitStack) -> asyncio.Future[None]:
+    """The role at work; Kafka, which may come up after its clients, is waited for.
+
+    What is opened before Kafka goes away again is closed, and the start begins anew.
+    """
+
+    async def start() -> asyncio.Future[None]:
+        cluster = await prepare_cluster(config)
+        return await stack.enter_async_context(_role(role)(config, cluster))
+
+    return await once_there(start)
 
 
 def _give_up(role: str) -> None:

@@ -29,6 +29,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
+from infra.kafka_waiting import once_there
 from infra.log_batches import stable_end
 from infra.retention import NextOffsets
 from streams.records import Record
@@ -223,7 +224,7 @@ class BatchedConsumer(driver.Consumer):
 
     async def _oldest(self, tp: TP) -> int:
         """The offset that a partition begins at."""
-        return int((await self.earliest_offsets(tp))[tp])
+        return int((await once_there(partial(self.earliest_offsets, tp)))[tp])
 
     def _chunk_message(self, tp: TP, chunk: Chunk, generation_id: int) -> ConsumerMessage:
         last = chunk.records[-1]

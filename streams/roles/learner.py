@@ -76,7 +76,7 @@ NICENESS: Final = 10
 async def _note_sent(config: Settings, ends: Ends) -> None:
     try:
         await commit_offsets(config, LETTERS_GROUP, ends)
-    except KafkaError as error:
+    except (KafkaError, TimeoutError) as error:
         logger.warning("a restart may send dead letters again: %s", error)
 
 
@@ -84,7 +84,7 @@ async def _note_sent(config: Settings, ends: Ends) -> None:
 async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asyncio.Future[None]]:
     """Learn until left; the future ends when a part of it fails."""
     # A training takes a core for seconds to minutes: on a full machine, who serves goes first.
-    os.nice(NICENESS)
+    os.nice(max(NICENESS - os.nice(0), 0))
     async with AsyncExitStack() as stack:
         outbox = Outbox(config)
         await outbox.start()

@@ -96,6 +96,8 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         # Before anything is applied it is known of whom nothing may be.
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
+        if following.done():
+            await following
         stopped = await stack.enter_async_context(running(app))
         failed = await stack.enter_async_context(
             background(

@@ -24,6 +24,8 @@ STOP_TIMEOUT_S: Final = 30.0
 READY_TIMEOUT_S: Final = 120.0
 #: An orchestrator does not start again at once either.
 RESTART_AFTER_S: Final = 0.5
+#: Of the log of one that ended, its end: a traceback or two.
+NOTED_CHARACTERS: Final = 6_000
 
 
 class StuckError(FreshgridError):
@@ -88,16 +90,17 @@ class Processes:
                     raise StuckError(str(error)) from error
                 self._running.remove(child)
                 child.stop(0)
-                self._note_exit(str(error))
+                self._note_exit(str(error), child.log_path)
         for moment in [m for m in self._restart_at if time.monotonic() >= m]:
             self._restart_at.remove(moment)
             self.start()
             ready.append(False)
         return not self._restart_at and all(ready)
 
-    def _note_exit(self, ended: str) -> None:
+    def _note_exit(self, ended: str, log: Path) -> None:
         self.exits[ended.partition(":")[0]] += 1
-        self.notes.append(ended)
+        # The log goes with the scene.
+        self.notes.append(f"{ended}\n{log.read_text(errors='replace')[-NOTED_CHARACTERS:]}")
         self._restart_at.append(time.monotonic() + RESTART_AFTER_S)
 
     @property

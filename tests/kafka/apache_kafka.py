@@ -42,11 +42,12 @@ START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 30.0
 # What starts fast on a small machine; the log of its log: warnings to stderr.
 JAVA: Final = (
-    *("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+    *("java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     # Who was denied what, where there are access control lists.
     "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info",
 )
+HEAP: Final = "-Xmx512m"
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SETTINGS: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
@@ -110,6 +111,8 @@ class ApacheKafka:
         settings: broker settings beside :data:`SETTINGS`.
         listeners: security protocols that it listens by besides PLAINTEXT.
         scram: password of each user, for both SCRAM mechanisms.
+        cluster_id: of the cluster that it is a node of; one of its own unless given.
+        heap: what the virtual machine is told of its memory.
 
     Attributes:
         bootstrap_servers: ``host:port`` of PLAINTEXT.
@@ -125,14 +128,18 @@ class ApacheKafka:
         *,
         listeners: Sequence[str] = (),
         scram: Mapping[str, str] | None = None,
+        cluster_id: str = "",
+        heap: str = HEAP,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._heap = heap
         self._child: Child | None = None
         self._config = folder / "server.properties"
         meta = folder / "data" / "meta.properties"
         if not meta.exists():
-            self._format(port or _port(), settings or {}, listeners, scram or {})
+            lines = self._lines(port or free_port(), settings or {}, listeners)
+            self._format(lines, scram or {}, cluster_id or new_cluster_id())
         self.secured = dict(
             listener.split("://") for listener in _property(self._config, "listeners").split(",")
         )
@@ -172,18 +179,30 @@ class ApacheKafka:
         Raises:
             ChildError: it ended, or did not answer in time.
         """
+        self.begin()
+        self.wait_ready()
+
+    def begin(self) -> None:
+        """Start the broker: one of several answers only once most of them are there."""
         assert self._child is None, "it is running"
         check_port(HOST, self.port, "the port of ApacheKafka")
         self._watchdog = Watchdog()
         spec = ChildSpec(
             name="kafka",
-            argv=(*JAVA, "-cp", f"{_jars()}/*", "kafka.Kafka", str(self._config)),
+            argv=(*JAVA, self._heap, "-cp", f"{_jars()}/*", "kafka.Kafka", str(self._config)),
             probe=lambda _: kafka_cluster_id(HOST, self.port) == self.cluster_id,
             start_timeout_s=START_TIMEOUT_S,
         )
         self._child = Child(spec, self._folder / "kafka.log", self._watchdog)
+
+    def wait_ready(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            ChildError: it ended, or did not answer in time.
+        """
         try:
-            while not self._child.poll_ready():
+            while not self._running().poll_ready():
                 time.sleep(0.02)
         except BaseException:
             self.kill()
@@ -217,25 +236,22 @@ class ApacheKafka:
         self._child = None
         self._watchdog.close()
 
-    def _format(
-        self,
-        port: int,
-        settings: Mapping[str, str],
-        secured: Sequence[str],
-        scram: Mapping[str, str],
-    ) -> None:
-        controller = _port()
-        listeners = {"PLAINTEXT": port, **{name: _port() for name in secured}}
+    def _lines(
+        self, port: int, settings: Mapping[str, str], secured: Sequence[str]
+    ) -> dict[str, str]:
+        controller = free_port()
+        listeners = {"PLAINTEXT": port, **{name: free_port() for name in secured}}
         listeners["CONTROLLER"] = controller
-        lines = {
+        return {
             **SETTINGS,
             "controller.quorum.voters": f"1@{HOST}:{controller}",
             "listeners": ",".join(f"{name}://{HOST}:{at}" for name, at in listeners.items()),
             "log.dirs": str(self._folder / "data"),
             **settings,
         }
+
+    def _format(self, lines: Mapping[str, str], scram: Mapping[str, str], cluster_id: str) -> None:
         self._config.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [*JAVA, "-cp", f"{_jars()}/*", "kafka.tools.StorageTool", "format"]
         command += [f"--cluster-id={cluster_id}", "--config", str(self._config)]
         for user, password in scram.items():
@@ -284,7 +300,12 @@ def _fetch(folder: Path) -> None:
         raise EmbeddedError(f"Maven cannot fetch {POM}: {why}")
 
 
-def _port() -> int:
+def new_cluster_id() -> str:
+    """The id of a cluster that nobody has."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def free_port() -> int:
     """A free port outside the range from which the system takes those of outgoing connections.
 
     While a broker is down, one of its own clients could otherwise be given its port.

@@ -1,0 +1,51 @@
+"""Waiting for a Kafka that is away: as long as it takes, interruptible, and never in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from aiokafka.errors import KafkaError
+
+from infra.errors import UnreachableError
+
+#: It is tried again so soon at first and at most this far apart, and said this often.
+FIRST_PAUSE_S: Final = 0.5
+MOST_PAUSE_S: Final = 3.0
+TELL_WAITING_S: Final = 10.0
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether an error means that no broker answers now, and one may later."""
+    if isinstance(error, KafkaError):
+        return bool(error.retriable)
+    # The library lets some of its own timeouts through as they are.
+    return isinstance(error, UnreachableError | ConnectionError | TimeoutError)
+
+
+async def once_there(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What an attempt returns that did not fail because Kafka is away.
+
+    Args:
+        attempt: closes what it opened when it fails. Other errors are raised as they are.
+    """
+    told_s, pause_s = -math.inf, FIRST_PAUSE_S
+    while True:
+        try:
+            return await attempt()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            if time.monotonic() - told_s >= TELL_WAITING_S:
+                told_s = time.monotonic()
+                logger.warning("waiting for Kafka: %s", str(error) or repr(error))
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, MOST_PAUSE_S)
