@@ -38,9 +38,12 @@ from models.training.loop import TrainingDataError, TrainingDivergedError
 MIN_SETS: Final = 20
 #: Chosen candidates of a head from which on it has an order of its own.
 MIN_CHOSEN: Final = 20
-#: Share of what was learned that is believed at most. Choices tell of the next minutes; what a
-#: viewer wants in days is nearer to the prior (``docs/decisions/0026-value-of-choices.md``).
-MOST_CONFIRMED: Final = 0.75
+#: Share of what was learned that is believed at most where nobody knows how long it will serve.
+#: Choices tell of the next minutes; what a viewer wants in days is nearer to the prior
+#: (``docs/decisions/0026-value-of-choices.md``).
+BELIEVED_ONCE: Final = 0.75
+#: The same of a fit that the next one soon replaces.
+BELIEVED_NOW: Final = 1.0
 _TINY: Final = 1e-9
 
 
@@ -51,11 +54,13 @@ class InterestConfig(msgspec.Struct, frozen=True, kw_only=True):
         penalty: of the squared weights, beside the mean loss of a candidate set.
         iterations: of L-BFGS at most.
         held: newest share of the choices that is not learned: it calibrates, and judges.
+        believed: share of what was learned that is believed at most.
     """
 
     penalty: float = 0.01
     iterations: int = 60
     held: float = HELD
+    believed: float = BELIEVED_ONCE
 
 
 def train_interest(
@@ -85,7 +90,7 @@ def train_interest(
     weights_ih = _fitted(learned, standardizer, told_h, config)
     learned_nh = with_products(standardizer(held.dense_nf.astype(np.float32))) @ weights_ih
     order_nh = prior_order(held.features())
-    share = confirmed(held, order_nh, order_nh + learned_nh, told_h)
+    share = config.believed * confirmed(held, order_nh, order_nh + learned_nh, told_h)
     weights_ih *= np.float32(share)
     logits_nh = order_nh + np.float32(share) * learned_nh
     prior_h, bias_h = np.ones((2, len(HEADS)), np.float32)
@@ -159,11 +164,11 @@ def _level(logits_n: Float, label_n: Float, weights_n: Float) -> float:
 def confirmed(
     choices: Choices, prior_nh: Float, learned_nh: Float, told_h: NDArray[np.bool_]
 ) -> float:
-    """How much of what was learned the choices held out allow to believe.
+    """How far the choices held out confirm what was learned, from 0 to 1.
 
-    Gains in NDCG over the prior's order, each head and set a measurement: :data:`MOST_CONFIRMED`
-    where their mean is a standard error or more, 0, which is the prior's order, exactly, where
-    there is no gain, and a part in between.
+    Gains in NDCG over the prior's order, each head and set a measurement: 1 where their mean is a
+    standard error or more, 0, which is the prior's order, exactly, where there is no gain, and a
+    part in between.
 
     Args:
         choices: that nobody learned from, n rows.
@@ -181,7 +186,7 @@ def confirmed(
     if not len(gain_g):
         return 0.0
     gain, error = gain_g.mean(), gain_g.std() / np.sqrt(len(gain_g))
-    return MOST_CONFIRMED * float(np.clip(gain / max(error, _TINY), 0.0, 1.0))
+    return float(np.clip(gain / max(error, _TINY), 0.0, 1.0))
 
 
 def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float) -> Interest:

@@ -199,10 +199,14 @@ class RankerLearning:
         live = self.live
         if live is None:
             return None
+        from models.training.interest import BELIEVED_NOW, InterestConfig
         from models.training.loop import reproducible
         from models.training.rankers import TrainingConfig, bundled
 
-        config = TrainingConfig(threads=self._settings.training_threads)
+        # Whoever learns on replaces this one soon, too.
+        config = TrainingConfig(
+            threads=self._settings.training_threads, interest=InterestConfig(believed=BELIEVED_NOW)
+        )
         metrics: dict[str, float] = {}
         final, trained_ts = live.final, live.trained_ts
         interest, told = self._new_interest(config)

@@ -29,7 +29,6 @@ from models.rankers.value import Weights, value
 from models.training.distillation import FIRST, SECOND
 from models.training.interest import (
     MIN_SETS,
-    MOST_CONFIRMED,
     InterestConfig,
     confirmed,
     scaled,
@@ -292,7 +291,7 @@ def test_what_was_learned_is_believed_as_far_as_choices_held_out_allow() -> None
     rng = np.random.default_rng(3)
     nothing_nh = rng.normal(size=made.labels_nh.shape).astype(np.float32)
     right_nh = nothing_nh + 9 * made.labels_nh
-    assert confirmed(made, nothing_nh, right_nh, told_h) == MOST_CONFIRMED
+    assert confirmed(made, nothing_nh, right_nh, told_h) == 1.0
     assert confirmed(made, right_nh, nothing_nh, told_h) == 0.0
     assert confirmed(made, nothing_nh, nothing_nh, told_h) == 0.0
     assert confirmed(made, nothing_nh, right_nh, np.zeros(len(HEADS), np.bool_)) == 0.0

@@ -19,6 +19,7 @@ from models.examples.examples import Examples
 from models.rankers.bundle import RankerBundle
 from models.rankers.interest import Interest
 from models.training.final import train_final
+from models.training.interest import BELIEVED_NOW, BELIEVED_ONCE
 from models.training.loop import TrainingDataError, TrainingDivergedError, reproducible
 from models.training.rankers import bundled
 from models.world import World
@@ -266,6 +267,11 @@ def test_the_interest_is_trained_again_when_a_tenth_is_new(chosen_bundle) -> Non
     assert candidate is not None
     assert not same(candidate.interest, bundle.interest)
     assert candidate.metrics["choices"] == 280
+    # Choices are all of a kind here. Who learns on may believe all of what they tell.
+    assert (bundle.metrics["interest_confirmed"], candidate.metrics["interest_confirmed"]) == (
+        BELIEVED_ONCE,
+        BELIEVED_NOW,
+    )
     decision = learning.judge(candidate)
     assert decision.grids is not None
     assert decision.grids.sets == round(280 * HELD)
