@@ -177,7 +177,7 @@ class ApacheKafka:
         self._watchdog = Watchdog()
         spec = ChildSpec(
             name="kafka",
-            argv=(*JAVA, "-cp", f"{_jars()}/*", "kafka.Kafka", str(self._config)),
+            argv=(*java_of("kafka.Kafka"), str(self._config)),
             probe=lambda _: kafka_cluster_id(HOST, self.port) == self.cluster_id,
             start_timeout_s=START_TIMEOUT_S,
         )
@@ -217,6 +217,11 @@ class ApacheKafka:
         self._child = None
         self._watchdog.close()
 
+    @staticmethod
+    def free_port() -> int:
+        """One that no outgoing connection takes while the broker is down."""
+        return _port()
+
     def _format(
         self,
         port: int,
@@ -236,7 +241,7 @@ class ApacheKafka:
         }
         self._config.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*JAVA, "-cp", f"{_jars()}/*", "kafka.tools.StorageTool", "format"]
+        command = [*java_of("kafka.tools.StorageTool"), "format"]
         command += [f"--cluster-id={cluster_id}", "--config", str(self._config)]
         for user, password in scram.items():
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
@@ -244,6 +249,11 @@ class ApacheKafka:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise EmbeddedError(f"Apache Kafka does not format its log: {done.stderr.strip()}")
+
+
+def java_of(program: str) -> tuple[str, ...]:
+    """The command line of one of its programs, named by its class."""
+    return (*JAVA, "-cp", f"{_jars()}/*", program)
 
 
 def _jars(tell: Callable[[str], object] = print) -> Path:
