@@ -18,7 +18,7 @@ sys.path.insert(0, str(DOCS.parent))
 from docs.http_document import JSON, Operation, Schema, document, operations  # noqa: E402
 from infra.http.bodies import MOST_BYTES, MOST_LINE_BYTES, MOST_RECORDS, NDJSON  # noqa: E402
 from infra.http.problems import KINDS  # noqa: E402
-from infra.http.scopes import RULES  # noqa: E402
+from infra.http.scopes import RULES, Rule, refusals_of  # noqa: E402
 from infra.http.streams import EVENT_STREAM, KEEP_ALIVE_S, MOST_STREAMS  # noqa: E402
 
 #: What parameters are in examples.
@@ -52,7 +52,8 @@ and the [TypeScript client](../infra/client/freshgrid.ts). What fields mean that
 - **Keys**: beyond this machine every request carries `Authorization: Bearer KEY`, a key that `freshgrid keys create` made or a
   viewer's token; on loopback none is asked for ([security.md](security.md)). Each section says which scope it needs, and
   whether a viewer's token will do.
-- **Limits**: 429 and 503 say in `Retry-After` when to ask again; a body that is too large is 413 before it is read.
+- **Limits**: any request may be answered with 401, 403, 429 or 503, and one that may carry a body with 408 or 413; a section names
+  what else there is. 429 and 503 say in `Retry-After` when to ask again; a body that is too large is 413 before it is read.
 - **Errors** are `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `type`, `title`, `status`,
   `detail` (one sentence: what is wrong, and what to do) and, where places can be named, `errors`, each with `detail` and
   `pointer` (into the body), `parameter` or `reason`. Go by `type`.
@@ -107,14 +108,19 @@ def _section(one: Operation, schemas: dict[str, Schema]) -> str:
             text = _json(example) if form == JSON else str(example).strip()
             told.append(f"{one.status}:\n\n```{kind}\n{text}\n```\n\n")
     told.append(_needs(one))
-    others = sorted(set(one.document["responses"]) - {one.status})
+    any_route = {str(status) for status in refusals_of(one.method, _rule(one))}
+    others = sorted(set(one.document["responses"]) - {one.status} - any_route)
     if others:
         told.append(f"Otherwise {', '.join(others)}.\n\n")
     return "".join(told)
 
 
+def _rule(one: Operation) -> Rule:
+    return RULES[one.method, PATHS[one.method, one.path]]
+
+
 def _needs(one: Operation) -> str:
-    rule = RULES[one.method, PATHS[one.method, one.path]]
+    rule = _rule(one)
     if rule.scope is None:
         return "Asks for no key.\n\n"
     token = ", or a token of the viewer" if rule.viewer else ""

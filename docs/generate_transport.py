@@ -1,6 +1,6 @@
-"""Write what ``transport.md`` says of rights, from the table of flows.
+"""Write what ``transport.md`` says of rights, and the users of Redis, from the table of flows.
 
-``python docs/generate_transport.py`` writes it; a unit test says when it is out of date.
+``python docs/generate_transport.py`` writes both; a unit test says when they are out of date.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Final
 from streams.access_lists import IDENTITIES, kafka_rights, redis_rights
 
 PAGE: Final = Path(__file__).with_name("transport.md")
+#: Users of Redis as `aclfile` has them, but for their passwords.
+USERS: Final = PAGE.parents[1] / "infra" / "compose" / "secure" / "redis_users.in"
 _SECTION: Final = re.compile(
     r"(<!-- generated from the flows -->\n)(.*?)(<!-- end -->\n)", re.DOTALL
 )
@@ -21,6 +23,16 @@ def text() -> str:
     """The page with the table as it is now."""
     current = PAGE.read_text(encoding="utf-8")
     return _SECTION.sub(lambda m: m[1] + _table() + m[3], current)
+
+
+def users() -> str:
+    """A line for each identity; ``#NAME`` stands for the digest of its password."""
+    rules_of = {of: rights.rules() for of in IDENTITIES if (rights := redis_rights(of))}
+    told = (
+        f"user {of} {' '.join([*rules[:2], f'#{of}', *rules[2:]])}"
+        for of, rules in rules_of.items()
+    )
+    return "\n".join(["user default off", *told, ""])
 
 
 def _table() -> str:
@@ -51,7 +63,8 @@ def _redis(identity: str) -> str:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write both files."""
+    USERS.write_text(users(), encoding="utf-8")
     PAGE.write_text(text(), encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ from infra.errors import SettingsError
 
 if TYPE_CHECKING:
     from faust.auth import Credentials
-    from kafka import KafkaProducer
+    from kafka import KafkaAdminClient, KafkaProducer
 
 OAUTHBEARER: Final = "OAUTHBEARER"
 
@@ -50,14 +50,15 @@ def plain_producer(settings: Settings, **options: Any) -> KafkaProducer:
     """
     # Imported here: it takes half a second that nobody else needs to spend.
     from kafka import KafkaProducer as Producer
-    from kafka.net.sasl.oauth import AbstractTokenProvider as PlainTokenProvider
 
-    connection = _connection(settings)
-    if "sasl_oauth_token_provider" in connection:
-        ask = _token_function(settings.kafka_token_provider)
-        told = type("Told", (PlainTokenProvider,), {"token": lambda self: str(ask())})
-        connection["sasl_oauth_token_provider"] = told()
-    return Producer(**connection, **options)
+    return Producer(**_plain_connection(settings), **options)
+
+
+def plain_admin(settings: Settings, **options: Any) -> KafkaAdminClient:
+    """An admin client of kafka-python, connected; raises as :func:`plain_producer` does."""
+    from kafka.admin import KafkaAdminClient as Admin
+
+    return Admin(**_plain_connection(settings), **options)
 
 
 def kafka_admin(settings: Settings, **options: Any) -> AIOKafkaAdminClient:
@@ -113,6 +114,18 @@ def _connection(settings: Settings) -> dict[str, Any]:
             "unset the name"
         )
     return options
+
+
+def _plain_connection(settings: Settings) -> dict[str, Any]:
+    """Options of every client of kafka-python."""
+    from kafka.net.sasl.oauth import AbstractTokenProvider as PlainTokenProvider
+
+    connection = _connection(settings)
+    if "sasl_oauth_token_provider" in connection:
+        ask = _token_function(settings.kafka_token_provider)
+        told = type("Told", (PlainTokenProvider,), {"token": lambda self: str(ask())})
+        connection["sasl_oauth_token_provider"] = told()
+    return connection
 
 
 def _sasl(settings: Settings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from infra.kafka_rights import Allowed
 from infra.topics import TOPICS
 from streams.topology import COMMAND, FLOWS, LEARNER, OUTSIDE, RANKER, WORKER
 
@@ -73,21 +74,6 @@ _CHANNELS: Final = {
     RANKER: ("experiment:{explore}:changed", "grid:{VIEWER}:changed", "grid:changed"),
     COMMAND: ("experiment:{explore}:changed",),
 }
-
-
-class Allowed(NamedTuple):
-    """One right at Kafka.
-
-    Attributes:
-        resource: ``topic`` or ``group``.
-        prefixed: `name` is the beginning of names.
-        operation: as Kafka calls it.
-    """
-
-    resource: str
-    name: str
-    prefixed: bool
-    operation: str
 
 
 class RedisRights(NamedTuple):

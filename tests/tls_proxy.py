@@ -12,15 +12,17 @@ from tests.certificates import Issued
 
 
 @contextmanager
-def tls_proxy(port: int, shown: Issued, trusted: str) -> Iterator[int]:
+def tls_proxy(port: int, shown: Issued, trusted: str | None = None) -> Iterator[int]:
     """The port where the server at `port` of this machine is reached by TLS.
 
     Args:
         shown: the server's certificate.
-        trusted: the file of who signs clients' certificates: each must show one.
+        trusted: the file of who signs clients' certificates: each must show one; None for no
+            certificates of clients.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=trusted)
-    context.verify_mode = ssl.CERT_REQUIRED
+    if trusted is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(shown.certificate, shown.key)
     ready = threading.Event()
     told: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = []

@@ -96,7 +96,7 @@ def administration_routes(office: Office) -> Routes:
         """The experiment as it is served here, and why a newer one is not, if so."""
         return _answer(office.experiment())
 
-    @routes.put("/v1/experiments", response_class=Response, responses=objects(_ARMS, 400, 413, 422))
+    @routes.put("/v1/experiments", response_class=Response, responses=objects(_ARMS, 400, 422))
     async def set_experiments(changed: Changed) -> Response:
         """Replace the experiment; every ranker follows within a second."""
         document = msgspec.json.encode(changed.experiment)

@@ -11,8 +11,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from infra.http.deadline import Deadline
-from infra.http.problems import PROBLEM_JSON, Problem, handle_problems
-from infra.http.routes import REFERENCE, Routes, reference
+from infra.http.problems import KINDS, PROBLEM_JSON, Problem, handle_problems
+from infra.http.routes import REFERENCE, Routes, reference, refusal
+from infra.http.scopes import RULES, UNKNOWN, refusals_of
 
 DESCRIPTION: Final = """\
 The open, self-hosted Explore: events in, every viewer's grid out.
@@ -65,6 +66,7 @@ def _describe(api: FastAPI, rooms: Sequence[Routes]) -> None:
                     _told_as_problem(operation["responses"])
             for room in rooms:
                 _keep_examples(found["paths"], room)
+                _add_refusals(found, room)
             api.openapi_schema = found
         return api.openapi_schema
 
@@ -81,6 +83,21 @@ def _keep_examples(paths: dict[str, Any], room: Routes) -> None:
                 for kind, content in told.get("content", {}).items():
                     if "example" in content:
                         answers[str(status)]["content"][kind]["example"] = content["example"]
+
+
+def _add_refusals(document: dict[str, Any], room: Routes) -> None:
+    """By which statuses any such request may be refused, told once and named by each route."""
+    shared = document["components"].setdefault("responses", {})
+    for route in room.routes:
+        assert isinstance(route, APIRoute)
+        for method in route.methods or ():
+            operation = document["paths"][route.path_format][method.lower()]
+            told = {}
+            for status in sorted(refusals_of(method, RULES.get((method, route.path), UNKNOWN))):
+                word, _ = KINDS[status]
+                shared.setdefault(word, refusal(status))
+                told[str(status)] = {"$ref": f"#/components/responses/{word}"}
+            operation["responses"] = dict(sorted((told | operation["responses"]).items()))
 
 
 def _told_as_problem(responses: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ def events_routes(intake: Intake) -> Routes:
         "/v1/events",
         status_code=202,
         response_class=Response,
-        responses=routes.answers(Accepted, _ACCEPTED, 400, 413, 415, 422, status=202),
+        responses=routes.answers(Accepted, _ACCEPTED, 400, 415, 422, status=202),
         openapi_extra={"requestBody": _BODY},
     )
     async def send_events(request: Request) -> Response:

@@ -44,7 +44,8 @@ class Routes(APIRouter):
 
         Args:
             example: as it stands in the JSON.
-            problems: status codes beside 503, which any route may answer with.
+            problems: status codes, beside those of any such request
+                (:func:`infra.http.scopes.refusals_of`).
         """
         self.described.append(of)
         content = {JSON: {"schema": reference(of), "example": example}}
@@ -59,10 +60,11 @@ def objects(example: dict[str, Any], *problems: int) -> Answers:
 
 def refusals(*problems: int) -> Answers:
     """What a route answers where it cannot do what it was asked."""
-    return {status: _refusal(status) for status in sorted({*problems, 503})}
+    return {status: refusal(status) for status in sorted(problems)}
 
 
-def _refusal(status: int) -> dict[str, Any]:
+def refusal(status: int) -> dict[str, Any]:
+    """What OpenAPI is told of one problem."""
     word, title = KINDS[status]
     example: Mapping[str, Any] = {
         "type": f"urn:freshgrid:problem:{word}",
@@ -76,9 +78,14 @@ def _refusal(status: int) -> dict[str, Any]:
 
 _EXAMPLES: Final[Mapping[int, str]] = {
     400: "cursor 'x' was not given by this service; start without a cursor",
+    401: "send a key: Authorization: Bearer KEY; freshgrid keys create makes one",
+    403: "backend has no scope 'admin', which PUT /v1/weights needs; make a key that has: "
+    "freshgrid keys create",
     404: "no account 'a0' stands in the catalogue; send it to catalog.accounts first",
+    408: "the body was not whole after 60 s",
     413: "the body has more than 4194304 bytes; send less at once",
     415: "Content-Type 'text/plain' is not taken; send application/json or application/x-ndjson",
     422: "viewer_id: an id has 1 to 128 bytes; this one has 0",
+    429: "backend asks for more than 2000 requests a second; ask again in 0.4 s",
     503: "Redis does not answer at redis://127.0.0.1:6379/0; check REDIS_URL and the server",
 }

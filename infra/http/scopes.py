@@ -133,6 +133,16 @@ def rule_of(method: str, path: str) -> Rule:
     return UNKNOWN
 
 
+def refusals_of(method: str, rule: Rule) -> frozenset[int]:
+    """The statuses by which any such request may be refused, whatever its route does.
+
+    401, 403 and 429 by who asks and how often, 408 and 413 by the body that it brings, 503 where
+    too much is under way or the answer does not come in time.
+    """
+    of_body = method not in ("GET", "HEAD") and rule.most_bytes != NO_LIMIT
+    return frozenset({401, 403, 429, 503} | ({408, 413} if of_body else set()))
+
+
 def viewer_of(rule: Rule, path: str, query: bytes) -> str | None:
     """The only viewer that a request's address names, None where it names none or several."""
     if rule.viewer == "path":

@@ -95,7 +95,7 @@ def writing_routes(intake: CatalogueIntake, records: Records) -> Routes:
     """Records of the catalogue in, and files in and out."""
     routes = Routes("catalogue")
     routes.described += [Media, Account]
-    accepted = routes.answers(Accepted, _ACCEPTED, 400, 413, 415, 422, status=202)
+    accepted = routes.answers(Accepted, _ACCEPTED, 400, 415, 422, status=202)
 
     @routes.put(
         "/v1/catalogue/media",

@@ -1,4 +1,4 @@
-"""``freshgrid acls``: what each identity must be allowed, as commands for Kafka and Redis."""
+"""``freshgrid acls``: what each identity must be allowed at Kafka and Redis."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from infra.errors import SettingsError
+from infra.kafka_rights import allow
 from streams.access_lists import IDENTITIES, kafka_rights, redis_rights
-from streams.cli.common import Json, show
+from streams.cli.common import Json, load_settings, show
 
 
 def acls(
@@ -19,6 +20,9 @@ def acls(
     principal: Annotated[
         str | None, typer.Option(help="Its name at Kafka and Redis, if another.")
     ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Give the rights at Kafka, as who may, and end.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """The least rights of each identity, as kafka-acls.sh and ACL SETUSER take them."""
@@ -27,7 +31,12 @@ def acls(
         raise SettingsError(f"there is no identity {identity!r}; name {', '.join(near)}")
     if principal is not None and identity is None:
         raise SettingsError("--principal is the name of one identity; say of which")
-    for one in IDENTITIES if identity is None else (identity,):
+    chosen = IDENTITIES if identity is None else (identity,)
+    if apply:
+        rights_of = {f"User:{principal or one}": kafka_rights(one) for one in chosen}
+        show({"rights": allow(load_settings(), rights_of)}, as_json=json)
+        return
+    for one in chosen:
         rules = redis_rights(one)
         if json:
             rights = [right._asdict() for right in kafka_rights(one)]

@@ -13,15 +13,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 import redis
-from kafka.admin import (
-    ACL,
-    ACLOperation,
-    ACLPermissionType,
-    ACLResourcePatternType,
-    KafkaAdminClient,
-    ResourcePattern,
-    ResourceType,
-)
 
 from infra.batch_sender import started_producer
 from infra.config import Settings
@@ -29,6 +20,7 @@ from infra.doctor import findings, kafka_hello
 from infra.embedded import embedded_redis
 from infra.errors import FreshgridError, UnreachableError
 from infra.kafka import prepare_cluster
+from infra.kafka_rights import allow as give_rights
 from infra.log_reader import LogReader
 from infra.open_stores import store_hello
 from streams.access_lists import IDENTITIES, READER, kafka_rights, redis_rights
@@ -158,28 +150,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 def allow(kafka: ApacheKafka, client: redis.Redis) -> None:
     """Give each identity what the table of rights says, by all the names that it comes under."""
-    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
-    admin.create_acls(
-        [
-            ACL(
-                principal=principal,
-                host="*",
-                operation=ACLOperation[right.operation.upper()],
-                permission_type=ACLPermissionType.ALLOW,
-                resource_pattern=ResourcePattern(
-                    ResourceType[right.resource.upper()],
-                    right.name,
-                    ACLResourcePatternType.PREFIXED
-                    if right.prefixed
-                    else ACLResourcePatternType.LITERAL,
-                ),
-            )
-            for identity in IDENTITIES
-            for principal in (f"User:{identity}", f"User:CN={identity}")
-            for right in kafka_rights(identity)
-        ]
+    names = ("User:{}", "User:CN={}")
+    settings = Settings(kafka_bootstrap_servers=kafka.bootstrap_servers)
+    give_rights(
+        settings, {name.format(of): kafka_rights(of) for of in IDENTITIES for name in names}
     )
-    admin.close()
     for identity in IDENTITIES:
         if rights := redis_rights(identity):
             password = f">{PASSWORD.format(identity)}"

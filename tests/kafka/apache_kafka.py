@@ -189,7 +189,7 @@ class ApacheKafka:
         self._watchdog = Watchdog()
         spec = ChildSpec(
             name="kafka",
-            argv=(*JAVA, self._heap, "-cp", f"{_jars()}/*", "kafka.Kafka", str(self._config)),
+            argv=(*java_of("kafka.Kafka", self._heap), str(self._config)),
             probe=lambda _: kafka_cluster_id(HOST, self.port) == self.cluster_id,
             start_timeout_s=START_TIMEOUT_S,
         )
@@ -252,7 +252,7 @@ class ApacheKafka:
 
     def _format(self, lines: Mapping[str, str], scram: Mapping[str, str], cluster_id: str) -> None:
         self._config.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        command = [*JAVA, "-cp", f"{_jars()}/*", "kafka.tools.StorageTool", "format"]
+        command = [*java_of("kafka.tools.StorageTool"), "format"]
         command += [f"--cluster-id={cluster_id}", "--config", str(self._config)]
         for user, password in scram.items():
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
@@ -260,6 +260,11 @@ class ApacheKafka:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise EmbeddedError(f"Apache Kafka does not format its log: {done.stderr.strip()}")
+
+
+def java_of(program: str, heap: str = HEAP) -> tuple[str, ...]:
+    """The command line of one of its programs, named by its class."""
+    return (*JAVA, heap, "-cp", f"{_jars()}/*", program)
 
 
 def _jars(tell: Callable[[str], object] = print) -> Path:

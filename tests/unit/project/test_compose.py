@@ -1,13 +1,20 @@
 """docker-compose.yml names services, settings and commands that exist."""
 
+import hashlib
 import re
+import ssl
+import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
 from infra.config import Settings
+from streams.access_lists import IDENTITIES, kafka_rights, redis_rights
+from streams.topology import COMMAND
+from tests.compose import SECRETS, SECURE, Compose, make_secrets
 from tests.paths import ROOT
 
 yaml = pytest.importorskip("yaml", reason="needs PyYAML")
@@ -123,3 +130,88 @@ def test_containers_can_do_no_more_than_they_must(compose: dict[str, Any]) -> No
     images = [service.get("image", "") for service in compose["services"].values()]
     images += re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
     assert all(re.search(r":v?\d+\.\d+\.\d+", image) for image in images if image != "freshgrid")
+
+
+@pytest.fixture(scope="module")
+def secure() -> Compose:
+    return Compose.read()
+
+
+@pytest.mark.parametrize("name", [*OURS, "rights", COMMAND])
+def test_every_variable_of_the_secure_project_is_a_valid_setting(
+    secure: Compose, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable, value in secure.service(name)["environment"].items():
+        setting = variable.lower()
+        if setting not in Settings.model_fields:
+            # What stands in a file.
+            assert setting.removesuffix("_file") in Settings.model_fields, variable
+            value = tmp_path / variable
+            value.write_text("secret")
+        monkeypatch.setenv(variable, str(value))
+    settings = Settings()
+    assert settings.kafka_security_protocol == "SASL_SSL"
+    assert (settings.kafka_ca_file, settings.kafka_password) == (f"{SECRETS}ca", "secret")
+    if name in IDENTITIES and redis_rights(name) is not None:
+        assert settings.redis_url == "rediss://redis:6379/0"
+        assert (settings.redis_username, settings.redis_password) == (name, "secret")
+
+
+def test_the_secure_project_starts_roles_once_their_rights_are_given(secure: Compose) -> None:
+    done = {"condition": "service_completed_successfully"}
+    for name in OURS:
+        assert secure.service(name)["depends_on"].items() >= {"rights": done}.items()
+    assert secure.service("rights")["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    for name in ("rights", COMMAND):
+        service = secure.service(name)
+        assert (service["image"], service["read_only"]) == ("freshgrid", True)
+        assert service["cap_drop"] == ["ALL"]
+
+
+def test_what_the_secure_project_mounts_is_there(secure: Compose, tmp_path: Path) -> None:
+    """Files of the repository, and secrets that the script makes, each where it is asked for."""
+    make_secrets(tmp_path / "made")
+    files = secure.secret_files(tmp_path / "made")
+    assert [file for file in files.values() if not file.is_file()] == []
+    assert not {file.name for file in files.values()} & {"ca.key"}
+    read_by = {"kafka": ("kafka.properties", "start_kafka.sh"), "redis": ("valkey.conf",)}
+    used = set()
+    for name in secure.over["services"]:
+        service = secure.service(name)
+        mounted = {volume.split(":")[0] for volume in service["volumes"] if volume[0] == "."}
+        assert [file for file in mounted if not (ROOT / file).is_file()] == []
+        told = str(service) + "".join((SECURE / of).read_text() for of in read_by.get(name, ()))
+        asked = set(re.findall(rf"{SECRETS}(\w+)", told))
+        if name == "kafka":  # It knows everybody, by a loop over the names.
+            asked |= {
+                f"{of}_password"
+                for of in ("admin", *IDENTITIES)
+                if of == "admin" or kafka_rights(of)
+            }
+        assert asked == set(service["secrets"]), name
+        used |= asked
+    assert used == files.keys()
+
+
+def test_the_script_keeps_what_is_there_and_makes_what_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    make_secrets(folder)
+    assert (folder.stat().st_mode & 0o077, (folder / "ca.key").stat().st_mode & 0o077) == (0, 0)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for name in ("redis.pem", "worker_password"):
+        (folder / name).unlink()
+    make_secrets(folder)
+    after = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert before.keys() == after.keys()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"redis.pem", "redis.key", "worker_password", "redis_users"}
+    # Users are told by digests, and certificates are of the authority and of their names.
+    users = after["redis_users"].decode()
+    for identity in (of for of in IDENTITIES if redis_rights(of)):
+        password = after[f"{identity}_password"].strip()
+        assert f"user {identity} reset on #{hashlib.sha256(password).hexdigest()} " in users
+        assert password.decode() not in users
+    for name in ("kafka", "redis", "ranker"):
+        command = ["openssl", "verify", "-CAfile", folder / "ca.pem", "-verify_hostname", name]
+        subprocess.run([*command, folder / f"{name}.pem"], check=True, capture_output=True)
+        ssl.create_default_context().load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")

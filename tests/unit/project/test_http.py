@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from infra.client import generated
+from infra.http.scopes import RULES, refusals_of
 from tests.paths import ROOT
 
 CLIENT = ROOT / "infra" / "client"
@@ -46,7 +47,24 @@ def test_every_answer_may_be_a_problem(openapi: dict[str, Any]) -> None:
         for told in methods.values():
             for status, answer in told["responses"].items():
                 if int(status) >= 400:
+                    shared = answer.get("$ref", "").rpartition("/")[2]
+                    answer = openapi["components"]["responses"].get(shared, answer)
                     assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_every_route_tells_how_the_table_of_routes_lets_it_be_refused(
+    openapi: dict[str, Any],
+) -> None:
+    """And no route tells what the table does not: 401, 403 and 429 are the door's alone."""
+    rules = {(method, path.replace(":path}", "}")): rule for (method, path), rule in RULES.items()}
+    bodied = 0
+    for path, methods in openapi["paths"].items():
+        for method, told in methods.items():
+            expected = refusals_of(method.upper(), rules[method.upper(), path])
+            assert {401, 403, 429, 503} <= expected
+            assert expected <= {int(status) for status in told["responses"]}, (method, path)
+            bodied += 413 in expected
+    assert 0 < bodied < len(rules)
 
 
 def test_both_clients_have_every_call(openapi: dict[str, Any]) -> None:

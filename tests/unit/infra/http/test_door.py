@@ -18,7 +18,7 @@ from infra.access.tokens import Tokens
 from infra.http.bodies import MOST_BYTES, read_body
 from infra.http.door import SHARE, Door, for_origins
 from infra.http.problems import handle_problems
-from infra.http.scopes import EXPENSIVE, NO_LIMIT, RULES, Rule
+from infra.http.scopes import EXPENSIVE, NO_LIMIT, RULES, Rule, refusals_of
 from infra.http.streams import Streams
 from infra.memory_store import MemoryAccess
 from streams.serving.api import Behind, explore_api
@@ -249,6 +249,28 @@ async def test_who_asks_too_often_is_told_when_to_ask_again() -> None:
         assert answer.json()["type"] == "urn:freshgrid:problem:too-many-requests"
         # Who has another key does not wait for them.
         assert (await http.get("/v1/operations", headers=doors.says("admin"))).status_code == 299
+
+
+async def test_what_it_refuses_is_what_the_description_says() -> None:
+    """401, 403, 413, 429, each provoked at every route."""
+    doors, hasty = Doors(), Doors(per_address_s=1e-9)
+    wrong = {"Authorization": "Bearer fgk_nobody"}
+    large = {"Content-Length": str(MOST_BYTES + 1)}
+    async with await doors.open() as http, await hasty.open() as hasty_http:
+        for (method, path), rule in RULES.items():
+            of = (method, path_of(path))
+            other = next(scope for scope in SCOPES if scope != rule.scope)
+            answers = [
+                await http.request(*of, headers=wrong),
+                await http.request(*of, headers=doors.says(other)),
+                await http.request(*of, headers=doors.says(rule.scope or other) | large),
+                *[await hasty_http.request(*of) for _ in range(2)],
+            ]
+            got = {answer.status_code for answer in answers} - {299}
+            if method == "GET":
+                got.discard(413)  # Which asks with no body.
+            assert {401, 429} <= got, of
+            assert got <= refusals_of(method, rule), of
 
 
 async def test_expensive_requests_are_few_at_once_and_of_several() -> None:
