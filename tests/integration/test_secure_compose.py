@@ -32,7 +32,7 @@ from streams.local.stack import role_argv, starting_stack
 from streams.topology import COMMAND, LEARNER, OUTSIDE, RANKER, WORKER
 from tests.certificates import Issued
 from tests.compose import SECRETS, SECURE, Compose, make_secrets
-from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing, free_port, java_of
+from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing, java_of, lasting_port
 from tests.tls_proxy import tls_proxy
 
 pytest.importorskip("yaml", reason="needs PyYAML")
@@ -111,7 +111,7 @@ def started_kafka(folder: Path, secrets: Path) -> ApacheKafka:
     config, programs = folder / "server.properties", folder / "bin"
     told = (SECURE / "kafka.properties").read_text()
     for port in ("19092", "9092", "9093", "9094"):
-        told = re.sub(rf":{port}\b", f":{free_port()}", told)
+        told = re.sub(rf":{port}\b", f":{lasting_port()}", told)
     told = told.replace("://:", f"://{HOST}:").replace("localhost", HOST)
     told = told.replace("//kafka:", f"//{HOST}:").replace(SECRETS, f"{secrets}/")
     # Both names of a listener have one port.

@@ -138,7 +138,7 @@ class ApacheKafka:
         self._config = folder / "server.properties"
         meta = folder / "data" / "meta.properties"
         if not meta.exists():
-            lines = self._lines(port or free_port(), settings or {}, listeners)
+            lines = self._lines(port or lasting_port(), settings or {}, listeners)
             self._format(lines, scram or {}, cluster_id or new_cluster_id())
         self.secured = dict(
             listener.split("://") for listener in _property(self._config, "listeners").split(",")
@@ -239,8 +239,8 @@ class ApacheKafka:
     def _lines(
         self, port: int, settings: Mapping[str, str], secured: Sequence[str]
     ) -> dict[str, str]:
-        controller = free_port()
-        listeners = {"PLAINTEXT": port, **{name: free_port() for name in secured}}
+        controller = lasting_port()
+        listeners = {"PLAINTEXT": port, **{name: lasting_port() for name in secured}}
         listeners["CONTROLLER"] = controller
         return {
             **SETTINGS,
@@ -310,7 +310,7 @@ def new_cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def free_port() -> int:
+def lasting_port() -> int:
     """A free port outside the range from which the system takes those of outgoing connections.
 
     While a broker is down, one of its own clients could otherwise be given its port.

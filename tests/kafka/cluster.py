@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from infra.embedded import HOST
-from tests.kafka.apache_kafka import ApacheKafka, free_port, new_cluster_id
+from tests.kafka.apache_kafka import ApacheKafka, lasting_port, new_cluster_id
 
 NODES: Final = 3
 #: Three of them beside everything else on a small machine.
@@ -32,8 +32,8 @@ class KafkaCluster:
     """
 
     def __init__(self, folder: Path) -> None:
-        controllers = [free_port() for _ in range(NODES)]
-        ports = [free_port() for _ in range(NODES)]
+        controllers = [lasting_port() for _ in range(NODES)]
+        ports = [lasting_port() for _ in range(NODES)]
         voters = ",".join(f"{at + 1}@{HOST}:{port}" for at, port in enumerate(controllers))
         cluster_id = new_cluster_id()
         self.brokers = [
