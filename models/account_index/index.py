@@ -180,6 +180,19 @@ class AccountIndex:
             raise RejectedVectorsError(rejected)
         return len(rows_c)
 
+    def load(self, ids: Sequence[str], unit_nd: Vectors) -> None:
+        """Fill an empty index with unit vectors that another one held, to the bit.
+
+        Args:
+            ids: each once.
+        """
+        with self._lock:
+            rows = self._rows_for({name: at for at, name in enumerate(ids)})
+            if len(rows):
+                self._size += len(rows)
+                self._append(rows, unit_nd)
+                self._changed(rows)
+
     def remove(self, ids: Sequence[str]) -> int:
         """Take accounts out; unknown ones are no error. Returns how many were there."""
         with self._lock:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.account_index.index import AccountIndex
 from models.account_index.neighbour_cache import NeighbourCache
 from models.arrays.growing import GrowingColumns
+from models.arrays.stored import ANY, Arrays, StoredArraysError, taken
 from models.arrays.types import UNKNOWN, Rows
 
 #: Neighbours of an account that are kept from one question to the next.
@@ -73,14 +74,60 @@ class AccountSpace:
             self.index.upsert(ids, vectors_nd)
         finally:
             # Also when some were rejected: all others were applied.
-            rows = self.index.row_of(ids)
-            found = rows != UNKNOWN
-            account_rows, rows = account_rows[found], rows[found]
-            if len(rows):
-                self._of_account.grow(int(account_rows.max()) + 1)
-                self._of_account["row"][account_rows] = rows
-                self._of_row.grow(int(rows.max()) + 1)
-                self._of_row["account"][rows] = account_rows
+            self._join(ids, account_rows)
+
+    def _join(self, ids: Sequence[str], account_rows: Rows) -> None:
+        rows = self.index.row_of(ids)
+        found = rows != UNKNOWN
+        account_rows, rows = account_rows[found], rows[found]
+        if len(rows):
+            self._of_account.grow(int(account_rows.max()) + 1)
+            self._of_account["row"][account_rows] = rows
+            self._of_row.grow(int(rows.max()) + 1)
+            self._of_row["account"][rows] = account_rows
+
+    def to_arrays(self, account_rows: Callable[[Sequence[str]], Rows]) -> dict[str, NDArray[Any]]:
+        """Account rows, ascending, with their vectors; those withheld apart.
+
+        Args:
+            account_rows: rows of ids in the catalogue.
+        """
+        of_account = self._of_account["row"]
+        accounts_n = np.flatnonzero(of_account != UNKNOWN).astype(np.int32)
+        withheld_n = account_rows(list(self._withheld))
+        vectors_nd = np.stack(list(self._withheld.values())) if self._withheld else self._none()
+        order = withheld_n.argsort()
+        return {
+            "account": accounts_n,
+            "vector": self.index.vectors_of(of_account[accounts_n]),
+            "withheld": withheld_n[order],
+            "withheld_vector": vectors_nd[order],
+        }
+
+    def load(self, arrays: Arrays, account_ids: Callable[[Rows], list[str]], accounts: int) -> None:
+        """Hold the vectors of :meth:`to_arrays`; to a space without any.
+
+        Args:
+            account_ids: ids of the catalogue's rows, of which there are `accounts`.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        found = {}
+        for name, vectors in (("account", "vector"), ("withheld", "withheld_vector")):
+            rows = taken(arrays, name, np.int32, ANY, rows=accounts)
+            if (np.diff(rows, prepend=UNKNOWN) <= 0).any():
+                raise StoredArraysError(f"vectors of {name!r} are not in the order of their rows")
+            found[name] = rows, taken(arrays, vectors, np.float32, len(rows), self.dimension)
+        rows, vectors_nd = found["account"]
+        ids = account_ids(rows)
+        self.index.load(ids, vectors_nd)
+        self._join(ids, rows)
+        rows, vectors_nd = found["withheld"]
+        self._withheld = dict(zip(account_ids(rows), vectors_nd, strict=True))
+
+    def _none(self) -> NDArray[np.float32]:
+        return np.empty((0, self.dimension), np.float32)
 
     def remove(self, ids: Sequence[str], account_rows: Rows) -> None:
         """Forget the vectors of accounts; ids without one are ignored."""
