@@ -118,7 +118,7 @@ class ArtifactStore:
         data = {_check_name("array", name): _npy(name, array) for name, array in arrays.items()}
         files = {
             name: ArrayFile(
-                len(data[name]), _digest(data[name]), array.dtype.str, tuple(array.shape)
+                sum(map(len, data[name])), _digest(*data[name]), array.dtype.str, array.shape
             )
             for name, array in arrays.items()
         }
@@ -137,7 +137,8 @@ class ArtifactStore:
             with self._reached(folder, "written"):
                 self._fs.makedirs(folder, exist_ok=True)
             for name, content in data.items():
-                self._write(f"{folder}/{name}.npy", content)
+                # One file at a time in memory beside the arrays.
+                self._write(f"{folder}/{name}.npy", b"".join(content))
             self._write(f"{folder}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest)))
         except ArtifactError:
             # A full disk stays full of what nobody will finish.
@@ -379,20 +380,25 @@ def _version(manifest: Manifest) -> str:
     return blake2b(msgspec.json.encode(content, order="deterministic"), digest_size=12).hexdigest()
 
 
-def _digest(data: bytes) -> str:
-    return blake2b(data, digest_size=32).hexdigest()
+def _digest(*data: bytes | memoryview) -> str:
+    digest = blake2b(digest_size=32)
+    for part in data:
+        digest.update(part)
+    return digest.hexdigest()
 
 
-def _npy(name: str, array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    try:
-        np.save(buffer, np.asarray(array, order="C"), allow_pickle=False)
-    except ValueError as error:
+def _npy(name: str, array: NDArray[Any]) -> tuple[bytes, memoryview]:
+    """Header and content of a file of NumPy's format; the content is that of the array itself."""
+    if array.dtype.hasobject:
         raise ArtifactError(
             f"array {name!r} of dtype {array.dtype} would need pickle; use numbers or fixed-size "
             "strings"
-        ) from error
-    return buffer.getvalue()
+        )
+    array = np.asarray(array, order="C")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    content = array.reshape(-1).view(np.uint8) if array.nbytes else np.empty(0, np.uint8)
+    return header.getvalue(), content.data
 
 
 def is_plain_name(name: str) -> bool:

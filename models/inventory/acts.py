@@ -75,7 +75,10 @@ class Acts(NamedTuple):
         return Acts(
             [self.media_ids[at] for at in listed],
             [self.author_ids[at] for at in listed],
-            *(column[position_k] for column in self[2:]),
+            self.viewer_n[position_k],
+            self.action_n[position_k],
+            self.ts_n[position_k],
+            self.undo_n[position_k],
         )
 
     def each(self) -> Iterator[Act]:

@@ -20,8 +20,6 @@ from models.inventory.viewer_marks import ForgottenMarks
 
 #: Of one media: one that never comes must not push out the others' events.
 MOST_OF_ONE: Final = 1_000
-#: Columns of numbers, in the order of :class:`models.inventory.acts.Act`.
-_COLUMNS: Final = {"viewer": np.int64, "action": np.int8, "ts": np.int64, "undo": np.bool_}
 
 
 class Uncatalogued:
@@ -69,9 +67,15 @@ class Uncatalogued:
         """What waits, as columns, in the order in which it would be dropped."""
         acts = Acts.of([act for of_media in self._waiting.values() for act in of_media])
         told_n = np.array([author is not None for author in acts.author_ids], np.bool_)
-        columns = dict(zip(_COLUMNS, acts[2:], strict=True))
-        texts_n = {"media": as_texts(acts.media_ids), "author": as_texts(acts.author_ids)}
-        return {**texts_n, "author_told": told_n, **columns}
+        return {
+            "media": as_texts(acts.media_ids),
+            "author": as_texts(acts.author_ids),
+            "author_told": told_n,
+            "viewer": acts.viewer_n,
+            "action": acts.action_n,
+            "ts": acts.ts_n,
+            "undo": acts.undo_n,
+        }
 
     def load(self, arrays: Arrays) -> None:
         """Let wait what :meth:`to_arrays` gave, once packed.
@@ -85,7 +89,10 @@ class Uncatalogued:
         acts = Acts(
             texts(arrays, "media", n),
             [author if told else None for author, told in authors],
-            *(taken(arrays, name, dtype, n) for name, dtype in _COLUMNS.items()),
+            taken(arrays, "viewer", np.int64, n),
+            taken(arrays, "action", np.int8, n),
+            taken(arrays, "ts", np.int64, n),
+            taken(arrays, "undo", np.bool_, n),
         )
         self.add(acts.each())
 

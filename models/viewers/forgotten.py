@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -73,13 +73,15 @@ class ForgottenViewers:
 
     def marks(self) -> ForgottenMarks:
         """Whose marks are to be taken out of what is kept, and until when they were made."""
-        return ForgottenMarks.of(
-            {
-                name: _FOR_EVER_MS if said.allowed_ms is None else said.allowed_ms
-                for name, said in self._said.items()
-            }
-        )
+        return marks_of(self._said.values())
 
     def is_forgotten(self, viewer_id: str) -> bool:
         """Whether a viewer is not to be known now."""
         return self.refuses(viewer_id, math.inf)
+
+
+def marks_of(said: Iterable[Forgotten]) -> ForgottenMarks:
+    """The marks of viewers that are to be taken out of what is kept."""
+    return ForgottenMarks.of(
+        {one.viewer: _FOR_EVER_MS if one.allowed_ms is None else one.allowed_ms for one in said}
+    )

@@ -28,6 +28,7 @@ from infra.open_stores import open_copies
 from infra.stores import StoredKey
 from infra.topics import TOPICS
 from streams.clock import now_ms
+from streams.serving.world_snapshots import WORLD
 from streams.topology import FLOWS
 
 STORE: Final = "store.gz"
@@ -179,6 +180,8 @@ def _log_file(topic: str, number: int) -> str:
 def _save_artifacts(url: str, folder: BackupFolder) -> int:
     fs, root = fsspec.core.url_to_fs(url)
     paths = sorted(fs.find(root)) if fs.exists(root) else []
+    # The offsets in snapshots of the world are of a log that is not restored as it was.
+    paths = [path for path in paths if WORLD not in path.removeprefix(root).split("/")]
     for path in paths:
         with fs.open(path, "rb") as file:
             folder.copy_in(ARTIFACTS + path.removeprefix(root).lstrip("/"), file)

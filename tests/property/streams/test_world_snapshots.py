@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any, NamedTuple
 
@@ -11,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.artifacts import ArtifactStore
 from models.actions import MEDIA_EVENT_TOPICS, Action
-from models.arrays.stored import StoredArraysError, part_of
+from models.arrays.stored import StoredArraysError
 from models.events import ACCOUNTS_TOPIC, DAY_MS, MEDIA_TOPIC
 from models.inventory.co_engagement import CoEngagementConfig
 from models.inventory.viewer_marks import viewer_keys
@@ -139,24 +139,34 @@ def apply(feed: WorldFeed, log: list[list[Record]], forgotten: ForgottenViewers)
             feed.apply(place[0], records)
 
 
-def stored(feed: WorldFeed, store: ArtifactStore, forgotten: ForgottenViewers) -> str:
+class Snapshot(NamedTuple):
+    """As a file has it: bytes of each array, and JSON."""
+
+    arrays: dict[str, bytes]
+    meta: bytes
+
+    def array(self, name: str) -> np.ndarray:
+        return np.load(io.BytesIO(self.arrays[name]), allow_pickle=False)
+
+
+def stored(feed: WorldFeed, forgotten: ForgottenViewers) -> Snapshot:
     arrays, meta = feed.to_arrays()
-    return store.put("world", feed.stored(arrays, forgotten.marks()), meta)
+    files = {}
+    for name, array in feed.stored(arrays, forgotten.marks()).items():
+        np.save(file := io.BytesIO(), array, allow_pickle=False)
+        files[name] = file.getvalue()
+    return Snapshot(files, msgspec.json.encode(meta))
 
 
-def restored(store: ArtifactStore, version: str, forgotten: ForgottenViewers, made_ms=0):
-    found = store.get("world", version)
-    return WorldFeed.from_arrays(found.arrays, found.meta, CONFIG, forgotten.marks(), made_ms)
-
-
-@pytest.fixture(scope="module")
-def store() -> ArtifactStore:
-    return ArtifactStore("memory://world-snapshots")
+def restored(snapshot: Snapshot, forgotten: ForgottenViewers, made_ms: int = 0) -> WorldFeed:
+    arrays = {name: snapshot.array(name) for name in snapshot.arrays}
+    meta = msgspec.json.decode(snapshot.meta)
+    return WorldFeed.from_arrays(arrays, meta, CONFIG, forgotten.marks(), made_ms)
 
 
 @settings(max_examples=30)
 @given(log=logs, data=st.data())
-def test_a_snapshot_and_what_came_after_it_are_the_whole_log(store, log, data) -> None:
+def test_a_snapshot_and_what_came_after_it_are_the_whole_log(log, data) -> None:
     nobody = ForgottenViewers()
     whole, feed = WorldFeed(World(CONFIG)), WorldFeed(World(CONFIG))
     apply(whole, log, nobody)
@@ -165,7 +175,7 @@ def test_a_snapshot_and_what_came_after_it_are_the_whole_log(store, log, data) -
     for start, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
         apply(feed, log[start:end], nobody)
         before = feed.content_hash()
-        feed = restored(store, stored(feed, store, nobody), nobody)
+        feed = restored(stored(feed, nobody), nobody)
         assert feed.content_hash() == before
     assert feed.content_hash() == whole.content_hash()
     assert answers(feed.world) == answers(whole.world)
@@ -191,42 +201,38 @@ def answers(world: World) -> list[Any]:
 
 @settings(max_examples=30)
 @given(log=logs, later=logs, at=st.integers(0, 12), data=st.data())
-def test_who_was_forgotten_is_in_no_snapshot_and_comes_back_with_none(
-    store, log, later, at, data
-) -> None:
+def test_who_was_forgotten_is_in_no_snapshot_and_comes_back_with_none(log, later, at, data) -> None:
     """Forgotten after a snapshot was written: neither it nor the next one brings anybody back."""
     viewer, allowed = data.draw(st.sampled_from(VIEWERS)), data.draw(st.booleans())
     lived, forgotten = WorldFeed(World(CONFIG)), ForgottenViewers()
     apply(lived, log[:at], forgotten)
-    old = stored(lived, store, forgotten)
+    old = stored(lived, forgotten)
     apply(lived, log[at:], forgotten)
     forgotten.hear(Forgotten.of(viewer, NOW, allowed=allowed))
     lived.world.forget(forgotten.marks())
     apply(lived, later, forgotten)
 
-    started = restored(store, old, forgotten, made_ms=NOW - 1)
-    assert tells_of(store, stored(started, store, forgotten), viewer) == []
+    started = restored(old, forgotten, made_ms=NOW - 1)
+    assert tells_of(stored(started, forgotten), viewer) == []
     apply(started, [*log[at:], *later], forgotten)
     for feed in (lived, started):
-        assert tells_of(store, stored(feed, store, forgotten), viewer) == []
+        assert tells_of(stored(feed, forgotten), viewer) == []
 
 
-def tells_of(store: ArtifactStore, version: str, viewer: str) -> list[str]:
+def tells_of(snapshot: Snapshot, viewer: str) -> list[str]:
     """The arrays of a snapshot that hold something of a viewer."""
-    arrays = store.get("world", version).arrays
-    key = int(viewer_keys([viewer])[0])
-    marks = part_of(arrays, "world")
-    found = [name for name in marks if name.endswith("viewer") and (marks[name] == key).any()]
-    found += [
-        name
-        for name in part_of(marks, "counted")
-        if name.endswith("_key")
-        and (marks[f"counted.{name}"].view(np.int64) >> 32 == key >> 32).any()
-    ]
-    return found + [
-        name for name, array in arrays.items()
-        if array.dtype == np.uint8 and viewer.encode() in array.tobytes()
-    ]  # fmt: skip
+    key, found = int(viewer_keys([viewer])[0]), []
+    for name in snapshot.arrays:
+        array = snapshot.array(name)
+        if name.endswith("viewer"):
+            there = (array == key).any()
+        elif name.endswith("_key"):
+            there = (array.view(np.int64) >> 32 == key >> 32).any()
+        else:
+            there = array.dtype == np.uint8 and viewer.encode() in array.tobytes()
+        if there:
+            found.append(name)
+    return found
 
 
 def a_snapshot() -> tuple[dict[str, Any], dict[str, Any]]:
