@@ -74,32 +74,32 @@ class AccountSpace:
             self.index.upsert(ids, vectors_nd)
         finally:
             # Also when some were rejected: all others were applied.
-            self._join(ids, account_rows)
-
-    def _join(self, ids: Sequence[str], account_rows: Rows) -> None:
-        rows = self.index.row_of(ids)
-        found = rows != UNKNOWN
-        account_rows, rows = account_rows[found], rows[found]
-        if len(rows):
-            self._of_account.grow(int(account_rows.max()) + 1)
-            self._of_account["row"][account_rows] = rows
-            self._of_row.grow(int(rows.max()) + 1)
-            self._of_row["account"][rows] = account_rows
+            rows = self.index.row_of(ids)
+            found = rows != UNKNOWN
+            account_rows, rows = account_rows[found], rows[found]
+            if len(rows):
+                self._of_account.grow(int(account_rows.max()) + 1)
+                self._of_account["row"][account_rows] = rows
+                self._of_row.grow(int(rows.max()) + 1)
+                self._of_row["account"][rows] = account_rows
 
     def to_arrays(self, account_rows: Callable[[Sequence[str]], Rows]) -> dict[str, NDArray[Any]]:
-        """Account rows, ascending, with their vectors; those withheld apart.
+        """Account row of each row of the index, those there with vectors, and who is withheld.
+
+        Rows of accounts that went are kept: by rows equal similarities are told apart.
 
         Args:
             account_rows: rows of ids in the catalogue.
         """
-        of_account = self._of_account["row"]
-        accounts_n = np.flatnonzero(of_account != UNKNOWN).astype(np.int32)
+        account_r = self._of_row["account"].copy()
+        there_r = self._of_account["row"][account_r] == np.arange(len(account_r))
         withheld_n = account_rows(list(self._withheld))
         vectors_nd = np.stack(list(self._withheld.values())) if self._withheld else self._none()
         order = withheld_n.argsort()
         return {
-            "account": accounts_n,
-            "vector": self.index.vectors_of(of_account[accounts_n]),
+            "account": account_r,
+            "there": there_r,
+            "vector": self.index.vectors_of(np.flatnonzero(there_r)),
             "withheld": withheld_n[order],
             "withheld_vector": vectors_nd[order],
         }
@@ -113,18 +113,22 @@ class AccountSpace:
         Raises:
             StoredArraysError: these are not such arrays.
         """
-        found = {}
-        for name, vectors in (("account", "vector"), ("withheld", "withheld_vector")):
-            rows = taken(arrays, name, np.int32, ANY, rows=accounts)
-            if (np.diff(rows, prepend=UNKNOWN) <= 0).any():
-                raise StoredArraysError(f"vectors of {name!r} are not in the order of their rows")
-            found[name] = rows, taken(arrays, vectors, np.float32, len(rows), self.dimension)
-        rows, vectors_nd = found["account"]
-        ids = account_ids(rows)
-        self.index.load(ids, vectors_nd)
-        self._join(ids, rows)
-        rows, vectors_nd = found["withheld"]
-        self._withheld = dict(zip(account_ids(rows), vectors_nd, strict=True))
+        account_r = taken(arrays, "account", np.int32, ANY, rows=accounts)
+        there_r = taken(arrays, "there", np.bool_, len(account_r))
+        count = int(there_r.sum())
+        vectors_nd = taken(arrays, "vector", np.float32, count, self.dimension)
+        withheld_n = taken(arrays, "withheld", np.int32, ANY, rows=accounts)
+        aside_nd = taken(arrays, "withheld_vector", np.float32, len(withheld_n), self.dimension)
+        for name, rows in (("account", account_r), ("withheld", withheld_n)):
+            if (rows == UNKNOWN).any() or len(np.unique(rows)) != len(rows):
+                raise StoredArraysError(f"accounts of {name!r} are unknown, or come twice")
+        ids = account_ids(account_r)
+        self.index.load(ids, there_r, vectors_nd)
+        self._of_row.grow(len(account_r))
+        self._of_row["account"][:] = account_r
+        self._of_account.grow(int(account_r.max(initial=UNKNOWN)) + 1)
+        self._of_account["row"][account_r[there_r]] = np.flatnonzero(there_r)
+        self._withheld = dict(zip(account_ids(withheld_n), aside_nd, strict=True))
 
     def _none(self) -> NDArray[np.float32]:
         return np.empty((0, self.dimension), np.float32)
