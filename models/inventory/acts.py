@@ -56,7 +56,7 @@ class Acts(NamedTuple):
 
     @classmethod
     def of(cls, acts: Sequence[Act]) -> Acts:
-        """Columns of these."""
+        """Acts, one at least or none, as columns."""
         return cls(
             [act.media_id for act in acts],
             [act.author_id for act in acts],
@@ -70,7 +70,7 @@ class Acts(NamedTuple):
         return len(self.media_ids) > 0
 
     def at(self, position_k: Positions) -> Acts:
-        """Those at these positions."""
+        """Those at these positions, in the order of the positions."""
         listed = position_k.tolist()
         return Acts(
             [self.media_ids[at] for at in listed],
@@ -82,6 +82,6 @@ class Acts(NamedTuple):
         )
 
     def each(self) -> Iterator[Act]:
-        """One after the other."""
+        """All of them one by one, in order."""
         columns = (self.media_ids, self.author_ids, *(column.tolist() for column in self[2:]))
         return map(Act._make, zip(*columns, strict=True))

@@ -10,8 +10,8 @@ import asyncio
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -42,6 +42,9 @@ TOPICS: Final = ("events.like", "events.save", "events.view")
 BEAT_S: Final = 0.001
 
 
+T = TypeVar("T")
+
+
 class _Line(NamedTuple):
     key: bytes
     value: bytes | None
@@ -60,7 +63,8 @@ def run(
 
     ``start_s`` reads the snapshot and the last hundredth of the events, ``start_s_full`` all.
     ``copy_ms`` is how long the reading of the log stands still for a snapshot, ``stall_ms`` the
-    longest that the event loop had no turn while it was copied, packed and written.
+    longest that the event loop had no turn while it was copied, packed and written,
+    ``idle_stall_ms`` the same for as long without any work: what the machine itself does.
     """
     config = world_config(settings, details=True)
     before = int(events * (1 - TAIL))
@@ -108,29 +112,30 @@ def _apply(feed: WorldFeed, batches: Iterator[tuple[str, Sequence[_Line]]]) -> f
 
 async def _write(feed: WorldFeed, store: ArtifactStore) -> dict[str, float]:
     """Write a snapshot as a ranker does, and look how long the event loop had no turn."""
-    longest_s, done = 0.0, asyncio.Event()
-
-    async def beat() -> None:
-        nonlocal longest_s
-        while not done.is_set():
-            began_s = time.perf_counter()
-            await asyncio.sleep(BEAT_S)
-            longest_s = max(longest_s, time.perf_counter() - began_s - BEAT_S)
-
-    beating = asyncio.ensure_future(beat())
-    await asyncio.sleep(10 * BEAT_S)
     began_s = time.perf_counter()
-    arrays, meta = await asyncio.to_thread(feed.to_arrays)
+    (arrays, meta), copying_s = await _beside(asyncio.to_thread(feed.to_arrays))
     copied_s = time.perf_counter()
-    await asyncio.to_thread(lambda: store.put(WORLD, feed.stored(arrays, NOBODY), meta))
+    _, writing_s = await _beside(
+        asyncio.to_thread(lambda: store.put(WORLD, feed.stored(arrays, NOBODY), meta))
+    )
     written_s = time.perf_counter()
-    done.set()
-    await beating
+    _, idle_s = await _beside(asyncio.sleep(written_s - began_s))
     return {
-        "stall_ms": round(1000 * longest_s, 2),
+        "stall_ms": round(1000 * max(copying_s, writing_s), 2),
+        "idle_stall_ms": round(1000 * idle_s, 2),
         "copy_ms": round(1000 * (copied_s - began_s), 2),
         "write_s": round(written_s - copied_s, 3),
     }
+
+
+async def _beside(work: Awaitable[T]) -> tuple[T, float]:
+    """What work gives, and the longest that the event loop had no turn meanwhile, seconds."""
+    working, longest_s = asyncio.ensure_future(work), 0.0
+    while not working.done():
+        began_s = time.perf_counter()
+        await asyncio.sleep(BEAT_S)
+        longest_s = max(longest_s, time.perf_counter() - began_s - BEAT_S)
+    return await working, longest_s
 
 
 def _catalogue(media: int) -> Iterator[tuple[str, list[_Line]]]:

@@ -181,11 +181,12 @@ def _save_artifacts(url: str, folder: BackupFolder) -> int:
     fs, root = fsspec.core.url_to_fs(url)
     paths = sorted(fs.find(root)) if fs.exists(root) else []
     # The offsets in snapshots of the world are of a log that is not restored as it was.
-    paths = [path for path in paths if WORLD not in path.removeprefix(root).split("/")]
-    for path in paths:
+    names = {path: path.removeprefix(root).lstrip("/") for path in paths}
+    kept = {path: name for path, name in names.items() if name.partition("/")[0] != WORLD}
+    for path, name in kept.items():
         with fs.open(path, "rb") as file:
-            folder.copy_in(ARTIFACTS + path.removeprefix(root).lstrip("/"), file)
-    return len(paths)
+            folder.copy_in(ARTIFACTS + name, file)
+    return len(kept)
 
 
 async def _refuse_what_is_not_empty(
