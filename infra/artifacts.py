@@ -44,6 +44,8 @@ PART: Final = ".part"
 SCHEMA: Final = 1
 Note = TypeVar("Note")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+#: Bytes handed to a store at once; nothing of an array is copied as a whole.
+_WRITTEN: Final = 1 << 20
 #: Nobody takes longer to write a version: what is unfinished and older was left by a crash.
 UNFINISHED_S: Final = 3600.0
 
@@ -137,8 +139,7 @@ class ArtifactStore:
             with self._reached(folder, "written"):
                 self._fs.makedirs(folder, exist_ok=True)
             for name, content in data.items():
-                # One file at a time in memory beside the arrays.
-                self._write(f"{folder}/{name}.npy", b"".join(content))
+                self._write(f"{folder}/{name}.npy", *content)
             self._write(f"{folder}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest)))
         except ArtifactError:
             # A full disk stays full of what nobody will finish.
@@ -362,12 +363,15 @@ class ArtifactStore:
             raise _damaged(path, "is missing") from error
         return data
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, *data: bytes | memoryview) -> None:
         # A reader sees the old file, none, or the whole new one.
         part = f"{path}.{secrets.token_hex(4)}{PART}"
         with self._reached(path, "written"):
             try:
-                self._fs.pipe_file(part, data)
+                with self._fs.open(part, "wb") as file:
+                    for block in data:
+                        for start in range(0, len(block), _WRITTEN):
+                            file.write(block[start : start + _WRITTEN])
                 self._fs.mv(part, path)
             except BaseException:
                 with contextlib.suppress(Exception):

@@ -27,6 +27,8 @@ ABSENT: Final = np.iinfo(np.int64).min
 _SPARSE: Final = 2
 _LEAST_SLOTS: Final = 512
 _GROWTH_BITS: Final = 3
+#: Slots looked through at once.
+_AT_ONCE: Final = 1 << 15
 _HALF: Final = np.uint64(32)
 _ODD: Final = np.uint64(1)
 
@@ -146,8 +148,14 @@ class _Table:
 
     def content(self) -> tuple[Keys, Values]:
         """The keys that are here, and their values."""
-        here = np.flatnonzero(self._keys)
-        return self._keys[here], self._values[here]
+        key_k, value_k = np.empty(self._length, np.uint64), np.empty(self._length, np.int64)
+        end = 0
+        # In steps between which other threads have their turn.
+        for start in range(0, self.slots, _AT_ONCE):
+            here = start + np.flatnonzero(self._keys[start : start + _AT_ONCE])
+            begin, end = end, end + len(here)
+            key_k[begin:end], value_k[begin:end] = self._keys[here], self._values[here]
+        return key_k, value_k
 
     def enlarged(self, slots: int) -> _Table:
         """A table of so many slots with these keys."""

@@ -20,8 +20,8 @@ from models.arrays.packed_ids import pack_ids, unpack_ids
 Arrays = Mapping[str, NDArray[Any]]
 #: Any length.
 ANY: Final = -1
-#: Texts copied at once: nobody else of the process runs meanwhile.
-_AT_ONCE: Final = 1 << 15
+#: Bytes copied at once, references to texts among them: other threads may have to wait meanwhile.
+_AT_ONCE: Final = 1 << 18
 
 
 class StoredArraysError(ValueError):
@@ -68,12 +68,11 @@ def taken(
 
 
 def copied(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy; of many texts in steps, between which other threads have their turn."""
-    if array.dtype != object:
-        return array.copy()
-    copy = np.empty(array.shape, object)
-    for start in range(0, len(array), _AT_ONCE):
-        copy[start : start + _AT_ONCE] = array[start : start + _AT_ONCE]
+    """A copy, made in steps between which other threads have their turn."""
+    copy = np.empty_like(array)
+    step = max(_AT_ONCE * len(array) // max(array.nbytes, 1), 1)
+    for start in range(0, len(array), step):
+        copy[start : start + step] = array[start : start + step]
     return copy
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns
-from models.arrays.stored import ANY, Arrays, StoredArraysError, part_of, prefixed, taken
+from models.arrays.stored import ANY, Arrays, StoredArraysError, copied, part_of, prefixed, taken
 from models.arrays.types import UNKNOWN, Rows
 from models.events import DAY_MS
 from models.inventory.viewer_marks import ViewerKeys
@@ -92,8 +92,8 @@ class CoEngagement:
         return {
             **prefixed("slots", self._slots.to_arrays()),
             "free": np.array(self._free, np.int32),
-            "viewer": self._viewer.copy(),
-            "recent": self._recent.copy(),
+            "viewer": copied(self._viewer),
+            "recent": copied(self._recent),
             **self._decay.to_arrays(),
         }
 

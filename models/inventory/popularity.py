@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.actions import Action
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns, TopRows
-from models.arrays.stored import ANY, Arrays, part_of, prefixed, taken
+from models.arrays.stored import ANY, Arrays, copied, part_of, prefixed, taken
 from models.arrays.types import UNKNOWN, Rows
 from models.events import DAY_MS
 
@@ -53,7 +53,7 @@ class Popularity:
         return {
             **prefixed("media", self._media.to_arrays()),
             **prefixed("authors", self._authors.to_arrays()),
-            "total": self._total.copy(),
+            "total": copied(self._total),
             **self._decay.to_arrays(),
         }
 

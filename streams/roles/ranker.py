@@ -61,7 +61,7 @@ from streams.serving.shelves import Shelves
 from streams.serving.takedown import Takedown
 from streams.serving.viewer_directory import ViewerDirectory
 from streams.serving.weights import WeightsDesk
-from streams.serving.world_feed import world_config
+from streams.serving.world_feed import WorldFeed, world_config
 from streams.serving.world_snapshots import WorldSnapshots, start_world
 from streams.topology import CATALOG, RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
@@ -95,9 +95,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         stack.push_async_callback(outbox.stop)
 
         artifacts = ArtifactStore(config.artifacts_url)
-        feed, begin = await start_world(
-            config, cluster, artifacts, world_config(config, details=True)
-        )
+        start = await start_world(config, cluster, artifacts, world_config(config, details=True))
+        feed: WorldFeed = start.feed
         world = feed.world
         queries = LiveQueries(config, load_operators(config))
         rankers = LiveRankers(artifacts)
@@ -110,7 +109,9 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         kept = KeptGrids(config.kept_grids_bytes, config.kept_grids_s)
         ranking = Ranking(store, explorer, kept.replace, forgotten.is_forgotten)
         takedown = Takedown(store, explorer, world, ranking.later, kept.fill)
-        follower = Follower(config, cluster.partitions, followed(RANKER), first=FIRST, begin=begin)
+        follower = Follower(
+            config, cluster.partitions, followed(RANKER), first=FIRST, begin=start.begin
+        )
         snapshots = WorldSnapshots(config, cluster, artifacts, feed, forgotten)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:

@@ -24,7 +24,7 @@ from infra.kafka import ClusterInfo, Follower, Partition, ReadTo
 from infra.log_reader import LogReader
 from infra.metrics import WORLD_SNAPSHOT_AGE, WORLD_SNAPSHOTS
 from infra.threads import in_daemon_thread
-from infra.topics import FORGOTTEN_TOPIC, VERSIONS_TOPIC
+from infra.topics import FORGOTTEN_TOPIC
 from models.arrays.stored import StoredArraysError
 from models.inventory.viewer_marks import ForgottenMarks
 from models.viewers.forgotten import ForgottenViewers
@@ -32,11 +32,12 @@ from models.world import World, WorldConfig
 from streams.clock import now_ms
 from streams.rights.forgotten import read_forgotten
 from streams.serving.world_feed import WorldFeed
+from streams.topology import flow
 
 #: The kind of the artifacts.
 WORLD: Final = "world"
-#: Small, and more than the world is made of them: everybody reads these whole.
-READ_WHOLE: Final = frozenset({FORGOTTEN_TOPIC, VERSIONS_TOPIC})
+#: What the arrays are made of; the other topics are small, and read whole by every start.
+READ_ON: Final = frozenset(flow("world snapshots").reads) - {FORGOTTEN_TOPIC}
 #: A start that took longer is not to be had again: a snapshot is written at once.
 LONG_START_S: Final = 60.0
 #: What the store did not take is tried again after so long at most.
@@ -205,7 +206,7 @@ class WorldSnapshots:
             return
         try:
             read_to = await follower.read_to()
-            places = [Place(*at, *to) for at, to in read_to.items() if at[0] not in READ_WHOLE]
+            places = [Place(*at, *to) for at, to in read_to.items() if at[0] in READ_ON]
             asked.set_result(await asyncio.to_thread(self._copy, places))
         except Exception as error:
             # Whoever reads the log does not end for a snapshot.
