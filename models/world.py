@@ -283,7 +283,7 @@ class World:
     # Arrays.
 
     def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Everything that updates made, but the item weights, and JSON that describes it.
+        """Everything that updates made, but item weights and positives, and JSON that describes it.
 
         Numbers are copied and texts are not, so that it is quick and stays as it is; what comes of
         it goes through :meth:`stored` before it is written. Another thread may do it, as long as
@@ -360,8 +360,9 @@ class World:
         if forgotten:
             world.uncatalogued.forget(forgotten)
             # What was last acted on has no time; whoever was forgotten before it was made is not
-            # in it any more.
-            world.co_engagement.forget(forgotten.viewer_f[forgotten.until_ms_f >= made_ms])
+            # in it any more. Clocks may be an hour off.
+            late_f = forgotten.until_ms_f >= made_ms - HOUR_MS
+            world.co_engagement.forget(forgotten.viewer_f[late_f])
         return world
 
     def _made_with(self) -> dict[str, Any]:

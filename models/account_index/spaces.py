@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.account_index.index import AccountIndexError
 from models.account_index.space import AccountSpace
 from models.arrays.stored import Arrays, StoredArraysError, part_of, prefixed
 from models.arrays.types import Mask, Rows
@@ -108,7 +109,7 @@ class AccountSpaces:
             live = meta["live"]
             self.live = None if live is None else self.all()[live]
             self._named, self._complete_at = str(meta["named"]), int(meta["complete_at"])
-        except (KeyError, IndexError, TypeError) as error:
+        except (KeyError, IndexError, TypeError, AccountIndexError) as error:
             raise StoredArraysError(f"spaces are not described: {error!r}") from error
 
     def _choose(self) -> None:

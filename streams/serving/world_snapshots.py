@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.kafka import ClusterInfo, Follower, Partition, ReadTo
-from infra.log_reader import LogReader
+from infra.log_reader import LogReader, LogReadError
 from infra.metrics import WORLD_SNAPSHOT_AGE, WORLD_SNAPSHOTS
 from infra.threads import in_daemon_thread
 from infra.topics import FORGOTTEN_TOPIC
@@ -40,6 +41,8 @@ WORLD: Final = "world"
 READ_ON: Final = frozenset(flow("world snapshots").reads) - {FORGOTTEN_TOPIC}
 #: A start that took longer is not to be had again: a snapshot is written at once.
 LONG_START_S: Final = 60.0
+#: Rankers look at moments that lie apart by up to this share of the interval.
+SPREAD: Final = 0.1
 #: What the store did not take is tried again after so long at most.
 AGAIN_S: Final = 300.0
 
@@ -85,11 +88,7 @@ class _RefusedError(Exception):
 async def start_world(
     config: Settings, cluster: ClusterInfo, artifacts: ArtifactStore, world: WorldConfig
 ) -> Start:
-    """The newest snapshot that can be used, or an empty world.
-
-    Raises:
-        LogReadError: the broker does not tell what the log holds.
-    """
+    """The newest snapshot that can be used, or an empty world."""
     WORLD_SNAPSHOT_AGE.set(-1)
     if config.world_snapshot_every_s:
         try:
@@ -108,7 +107,7 @@ async def start_world(
                 feed = await asyncio.to_thread(
                     _read, artifacts, version, about, world, forgotten.marks()
                 )
-            except (ArtifactError, StoredArraysError, _RefusedError) as error:
+            except (ArtifactError, LogReadError, StoredArraysError, _RefusedError) as error:
                 WORLD_SNAPSHOTS.labels("refused").inc()
                 logger.warning(
                     "snapshot %s of the world is not used: %s; the one before it, or the log from "
@@ -223,7 +222,8 @@ class WorldSnapshots:
             await asyncio.Event().wait()
         wait_s = self._every_s if started_s < LONG_START_S else 0.0
         while True:
-            await asyncio.sleep(wait_s)
+            # Rankers that look at one moment would all write.
+            await asyncio.sleep(wait_s + random.uniform(0.0, SPREAD * self._every_s))
             try:
                 wait_s = await self._look()
             except Exception as error:
