@@ -44,6 +44,8 @@ PART: Final = ".part"
 SCHEMA: Final = 1
 Note = TypeVar("Note")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+#: Bytes handed to a store at once; nothing of an array is copied as a whole.
+_WRITTEN: Final = 1 << 20
 #: Nobody takes longer to write a version: what is unfinished and older was left by a crash.
 UNFINISHED_S: Final = 3600.0
 
@@ -118,7 +120,7 @@ class ArtifactStore:
         data = {_check_name("array", name): _npy(name, array) for name, array in arrays.items()}
         files = {
             name: ArrayFile(
-                len(data[name]), _digest(data[name]), array.dtype.str, tuple(array.shape)
+                sum(map(len, data[name])), _digest(*data[name]), array.dtype.str, array.shape
             )
             for name, array in arrays.items()
         }
@@ -137,7 +139,7 @@ class ArtifactStore:
             with self._reached(folder, "written"):
                 self._fs.makedirs(folder, exist_ok=True)
             for name, content in data.items():
-                self._write(f"{folder}/{name}.npy", content)
+                self._write(f"{folder}/{name}.npy", *content)
             self._write(f"{folder}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest)))
         except ArtifactError:
             # A full disk stays full of what nobody will finish.
@@ -361,12 +363,15 @@ class ArtifactStore:
             raise _damaged(path, "is missing") from error
         return data
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, *data: bytes | memoryview) -> None:
         # A reader sees the old file, none, or the whole new one.
         part = f"{path}.{secrets.token_hex(4)}{PART}"
         with self._reached(path, "written"):
             try:
-                self._fs.pipe_file(part, data)
+                with self._fs.open(part, "wb") as file:
+                    for block in data:
+                        for start in range(0, len(block), _WRITTEN):
+                            file.write(block[start : start + _WRITTEN])
                 self._fs.mv(part, path)
             except BaseException:
                 with contextlib.suppress(Exception):
@@ -379,20 +384,25 @@ def _version(manifest: Manifest) -> str:
     return blake2b(msgspec.json.encode(content, order="deterministic"), digest_size=12).hexdigest()
 
 
-def _digest(data: bytes) -> str:
-    return blake2b(data, digest_size=32).hexdigest()
+def _digest(*data: bytes | memoryview) -> str:
+    digest = blake2b(digest_size=32)
+    for part in data:
+        digest.update(part)
+    return digest.hexdigest()
 
 
-def _npy(name: str, array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    try:
-        np.save(buffer, np.asarray(array, order="C"), allow_pickle=False)
-    except ValueError as error:
+def _npy(name: str, array: NDArray[Any]) -> tuple[bytes, memoryview]:
+    """Header and content of a file of NumPy's format; the content is that of the array itself."""
+    if array.dtype.hasobject:
         raise ArtifactError(
             f"array {name!r} of dtype {array.dtype} would need pickle; use numbers or fixed-size "
             "strings"
-        ) from error
-    return buffer.getvalue()
+        )
+    array = np.asarray(array, order="C")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    content = array.reshape(-1).view(np.uint8) if array.nbytes else np.empty(0, np.uint8)
+    return header.getvalue(), content.data
 
 
 def is_plain_name(name: str) -> bool:

@@ -216,6 +216,11 @@ class Settings(BaseSettings):
     #: Newest versions of each kind that are kept, and how far back one can roll.
     keep_versions: PositiveInt = 5
 
+    #: Seconds from one snapshot of what rankers read whole to the next, which they start from; 0
+    #: for none. And how many are kept.
+    world_snapshot_every_s: Annotated[float, Field(ge=0)] = 3600.0
+    keep_world_snapshots: PositiveInt = 3
+
     log_level: str = "WARNING"
     #: `text`, or `json`: one object a line.
     log_format: str = "text"

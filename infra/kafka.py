@@ -242,6 +242,20 @@ class Heard:
         return now_s - min((at for _, at in self._heard.values()), default=now_s)
 
 
+class ReadTo(NamedTuple):
+    """How far a partition was read.
+
+    Attributes:
+        offset: the one that comes next.
+        last_offset: of the last record, -1 where there was none.
+        last_ms: when that was written, as Kafka keeps it.
+    """
+
+    offset: int
+    last_offset: int = -1
+    last_ms: int = -1
+
+
 Handle = Callable[[str, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
 Polled = Callable[[], Awaitable[None]]
 
@@ -262,6 +276,8 @@ class Follower:
             start and all that come.
         first: topics that are read to the ends they have at the start before any other: what the
             others are about.
+        begin: partition → how far another one has read it, and the log holds what follows; others
+            are read from their beginning.
     """
 
     def __init__(
@@ -271,8 +287,10 @@ class Follower:
         topics: Sequence[str],
         newest: Mapping[str, int] | None = None,
         first: Collection[str] = (),
+        begin: Mapping[Partition, ReadTo] | None = None,
     ) -> None:
         self._settings = settings
+        self._read_to = dict(begin or {})
         self._newest = newest or {}
         self._first = first
         self._topics = topics
@@ -294,6 +312,17 @@ class Follower:
         """Whether everything that the broker has now was handled, as far as can be known now."""
         return self.caught_up and self.lag == 0 and self.silent_s < SILENT_S
 
+    async def read_to(self) -> dict[Partition, ReadTo]:
+        """How far each partition was read, of what :meth:`run` is reading.
+
+        Within `polled`, everything up to there has been handled and nothing after it.
+        """
+        read_to = {}
+        for p in self._partitions:
+            before = self._read_to.get((p.topic, p.partition), ReadTo(0))
+            read_to[p.topic, p.partition] = before._replace(offset=await self._consumer.position(p))
+        return read_to
+
     async def run(self, handle: Handle, polled: Polled | None = None) -> None:
         """Hand over batches of one topic until cancelled; the catalogue before the events.
 
@@ -301,6 +330,7 @@ class Follower:
 
         """
         following = NextOffsets("a copy of the topic")
+        following.begin({place: known.offset for place, known in self._read_to.items()})
         behind = await once_there(self._begin)
         try:
             later = [of for of in self._partitions if of.topic not in self._first]
@@ -321,6 +351,10 @@ class Follower:
                         partial(self._oldest, partition),
                     )  # fmt: skip
                     await handle(partition.topic, records)
+                    last = records[-1]
+                    self._read_to[partition.topic, partition.partition] = ReadTo(
+                        last.offset + 1, last.offset, last.timestamp
+                    )
                 self._partitions += await take_added(self._consumer, self._topics)
                 self._heard.note(
                     {at: self._consumer.last_poll_timestamp(at) for at in self._partitions}
@@ -358,6 +392,10 @@ class Follower:
             await self._consumer.seek_to_beginning(*self._partitions)
             ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._partitions)
             for partition in self._partitions:
+                known = self._read_to.get((partition.topic, partition.partition))
+                if known is not None:
+                    self._consumer.seek(partition, known.offset)
+                    continue
                 most = self._newest.get(partition.topic)
                 first = await self._consumer.position(partition)
                 if most is not None and ends[partition] - most > first:

@@ -211,6 +211,26 @@ class LogReader:
                     f"go on up to offset {max(ends.values())}; is the broker well?"
                 )
 
+    async def written(self, places: Mapping[Partition, int]) -> dict[Partition, int]:
+        """When the records at these offsets were written, as Kafka keeps it.
+
+        Left out are those that the log does not hold.
+
+        Raises:
+            LogReadError: the broker does not tell.
+        """
+        spans = await self.spans(places)
+        wanted = {
+            place: Span(span.oldest, places[place], places[place] + 1)
+            for place, span in spans.items()
+            if span.oldest <= places[place] < span.end
+        }
+        found: dict[Partition, int] = {}
+        async for batch in self.read(wanted):
+            for record in batch.records:
+                found[batch.topic, batch.partition] = record.timestamp
+        return found
+
     async def record(
         self, partition: Partition, offset: int
     ) -> ConsumerRecord[bytes, bytes] | None:

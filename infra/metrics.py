@@ -183,6 +183,19 @@ TAKE_DOWN_AGE: Final = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 
+WORLD_SNAPSHOTS: Final = Counter(
+    "freshgrid_world_snapshots",
+    "Snapshots of the world: written, failed to be, used at a start, or refused there",
+    ["outcome"],
+)
+WORLD_SNAPSHOT_AGE: Final = Gauge(
+    "freshgrid_world_snapshot_age_seconds",
+    "How old the snapshot was that this process started from; -1 for none",
+)
+START_SECONDS: Final = Gauge(
+    "freshgrid_start_seconds", "From the start of a ranker to its first answer over HTTP"
+)
+
 #: Topic and partition → records that the broker has and the group has not committed.
 Lag = Callable[[], Mapping[tuple[str, int], int]]
 

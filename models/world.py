@@ -6,18 +6,29 @@ there are no locks and no half-applied batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.account_index.space import AccountSpace
+from models.account_index.spaces import AccountSpaces
 from models.actions import POSITIVE, Action
-from models.arrays.id_table import hash_id
-from models.arrays.types import UNKNOWN, Positions, Rows
+from models.arrays.stored import (
+    ANY,
+    Arrays,
+    StoredArraysError,
+    content_hash,
+    packed,
+    part_of,
+    prefixed,
+    taken,
+)
+from models.arrays.types import UNKNOWN, Rows
 from models.events import DAY_MS, HOUR_MS, MINUTE_MS, Account, Media, MediaEvent
+from models.inventory.acts import Acts
 from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.counted_once import Changes, CountedOnce
@@ -27,12 +38,26 @@ from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
 from models.inventory.trend import Trend
 from models.inventory.uncatalogued import Uncatalogued
+from models.inventory.viewer_marks import NOBODY, ForgottenMarks, ViewerKeys
 from models.item_to_item.histories import PositiveLog
 from models.item_to_item.weights import ItemWeights
 
 #: By code, whether media that a viewer does it to belong together.
 _CO_ENGAGES_X: Final = np.array([action.row.co_engages for action in Action])
 _POSITIVE_X: Final = np.array([action in POSITIVE for action in Action])
+#: By part, counts up whenever its arrays or what they mean change: others are refused.
+FORMATS: Final[Mapping[str, int]] = {
+    "catalog": 1,
+    "details": 1,
+    "popularity": 1,
+    "trends": 1,
+    "co_engagement": 1,
+    "counted": 1,
+    "uncatalogued": 1,
+    "referred": 1,
+    "images": 1,
+    "spaces": 1,
+}
 
 
 class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +87,6 @@ class World:
     """Catalogue, popularity, account vectors and vectors of pictures.
 
     Attributes:
-        space: the live embedding space, None where it has no vectors.
         images: vectors of media's pictures.
         details: what records say beside what ranking reads; None where nobody looks.
         trends: popularity over other times than its own, the shortest first.
@@ -87,14 +111,9 @@ class World:
         # Rows of media that only events named so far.
         self._referred: set[int] = set()
         self._counted = CountedOnce(self.config.remembered)
-        self.space: AccountSpace | None = None
         self.images = ImageSpace(self.config.image_dimension)
-        # All spaces that were told of, by name and dimension: vectors of different ones cannot be
-        # compared, and one vector of a wrong length must not keep the others of its space out.
-        self._spaces: dict[tuple[str, int], AccountSpace] = {}
+        self._spaces = AccountSpaces()
         self._lifted: tuple[ItemWeights, int, NDArray[np.float32]] | None = None
-        self._named = ""
-        self._complete_at = 0
 
     # Updates.
 
@@ -110,7 +129,7 @@ class World:
         rows = np.unique(rows)
         self.popularity.attribute(rows, self.catalog.author_n[rows])
         self._referred.difference_update(rows.tolist())
-        self.apply_events(self.uncatalogued.take(record.media_id for record in media))
+        self._apply(Acts.of(self.uncatalogued.take(record.media_id for record in media)))
         if not len(self.images) and all(record.image_embedding is None for record in media):
             return []
         newest = {record.media_id: record for record in media}
@@ -134,7 +153,7 @@ class World:
     def delete_media(self, ids: Sequence[str]) -> None:
         """Delete media; unknown ids are ignored."""
         self.images.remove(self.catalog.delete_media(ids))
-        self.apply_events(self.uncatalogued.take(ids))
+        self._apply(Acts.of(self.uncatalogued.take(ids)))
 
     def apply_accounts(self, accounts: Sequence[Account]) -> None:
         """Insert or replace accounts; the vector of one that is disabled is withheld."""
@@ -155,7 +174,7 @@ class World:
     def _sort_out(self, rows: Rows) -> None:
         gone_n = self.catalog.gone_account_a[rows]
         gone, here = rows[gone_n], rows[~gone_n]
-        for space in self._spaces.values():
+        for space in self._spaces.all():
             space.withhold(self.catalog.author_ids(gone), gone)
             space.give_back(self.catalog.author_ids(here), here)
 
@@ -167,36 +186,34 @@ class World:
         knows counts for its media alone. So many media that only events name have rows, and what is
         about others waits (:mod:`models.inventory.uncatalogued`).
         """
-        if not events:
+        if events:
+            self._apply(Acts.of_events(events))
+
+    def _apply(self, acts: Acts) -> None:
+        if not acts:
             return
         catalog = self.catalog
-        media_rows = catalog.media_rows([event.media_id for _, event in events])
+        media_rows = catalog.media_rows(acts.media_ids)
         if (media_rows == UNKNOWN).any():
-            media_rows = self._refer([event.media_id for _, event in events])
+            media_rows = self._refer(acts.media_ids)
             strange = media_rows == UNKNOWN
-            self.uncatalogued.add(events[at] for at in np.flatnonzero(strange).tolist())
+            self.uncatalogued.add(acts.at(np.flatnonzero(strange)).each())
             known = np.flatnonzero(~strange)
-            events, media_rows = [events[at] for at in known.tolist()], media_rows[known]
-            if not events:
+            acts, media_rows = acts.at(known), media_rows[known]
+            if not acts:
                 return
         authorless = np.flatnonzero(self.popularity.authors_of(media_rows) == UNKNOWN).tolist()
         told: dict[int, str] = {}
         for at in authorless:
-            if (author_id := events[at][1].author_id) is not None:
+            if (author_id := acts.author_ids[at]) is not None:
                 told.setdefault(int(media_rows[at]), author_id)
         self.popularity.attribute(
             np.array(list(told), np.int32), catalog.intern_accounts(list(told.values()))
         )
-        viewer_ids = [event.viewer_id for _, event in events]
         changes = self._counted.take(
-            # Nobody can choose a viewer's id so that it hashes to another's.
-            np.fromiter(map(hash, viewer_ids), np.int64, len(events)),
-            media_rows,
-            np.array([action for action, _ in events], np.int8),
-            np.array([event.ts for _, event in events], np.int64),
-            np.array([event.undo for _, event in events], np.bool_),
+            acts.viewer_n, media_rows, acts.action_n, acts.ts_n, acts.undo_n
         )
-        self._count(changes, media_rows, viewer_ids)
+        self._count(changes, media_rows, acts.viewer_n)
 
     def _refer(self, media_ids: Sequence[str]) -> Rows:
         """Rows of media, new ones for those that only events name while there is room for them."""
@@ -206,7 +223,7 @@ class World:
         self._referred.update(self.catalog.intern_media(list(names)[:room]).tolist())
         return self.catalog.media_rows(media_ids)
 
-    def _count(self, changes: Changes, media_rows: Rows, viewer_ids: Sequence[str]) -> None:
+    def _count(self, changes: Changes, media_rows: Rows, viewer_n: ViewerKeys) -> None:
         """Count what changed; media and viewers are those of the events behind it."""
         at_c, action_c, ts_c, sign_c, moved_c, first_c = changes
         media_c = media_rows[at_c]
@@ -214,12 +231,10 @@ class World:
         for trend in self.trends:
             trend.add(media_c, action_c, ts_c, sign_c)
         together = np.flatnonzero(_CO_ENGAGES_X[action_c] & (sign_c > 0) & first_c)
-        self.co_engagement.add(
-            _hashes(viewer_ids, at_c[together]), media_c[together], ts_c[together]
-        )
+        self.co_engagement.add(viewer_n[at_c[together]], media_c[together], ts_c[together])
         if self.positives is not None:
             liked = np.flatnonzero(_POSITIVE_X[action_c] & ~moved_c)
-            self.positives.add(_hashes(viewer_ids, at_c[liked]), media_c[liked], sign_c[liked])
+            self.positives.add(viewer_n[at_c[liked]], media_c[liked], sign_c[liked])
 
     def apply_embeddings(
         self, space: str, ids: Sequence[str], vectors_nd: NDArray[np.float32]
@@ -234,26 +249,12 @@ class World:
         if not ids:
             return
         rows = self.catalog.intern_accounts(ids)
-        key = space, vectors_nd.shape[1]
-        of = self._spaces.get(key)
-        if of is None:
-            of = self._spaces[key] = AccountSpace(*key)
-        try:
-            of.upsert(ids, rows, vectors_nd, self.catalog.gone_account_a[rows])
-        finally:
-            self._choose_space()
+        self._spaces.upsert(space, ids, rows, vectors_nd, self.catalog.gone_account_a[rows])
 
     def remove_embeddings(self, space: str, ids: Sequence[str]) -> None:
         """Forget the vectors of accounts in one space; what is not there is ignored."""
-        if not ids:
-            return
-        rows = self.catalog.author_rows(ids)
-        for key, of in list(self._spaces.items()):
-            if of.name == space:
-                of.remove(ids, rows)
-                if not of.told:
-                    del self._spaces[key]
-        self._choose_space()
+        if ids:
+            self._spaces.remove(space, ids, self.catalog.author_rows(ids))
 
     def name_space(self, name: str, complete_at: int = 0) -> None:
         """Say which space is live.
@@ -261,35 +262,119 @@ class World:
         The space that serves goes on doing so until the named one has `complete_at` accounts, or
         :meth:`settle` says that no more are on their way.
         """
-        self._named, self._complete_at = name, complete_at
-        self._choose_space()
+        self._spaces.name(name, complete_at)
 
     def settle(self) -> None:
         """All that was told so far has been applied: the named space is live as it is."""
-        if self._complete_at:
-            self._complete_at = 0
-            self._choose_space()
+        self._spaces.settle()
+
+    def forget(self, forgotten: ForgottenMarks) -> None:
+        """Forget what viewers last acted on, and what of them waits; sums stay.
+
+        That they were counted is left out where it would leave this process: :meth:`stored`.
+        """
+        self.co_engagement.forget(forgotten.viewer_f)
+        self.uncatalogued.forget(forgotten)
 
     def spaces(self) -> list[AccountSpace]:
         """The live space and those that wait or were left."""
-        return list(self._spaces.values())
+        return self._spaces.all()
 
-    def _choose_space(self) -> None:
-        serving = None
-        if self.space is not None:
-            serving = self._spaces.get((self.space.name, self.space.dimension))
-        named = max(
-            (of for of in self._spaces.values() if of.name == self._named),
-            key=lambda of: of.told,
-            default=None,
-        )
-        if named is None and (not self._complete_at or serving is None):
-            # None is named, or none of its vectors came: whichever says most, whatever came first.
-            self.space = max(self._spaces.values(), key=lambda s: (s.told, s.name), default=None)
-        elif named is not None and (named.told >= self._complete_at or serving is None):
-            self.space = named
-        else:
-            self.space = serving
+    # Arrays.
+
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Everything that updates made, but item weights and positives, and JSON that describes it.
+
+        Numbers are copied and texts are not, so that it is quick and stays as it is; what comes of
+        it goes through :meth:`stored` before it is written. Another thread may do it, as long as
+        no update is applied meanwhile.
+        """
+        spaces, live = self._spaces.to_arrays(self.catalog.author_rows)
+        parts: dict[str, Arrays] = {
+            "catalog": self.catalog.to_arrays(),
+            "details": {} if self.details is None else self.details.to_arrays(),
+            "popularity": self.popularity.to_arrays(),
+            "co_engagement": self.co_engagement.to_arrays(),
+            "counted": self._counted.to_arrays(),
+            "uncatalogued": self.uncatalogued.to_arrays(),
+            "referred": {"media": np.array(sorted(self._referred), np.int32)},
+            "images": self.images.to_arrays(),
+            "spaces": spaces,
+        }
+        for at, trend in enumerate(self.trends):
+            parts[f"trends.{at}"] = trend.to_arrays()
+        arrays = {k: v for name, part in parts.items() for k, v in prefixed(name, part).items()}
+        return arrays, {"formats": dict(FORMATS), "made_with": self._made_with(), **live}
+
+    @staticmethod
+    def stored(arrays: Arrays, forgotten: ForgottenMarks = NOBODY) -> dict[str, NDArray[Any]]:
+        """Arrays of :meth:`to_arrays` as an artifact takes them, without what these viewers did."""
+        counted = CountedOnce.without(part_of(arrays, "counted"), forgotten)
+        return packed({**arrays, **prefixed("counted", counted)})
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Arrays,
+        meta: Mapping[str, Any],
+        config: WorldConfig,
+        forgotten: ForgottenMarks = NOBODY,
+        made_ms: int = 0,
+    ) -> Self:
+        """A world of what :meth:`stored` gave; the arrays are kept, not copied.
+
+        Args:
+            forgotten: viewers of whom the arrays may still tell; the world does not.
+            made_ms: when the arrays were made, epoch ms.
+
+        Raises:
+            StoredArraysError: the arrays have other formats, were made with other settings, or are
+                not such arrays.
+        """
+        world = cls(config)
+        formats = meta.get("formats")
+        if not isinstance(formats, dict) or formats != dict(FORMATS):
+            told = formats if isinstance(formats, dict) else {}
+            other = {k: told.get(k) for k in FORMATS if told.get(k) != FORMATS[k]} or formats
+            raise StoredArraysError(f"it has format {other}, this build reads {dict(FORMATS)}")
+        made_with = world._made_with()
+        if meta.get("made_with") != made_with:
+            raise StoredArraysError(
+                f"it was made with {meta.get('made_with')}, the settings here are {made_with}"
+            )
+        parts = {name: part_of(arrays, name) for name in FORMATS}
+        world.catalog = Catalog.from_arrays(parts["catalog"])
+        if world.details is not None:
+            world.details = Details.from_arrays(parts["details"])
+        media, accounts = world.catalog.media_count, world.catalog.account_count
+        world.popularity.load(parts["popularity"], accounts)
+        for at, trend in enumerate(world.trends):
+            trend.load(part_of(parts["trends"], str(at)))
+        world.co_engagement.load(parts["co_engagement"], media)
+        world._counted.load(CountedOnce.without(parts["counted"], forgotten))
+        world.uncatalogued.load(parts["uncatalogued"])
+        referred = taken(parts["referred"], "media", np.int32, ANY, rows=media)
+        world._referred = set(referred.tolist())
+        world.images.load(parts["images"], media)
+        world._spaces.load(parts["spaces"], meta, world.catalog.author_ids, accounts)
+        if forgotten:
+            world.uncatalogued.forget(forgotten)
+            # What was last acted on has no time; whoever was forgotten before it was made is not
+            # in it any more. Clocks may be an hour off.
+            late_f = forgotten.until_ms_f >= made_ms - HOUR_MS
+            world.co_engagement.forget(forgotten.viewer_f[late_f])
+        return world
+
+    def _made_with(self) -> dict[str, Any]:
+        """What the content depends on beside updates, as JSON gives it back."""
+        told = {"config": self.config, "actions": [action.name for action in Action]}
+        made_with: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(told))
+        return made_with
+
+    def content_hash(self) -> str:
+        """Hash of everything that updates made, to the bit: two worlds that go on alike."""
+        arrays, meta = self.to_arrays()
+        return content_hash(self.stored(arrays), meta)
 
     # Reads.
 
@@ -322,6 +407,11 @@ class World:
         return self._lifted[2]
 
     @property
+    def space(self) -> AccountSpace | None:
+        """The live embedding space, None where it has no vectors."""
+        return self._spaces.live
+
+    @property
     def space_name(self) -> str:
         """Name of the live embedding space, empty where there is none."""
         return self.space.name if self.space is not None else ""
@@ -329,7 +419,3 @@ class World:
     def index_version(self) -> str:
         """Number of the account index within its space; every change of a vector counts it up."""
         return str(self.space.index.version) if self.space is not None else ""
-
-
-def _hashes(viewer_ids: Sequence[str], at_c: Positions) -> NDArray[np.int64]:
-    return np.array([hash_id(viewer_ids[at]) for at in at_c.tolist()], np.int64)

@@ -190,6 +190,11 @@ FLOWS: Final = (
         reads=(*CATALOG, *_ACTIONS, EMBEDDINGS_TOPIC, VERSIONS_TOPIC),
     ),
     Flow(
+        # How far they have read, and what stands there now; who is forgotten, before one is used.
+        "world snapshots", RANKER, "streams/serving/world_snapshots.py",
+        reads=(*CATALOG, *_ACTIONS, EMBEDDINGS_TOPIC, FORGOTTEN_TOPIC),
+    ),
+    Flow(
         "live rankers", RANKER, "streams/serving/live_rankers.py",
         reads=(VERSIONS_TOPIC,),
     ),

@@ -180,6 +180,21 @@ class AccountIndex:
             raise RejectedVectorsError(rejected)
         return len(rows_c)
 
+    def load(self, ids: Sequence[str], there_r: NDArray[np.bool_], unit_nd: Vectors) -> None:
+        """Fill an empty index as another one was, to the bit.
+
+        Args:
+            ids: by row, each once.
+            there_r: which rows have a vector; the others are those of accounts that went.
+            unit_nd: the unit vectors of those that have one.
+        """
+        with self._lock:
+            rows = self._rows_for(dict.fromkeys(ids, 0))[there_r]
+            if len(rows):
+                self._size += len(rows)
+                self._append(rows, unit_nd)
+                self._changed(rows)
+
     def remove(self, ids: Sequence[str]) -> int:
         """Take accounts out; unknown ones are no error. Returns how many were there."""
         with self._lock:

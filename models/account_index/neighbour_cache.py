@@ -52,7 +52,9 @@ class NeighbourCache:
         self._lock = Lock()
         self._slot_of = np.full(1024, _NO_SLOT, np.int32)
         self._next = 0
-        self._clear(length)
+        self._length = length
+        # Room is taken once somebody asks: spaces that nobody searches have none.
+        self._clear(0)
         self.hits = 0
         self.misses = 0
 
@@ -68,7 +70,7 @@ class NeighbourCache:
         """
         with self._lock:
             if k > self._rows.shape[1]:
-                self._clear(k)
+                self._clear(max(k, self._length))
             if len(rows_q) and rows_q.max() >= len(self._slot_of):
                 more = max(int(rows_q.max()) + 1, 2 * len(self._slot_of)) - len(self._slot_of)
                 self._slot_of = np.pad(self._slot_of, (0, more), constant_values=_NO_SLOT)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.account_index.index import AccountIndex
 from models.account_index.neighbour_cache import NeighbourCache
 from models.arrays.growing import GrowingColumns
+from models.arrays.stored import ANY, Arrays, StoredArraysError, taken
 from models.arrays.types import UNKNOWN, Rows
 
 #: Neighbours of an account that are kept from one question to the next.
@@ -81,6 +82,56 @@ class AccountSpace:
                 self._of_account["row"][account_rows] = rows
                 self._of_row.grow(int(rows.max()) + 1)
                 self._of_row["account"][rows] = account_rows
+
+    def to_arrays(self, account_rows: Callable[[Sequence[str]], Rows]) -> dict[str, NDArray[Any]]:
+        """Account row of each row of the index, those there with vectors, and who is withheld.
+
+        Rows of accounts that went are kept: by rows equal similarities are told apart.
+
+        Args:
+            account_rows: rows of ids in the catalogue.
+        """
+        account_r = self._of_row["account"].copy()
+        there_r = self._of_account["row"][account_r] == np.arange(len(account_r))
+        withheld_n = account_rows(list(self._withheld))
+        vectors_nd = np.stack(list(self._withheld.values())) if self._withheld else self._none()
+        order = withheld_n.argsort()
+        return {
+            "account": account_r,
+            "there": there_r,
+            "vector": self.index.vectors_of(np.flatnonzero(there_r)),
+            "withheld": withheld_n[order],
+            "withheld_vector": vectors_nd[order],
+        }
+
+    def load(self, arrays: Arrays, account_ids: Callable[[Rows], list[str]], accounts: int) -> None:
+        """Hold the vectors of :meth:`to_arrays`; to a space without any.
+
+        Args:
+            account_ids: ids of the catalogue's rows, of which there are `accounts`.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        account_r = taken(arrays, "account", np.int32, ANY, rows=accounts)
+        there_r = taken(arrays, "there", np.bool_, len(account_r))
+        count = int(there_r.sum())
+        vectors_nd = taken(arrays, "vector", np.float32, count, self.dimension)
+        withheld_n = taken(arrays, "withheld", np.int32, ANY, rows=accounts)
+        aside_nd = taken(arrays, "withheld_vector", np.float32, len(withheld_n), self.dimension)
+        for name, rows in (("account", account_r), ("withheld", withheld_n)):
+            if (rows == UNKNOWN).any() or len(np.unique(rows)) != len(rows):
+                raise StoredArraysError(f"accounts of {name!r} are unknown, or come twice")
+        ids = account_ids(account_r)
+        self.index.load(ids, there_r, vectors_nd)
+        self._of_row.grow(len(account_r))
+        self._of_row["account"][:] = account_r
+        self._of_account.grow(int(account_r.max(initial=UNKNOWN)) + 1)
+        self._of_account["row"][account_r[there_r]] = np.flatnonzero(there_r)
+        self._withheld = dict(zip(account_ids(withheld_n), aside_nd, strict=True))
+
+    def _none(self) -> NDArray[np.float32]:
+        return np.empty((0, self.dimension), np.float32)
 
     def remove(self, ids: Sequence[str], account_rows: Rows) -> None:
         """Forget the vectors of accounts; ids without one are ignored."""

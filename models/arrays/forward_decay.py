@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.stored import ANY, Arrays, StoredArraysError, taken
+
 #: Half-lives that an event may lie after the landmark; 2^500 squared is still finite.
 MOST: Final = 500.0
 
@@ -28,6 +30,22 @@ class ForwardDecay:
     def __init__(self, half_life_ms: int, most: float = MOST) -> None:
         self._half_life_ms, self._most = half_life_ms, most
         self._landmark_ms: int | None = None
+
+    def to_arrays(self) -> dict[str, NDArray[np.int64]]:
+        """The landmark, epoch ms; none before the first event."""
+        told = [] if self._landmark_ms is None else [self._landmark_ms]
+        return {"landmark_ms": np.array(told, np.int64)}
+
+    def load(self, arrays: Arrays) -> None:
+        """Go on from a landmark.
+
+        Raises:
+            StoredArraysError: there is none, or more than one.
+        """
+        told = taken(arrays, "landmark_ms", np.int64, ANY).tolist()
+        if len(told) > 1:
+            raise StoredArraysError(f"{len(told)} landmarks of one set of decayed counts")
+        self._landmark_ms = told[0] if told else None
 
     def advance(self, newest_ms: int) -> float:
         """Make room for events up to a time; what is stored must be multiplied by the result.

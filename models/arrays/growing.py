@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.stored import ANY, Arrays, StoredArraysError, copied, taken
 from models.arrays.types import NO_ROWS, Rows
 
 
@@ -51,6 +52,26 @@ class GrowingColumns:
                 new[: self._length] = old[: self._length]
                 self._arrays[name] = new
         self._length = length
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """A copy of each column, of the rows in use."""
+        return {name: copied(self[name]) for name in self._arrays}
+
+    def load(self, arrays: Arrays) -> None:
+        """Hold these columns, of equal length, instead; the arrays are kept, not copied.
+
+        Raises:
+            StoredArraysError: a column is missing, or is of another type or length.
+        """
+        columns = {
+            name: taken(arrays, name, old.dtype, *(ANY, *old.shape[1:]))
+            for name, old in self._arrays.items()
+        }
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise StoredArraysError(f"columns of one table have different lengths: {lengths}")
+        self._arrays = columns
+        self._length = next(iter(lengths.values()))
 
 
 class TopRows:

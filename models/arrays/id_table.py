@@ -13,12 +13,13 @@ ones.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final, Self
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.stored import StoredArraysError
 from models.arrays.types import NO_ROWS, UNKNOWN, Rows
 
 Hashes = NDArray[np.int64]
@@ -42,8 +43,26 @@ class Ids:
         self._hash_n: Hashes = np.empty(len(self._ids), np.int64)
         self._slots: Rows = np.full(_SPARSE * len(self._hash_n), UNKNOWN, np.int32)
 
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Self:
+        """A table of ids, each once, in the order of their rows.
+
+        Raises:
+            StoredArraysError: an id comes twice.
+        """
+        ids = cls()
+        ids.intern(names)
+        if len(ids) != len(names):
+            raise StoredArraysError(f"of {len(names)} ids only {len(ids)} are different")
+        return ids
+
     def __len__(self) -> int:
         return self._length
+
+    @property
+    def all_names(self) -> NDArray[Any]:
+        """All ids by row, as objects; no later change touches what was taken."""
+        return self._ids[: self._length]
 
     def __getitem__(self, row: int) -> str:
         name: str = self._ids[row]

@@ -10,13 +10,14 @@ partition that it happened to read first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.growing import GrowingColumns
 from models.arrays.id_table import Ids
+from models.arrays.stored import Arrays
 from models.arrays.types import Mask, Rows
 
 _NOWHERE: Final = -1
@@ -27,6 +28,18 @@ class NewestTold:
 
     def __init__(self) -> None:
         self._told = GrowingColumns(partition=(np.int16, _NOWHERE), written_ms=(np.int64, 0))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """By row, the partition that told of it last, and when."""
+        return self._told.to_arrays()
+
+    def load(self, arrays: Arrays) -> None:
+        """Go on from what :meth:`to_arrays` gave.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        self._told.load(arrays)
 
     def take(self, rows_n: Rows, partition: int, written_ms_n: NDArray[np.int64]) -> Mask:
         """Note records of one partition; returns which of them are the newest of their rows so far.

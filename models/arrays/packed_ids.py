@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: Ids put together at once: nobody else of the process runs meanwhile.
+_AT_ONCE: Final = 1 << 15
 
-def pack_ids(ids: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The ids as (bytes, end offsets), both one-dimensional."""
-    encoded = [name.encode() for name in ids]
-    ends_n = np.cumsum([len(name) for name in encoded], dtype=np.int64)
-    return np.frombuffer(b"".join(encoded), dtype=np.uint8).copy(), ends_n
+
+def pack_ids(
+    ids: Sequence[str | None] | NDArray[Any],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The ids as (bytes, end offsets), both one-dimensional; None is an empty one."""
+    lengths_n = np.empty(len(ids), np.int64)
+    blobs: list[NDArray[np.uint8]] = [np.empty(0, np.uint8)]
+    for start in range(0, len(ids), _AT_ONCE):
+        encoded = [(name or "").encode() for name in ids[start : start + _AT_ONCE]]
+        lengths_n[start : start + len(encoded)] = [len(name) for name in encoded]
+        blobs.append(np.frombuffer(b"".join(encoded), np.uint8))
+    return np.concatenate(blobs), np.cumsum(lengths_n)
 
 
 def unpack_ids(blob: NDArray[np.uint8], ends_n: NDArray[np.int64]) -> list[str]:

@@ -10,11 +10,12 @@ microsecond a key.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays.stored import ANY, Arrays, StoredArraysError, taken
 from models.arrays.types import Positions
 
 Keys = NDArray[np.uint64]
@@ -26,6 +27,8 @@ ABSENT: Final = np.iinfo(np.int64).min
 _SPARSE: Final = 2
 _LEAST_SLOTS: Final = 512
 _GROWTH_BITS: Final = 3
+#: Slots looked through at once.
+_AT_ONCE: Final = 1 << 15
 _HALF: Final = np.uint64(32)
 _ODD: Final = np.uint64(1)
 
@@ -47,6 +50,29 @@ class RecentValues:
     def bytes(self) -> int:
         """Memory of both tables, free slots included."""
         return self._young.bytes + self._old.bytes
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Keys and values of both tables, in no order."""
+        found: dict[str, NDArray[Any]] = {}
+        for name, table in (("old", self._old), ("young", self._young)):
+            found[f"{name}_key"], found[f"{name}_value"] = table.content()
+        return found
+
+    def load(self, arrays: Arrays) -> None:
+        """Remember these keys instead.
+
+        Raises:
+            StoredArraysError: they are not what :meth:`to_arrays` gives.
+        """
+        tables = []
+        for name in ("old", "young"):
+            key_k = taken(arrays, f"{name}_key", np.uint64, ANY)
+            value_k = taken(arrays, f"{name}_value", np.int64, len(key_k))
+            if len(np.unique(key_k)) != len(key_k):
+                raise StoredArraysError(f"keys of {name!r} come twice")
+            tables.append(_Table(self._slots_for(len(key_k))))
+            tables[-1].add(key_k, value_k)
+        self._old, self._young = tables
 
     def raise_to(self, key_k: Keys, value_k: Values) -> Values:
         """Note values; a key keeps the highest. Returns what each had before, or `ABSENT`.
@@ -120,11 +146,21 @@ class _Table:
         """Replace what stands in slots."""
         self._values[slot_k] = value_k
 
+    def content(self) -> tuple[Keys, Values]:
+        """The keys that are here, and their values."""
+        key_k, value_k = np.empty(self._length, np.uint64), np.empty(self._length, np.int64)
+        end = 0
+        # In steps between which other threads have their turn.
+        for start in range(0, self.slots, _AT_ONCE):
+            here = start + np.flatnonzero(self._keys[start : start + _AT_ONCE])
+            begin, end = end, end + len(here)
+            key_k[begin:end], value_k[begin:end] = self._keys[here], self._values[here]
+        return key_k, value_k
+
     def enlarged(self, slots: int) -> _Table:
         """A table of so many slots with these keys."""
         larger = _Table(slots)
-        here = np.flatnonzero(self._keys)
-        larger.add(self._keys[here], self._values[here])
+        larger.add(*self.content())
         return larger
 
     def add(self, key_k: Keys, value_k: Values) -> None:

@@ -8,12 +8,14 @@ step for all of them at once.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.growing import GrowingColumns, TopRows
 from models.arrays.id_table import Ids, hash_id
+from models.arrays.stored import Arrays, StoredArraysError, part_of, prefixed, taken, texts
 from models.arrays.types import UNKNOWN, Rows
 from models.events import Account, Media
 
@@ -66,6 +68,55 @@ class Catalog:
         self._language_hash.grow(1)
         self._newest = TopRows()
         self._live = 0
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All columns, copied, and the ids, which are texts (:mod:`models.arrays.stored`)."""
+        names = {name: ids.all_names for name, ids in self._tables_of_ids().items()}
+        columns = [prefixed(name, of.to_arrays()) for name, of in self._tables().items()]
+        return dict(names) | {k: v for part in columns for k, v in part.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The catalogue of :meth:`to_arrays`, once packed; the arrays are kept, not copied.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        catalog = cls()
+        tables, ids = catalog._tables(), {}
+        for name, table in tables.items():
+            table.load(part_of(arrays, name))
+            ids[name] = Ids.of(texts(arrays, f"{name}_ids", len(table)))
+        catalog._media, catalog._accounts = ids["media"], ids["accounts"]
+        catalog._topics, catalog._languages = ids["topics"], ids["languages"]
+        counts = {name: len(table) for name, table in tables.items()}
+        for column, of in (
+            ("media.author", "accounts"), ("media.older", "media"), ("media.newer", "media"),
+            ("media.topic", "topics"), ("media.language", "languages"),
+            ("accounts.newest", "media"), ("accounts.oldest", "media"),
+            ("accounts.topic", "topics"),
+        ):  # fmt: skip
+            taken(arrays, column, np.int32, counts[column.partition(".")[0]], rows=counts[of])
+        if not counts["topics"] or not counts["languages"]:
+            raise StoredArraysError("the catalogue has no code for no topic, or for no language")
+        catalog._live = int(np.count_nonzero(~catalog.deleted_n))
+        return catalog
+
+    def _tables(self) -> dict[str, GrowingColumns]:
+        return {
+            "media": self._m,
+            "accounts": self._a,
+            "topics": self._topic_hash,
+            "languages": self._language_hash,
+        }
+
+    def _tables_of_ids(self) -> dict[str, Ids]:
+        return {
+            "media_ids": self._media,
+            "accounts_ids": self._accounts,
+            "topics_ids": self._topics,
+            "languages_ids": self._languages,
+        }
 
     # Sizes and columns.
 

@@ -10,8 +10,9 @@ Everything is bounded:
   not count when neighbours are read.
 * At most `media` media have neighbours at all. When they are used up, the older half by time of
   the last pair makes room.
-* What a viewer last acted on stands in a table of `viewers` places, chosen by the hash of the
-  viewer's id. Who meets another there begins anew; no viewer is kept beyond that.
+* What a viewer last acted on stands in a table of `viewers` places, chosen by the viewer's key
+  (:mod:`models.inventory.viewer_marks`). Who meets another there begins anew; no viewer is kept
+  beyond that.
 
 With the defaults that is at most 60 MB, and about 220 bytes a media that was acted on. The counts
 depend a little on the order in which events come, which may differ between processes.
@@ -19,7 +20,7 @@ depend a little on the order in which events come, which may differ between proc
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -27,8 +28,10 @@ from numpy.typing import NDArray
 
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns
+from models.arrays.stored import ANY, Arrays, StoredArraysError, copied, part_of, prefixed, taken
 from models.arrays.types import UNKNOWN, Rows
 from models.events import DAY_MS
+from models.inventory.viewer_marks import ViewerKeys
 
 #: Half-lives that an event may lie after the landmark, so that float32 weights stay finite.
 _MAX_EXPONENT: Final = 60.0
@@ -77,11 +80,54 @@ class CoEngagement:
         """Media with neighbours."""
         return len(self._slots) - len(self._free)
 
-    def add(self, viewer_n: NDArray[np.integer], media_rows: Rows, ts: NDArray[np.int64]) -> None:
+    def forget(self, viewer_f: ViewerKeys) -> None:
+        """Forget what these viewers last acted on; what came of it stays in the counts."""
+        place_f = viewer_f % self.config.viewers
+        place_f = place_f[self._viewer[place_f] == viewer_f]
+        self._viewer[place_f] = 0
+        self._recent[place_f] = UNKNOWN
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Counts as they are stored, copied, and what viewers last acted on."""
+        return {
+            **prefixed("slots", self._slots.to_arrays()),
+            "free": np.array(self._free, np.int32),
+            "viewer": copied(self._viewer),
+            "recent": copied(self._recent),
+            **self._decay.to_arrays(),
+        }
+
+    def load(self, arrays: Arrays, media: int) -> None:
+        """Count on from what :meth:`to_arrays` gave; the arrays are kept, not copied.
+
+        Args:
+            media: known to the catalogue.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        c = self.config
+        self._viewer = taken(arrays, "viewer", np.int64, c.viewers)
+        self._recent = taken(arrays, "recent", np.int32, c.viewers, c.window, rows=media)
+        media_s = taken(arrays, "slots.media", np.int32, ANY, rows=media)
+        taken(arrays, "slots.near", np.int32, len(media_s), c.neighbours, rows=media)
+        self._slots.load(part_of(arrays, "slots"))
+        self._free = taken(arrays, "free", np.int32, ANY, rows=len(media_s)).tolist()
+        used = np.flatnonzero(media_s != UNKNOWN)
+        if len(np.unique(media_s[used])) != len(used) or len(used) + len(self._free) != len(
+            self._slots
+        ):
+            raise StoredArraysError("places of co-engaged media are neither free nor of one media")
+        self._slot = GrowingColumns(slot=(np.int32, UNKNOWN))
+        self._slot.grow(int(media_s.max(initial=UNKNOWN)) + 1)
+        self._slot["slot"][media_s[used]] = used
+        self._decay.load(arrays)
+
+    def add(self, viewer_n: ViewerKeys, media_rows: Rows, ts: NDArray[np.int64]) -> None:
         """Count positives in the order they come.
 
         Args:
-            viewer_n: hash of each viewer's id.
+            viewer_n: key of each viewer.
             media_rows: what it was about.
             ts: event times, epoch ms.
         """
@@ -127,7 +173,7 @@ class CoEngagement:
     # Inside.
 
     def _pairs(
-        self, viewer_n: NDArray[np.integer], media_rows: Rows, ts: NDArray[np.int64]
+        self, viewer_n: ViewerKeys, media_rows: Rows, ts: NDArray[np.int64]
     ) -> tuple[Rows, Rows, NDArray[np.float32], NDArray[np.int64]]:
         """Pairs (earlier, later, weight, time) of the batch and of what its viewers did before."""
         window, n = self.config.window, len(ts)

@@ -15,23 +15,29 @@ The register is a maximum, so the order in which events come, and how often, dec
 
 Memory is bounded (:mod:`models.arrays.recent_values`), views apart, so that they never push likes
 out. An action beyond it is taken for new: its viewer counts once more when it comes again, and its
-undo takes back nothing. The keys are hashes of 64 bits; that one in a million actions of which as
-many are remembered meets another's has a chance of 1 in 10⁷.
+undo takes back nothing. Keys have 64 bits: the upper half is that of the viewer's key, so that
+what belongs to a viewer is found, the lower one says what was done to which media. In a million
+registers of viewers with a hundred each, that any two meet has a chance of one in a hundred; the
+one that came later is not counted then.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import VIEWS, Action, undo_kind
+from models.arrays.mixing import mix
 from models.arrays.recent_values import ABSENT, RecentValues
+from models.arrays.stored import ANY, Arrays, part_of, prefixed, taken
 from models.arrays.types import Mask, Positions, Rows
+from models.inventory.viewer_marks import ForgottenMarks, ViewerKeys
 
 #: 2^64 divided by the golden ratio.
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_LOWER: Final = np.uint64(0xFFFFFFFF)
 #: Bits of an action's code.
 _CODE_BITS: Final = 4
 _VIEW_X: Final = np.array([action in VIEWS for action in Action])
@@ -80,9 +86,44 @@ class CountedOnce:
         """Memory of the registers of both kinds."""
         return self._views.bytes + self._others.bytes
 
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The registers of both kinds, in no order."""
+        return prefixed("views", self._views.to_arrays()) | prefixed(
+            "others", self._others.to_arrays()
+        )
+
+    def load(self, arrays: Arrays) -> None:
+        """Go on from what :meth:`to_arrays` gave.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        self._views.load(part_of(arrays, "views"))
+        self._others.load(part_of(arrays, "others"))
+
+    @staticmethod
+    def without(arrays: Arrays, forgotten: ForgottenMarks) -> dict[str, NDArray[Any]]:
+        """The arrays of :meth:`to_arrays` without what these viewers did, and in order.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        found: dict[str, NDArray[Any]] = {}
+        for kind in ("views", "others"):
+            for table in ("old", "young"):
+                names = f"{kind}.{table}_key", f"{kind}.{table}_value"
+                key_k = taken(arrays, names[0], np.uint64, ANY)
+                value_k = taken(arrays, names[1], np.int64, len(key_k))
+                kept = key_k.argsort()
+                if forgotten:
+                    half_k = key_k[kept].view(np.int64) >> 32
+                    kept = kept[~forgotten.cover_halves(half_k, value_k[kept] >> 1)]
+                found |= dict(zip(names, (key_k[kept], value_k[kept]), strict=True))
+        return found
+
     def take(
         self,
-        viewer_n: NDArray[np.int64],
+        viewer_n: ViewerKeys,
         media_rows: Rows,
         action_n: NDArray[np.int8],
         ts_n: NDArray[np.int64],
@@ -91,7 +132,7 @@ class CountedOnce:
         """Take in events, one at least, in any order; all arguments are of one length.
 
         Args:
-            viewer_n: 64-bit hashes of viewers' ids that nobody can choose.
+            viewer_n: keys of viewers, which nobody can choose.
             ts_n: event times, epoch ms.
         """
         at_n = np.arange(len(ts_n))
@@ -113,11 +154,11 @@ class CountedOnce:
         return _changes(at_n[kept], action_n[kept], before_k, register_k)
 
 
-def _keys(
-    viewer_n: NDArray[np.int64], media_rows: Rows, action_n: NDArray[np.int8]
-) -> NDArray[np.uint64]:
+def _keys(viewer_n: ViewerKeys, media_rows: Rows, action_n: NDArray[np.int8]) -> NDArray[np.uint64]:
     of_media_n = media_rows.astype(np.uint64) << np.uint64(_CODE_BITS) | action_n.astype(np.uint64)
-    keys_n: NDArray[np.uint64] = viewer_n.view(np.uint64) + of_media_n * _GOLDEN
+    of_viewer_n = viewer_n.view(np.uint64)
+    done_n = mix(of_viewer_n + of_media_n * _GOLDEN, _GOLDEN) & _LOWER
+    keys_n: NDArray[np.uint64] = of_viewer_n & ~_LOWER | done_n
     return keys_n
 
 

@@ -6,12 +6,23 @@ Apart from the catalogue's columns, so that who only ranks or learns does not ho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.arrays.growing import GrowingColumns
 from models.arrays.id_table import Ids
+from models.arrays.stored import (
+    ANY,
+    Arrays,
+    StoredArraysError,
+    as_texts,
+    part_of,
+    prefixed,
+    taken,
+    texts,
+)
 from models.arrays.types import Rows
 from models.events import Account, Media
 
@@ -35,6 +46,38 @@ class Details:
             names.intern([""])  # Code 0: none.
         self._m = GrowingColumns(topics=(np.int32, 0), image_url=(object, None))
         self._a = GrowingColumns(topics=(np.int32, 0), language=(np.int32, 0), says=(np.uint8, 0))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All columns, copied; addresses and lists are texts (:mod:`models.arrays.stored`)."""
+        return {
+            "lists": self._lists.all_names,
+            "languages": self._languages.all_names,
+            **prefixed("media", self._m.to_arrays()),
+            **prefixed("accounts", self._a.to_arrays()),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The details of :meth:`to_arrays`, once packed; the arrays are kept, not copied.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        details = cls()
+        details._lists = Ids.of(texts(arrays, "lists"))
+        details._languages = Ids.of(texts(arrays, "languages"))
+        if not len(details._lists) or not len(details._languages):
+            raise StoredArraysError("the details have no code for no topics, or for no language")
+        of_media = part_of(arrays, "media")
+        urls = [url or None for url in texts(of_media, "image_url")]
+        details._m.load(of_media | {"image_url": as_texts(urls)})
+        details._a.load(part_of(arrays, "accounts"))
+        lists, languages = len(details._lists), len(details._languages)
+        for column, rows in (
+            ("media.topics", lists), ("accounts.topics", lists), ("accounts.language", languages),
+        ):  # fmt: skip
+            taken(arrays, column, np.int32, ANY, rows=rows)
+        return details
 
     def put_media(self, rows: Rows, media: Sequence[Media]) -> None:
         """Note what records say; `rows` are theirs."""

@@ -7,12 +7,13 @@ fewer of them are looked up than accounts.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.growing import GrowingColumns
+from models.arrays.stored import ANY, Arrays, StoredArraysError, taken
 from models.arrays.types import UNKNOWN, Rows
 
 #: Vectors compared at once: bounds the memory of a search.
@@ -43,7 +44,33 @@ class ImageSpace:
             return 0
         return self._slots.bytes + self._slot_of_media.bytes
 
-    def put(self, media_rows: Rows, vectors_nd: NDArray[np.float32]) -> None:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Media rows, ascending, and their vectors as they are stored."""
+        if self._slots is None:
+            return {
+                "media": np.empty(0, np.int32),
+                "vector": np.empty((0, self.dimension), np.float16),
+            }
+        slots = np.flatnonzero(self._slots["media"] != UNKNOWN)
+        slots = slots[self._slots["media"][slots].argsort()]
+        return {name: self._slots[name][slots] for name in ("media", "vector")}
+
+    def load(self, arrays: Arrays, media: int) -> None:
+        """Hold these vectors too.
+
+        Args:
+            media: known to the catalogue.
+
+        Raises:
+            StoredArraysError: these are not arrays that :meth:`to_arrays` gives.
+        """
+        media_n = taken(arrays, "media", np.int32, ANY, rows=media)
+        vectors_nd = taken(arrays, "vector", np.float16, len(media_n), self.dimension)
+        if (np.diff(media_n, prepend=UNKNOWN) <= 0).any():
+            raise StoredArraysError("pictures are not of media in the order of their rows")
+        self.put(media_n, vectors_nd)
+
+    def put(self, media_rows: Rows, vectors_nd: NDArray[np.floating]) -> None:
         """Add or replace unit vectors; of a row given twice the last one stays."""
         if not len(media_rows):
             return

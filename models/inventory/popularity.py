@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.actions import Action
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns, TopRows
+from models.arrays.stored import ANY, Arrays, copied, part_of, prefixed, taken
 from models.arrays.types import UNKNOWN, Rows
 from models.events import DAY_MS
 
@@ -46,6 +47,31 @@ class Popularity:
         self._total = np.zeros(ACTIONS)
         self._top = TopRows()
         self._worth_x = np.array(self.config.worth_x)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Counts as they are stored, copied, and the landmark that they are of."""
+        return {
+            **prefixed("media", self._media.to_arrays()),
+            **prefixed("authors", self._authors.to_arrays()),
+            "total": copied(self._total),
+            **self._decay.to_arrays(),
+        }
+
+    def load(self, arrays: Arrays, accounts: int) -> None:
+        """Count on from what :meth:`to_arrays` gave; the arrays are kept, not copied.
+
+        Args:
+            accounts: known to the catalogue.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        taken(arrays, "media.author", np.int32, ANY, rows=accounts)
+        self._media.load(part_of(arrays, "media"))
+        self._authors.load(part_of(arrays, "authors"))
+        self._total = taken(arrays, "total", np.float64, ACTIONS)
+        self._decay.load(arrays)
+        self._top.rescale()
 
     def add(
         self,

@@ -6,11 +6,14 @@ always was liked.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns, TopRows
+from models.arrays.stored import Arrays
 from models.arrays.types import UNKNOWN, Rows
 
 
@@ -27,6 +30,20 @@ class Trend:
         self._worth_x = np.array(worth_x)
         self._media = GrowingColumns(worth=(np.float64, 0.0))
         self._top = TopRows()
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Worth as it is stored, copied, and the landmark that it is of."""
+        return self._media.to_arrays() | self._decay.to_arrays()
+
+    def load(self, arrays: Arrays) -> None:
+        """Count on from what :meth:`to_arrays` gave; the arrays are kept, not copied.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        self._media.load(arrays)
+        self._decay.load(arrays)
+        self._top.rescale()
 
     def add(
         self,

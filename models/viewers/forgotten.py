@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from hashlib import blake2b
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final
 
 import msgspec
 
 from models.arrays.id_table import hash_id
+from models.inventory.viewer_marks import ForgottenMarks, pseudonym
 
-_DIGEST: Final = 16
-_PERSON: Final = b"forgotten"
+#: Later than anything that anybody does.
+_FOR_EVER_MS: Final = 2**62
 
 #: Tells whether somebody is forgotten, by viewer id.
 IsForgotten = Callable[[str], bool]
-
-
-def pseudonym(viewer_id: str) -> str:
-    """32 hexadecimal digits that stand for a viewer: who knows an id can tell, nobody else."""
-    return blake2b(viewer_id.encode(), digest_size=_DIGEST, person=_PERSON).hexdigest()
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A viewer is to be forgotten, or is allowed again.
 
     Attributes:
-        viewer: :func:`pseudonym`.
+        viewer: :func:`models.inventory.viewer_marks.pseudonym`.
         group: a 31-bit hash of the id, by which examples of a viewer are found.
         changed_ms: when this was said, epoch ms; of two the later counts.
         allowed_ms: since when the viewer is allowed again; null while not. What happened until
@@ -76,6 +71,17 @@ class ForgottenViewers:
         said = self._said.get(pseudonym(viewer_id))
         return said is not None and (said.allowed_ms is None or ts <= said.allowed_ms)
 
+    def marks(self) -> ForgottenMarks:
+        """Whose marks are to be taken out of what is kept, and until when they were made."""
+        return marks_of(self._said.values())
+
     def is_forgotten(self, viewer_id: str) -> bool:
         """Whether a viewer is not to be known now."""
         return self.refuses(viewer_id, math.inf)
+
+
+def marks_of(said: Iterable[Forgotten]) -> ForgottenMarks:
+    """The marks of viewers that are to be taken out of what is kept."""
+    return ForgottenMarks.of(
+        {one.viewer: _FOR_EVER_MS if one.allowed_ms is None else one.allowed_ms for one in said}
+    )

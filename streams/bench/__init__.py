@@ -34,6 +34,7 @@ BENCHES: Final = {
     "training": "the final pass learning from a stream beside frozen and simple ones; its speed",
     "learner": "labelled pages per second that a learner with a full room takes in",
     "sessions": "viewers per second that one worker looks at for sessions that have closed",
+    "start": "a ranker's start from a snapshot of its world beside reading everything",
     "simulator": "steps per second of the closed loop in a simulated world, in one process",
     "off-policy": "estimates of weightings from random orders beside the truth; Open Bandit",
     "page": "first paint of the page, and like → changed tiles on the screen, in Chromium",

@@ -28,6 +28,7 @@ from infra.open_stores import open_copies
 from infra.stores import StoredKey
 from infra.topics import TOPICS
 from streams.clock import now_ms
+from streams.serving.world_snapshots import WORLD
 from streams.topology import FLOWS
 
 STORE: Final = "store.gz"
@@ -179,10 +180,13 @@ def _log_file(topic: str, number: int) -> str:
 def _save_artifacts(url: str, folder: BackupFolder) -> int:
     fs, root = fsspec.core.url_to_fs(url)
     paths = sorted(fs.find(root)) if fs.exists(root) else []
-    for path in paths:
+    # The offsets in snapshots of the world are of a log that is not restored as it was.
+    names = {path: path.removeprefix(root).lstrip("/") for path in paths}
+    kept = {path: name for path, name in names.items() if name.partition("/")[0] != WORLD}
+    for path, name in kept.items():
         with fs.open(path, "rb") as file:
-            folder.copy_in(ARTIFACTS + path.removeprefix(root).lstrip("/"), file)
-    return len(paths)
+            folder.copy_in(ARTIFACTS + name, file)
+    return len(kept)
 
 
 async def _refuse_what_is_not_empty(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -22,14 +23,14 @@ from infra.http.server import serving
 from infra.http.streams import Streams
 from infra.index_files import IndexFolder
 from infra.kafka import ClusterInfo, Follower, Message
+from infra.metrics import START_SECONDS
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from infra.supervisor import check_port
 from infra.topics import CANDIDATES_TOPIC, FORGOTTEN_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
-from models.viewers.forgotten import ForgottenViewers
-from models.world import World
+from models.viewers.forgotten import ForgottenViewers, marks_of
 from streams.operations.desk import OperationsDesk
 from streams.operations.repairs import Repairs
 from streams.ranking import Ranking
@@ -61,6 +62,7 @@ from streams.serving.takedown import Takedown
 from streams.serving.viewer_directory import ViewerDirectory
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed, world_config
+from streams.serving.world_snapshots import WorldSnapshots, start_world
 from streams.topology import CATALOG, RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
 
@@ -79,6 +81,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
     Raises:
         PortInUseError: somebody listens where the API should.
     """
+    began_s = time.monotonic()
     # Reading the topics takes its time: what cannot be served is said before.
     check_port(config.http_host, config.http_port, "HTTP_PORT")
     async with AsyncExitStack() as stack:
@@ -91,10 +94,11 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         await outbox.start()
         stack.push_async_callback(outbox.stop)
 
-        world = World(world_config(config, details=True))
-        feed = WorldFeed(world)
-        queries = LiveQueries(config, load_operators(config))
         artifacts = ArtifactStore(config.artifacts_url)
+        start = await start_world(config, cluster, artifacts, world_config(config, details=True))
+        feed: WorldFeed = start.feed
+        world = feed.world
+        queries = LiveQueries(config, load_operators(config))
         rankers = LiveRankers(artifacts)
         items = LiveItems(artifacts, world)
         atlas = Atlas(world, artifacts)
@@ -105,11 +109,15 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         kept = KeptGrids(config.kept_grids_bytes, config.kept_grids_s)
         ranking = Ranking(store, explorer, kept.replace, forgotten.is_forgotten)
         takedown = Takedown(store, explorer, world, ranking.later, kept.fill)
-        follower = Follower(config, cluster.partitions, followed(RANKER), first=FIRST)
+        follower = Follower(
+            config, cluster.partitions, followed(RANKER), first=FIRST, begin=start.begin
+        )
+        snapshots = WorldSnapshots(config, cluster, artifacts, feed, forgotten)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic == FORGOTTEN_TOPIC:
-                if hear(forgotten, records):
+                if said := hear(forgotten, records):
+                    world.forget(marks_of(said))
                     ranking.forget()
                     kept.forget(forgotten.is_forgotten)
                 return
@@ -127,6 +135,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         async def polled() -> None:
             feed.polled(follower.lag)
+            if follower.caught_up:
+                await snapshots.polled(follower)
 
         async def log(topic: str, viewer_id: str, value: bytes) -> None:
             # A page is not held up by a log that takes nothing.
@@ -198,6 +208,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         served = await stack.enter_async_context(
             serving(for_origins(door, origins), config, streams)
         )
+        START_SECONDS.set(took_s := time.monotonic() - began_s)
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(
@@ -209,6 +220,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 takedown.run(),
                 impressions.run(),
                 refresh_index(world, folder),
+                snapshots.run(took_s),
                 queries.follow(ranking.refresh),
                 explorer.sampled.run(partial(log, CANDIDATES_TOPIC)),
                 experiment.follow(ranking.refresh),

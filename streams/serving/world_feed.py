@@ -11,7 +11,7 @@ import binascii
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.account_index.index import AccountIndexError
 from models.actions import Action, action_in
 from models.arrays.newest_told import NewestTold
+from models.arrays.stored import Arrays, StoredArraysError, content_hash, part_of, prefixed
 from models.arrays.types import Rows
 from models.events import (
     ACCOUNTS_TOPIC,
@@ -38,6 +39,7 @@ from models.events import (
     parse_event,
     parse_media,
 )
+from models.inventory.viewer_marks import NOBODY, ForgottenMarks
 from models.world import World, WorldConfig
 from streams.clock import now_ms
 from streams.records import Record, Refuse, read_records, skip
@@ -69,6 +71,8 @@ class ToldVector(NamedTuple):
 
 #: More numbers than any account vector has.
 _MOST_DIMENSIONS: Final = 4096
+#: Counts up whenever what a feed stores beside its world changes; others are refused.
+FORMAT: Final = 1
 
 T = TypeVar("T")
 _embedding = msgspec.json.Decoder(Embedding)
@@ -187,6 +191,60 @@ class WorldFeed:
         self._dropped = waiting.dropped
         if lag == 0:
             self.world.settle()
+
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """The world, and which records were the newest of their keys, as arrays and JSON.
+
+        As :meth:`models.world.World.to_arrays` gives them. Which versions are live is not in it:
+        that topic is small, and read whole by everybody.
+        """
+        arrays, meta = self.world.to_arrays()
+        arrays = prefixed("world", arrays)
+        told = {"media": self._media_told, "accounts": self._accounts_told}
+        told |= {f"vectors.{at}": of for at, of in enumerate(self._vectors_told.values())}
+        for name, of in told.items():
+            arrays |= prefixed(f"told.{name}", of.to_arrays())
+        return arrays, {"format": FORMAT, "world": meta, "told_spaces": list(self._vectors_told)}
+
+    @staticmethod
+    def stored(arrays: Arrays, forgotten: ForgottenMarks = NOBODY) -> dict[str, NDArray[Any]]:
+        """Arrays of :meth:`to_arrays` as an artifact takes them, without what these viewers did."""
+        told = prefixed("told", part_of(arrays, "told"))
+        return told | prefixed("world", World.stored(part_of(arrays, "world"), forgotten))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Arrays,
+        meta: Mapping[str, Any],
+        config: WorldConfig,
+        forgotten: ForgottenMarks = NOBODY,
+        made_ms: int = 0,
+    ) -> Self:
+        """A feed of what :meth:`stored` gave, as :meth:`models.world.World.from_arrays` makes one.
+
+        Raises:
+            StoredArraysError: as there.
+        """
+        if meta.get("format") != FORMAT:
+            raise StoredArraysError(
+                f"it has format {meta.get('format')!r}, this build reads {FORMAT}"
+            )
+        of_world, spaces = meta.get("world"), meta.get("told_spaces")
+        if not isinstance(of_world, dict) or not isinstance(spaces, list):
+            raise StoredArraysError("it is not described")
+        world = World.from_arrays(part_of(arrays, "world"), of_world, config, forgotten, made_ms)
+        feed = cls(world)
+        told = {"media": feed._media_told, "accounts": feed._accounts_told}
+        told |= {f"vectors.{at}": feed._vectors_told[str(name)] for at, name in enumerate(spaces)}
+        for name, of in told.items():
+            of.load(part_of(arrays, f"told.{name}"))
+        return feed
+
+    def content_hash(self) -> str:
+        """Hash of all that :meth:`to_arrays` gives: two feeds that go on alike."""
+        arrays, meta = self.to_arrays()
+        return content_hash(self.stored(arrays), meta)
 
     def _media(self, records: Sequence[Record]) -> None:
         now = now_ms()

@@ -13,6 +13,7 @@ from models.actions import Action, undo_kind
 from models.events import DAY_MS, MEDIA_TOPIC, MINUTE_MS
 from models.examples.from_events import ExampleBuilder
 from models.examples.waiting_events import Observed
+from models.inventory.acts import Act
 from models.inventory.uncatalogued import MOST_OF_ONE, Uncatalogued
 from models.world import World, WorldConfig
 from streams.serving.world_feed import WorldFeed, media_events
@@ -172,8 +173,8 @@ def test_events_on_media_that_never_come_are_bounded() -> None:
 
 def test_one_media_that_never_comes_pushes_out_no_others() -> None:
     waiting = Uncatalogued(2 * MOST_OF_ONE)
-    [one] = media_events("events.like", [event(Action.LIKE, 0, "v", "other", NOW - DAY_MS)])
-    [flood] = media_events("events.like", [event(Action.LIKE, 1, "v", "flood", NOW)])
+    one = Act("other", None, 1, Action.LIKE, NOW - DAY_MS, undo=False)
+    flood = Act("flood", None, 1, Action.LIKE, NOW, undo=False)
     waiting.add([one, *[flood] * (3 * MOST_OF_ONE)])
     assert waiting.take(["other"]) == [one]
     assert len(waiting) == MOST_OF_ONE == len(waiting.take(["flood"]))

@@ -6,6 +6,7 @@ import errno
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -219,25 +220,25 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, fails_at: int) -> Non
     store = ArtifactStore(str(tmp_path))
     kept = store.put("ig2vec", {"x": np.zeros(1)}, {})
     written = 0
-    pipe_file = store._fs.pipe_file
+    opened = store._fs.open
 
-    def full(path: str, value: bytes, **more: object) -> None:
+    def full(path: str, mode: str = "rb", **more: object) -> Any:
         nonlocal written
-        written += 1
-        if written > fails_at:
-            Path(path).write_bytes(value[:1])
+        written += mode == "wb"
+        if mode == "wb" and written > fails_at:
+            Path(path).write_bytes(b"x")
             raise OSError(errno.ENOSPC, "No space left on device")
-        pipe_file(path, value, **more)
+        return opened(path, mode, **more)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(store._fs, "pipe_file", full)
+        patched.setattr(store._fs, "open", full)
         if fails_at == 5:  # four arrays and the manifest: it fits
             store.put("ig2vec", ARRAYS, META)
             return
         with pytest.raises(ArtifactError, match="No space left"):
             store.put("ig2vec", ARRAYS, META)
         with pytest.raises(ArtifactError, match="No space left"):
-            patched.setattr(store._fs, "pipe_file", full)
+            patched.setattr(store._fs, "open", full)
             written = fails_at
             store.write_note("ig2vec", kept, "live", {})
     assert store.list("ig2vec") == [kept]

@@ -167,6 +167,14 @@ def test_whoever_a_role_hands_records_to_reads_them_by_the_table(role: str) -> N
         for target in node.targets
         if isinstance(target, ast.Name) and modules.get(node.value.func.id) in SOURCES
     }
+    parts |= {
+        node.target.id: modules[node.annotation.id]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(node.annotation, ast.Name)
+        and modules.get(node.annotation.id) in SOURCES
+    }
     handed = {
         node.func.value.id
         for function in ast.walk(tree)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 from models.ig2vec.histories import Histories, Step
-from models.viewers.forgotten import Forgotten, ForgottenViewers, pseudonym
+from models.inventory.viewer_marks import pseudonym
+from models.viewers.forgotten import Forgotten, ForgottenViewers
 
 
 def test_any_order_of_what_was_said_ends_the_same() -> None:

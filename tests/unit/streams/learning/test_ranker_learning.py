@@ -341,7 +341,7 @@ async def test_choices_alone_are_trained_judged_and_learned_on(tmp_path, monkeyp
     training = Training(Settings(rankers_every_s=1e-9), World(), artifacts, sent)
     monkeypatch.setattr(training_module, "QUIET_S", 0.0)
     monkeypatch.setattr(training, "_candidate_sets", sets)
-    training._world.space = object()
+    training._world._spaces.live = object()
     training._collect_choices(choices_from(0, 199))
     assert not training._is_due()
     training._collect_choices(choices_from(199, 41))
