@@ -198,6 +198,14 @@ class MemoryStore:
 
     async def ready(self, viewer_id: str, *, wait: bool = True) -> Ready:
         """The ready grid of a viewer with the revision that her state has now."""
+        return self._ready(viewer_id)
+
+    def ready_soon(self, viewer_id: str, told: Callable[[Ready | None], None]) -> bool:
+        """Tell the ready grid in the next turn of the loop."""
+        asyncio.get_running_loop().call_soon(lambda: told(self._ready(viewer_id)))
+        return True
+
+    def _ready(self, viewer_id: str) -> Ready:
         revision = self._revisions.get(viewer_id)
         return Ready(
             self._grids.get(viewer_id), b"" if revision is None else revision.to_bytes(4, "big")

@@ -8,6 +8,7 @@ as they come, in order.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -19,6 +20,11 @@ from redis.exceptions import RedisError
 
 from infra.errors import UnreachableError, reason_of
 from infra.redis_bulk import SOCKET_TIMEOUT_S, Command
+
+#: Takes the replies to what was asked, or why there are none.
+Told = Callable[[list[Any] | Exception], None]
+
+logger = logging.getLogger(__name__)
 
 _MORE: Final = object()
 _pack: Callable[[Any], bytes] = hiredis.pack_command
@@ -42,13 +48,27 @@ class SharedReads:
         try:
             if line is None or line.closed:
                 line = await self._connect()
-            replies = await line.ask(b"".join(map(_pack, commands)), len(commands))
+            replies = await line.asked(b"".join(map(_pack, commands)), len(commands))
         except (RedisError, OSError) as error:
             raise UnreachableError(f"Redis does not answer a read ({reason_of(error)})") from error
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
                 raise UnreachableError(f"Redis refuses a read ({reply})")
         return replies
+
+    def tell(self, told: Told, *commands: Command) -> bool:
+        """Ask, and call `told` with the replies, or with why there are none.
+
+        It is called by who reads the connection: it waits for nothing and raises nothing.
+
+        Returns:
+            False where there is no connection; then it is not called.
+        """
+        line = self._line
+        if line is None or line.closed:
+            return False
+        line.ask(b"".join(map(_pack, commands)), len(commands), told)
+        return True
 
     async def _connect(self) -> _Line:
         async with self._connecting:
@@ -74,7 +94,7 @@ class _Line(asyncio.Protocol):
         self._give_back = give_back
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_MORE)
-        self._asked: deque[tuple[asyncio.Future[list[Any]], int]] = deque()
+        self._asked: deque[tuple[Told, int]] = deque()
         self._replies: list[Any] = []
         self._unsent: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
@@ -83,16 +103,33 @@ class _Line(asyncio.Protocol):
         self._before: Any = transport.get_protocol()
         transport.set_protocol(self)
 
-    def ask(self, packed: bytes, replies: int) -> asyncio.Future[list[Any]]:
-        """Send commands with whatever else is asked in this turn of the loop."""
+    def asked(self, packed: bytes, replies: int) -> asyncio.Future[list[Any]]:
+        """Send commands; the future is of their replies."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        if not self._unsent:
-            self._loop.call_soon(self._send)
-        self._unsent.append(packed)
-        self._asked.append((future, replies))
+
+        def told(found: list[Any] | Exception) -> None:
+            if future.done():
+                return
+            if isinstance(found, Exception):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
+
+        self.ask(packed, replies, told)
+        return future
+
+    def ask(self, packed: bytes, replies: int, told: Told) -> None:
+        """Send commands, at once or with whatever else is asked in this turn of the loop."""
+        if not self._asked:
+            # What is asked while nobody waits has nothing to go with.
+            self._transport.write(packed)
+        else:
+            if not self._unsent:
+                self._loop.call_soon(self._send)
+            self._unsent.append(packed)
+        self._asked.append((told, replies))
         if self._watch is None:
             self._watch = self._loop.call_later(SOCKET_TIMEOUT_S, self._look, self._answered)
-        return future
 
     def data_received(self, data: bytes) -> None:
         """Give what came to those who wait for it."""
@@ -100,13 +137,12 @@ class _Line(asyncio.Protocol):
         reader.feed(data)
         while (reply := reader.gets()) is not _MORE:
             replies.append(reply)
-            future, wanted = self._asked[0]
+            told, wanted = self._asked[0]
             if len(replies) == wanted:
                 self._asked.popleft()
                 self._answered += 1
-                if not future.done():
-                    future.set_result(replies.copy())
-                replies.clear()
+                _tell(told, replies)
+                self._replies = replies = []
 
     def connection_lost(self, error: Exception | None) -> None:
         """Nobody waits for a connection that is gone."""
@@ -139,8 +175,15 @@ class _Line(asyncio.Protocol):
         self.closed = True
         if self._watch is not None:
             self._watch.cancel()
-        for future, _ in self._asked:
-            if not future.done():
-                future.set_exception(error)
-        self._asked.clear()
+        asked, self._asked = self._asked, deque()
+        for told, _ in asked:
+            _tell(told, error)
         cast(Any, self._loop).create_task(self._give_back())
+
+
+def _tell(told: Told, found: list[Any] | Exception) -> None:
+    """Nobody's fault takes the answers of others along."""
+    try:
+        told(found)
+    except Exception:
+        logger.exception("an answer of Redis could not be taken")

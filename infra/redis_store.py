@@ -10,10 +10,11 @@ documented in ``docs/contracts.md``.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from hiredis import ReplyError
 
 from infra.config import Settings
 from infra.errors import UnreachableError
@@ -413,6 +414,18 @@ class RedisStore:
             except OtherTypeError:
                 return Ready(None, b"")
         return Ready(grid, revision)
+
+    def ready_soon(self, viewer_id: str, told: Callable[[Ready | None], None]) -> bool:
+        """Ask for the ready grid, and call `told` with it, or with None where none can be told."""
+
+        def replied(found: list[Any] | Exception) -> None:
+            if isinstance(found, Exception) or any(isinstance(of, ReplyError) for of in found):
+                told(None)
+            else:
+                told(Ready(*found))
+
+        asked = ("GET", grid_key(viewer_id)), ("GETRANGE", self._viewer_key(viewer_id), 0, 3)
+        return self._reads.tell(replied, *asked)
 
     async def grids(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """Every ready grid, some at a time, in no particular order; one may come twice."""

@@ -273,6 +273,17 @@ class Store(Protocol):
         """
         ...
 
+    def ready_soon(self, viewer_id: str, told: Callable[[Ready | None], None]) -> bool:
+        """Ask for the same, and return; `told` is called with it, or with None where it fails.
+
+        Args:
+            told: waits for nothing and raises nothing.
+
+        Returns:
+            False where it cannot be asked now; then `told` is not called.
+        """
+        ...
+
     def grids(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """Every ready grid by viewer, some at a time, in no particular order.
 

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.access.guard import ANYBODY, LOOPBACK, Caller, Guard
 from infra.access.rates import Rates
+from infra.http.connections import Answer, Headers, prompt_of
 from infra.http.problems import problem
 from infra.http.scopes import NO_LIMIT, UNKNOWN, Rule, rule_of, viewer_of
 from infra.metrics import HTTP_REFUSED
@@ -38,6 +39,9 @@ MOST_HELD: Final = 1_000
 SHARE: Final = 2
 #: The address of a network of this many bits is one address: a household has all of it.
 IPV6_BITS: Final = 64
+
+#: Where a request has what :meth:`Door.prompt` found.
+_LOOKED_AT: Final = "freshgrid.door"
 
 _POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"
 #: Of every answer that does not say otherwise. Grids are nobody else's business: no cache keeps
@@ -99,11 +103,35 @@ class Door:
         hold_s: float = HOLD_S,
     ) -> None:
         self._app, self._guard, self._required = app, guard, required
+        #: Headers of the last prompt answer, without and with ours: mostly those of the next.
+        self._usual: tuple[Headers, Headers] = (), HEADERS
+        self._prompt = prompt_of(app)
         self._per_address_s, self._at_once, self._hold_s = per_address_s, at_once, hold_s
         self._origins = frozenset(origins)
         self._rates = Rates()
         self._expensive: Counter[str] = Counter()
         self._held = 0
+
+    def prompt(self, scope: Scope, answer: Answer, otherwise: Callable[[], None]) -> bool:
+        """Let in a request that the application behind answers without a task.
+
+        Every request is looked at once: what was found is with it where it comes in by the other
+        way, which holds refusals back and bounds what is expensive.
+        """
+        if self._prompt is None:
+            return False
+        try:
+            scope[_LOOKED_AT] = self._let_in(scope, _headers(scope))
+        except RefusedError as refused:
+            scope[_LOOKED_AT] = refused
+            return False
+
+        def with_headers(headers: Headers, body: bytes) -> None:
+            if headers is not self._usual[0]:
+                self._usual = headers, headers + HEADERS
+            answer(self._usual[1], body)
+
+        return self._prompt(scope, with_headers, otherwise)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let it in."""
@@ -112,9 +140,11 @@ class Door:
                 await self._app(scope, receive, send)
             return
         send = _with_headers(send)
-        headers = _headers(scope)
         try:
-            rule, caller = self._let_in(scope, headers)
+            looked_at = scope.pop(_LOOKED_AT, None)
+            if isinstance(looked_at, RefusedError):
+                raise looked_at
+            rule, caller = looked_at or self._let_in(scope, _headers(scope))
         except RefusedError as refused:
             HTTP_REFUSED.labels(refused.why).inc()
             if refused.held and self._hold_s and self._held < MOST_HELD:

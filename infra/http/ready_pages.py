@@ -12,18 +12,22 @@ that says how old than none. Who has none of those waits for the store, like eve
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.errors import UnreachableError
+from infra.http.connections import Answer
 from infra.http.deadline import Deadline
 from models.events import MAX_ID_BYTES
 
 PATH: Final = "/v1/explore"
 _BEFORE_ID: Final = f"{PATH}/"
-_TYPE: Final = (b"content-type", b"application/json")
+_HEADERS: Final = ((b"content-type", b"application/json"),)
+#: Says of a request that the store was waited for in vain.
+_WAITED: Final = "freshgrid.waited"
 #: A read of a healthy store takes a millisecond; one that takes so long, or the first part of a
 #: short limit, is taken for none.
 PROMPT_S: Final = 1.0
@@ -38,6 +42,16 @@ class ReadyReader(Protocol):
 
         Raises:
             UnreachableError: the store answers no read.
+        """
+        ...
+
+    def ready_soon(
+        self, viewer_id: str, told: Callable[[bytes | None], None], *, ids_only: bool = False
+    ) -> bool:
+        """Ask for the same, and return; `told` is called with it, or with None where it fails.
+
+        Returns:
+            False where it has to be asked for by :meth:`ready`; then `told` is not called.
         """
         ...
 
@@ -58,6 +72,36 @@ class ReadyPages:
         self._prompt_s = min(PROMPT_S, _PROMPT_PART * limit_s)
         self._after_waiting = Deadline(app, limit_s, self._prompt_s)
 
+    def prompt(self, scope: Scope, answer: Answer, otherwise: Callable[[], None]) -> bool:
+        """Answer a request for a ready first page as soon as it is read."""
+        asked = _asked(scope)
+        if asked is None:
+            return False
+        viewer_id, ids_only = asked
+        is_over = False
+
+        def told(body: bytes | None) -> None:
+            nonlocal is_over
+            if is_over:
+                return
+            is_over = True
+            late.cancel()
+            if body is None:
+                otherwise()
+            else:
+                answer(_HEADERS, body)
+
+        def give_up() -> None:
+            # Which has waited for the store long enough.
+            scope[_WAITED] = True
+            told(None)
+
+        late = asyncio.get_running_loop().call_later(self._prompt_s, give_up)
+        if not self._reader.ready_soon(viewer_id, told, ids_only=ids_only):
+            late.cancel()
+            return False
+        return True
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         asked = _asked(scope)
@@ -65,9 +109,9 @@ class ReadyPages:
             await self._app(scope, receive, send)
             return
         viewer_id, ids_only = asked
-        headers = [_TYPE]
+        headers = [*_HEADERS]
         try:
-            async with asyncio.timeout(self._prompt_s):
+            async with asyncio.timeout(0 if scope.pop(_WAITED, False) else self._prompt_s):
                 body = await self._reader.ready(viewer_id, ids_only=ids_only)
         except (TimeoutError, UnreachableError):
             if (kept := self._reader.kept(viewer_id, ids_only=ids_only)) is None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from infra.certificates import load_certificate
 from infra.config import Settings
 from infra.errors import PortInUseError
+from infra.http.connections import Connection
 from infra.http.streams import Streams
 
 
@@ -37,6 +38,7 @@ async def serving(
     server = uvicorn.Server(
         uvicorn.Config(
             api,
+            http=Connection,
             host=settings.http_host,
             port=settings.http_port,
             ssl_certfile=files[0] or None,

@@ -79,4 +79,9 @@ def at_revision(json: bytes, revision: bytes) -> bytes:
 
 def page_of(json: bytes) -> bytes:
     """A stored grid as readers get it: without what only rankers read."""
-    return json[: json.rindex(_HIDDEN)] + b"}"
+    # The text of `features` ends just before the stamp and holds no quotation mark; one byte is
+    # found much faster than several, and these are thousands.
+    begins = json.rfind(b'"', 0, _FIRST - len(_BEFORE) - 1) + 1 - len(_HIDDEN)
+    if begins < 0 or json[begins : begins + len(_HIDDEN)] != _HIDDEN:
+        begins = json.rindex(_HIDDEN)
+    return json[:begins] + b"}"

@@ -13,7 +13,7 @@ from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.kafka import Follower
 from infra.metrics import FOREIGN_READS, KEPT_READS, STALE_READS
-from infra.stores import Store
+from infra.stores import Ready, Store
 from models.events import MAX_ID_BYTES
 from models.explore.compact import compact_page_of
 from models.explore.cursor import CursorError
@@ -88,7 +88,29 @@ class Lookup:
         self._ranking.asked(viewer_id)
         if self._is_forgotten(viewer_id):
             return None
-        stored = await self._current(viewer_id, wait=False)
+        return self._page(viewer_id, await self._store.ready(viewer_id, wait=False), ids_only)
+
+    def ready_soon(
+        self, viewer_id: str, told: Callable[[bytes | None], None], *, ids_only: bool = False
+    ) -> bool:
+        """The same for who does not wait: `told` is called with it, or with None where it fails.
+
+        Returns:
+            False where it cannot be asked for now; then `told` is not called.
+        """
+        if self._is_forgotten(viewer_id):
+            return False
+
+        def read(ready: Ready | None) -> None:
+            told(None if ready is None else self._page(viewer_id, ready, ids_only))
+
+        if not self._store.ready_soon(viewer_id, read):
+            return False
+        self._ranking.asked(viewer_id)
+        return True
+
+    def _page(self, viewer_id: str, ready: Ready, ids_only: bool) -> bytes | None:
+        stored = self._current(viewer_id, ready)
         if stored is None:
             return None
         self._kept.keep(viewer_id, stored)
@@ -131,7 +153,8 @@ class Lookup:
         if cursor is not None:
             stored = await self._explorer.next_page(viewer_id, cursor)
         else:
-            stored = await self._current(viewer_id, wait=True) or await self._first(viewer_id)
+            ready = await self._store.ready(viewer_id)
+            stored = self._current(viewer_id, ready) or await self._first(viewer_id)
             self._kept.keep(viewer_id, stored)
         return self._answer(viewer_id, stored, ids_only)
 
@@ -158,9 +181,9 @@ class Lookup:
         """Why a grid made now holds what it holds, or what became of one media, as JSON."""
         return _json.encode(await self._explorer.explain(viewer_id, media_id))
 
-    async def _current(self, viewer_id: str, *, wait: bool) -> bytes | None:
+    def _current(self, viewer_id: str, ready: Ready) -> bytes | None:
         """The ready grid if it is of the viewer's state as it is now, and not too old."""
-        stored, revision = await self._store.ready(viewer_id, wait=wait)
+        stored, revision = ready
         if stored is None:
             return None
         stamp = Stamp.of(stored)

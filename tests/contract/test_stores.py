@@ -301,6 +301,14 @@ async def test_a_ready_grid_comes_with_the_revision_of_its_viewers_state(store: 
     assert len(stored.revision) == 4
     many = await asyncio.gather(*(store.ready(name) for name in ["v", "w}{", "x"] * 50))
     assert [one.grid for one in many] == [b"first", b"second", None] * 50
+    told: list[Ready | None] = []
+    asked = [store.ready_soon(name, told.append) for name in ["v", "w}{", "x"] * 5]
+    assert all(asked)
+    assert not told
+    async with asyncio.timeout(5):
+        while len(told) < len(asked):
+            await asyncio.sleep(0.001)
+    assert told == many[: len(asked)]
 
 
 async def test_ready_grids_are_found_and_replaced_only_as_they_were_read(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -67,4 +68,33 @@ async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.Monkey
                     break
                 except UnreachableError:
                     continue
+        await client.aclose()
+
+
+async def test_who_is_told_is_told_once_and_takes_nobody_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with embedded_redis() as url:
+        client = connect(Settings(redis_url=url))
+        shared = SharedReads(client)
+        told: list[list[Any] | Exception] = []
+        assert not shared.tell(told.append, ("GET", "a"))
+        await shared.ask(("SET", "a", "1"))
+
+        def fails(found: list[Any] | Exception) -> None:
+            raise RuntimeError("not taken")
+
+        assert shared.tell(fails, ("GET", "a"))
+        assert shared.tell(told.append, ("GET", "a"), ("GET", "b"))
+        assert await shared.ask(("GET", "a")) == [b"1"]
+        assert told == [[b"1", None]]
+        assert "could not be taken" in caplog.text
+        await client.execute_command("CLIENT", "PAUSE", 5000, "ALL")
+        assert shared.tell(told.append, ("GET", "a"))
+        shared._line._transport.abort()
+        async with asyncio.timeout(5):
+            while len(told) < 2:
+                await asyncio.sleep(0.001)
+        assert isinstance(told[1], Exception)
+        assert not shared.tell(told.append, ("GET", "a"))
         await client.aclose()
