@@ -37,9 +37,17 @@ def pseudonym(viewer_id: str) -> str:
 
 def viewer_keys(viewer_ids: Sequence[str]) -> ViewerKeys:
     """The key of each viewer."""
-    # One viewer is often behind several events of a batch.
-    known = {name: _digest(name)[:_BYTES] for name in set(viewer_ids)}
-    return np.frombuffer(b"".join([known[name] for name in viewer_ids]), ">i8").astype(np.int64)
+    # One viewer is often behind several events of a batch. Written out: this is done for each event
+    # that a ranker reads.
+    known: dict[str, bytes] = {}
+    copy = _DIGEST.copy
+    for name in viewer_ids:
+        if name not in known:
+            digest = copy()
+            digest.update(name.encode())
+            known[name] = digest.digest()
+    digests = np.frombuffer(b"".join([known[name] for name in viewer_ids]), ">i8")
+    return digests[:: _DIGEST.digest_size // _BYTES].astype(np.int64)
 
 
 class ForgottenMarks(NamedTuple):
