@@ -32,6 +32,7 @@ from streams.cli import (
     roles,
     send,
     simulate,
+    top,
     topology,
     tune,
     versions,
@@ -64,6 +65,7 @@ app.command()(send.send)
 app.command()(simulate.simulate)
 app.command()(images.embed_images)
 app.command()(doctor.doctor)
+app.command()(top.top)
 app.add_typer(inspect.inspect, name="inspect")
 app.add_typer(bench.bench, name="bench")
 app.add_typer(dead_letters.dead_letters, name="dead-letters")

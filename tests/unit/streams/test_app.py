@@ -1,8 +1,9 @@
-"""A role's start, while Kafka comes and goes."""
+"""A role's start, while Kafka comes and goes, and on which event loop it runs."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -44,3 +45,15 @@ async def test_a_start_that_kafka_leaves_closes_what_it_opened_and_begins_anew(
         expected = ["opened at cluster 0", "closed", "opened at cluster 2", "closed"]
         assert seen == [*expected, "opened at cluster 4"]
     assert seen[-1] == "closed"
+
+
+def test_rankers_run_on_uvloop_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    factory = app.loop_of("ranker")
+    assert factory is uvloop.new_event_loop
+    assert app.loop_of("worker") is None
+    assert app.loop_of("learner") is None
+    # Where it is not installed, Python's does.
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with asyncio.Runner(loop_factory=app.loop_of("ranker")) as runner:
+        assert isinstance(runner.get_loop(), asyncio.BaseEventLoop)

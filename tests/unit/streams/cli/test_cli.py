@@ -166,3 +166,12 @@ def test_a_replay_says_what_it_could_not_apply(tmp_path: Path, hashed: bool) -> 
     assert done.returncode == 0
     assert "2 records cannot be applied (1 bad_field, 1 bad_ts): " in done.stderr
     assert "events wait for 1 media" in done.stderr
+
+
+def test_top_says_who_does_not_answer_and_what_an_address_is() -> None:
+    done = freshgrid("top", "--once", "--url", "http://127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("freshgrid: no ranker answers at http://127.0.0.1:1 (")
+    assert "freshgrid up" in done.stderr
+    done = freshgrid("top", "--once", "--url", "localhost:8000")
+    assert (done.returncode, "http://HOST:PORT" in done.stderr) == (2, True)
