@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos reliability soak security lint docs generate bench lock sbom clean
+.PHONY: help setup demo test chaos reliability soak security lint docs generate bench lock sbom audit clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -65,6 +65,9 @@ sbom: $(STAMP) ## What the image is made of, as CycloneDX, in dist/
 	@$(BIN)/uv tool run --from cyclonedx-bom cyclonedx-py requirements infra/compose/requirements.lock \
 		--pyproject pyproject.toml --output-reproducible -o dist/freshgrid.cdx.json
 	@echo "dist/freshgrid.cdx.json"
+
+audit: $(STAMP) ## Ask PyPI for known holes in what the image is made of
+	@$(BIN)/uv tool run pip-audit -r infra/compose/requirements.lock --require-hashes --disable-pip
 
 clean: ## Remove .venv, caches and artifacts
 	rm -rf $(VENV) artifacts dist site .cache .*_cache .hypothesis
