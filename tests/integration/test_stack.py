@@ -136,6 +136,6 @@ def test_up_prints_one_line_and_ends_cleanly(tmp_path: Path, number: signal.Sign
         assert kafka_cluster_id(host, int(port)) is not None
         program.send_signal(number)
         assert program.stdout.read() == ""
-        assert program.wait(10) == 0
+        assert program.wait(60) == 0
     assert kafka_cluster_id(host, int(port)) is None
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
