@@ -20,6 +20,7 @@ from msgspec import Meta
 from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from infra.topics import EMBEDDINGS_TOPIC
+from models.actions import MEDIA_EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, DAY_MS, MEDIA_TOPIC
 from models.inventory.viewer_marks import NOBODY
 from models.world import World
@@ -37,7 +38,7 @@ DIMENSIONS: Final = 32
 BATCH: Final = 2_000
 SEED: Final = 7
 NOW_MS: Final = 1_700_000_000_000
-TOPICS: Final = ("events.like", "events.save", "events.view")
+TOPICS: Final = tuple(MEDIA_EVENT_TOPICS)
 #: How often the event loop is looked at while a snapshot is made.
 BEAT_S: Final = 0.001
 
