@@ -30,6 +30,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from infra.config import Settings
 from infra.kafka import METADATA_MAX_AGE_MS, Ends, Message, Partition
 from infra.kafka_clients import kafka_producer
+from infra.kafka_waiting import connect
 from infra.metrics import KAFKA_FAILURES
 from infra.refusals import kafka_unreachable
 from infra.topics import TOUCHED_TOPIC
@@ -76,7 +77,7 @@ async def started_producer(settings: Settings) -> AIOKafkaProducer:
         )
         try:
             with _asking_for_a_number():
-                await producer.start()
+                await connect(producer)
         except BaseException as error:
             await producer.stop()
             if not (idempotent and isinstance(error, NUMBERS_NONE)):

@@ -20,6 +20,7 @@ from infra.certificates import http_url
 from infra.config import Settings
 from infra.embedded import kafka_binary, redis_binary
 from infra.errors import FreshgridError, PortInUseError, SettingsError
+from infra.kafka_waiting import connect
 from infra.open_stores import store_hello
 from infra.refusals import kafka_unreachable
 from infra.supervisor import check_port
@@ -76,7 +77,7 @@ def kafka_hello(settings: Settings) -> str:
     async def ask() -> str:
         admin = kafka_admin(settings, request_timeout_ms=int(HELLO_TIMEOUT_S * 1000))
         try:
-            await admin.start()
+            await connect(admin)
             cluster = await admin.describe_cluster()
         finally:
             await admin.close()

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from infra.config import Settings
 from infra.kafka import ADMIN_TIMEOUT_MS
 from infra.kafka_clients import kafka_admin
+from infra.kafka_waiting import connect
 
 #: A broker looks for what is to go every five minutes, and deletes files a minute later.
 _LOOKS_MS: Final = 6 * 60_000
@@ -33,7 +34,7 @@ async def kept_until(
     names = list(topics)
     admin = kafka_admin(settings, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
-        await admin.start()
+        await connect(admin)
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         answers: list[Any] = await admin.describe_configs(resources)
     except (KafkaError, OSError) as error:

@@ -28,6 +28,7 @@ from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import Ends, Partition
 from infra.kafka_clients import kafka_consumer
+from infra.kafka_waiting import connect
 
 LEAVE_TIMEOUT_S: Final = 10.0
 #: Records are not taken through the group, so it must not expect that they are.
@@ -122,7 +123,7 @@ class GroupHold:
             max_poll_interval_ms=NEVER_POLLS_MS,
         )
         self._consumer.subscribe(self._topics, listener=self._watch)
-        await self._consumer.start()
+        await connect(self._consumer)
         # A member that died on the embedded broker is given up during the join.
         patience = 2 * (settings.rebalance_timeout_s + settings.session_timeout_s)
         parts: list[asyncio.Future[Any]] = [

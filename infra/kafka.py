@@ -26,7 +26,7 @@ from aiokafka.structs import ConsumerRecord
 from infra.config import Settings
 from infra.errors import UnreachableError
 from infra.kafka_clients import kafka_admin, kafka_consumer
-from infra.kafka_waiting import once_there
+from infra.kafka_waiting import connect, once_there
 from infra.log_batches import readable_end
 from infra.metrics import KAFKA_SILENT
 from infra.refusals import kafka_unreachable
@@ -73,7 +73,7 @@ async def prepare_cluster(settings: Settings) -> ClusterInfo:
     """
     admin = kafka_admin(settings, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
-        await admin.start()
+        await connect(admin)
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics_to_create(settings) if topic.name not in existing]
         if missing:
@@ -139,7 +139,7 @@ async def _of_group(
     """A consumer that knows a group's offsets; assigned by hand, so that it does not join it."""
     consumer = kafka_consumer(settings, group_id=group, enable_auto_commit=False)
     try:
-        await consumer.start()
+        await connect(consumer)
         consumer.assign([TopicPartition(*partition) for partition in partitions])
         yield consumer
     finally:
@@ -154,7 +154,7 @@ async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[st
     """
     admin = kafka_admin(settings, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
-        await admin.start()
+        await connect(admin)
         return await _partition_counts(admin, topics)
     except (KafkaError, OSError) as error:
         raise kafka_unreachable(settings, "does not tell the partitions", error) from error
@@ -387,7 +387,7 @@ class Follower:
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         try:
-            await self._consumer.start()
+            await connect(self._consumer)
             self._consumer.assign(self._partitions)
             await self._consumer.seek_to_beginning(*self._partitions)
             ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._partitions)

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from aiokafka.errors import KafkaError
 
@@ -18,9 +18,36 @@ FIRST_PAUSE_S: Final = 0.5
 MOST_PAUSE_S: Final = 3.0
 TELL_WAITING_S: Final = 10.0
 
+#: A start that is given up is waited for so long: one that finds a broker takes milliseconds.
+START_OVER_S: Final = 2.0
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+
+class Client(Protocol):
+    """A client of aiokafka, of whatever kind."""
+
+    async def start(self) -> object:
+        """Find the cluster; an error is raised where no broker answers."""
+        ...
+
+
+async def connect(client: Client) -> None:
+    """Start a client; nobody is left connected where the start is given up.
+
+    The library forgets the connection that it asks for the cluster if it is cancelled meanwhile. So
+    a start is finished all the same; whoever called stops the client then.
+    """
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting], timeout=START_OVER_S)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        raise
 
 
 def is_away(error: Exception) -> bool:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from infra.config import Settings
 from infra.kafka import Partition
 from infra.kafka_clients import kafka_consumer
+from infra.kafka_waiting import connect
 from infra.refusals import kafka_unreachable
 
 #: A broker that needs longer is as good as away.
@@ -111,7 +112,7 @@ async def _committed(
 async def _consumer(settings: Settings, group: str | None) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = kafka_consumer(settings, group_id=group, enable_auto_commit=False)
     try:
-        await consumer.start()
+        await connect(consumer)
         yield consumer
     finally:
         await consumer.stop()

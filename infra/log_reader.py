@@ -26,6 +26,7 @@ from infra.config import Settings
 from infra.errors import FreshgridError
 from infra.kafka import Ends, Partition
 from infra.kafka_clients import kafka_consumer
+from infra.kafka_waiting import connect
 from infra.log_batches import readable_end
 
 #: A broker that gives nothing new for so long, though it has more, is not going to.
@@ -98,7 +99,7 @@ class LogReader:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._consumer.start()
+            await connect(self._consumer)
         except BaseException:
             # Asked to stop while it connects: nobody else would close what it opened.
             await self._consumer.stop()

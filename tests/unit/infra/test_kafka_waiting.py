@@ -12,7 +12,7 @@ from aiokafka.errors import (
 
 from infra import kafka_waiting
 from infra.errors import UnreachableError
-from infra.kafka_waiting import once_there
+from infra.kafka_waiting import connect, once_there
 
 AWAY = (
     KafkaConnectionError("closed"),
@@ -69,3 +69,52 @@ async def test_a_wait_can_be_interrupted() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+class Starting:
+    """A client whose start asks a broker, and is done when that answers."""
+
+    def __init__(self) -> None:
+        self.answer = asyncio.Event()
+        self.seen = ""
+
+    async def start(self) -> None:
+        try:
+            await self.answer.wait()
+            self.seen = "started"
+        except asyncio.CancelledError:
+            self.seen = "cut off"
+            raise
+
+
+async def test_a_start_that_is_given_up_is_finished_first() -> None:
+    client = Starting()
+    connecting = asyncio.ensure_future(connect(client))
+    await asyncio.sleep(0)
+    connecting.cancel()
+    await asyncio.sleep(0)
+    assert not connecting.done()
+    client.answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert client.seen == "started"
+
+
+async def test_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_waiting, "START_OVER_S", 0.01)
+    client = Starting()
+    connecting = asyncio.ensure_future(connect(client))
+    await asyncio.sleep(0)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert client.seen == "cut off"
+
+
+async def test_a_start_that_fails_says_so() -> None:
+    class Failing:
+        async def start(self) -> None:
+            raise KafkaConnectionError("closed")
+
+    with pytest.raises(KafkaConnectionError):
+        await connect(Failing())

@@ -88,7 +88,7 @@ TOPICS = {
     MEDIA_TOPIC: (_media, _shown_media),
     ACCOUNTS_TOPIC: (_account, _shown_accounts),
     EMBEDDINGS_TOPIC: (_vector, _shown_vectors),
-    VERSIONS_TOPIC: (_version, lambda world: world._named),
+    VERSIONS_TOPIC: (_version, lambda world: world._spaces._named),
 }
 KAFKA_KEYS = {EMBEDDINGS_TOPIC: "s:{}", VERSIONS_TOPIC: IG2VEC}
 
