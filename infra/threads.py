@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Future
 from threading import Thread
 from typing import Final, TypeVar
 
@@ -31,25 +31,15 @@ async def in_daemon_thread(work: Callable[[], Result]) -> Result:
 
     A process waits for the threads of :func:`asyncio.to_thread` before it ends.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Result] = loop.create_future()
-
-    def tell(result: Result | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
+    done: Future[Result] = Future()
+    # Whoever gives up waiting does not stop it.
+    done.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
-            told = work(), None
+            done.set_result(work())
         except BaseException as error:
-            told = None, error  # type: ignore[assignment]
-        # The loop may be closed by then.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(tell, *told)
+            done.set_exception(error)
 
     Thread(target=run, daemon=True).start()
-    return await done
+    return await asyncio.wrap_future(done)
