@@ -116,7 +116,7 @@ def started_kafka(folder: Path, secrets: Path) -> ApacheKafka:
     told = told.replace("//kafka:", f"//{HOST}:").replace(SECRETS, f"{secrets}/")
     # Both names of a listener have one port.
     listeners, advertised = (
-        dict(one.split("://") for one in re.search(rf"^{name}=(.*)$", told, re.M)[1].split(","))  # type: ignore[index]
+        dict(one.split("://") for one in re.findall(rf"^{name}=(.*)$", told, re.M)[0].split(","))
         for name in ("listeners", "advertised.listeners")
     )
     assert {name: listeners[name] for name in advertised} == advertised
@@ -186,8 +186,11 @@ def test_an_event_goes_the_whole_way_by_the_files_of_the_project(
     for name, value in project.environment(COMMAND).items():
         monkeypatch.setenv(name, value)
     ranker = project.environment(RANKER)
-    ours = {name: ranker[name.upper()] for name in ("http_certificate_file", "http_key_file")}
-    with starting_stack(Settings(**ours), http_port=0, argv_of=argv_of) as stack:  # type: ignore[arg-type]
+    ours = Settings(
+        http_certificate_file=ranker["HTTP_CERTIFICATE_FILE"],
+        http_key_file=ranker["HTTP_KEY_FILE"],
+    )
+    with starting_stack(ours, http_port=0, argv_of=argv_of) as stack:
         now = now_ms()
         media = [(f"m{n}", f"a{n}") for n in range(5)]
         send(
