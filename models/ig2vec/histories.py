@@ -9,18 +9,20 @@ histories of others among them, in turn: rehearsal (Robins 1995).
 
 from __future__ import annotations
 
-from collections import deque
+import struct
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
+from models.arrays.counted_ids import CountedIds
 from models.ig2vec.sentences import SentenceConfig, hard_negatives, sentence
 
 Sentence = list[str]
 _ANY: Final = SentenceConfig(min_accounts=1)
+#: A step in memory: time, row of its account, action. As objects it would take 170 bytes.
+_STEP: Final = struct.Struct("<qIB")
 
 
 class Step(NamedTuple):
@@ -74,7 +76,9 @@ class Histories:
 
     def __init__(self, config: HistoriesConfig | None = None) -> None:
         self.config = config or HistoriesConfig()
-        self._steps: dict[str, deque[Step]] = {}
+        self._accounts = CountedIds()
+        # Steps of each viewer, packed one after the other, oldest first.
+        self._steps: dict[str, bytes] = {}
         # Viewers in no order, and where each stands: one can be drawn, and taken out, at once.
         # Those before the turn were rehearsed in this round.
         self._viewers: list[str] = []
@@ -88,16 +92,24 @@ class Histories:
     def __len__(self) -> int:
         return len(self._steps)
 
+    @property
+    def accounts(self) -> int:
+        """How many accounts there are in the steps."""
+        return len(self._accounts)
+
     def add(self, viewer_id: str, steps: Iterable[Step]) -> None:
         """Append steps of a viewer, oldest first; :meth:`lesson` will hold them as new."""
         known = self._steps.pop(viewer_id, None)
         if known is None:
-            known = deque(maxlen=self.config.max_steps)
+            known = b""
             self._place[viewer_id] = len(self._viewers)
             self._viewers.append(viewer_id)
-        self._steps[viewer_id] = known  # last in order
-        fresh = list(steps)
-        known.extend(fresh)
+        take = self._accounts.take
+        fresh = [_STEP.pack(ts_ms, take(author), action) for author, action, ts_ms in steps]
+        packed = known + b"".join(fresh)
+        beyond = max(len(packed) - self.config.max_steps * _STEP.size, 0)
+        self._release(packed[:beyond])
+        self._steps[viewer_id] = packed[beyond:]  # last in order
         self._sentences.pop(viewer_id, None)
         self._note_new(viewer_id, len(fresh))
         while len(self._steps) > self.config.max_viewers:
@@ -111,8 +123,8 @@ class Histories:
         """The hard negatives of a fit."""
         return [
             pair
-            for steps in self._steps.values()
-            for pair in hard_negatives((s.author, s.action) for s in steps if s.ts_ms >= since_ms)
+            for packed in self._steps.values()
+            for pair in hard_negatives(self._acted(packed, since_ms))
         ]
 
     def take_new(self) -> dict[str, int]:
@@ -127,7 +139,7 @@ class Histories:
                 self._note_new(viewer_id, new)
 
     def _note_new(self, viewer_id: str, new: int) -> None:
-        steps = len(self._steps[viewer_id])
+        steps = len(self._steps[viewer_id]) // _STEP.size
         self._new[viewer_id] = min(self._new.get(viewer_id, 0) + new, steps)
 
     def lesson(self, since_ms: int = 0) -> Lesson:
@@ -141,9 +153,9 @@ class Histories:
         words: list[str] = []
         negatives: list[tuple[str, str]] = []
         for viewer_id, new in came_back.items():
-            steps = self._steps[viewer_id]
-            first = max(len(steps) - new - self.config.company, 0)
-            read = [(s.author, s.action) for s in islice(steps, first, None) if s.ts_ms >= since_ms]
+            packed = self._steps[viewer_id]
+            first = max(len(packed) - (new + self.config.company) * _STEP.size, 0)
+            read = self._acted(packed[first:], since_ms)
             fresh = read[max(len(read) - new, 0) :]
             sentences.append(sentence(read))
             words += sentence(fresh, _ANY)
@@ -178,11 +190,25 @@ class Histories:
         """The sentence of a viewer's steps since `since_ms`; making it costs more than learning."""
         known = self._sentences.get(viewer_id)
         if known is None or known[1] < since_ms:
-            steps = [s for s in self._steps[viewer_id] if s.ts_ms >= since_ms]
-            oldest_ms = min((s.ts_ms for s in steps), default=since_ms)
-            known = sentence((s.author, s.action) for s in steps), oldest_ms
+            packed = self._steps[viewer_id]
+            times = (ts_ms for ts_ms, _, _ in _STEP.iter_unpack(packed) if ts_ms >= since_ms)
+            oldest_ms = min(times, default=since_ms)
+            known = sentence(self._acted(packed, since_ms)), oldest_ms
             self._sentences[viewer_id] = known
         return known[0]
+
+    def _acted(self, packed: bytes, since_ms: int) -> list[tuple[str, int]]:
+        """Account and action of steps since `since_ms`."""
+        names = self._accounts
+        return [
+            (names[row], action)
+            for ts_ms, row, action in _STEP.iter_unpack(packed)
+            if ts_ms >= since_ms
+        ]
+
+    def _release(self, packed: bytes) -> None:
+        for _, row, _ in _STEP.iter_unpack(packed):
+            self._accounts.release(row)
 
     def forget(self, is_forgotten: Callable[[str], bool]) -> None:
         """Drop the steps of all viewers whose id `is_forgotten` says so of."""
@@ -190,7 +216,7 @@ class Histories:
             self._drop(viewer_id)
 
     def _drop(self, viewer_id: str) -> None:
-        del self._steps[viewer_id]
+        self._release(self._steps.pop(viewer_id))
         self._new.pop(viewer_id, None)
         self._sentences.pop(viewer_id, None)
         place, last = self._place.pop(viewer_id), self._viewers.pop()

@@ -133,6 +133,7 @@ def test_bounds_hold_and_the_newest_stay(
         expected[viewer] = (expected.pop(viewer, []) + of_visit)[-max_steps:]
         expected = dict(list(expected.items())[-max_viewers:])
         assert len(histories) == len(expected)
+        assert histories.accounts == len({of for steps in expected.values() for of in steps})
     lesson = histories.lesson()
     # All is new, runs of one account are one word.
     runs = [
