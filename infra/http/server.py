@@ -7,6 +7,7 @@ import math
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,6 +17,10 @@ from infra.config import Settings
 from infra.errors import PortInUseError
 from infra.http.connections import Connection
 from infra.http.streams import Streams
+
+#: An idle connection is closed after this: later than clients and load balancers close theirs (60 s
+#: and less), or a request meets the end of its connection on the way and is never answered.
+KEEP_ALIVE_S: Final = 75
 
 
 @asynccontextmanager
@@ -53,6 +58,7 @@ async def serving(
             # Who asks is what the connection says, unless a proxy is trusted to say it.
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=settings.trusted_proxies or None,
+            timeout_keep_alive=KEEP_ALIVE_S,
             # A connection that was accepted at the last moment is kept alive by who goes on asking
             # on it, and would be waited for as long.
             timeout_graceful_shutdown=math.ceil(settings.request_timeout_s),

@@ -70,6 +70,8 @@ from streams.transport import Chunk
 FIRST: Final = (FORGOTTEN_TOPIC, *CATALOG)
 #: Buffering a record takes microseconds, unless the buffer is full because the broker is away.
 LOG_WAIT_S: Final = 0.02
+#: Ready grids are looked for so long, at most, before a ranker serves.
+FIND_GRIDS_S: Final = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +206,11 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         # Grids made before the catalogue has been read would be poor ones.
         while not follower.caught_up and not following.done():
             await asyncio.sleep(0.01)
+        # Were Redis away a moment after this ranker is ready, it would have nothing to answer.
+        finding = asyncio.ensure_future(takedown.begin(FIND_GRIDS_S))
+        stack.push_async_callback(cancelled, finding)
         failed = await stack.enter_async_context(running(app, assigned))
+        await finding
         served = await stack.enter_async_context(
             serving(for_origins(door, origins), config, streams)
         )

@@ -72,6 +72,19 @@ class Takedown:
         """Another ranker is gone, or has taken over: who knows the grids that it made?"""
         self._search.set()
 
+    async def begin(self, within_s: float) -> None:
+        """Find what is ready before anybody asks; what that does not find is found behind.
+
+        Args:
+            within_s: no longer than this: a store that is away is not waited for.
+        """
+        self._search.clear()
+        try:
+            async with asyncio.timeout(within_s):
+                await self.find_ready()
+        except TimeoutError:
+            self._search.set()
+
     async def _searching(self) -> None:
         while True:
             await self._search.wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -227,3 +227,49 @@ async def test_what_is_ready_at_the_start_is_told(service: Service) -> None:
     world, again = service.explorer._world, service.ranking.later
     await Takedown(service.store, service.explorer, world, again, told.__setitem__).find_ready()
     assert told == {name: await service.store.grid(name) for name in ("v", "w")}
+
+
+async def test_a_ranker_that_begins_knows_what_is_ready_and_waits_for_no_store_that_is_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.ranking.make_now(["v", "w"])
+    found: set[str] = set()
+    takedown = Takedown(
+        service.store,
+        service.explorer,
+        service.explorer._world,
+        service.ranking.later,
+        lambda viewer_id, _: found.add(viewer_id),
+    )
+    looks = 0
+    grids = service.store.grids
+
+    async def counted() -> AsyncIterator[list[tuple[str, bytes]]]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await asyncio.Event().wait()
+        async for some in grids():
+            yield some
+
+    monkeypatch.setattr(service.store, "grids", counted)
+    async with asyncio.timeout(20):
+        await takedown.begin(within_s=0.01)
+    assert not found
+    # What the first look did not see is looked for behind, and found but once.
+    async with asyncio.timeout(20):
+        running = asyncio.ensure_future(takedown.run())
+        while found != {"v", "w"}:
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert looks == 2
+
+    takedown.search()
+    await takedown.begin(within_s=20)
+    running = asyncio.ensure_future(takedown.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert looks == 3
