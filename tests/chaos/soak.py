@@ -7,9 +7,11 @@ stay. What it saw goes into ``docs/reliability.md``.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -53,6 +55,9 @@ LASTING: Final = (
     "poison in internal topics", "poison in a stored viewer", "ranker paused", "learner paused",
 )  # fmt: skip
 MOST_EVENTS: Final = 2_000_000
+#: So many times the viewers of the workload come back all the time.
+AUDIENCES: Final = 2
+_TIME: Final = re.compile(rb'"ts":\d+')
 
 
 class Look(NamedTuple):
@@ -132,7 +137,7 @@ def _run(
     most = len(scene.workload.records) / (time.monotonic() - began)
     rate = rate or min(most / 2, MOST_EVENTS / lasts_s)
     tell(f"{most:.0f} events/s were folded; {rate:.0f} events/s for {lasts_s / 60:g} minutes")
-    events = _again(scene.workload.records, int(rate * lasts_s))
+    events = _again(scene.workload.records, int(rate * lasts_s), rate)
     scene.producer = Producer(scene.settings, events, rate)
     scene.producer.allow(len(events))
     scene.producer.start()
@@ -196,21 +201,28 @@ def _run(
     }
 
 
-def _again(records: Sequence[Message], count: int) -> list[Message]:
-    """So many records: those given, again and again under other viewers' ids."""
+def _again(records: Sequence[Message], count: int, rate: float) -> list[Message]:
+    """So many records: those given, done again and again by an audience that comes back.
+
+    Every time they are other events, and happen when they are sent.
+    """
     made: list[Message] = []
-    bad = b"poison"
-    while len(made) < count:
-        turn = f"%{len(made)}".encode()
+    now_ms = round(time.time() * 1000)
+    for turn in itertools.count():
+        viewer = b"%%%d" % (turn % AUDIENCES)
         for record in records:
+            if len(made) == count:
+                return made
             value = record.value or b""
-            if bad in value or b'"viewer_id":"' not in value:
+            if "poison" in record.key or b'"viewer_id":"' not in value:
                 continue
-            key = record.key + turn.decode()
-            viewer = b'"viewer_id":"' + record.key.encode()
-            renamed = value.replace(viewer, viewer + turn, 1)
-            made.append(Message(record.topic, key, renamed))
-    return made[:count]
+            for name, ending in ((b"viewer_id", viewer), (b"event_id", b"#%d" % turn)):
+                head, of, tail = value.partition(b'"%s":"' % name)
+                said, quote, rest = tail.partition(b'"')
+                value = head + of + said + ending + quote + rest
+            value = _TIME.sub(b'"ts":%d' % (now_ms + round(len(made) * 1000 / rate)), value)
+            made.append(Message(record.topic, record.key + viewer.decode(), value))
+    raise AssertionError("there is no end to turns")
 
 
 def _fresh_s(scene: Scene) -> float:
