@@ -1,4 +1,4 @@
-"""``python -m tests.chaos.soak``: half of what the machine folds, for long, with a fault a minute.
+"""``python -m tests.chaos.soak``: half of what the machine can, for long, with a fault a minute.
 
 Looks at what a short run cannot see: whether memory and file descriptors grow, and how fresh grids
 stay. What it saw goes into ``docs/reliability.md``.
@@ -39,11 +39,15 @@ from tests.chaos.run import (
     seen,
 )
 from tests.chaos.scene import Scene
-from tests.chaos.verification import backlog, verify
+from tests.chaos.verification import backlog, unranked, verify
 from tests.kafka.apache_kafka import apache_kafka_missing
 
-#: Events that tell how much the machine folds in a second, while all roles run.
-PEAK_EVENTS: Final = 20_000
+#: Events of the workload, each difficult in its way.
+DIFFICULT_EVENTS: Final = 20_000
+#: Events that tell how much the machine folds, and ranks the viewers of, in a second, while all
+#: roles run.
+PEAK_EVENTS: Final = 5_000
+DONE_TIMEOUT_S: Final = 300.0
 #: What a fault leaves of a process is another one: memory is looked at within one process only.
 LOOK_S: Final = 5.0
 FAULT_EVERY_S: Final = 60.0
@@ -104,7 +108,7 @@ def soak(
     minutes: Annotated[float, typer.Option(min=1)] = 30.0,
     seed: Annotated[int, typer.Option()] = 1,
     rate: Annotated[
-        float, typer.Option(min=0, help="Events a second; 0: half of what the machine folds.")
+        float, typer.Option(min=0, help="Events a second; 0: half of what the machine can.")
     ] = 0.0,
 ) -> None:
     """Run for long, with a fault a minute, and tell how memory, files and freshness went."""
@@ -125,19 +129,18 @@ def _run(
     broker: str, seed: int, lasts_s: float, rate: float, folder: Path, stack: ExitStack, tell: Tell
 ) -> dict[str, Any]:
     rng = random.Random(seed)
-    scene = opened(Options(broker, seed, PEAK_EVENTS, 0, 0, 3.0), folder, stack, rng)
-    peak = Producer(scene.settings, scene.workload.records, 1e9)
-    scene.producer = peak
+    scene = opened(Options(broker, seed, DIFFICULT_EVENTS, 0, 0, 3.0), folder, stack, rng)
+    first = Producer(scene.settings, scene.workload.records, 1e9)
+    scene.producer = first
     scene.wait_ready()
+    _sent_and_done(scene, first)
+    peak = Producer(scene.settings, _again(scene.workload.records, PEAK_EVENTS, 1e9, 0), 1e9)
     began = time.monotonic()
-    peak.finish()
-    peak.start()
-    scene.wait(lambda: not peak.is_alive(), "the first events sent", CAUGHT_UP_TIMEOUT_S)
-    scene.wait(lambda: not asyncio.run(backlog(scene.settings)), "them folded", 300.0)
-    most = len(scene.workload.records) / (time.monotonic() - began)
+    _sent_and_done(scene, peak)
+    most = PEAK_EVENTS / (time.monotonic() - began)
     rate = rate or min(most / 2, MOST_EVENTS / lasts_s)
-    tell(f"{most:.0f} events/s were folded; {rate:.0f} events/s for {lasts_s / 60:g} minutes")
-    events = _again(scene.workload.records, int(rate * lasts_s), rate)
+    tell(f"{most:.0f} events/s can be folded and ranked; {rate:.0f}/s for {lasts_s / 60:g} minutes")
+    events = _again(scene.workload.records, int(rate * lasts_s), rate, 1)
     scene.producer = Producer(scene.settings, events, rate)
     scene.producer.allow(len(events))
     scene.producer.start()
@@ -201,10 +204,23 @@ def _run(
     }
 
 
-def _again(records: Sequence[Message], count: int, rate: float) -> list[Message]:
+def _sent_and_done(scene: Scene, producer: Producer) -> None:
+    """Send all that a producer has, and wait until it is folded and its viewers are ranked."""
+    scene.producer = producer
+    producer.finish()
+    producer.start()
+    scene.wait(lambda: not producer.is_alive(), "the first events sent", CAUGHT_UP_TIMEOUT_S)
+    scene.wait(lambda: not asyncio.run(backlog(scene.settings)), "them folded", DONE_TIMEOUT_S)
+    scene.wait(lambda: not asyncio.run(unranked(scene.settings)), "them ranked", DONE_TIMEOUT_S)
+
+
+def _again(records: Sequence[Message], count: int, rate: float, time_no: int) -> list[Message]:
     """So many records: those given, done again and again by an audience that comes back.
 
     Every time they are other events, and happen when they are sent.
+
+    Args:
+        time_no: other events than those of another number.
     """
     made: list[Message] = []
     now_ms = round(time.time() * 1000)
@@ -216,7 +232,8 @@ def _again(records: Sequence[Message], count: int, rate: float) -> list[Message]
             value = record.value or b""
             if "poison" in record.key or b'"viewer_id":"' not in value:
                 continue
-            for name, ending in ((b"viewer_id", viewer), (b"event_id", b"#%d" % turn)):
+            event = b"#%d.%d" % (time_no, turn)
+            for name, ending in ((b"viewer_id", viewer), (b"event_id", event)):
                 head, of, tail = value.partition(b'"%s":"' % name)
                 said, quote, rest = tail.partition(b'"')
                 value = head + of + said + ending + quote + rest

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from infra.config import Settings
@@ -16,7 +16,7 @@ from infra.kafka import Ends, committed_offsets, prepare_cluster
 from infra.log_reader import LogReader
 from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
-from infra.topics import DEAD_LETTERS_TOPIC
+from infra.topics import DEAD_LETTERS_TOPIC, TOUCHED_TOPIC
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, Relation
 from models.viewers.state import ViewerState, counters, related_authors
@@ -25,7 +25,7 @@ from streams.dead_letter import parse_dead_letter
 from streams.ingest import Ingest
 from streams.log.fold import Nowhere, fold_log
 from streams.log.replay import state_hash
-from streams.topology import WORKER_GROUP
+from streams.topology import RANKER_GROUP, WORKER_GROUP
 from tests.chaos.workload import Expected, Workload
 from tests.poison import LETTERED
 
@@ -95,8 +95,17 @@ class _Differences:
 
 async def backlog(settings: Settings) -> dict[str, str]:
     """Partitions that the workers have not committed to their end as it is now, with offsets."""
-    ends = await log_ends(settings, *FOLDED_TOPICS)
-    committed = await committed_offsets(settings, WORKER_GROUP, ends)
+    return await _behind(settings, WORKER_GROUP, FOLDED_TOPICS)
+
+
+async def unranked(settings: Settings) -> dict[str, str]:
+    """Partitions of touches whose viewers do not all have a grid of them yet."""
+    return await _behind(settings, RANKER_GROUP, [TOUCHED_TOPIC])
+
+
+async def _behind(settings: Settings, group: str, topics: Iterable[str]) -> dict[str, str]:
+    ends = await log_ends(settings, *topics)
+    committed = await committed_offsets(settings, group, ends)
     return {
         f"{topic}[{partition}]": f"{committed[topic, partition]} of {end}"
         for (topic, partition), end in ends.items()
