@@ -51,8 +51,12 @@ MAX_WAITING = 50_000
 #: Viewers remembered as recently active, to be ranked again when the models change.
 MAX_ACTIVE = 10_000
 
-#: Viewers ranked at once in the background: a batch takes about the half per grid.
+#: Viewers ranked at once in the background, or where many wait: a batch takes about the half per
+#: grid.
 BATCH = 8
+#: Where so many wait, each of them is served sooner by the batches that clear the queue than the
+#: newest is by being ranked alone.
+MANY_WAIT = 2 * BATCH
 #: A store that takes no grids is tried again after this.
 STORE_AGAIN_S = 1.0
 
@@ -269,8 +273,9 @@ class Ranking:
                 await self._wake.wait()
                 continue
             self._urgent.clear()
-            most = BATCH if urgency is Urgency.BACKGROUND else 1
-            stored, worked_s = await self._rank(self._waiting[urgency], most)
+            queue = self._waiting[urgency]
+            alone = urgency is not Urgency.BACKGROUND and len(queue) < MANY_WAIT
+            stored, worked_s = await self._rank(queue, 1 if alone else BATCH)
             if not stored:
                 await asyncio.sleep(STORE_AGAIN_S)
             elif (share := SHARES.get(urgency)) is not None:

@@ -19,7 +19,7 @@ from models.explore.impressions import EncodedGrid, StoredGrid
 from models.viewers.state import ViewerState
 from streams import grid_figures
 from streams.clock import now_ms
-from streams.ranking import FRESH_MS, GridError, Ranking
+from streams.ranking import BATCH, FRESH_MS, MANY_WAIT, GridError, Ranking
 from streams.records import Touched
 
 
@@ -125,6 +125,25 @@ async def test_the_newest_touched_viewer_comes_first(ranking: Ranking, maker: Ma
     await drain(ranking)
     assert maker.made[:3] == ["v3", "v19", "v18"]
     assert len(maker.made) == 20
+
+
+async def test_where_many_wait_they_are_ranked_together(
+    ranking: Ranking, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    make = maker.make
+
+    def counted(
+        viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
+    ) -> list[EncodedGrid]:
+        batches.append(len(viewer_ids))
+        return make(viewer_ids, states, now)
+
+    monkeypatch.setattr(maker, "make", counted)
+    ranking.touch(fresh(*(f"v{number}" for number in range(MANY_WAIT + BATCH - 1))), lambda: None)
+    await drain(ranking)
+    assert batches == [BATCH] + [1] * (MANY_WAIT - 1)
+    assert maker.made == [f"v{number}" for number in reversed(range(MANY_WAIT + BATCH - 1))]
 
 
 async def test_who_acted_comes_before_who_viewed(ranking: Ranking, maker: Maker) -> None:
