@@ -162,8 +162,3 @@ def test_by_the_date_that_was_told_no_topic_names_a_forgotten_viewer(stopped: Pi
     assert before + later <= min(told) <= max(told) <= now_ms() + later
     pipeline.wait(lambda: naming() == set())
     assert now_ms() < min(told)
-    # Who is still there is kept for as long as the topic says.
-    pipeline.start_worker()
-    pipeline.wait(lambda: pipeline.liked(other)[-1:] == ["m1"])
-    assert pipeline.liked(viewer) == []
-    assert pipeline.stop_worker() == 0
