@@ -71,7 +71,7 @@ def asked(stack: Stack, method: str, path: str, body: object = None) -> dict[str
 def give(page: Page, key: str) -> Locator:
     """Type a key where it is asked for; returns what asks."""
     dialog = page.get_by_role("dialog", name="This Freshgrid asks for a key")
-    field = dialog.get_by_label("Key")
+    field = dialog.get_by_role("textbox", name="Key")
     expect(field).to_be_focused()
     field.fill(key)
     page.keyboard.press("Enter")
@@ -84,7 +84,7 @@ def test_the_key_is_asked_for_and_a_wrong_one_is_told(open_page: OpenPage, stack
     page.on("request", lambda request: addresses.append(request.url))
     dialog = page.get_by_role("dialog", name="This Freshgrid asks for a key")
     expect(dialog).to_contain_text("send a key")
-    assert page.get_by_label("Key").get_attribute("type") == "password"
+    assert dialog.get_by_role("textbox").get_attribute("type") == "password"
     assert page.locator(".tile .picture").count() == 0
     assert_accessible(page)
     keep(page, "key")
