@@ -107,7 +107,12 @@ def test_the_key_is_asked_for_and_a_wrong_one_is_told(open_page: OpenPage, stack
     # Another tab is another one who asks.
     other = page.context.new_page()
     other.goto(page.url)
-    expect(other.get_by_role("dialog", name="This Freshgrid asks for a key")).to_be_visible()
+    asking = other.get_by_role("dialog", name="This Freshgrid asks for a key")
+    expect(asking).to_be_visible()
+    # Who has none is left alone, and told what to do.
+    other.keyboard.press("Escape")
+    expect(asking).to_have_count(0)
+    expect(other.locator("#toasts")).to_contain_text("send a key")
 
 
 def test_a_token_shows_the_grid_of_its_viewer_alone(open_page: OpenPage, stack: Stack) -> None:
