@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos reliability soak security lint docs generate bench lock sbom audit clean
+.PHONY: help setup demo test chaos reliability soak security lint docs generate bench lock sbom audit images clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -67,7 +67,10 @@ sbom: $(STAMP) ## What the image is made of, as CycloneDX, in dist/
 	@echo "dist/freshgrid.cdx.json"
 
 audit: $(STAMP) ## Ask PyPI for known holes in what the image is made of
-	@$(BIN)/uv tool run pip-audit -r infra/compose/requirements.lock --require-hashes --disable-pip
+	@$(BIN)/python -m tests.audit $(ARGS)
+
+images: $(STAMP) ## Ask the registry whether each image's tag still has the digest that we name
+	@$(BIN)/python -m tests.images $(ARGS)
 
 clean: ## Remove .venv, caches and artifacts
 	rm -rf $(VENV) artifacts dist site .cache .*_cache .hypothesis

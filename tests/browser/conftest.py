@@ -121,7 +121,7 @@ def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
 
     def heard(said: ConsoleMessage) -> None:
         # The browser writes down what the API refuses, which the page tells in its own words.
-        if said.type == "error" and not re.search("status of 40[09]", said.text):
+        if said.type == "error" and not re.search("status of 40[0139]", said.text):
             complaints.append(said.text)
 
     def opening(view: str = f"explore?viewer={VIEWER}", **context: Any) -> Page:

@@ -56,6 +56,6 @@ def test_a_paused_broker_keeps_silent_and_goes_on(kafka, monkeypatch):
 
 def test_it_is_the_version_that_docker_compose_runs():
     compose = (ROOT / "docker-compose.yml").read_text()
-    [image] = re.findall(r"image: apache/kafka:(\S+)", compose)
+    [image] = re.findall(r"image: apache/kafka:([\d.]+)@", compose)
     [jar] = re.findall(r"<artifactId>kafka_2.13</artifactId>\s*<version>(\S+)<", POM.read_text())
     assert image == jar

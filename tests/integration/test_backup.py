@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from infra.embedded import embedded_kafka, embedded_redis
 from streams.local.stack import EMBEDDED_KAFKA, role_argv, starting_stack
 from streams.topology import LEARNER
 from tests.integration.commands import freshgrid, refusal, report_of
-from tests.integration.conftest import Explore
+from tests.integration.conftest import Explore, Pipeline
+from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
 
 #: Of the fixture, and one who comes by a live event.
 WATCHED = 8
@@ -125,3 +127,50 @@ def test_a_damaged_back_up_changes_nothing(saved: Path, empty: Settings, tmp_pat
     assert "is no back-up" in freshgrid(empty, "restore", str(copy)).stderr
     # Nothing was changed: a whole one is taken.
     report_of(empty, "restore", str(saved))
+
+
+@contextmanager
+def on_apache_kafka(folder: Path) -> Iterator[Settings]:
+    """Empty servers of which nothing is left after: the log is on disk, and goes with them."""
+    with ApacheKafka(folder / "kafka") as kafka, embedded_redis() as redis:
+        yield Settings(
+            kafka_bootstrap_servers=kafka.bootstrap_servers,
+            redis_url=redis,
+            artifacts_url=str(folder / "artifacts"),
+            partitions=int(str(EMBEDDED_KAFKA["partitions"])),
+            session_timeout_s=4.0,
+        )
+    shutil.rmtree(folder)
+
+
+def test_apache_kafka_with_all_it_holds_may_be_lost(saved: Path, tmp_path: Path) -> None:
+    """Restored, gone on, saved, destroyed, restored elsewhere, and gone on once more."""
+    if reason := apache_kafka_missing():
+        pytest.skip(reason)
+    folder = tmp_path / "of-apache"
+    with on_apache_kafka(tmp_path / "first") as settings:
+        report_of(settings, "restore", str(saved))
+        first = Pipeline(settings)
+        viewer = first.new_viewer()
+        first.start_worker()
+        first.send("events.like", first.event(viewer, "m1", author_id="a1"), viewer)
+        first.wait(lambda: first.liked(viewer) == ["m1"])
+        assert first.stop_worker() == 0
+        first.producer.close()
+        report = report_of(settings, "backup", str(folder))
+        before, log_hash = first.state(viewer), state_hash(settings)
+    with on_apache_kafka(tmp_path / "second") as settings:
+        restored = report_of(settings, "restore", str(folder))
+        counted = ("keys", "records", "artifacts", "bytes")
+        assert [restored[name] for name in counted] == [report[name] for name in counted]
+        assert state_hash(settings) == log_hash
+        again = Pipeline(settings)
+        assert again.state(viewer).strong.entries() == before.strong.entries()
+        again.start_worker()
+        like = again.event(viewer, "m2", author_id="a1", event_id="after all was lost")
+        again.send("events.like", like, viewer)
+        again.wait(lambda: again.liked(viewer) == ["m1", "m2"])
+        # What was applied before is not applied again.
+        assert [counter.count for counter in again.counters(viewer)["a1"].values()] == [2]
+        assert again.stop_worker() == 0
+        again.producer.close()

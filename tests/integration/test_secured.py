@@ -29,7 +29,7 @@ from streams.local import scenario
 from streams.local.scenario import live_viewer
 from streams.local.stack import role_argv, starting_stack
 from streams.roles.runtime import agent, faust_app, running
-from streams.topology import COMMAND, OUTSIDE, WORKER, WORKER_GROUP, flow
+from streams.topology import COMMAND, OUTSIDE, ROLES, WORKER, WORKER_GROUP, flow
 from streams.transport import Chunk
 from tests.certificates import Authority
 from tests.integration.commands import freshgrid
@@ -37,7 +37,9 @@ from tests.integration.conftest import TINY
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
 from tests.tls_proxy import tls_proxy
 
-PASSWORD = "marked-{}-secret"
+#: In each password, so that it is found in whatever is said.
+MARK = "marked-5b0b4a10"
+PASSWORD = f"{MARK}-{{}}-secret"
 ADMIN = "admin"
 JAAS = "org.apache.kafka.common.security"
 
@@ -176,6 +178,9 @@ COMMANDS = (
     ("doctor",),
 )
 
+#: What an operator looks at.
+SHOWN = ("/v1/status", "/v1/operations", "/healthz", "/readyz")
+
 MODES = [
     ("SSL", {}),
     ("SASL_PLAINTEXT", {"kafka_sasl_mechanism": "PLAIN"}),
@@ -313,10 +318,13 @@ def test_an_event_goes_the_whole_way_and_nobody_is_allowed_more(
         assert operations["log"] is not None
         assert operations["memory"] is not None
         commanded = stack.settings
-        for command in COMMANDS:
-            freshgrid(commanded, *command)
+        said = [freshgrid(commanded, *command) for command in COMMANDS]
         assert freshgrid(commanded, "backup", str(tmp_path / "backup")).returncode == 0
+        shown = [scenario.get_json(f"{stack.endpoints.http}{path}") for path in SHOWN]
+        logs = {path.stem: path.read_text() for path in stack.run_dir.glob("*.log")}
         stack.check()
+    assert logs.keys() >= set(ROLES)
+    assert MARK not in f"{said} {shown} {logs}"
     # Once the workers are gone.
     freshgrid(commanded, "rebuild", "--force")
     assert secured.kafka.denied == []
@@ -324,6 +332,8 @@ def test_an_event_goes_the_whole_way_and_nobody_is_allowed_more(
 
 
 def test_what_is_not_in_the_table_is_forbidden_and_told(secured: Secured) -> None:
+    asyncio.run(prepare_cluster(secured.settings(COMMAND)))
+    secured.redis_refusals()
     settings = secured.settings(OUTSIDE)
 
     async def read() -> None:

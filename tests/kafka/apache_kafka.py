@@ -71,6 +71,9 @@ SETTINGS: Final[Mapping[str, str]] = {
     # A killed broker may come back only after its controller has given it up: 9 s by default.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
+    # What retention may take is gone while a test looks on.
+    "log.initial.task.delay.ms": "500",
+    "log.retention.check.interval.ms": "500",
     # Topics that are compacted are compacted while a test looks on.
     "log.cleaner.backoff.ms": "200",
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.main import get_command
 
 from infra import secrets
 from infra.access.keys import new_key
@@ -18,6 +22,7 @@ from infra.access.tokens import Tokens
 from infra.config import Settings
 from infra.errors import SettingsError
 from infra.secrets import given_secret, masked
+from streams.cli import app
 from tests.paths import ROOT
 
 SECRET = "hunter2-hunter2"
@@ -58,8 +63,6 @@ NO_URL = f"redis://ann:{SECRET}/#@127.0.0.1:9/0"
 @pytest.mark.parametrize(
     ("url", "command"),
     [
-        (NOWHERE, "inspect viewer v"),
-        (NOWHERE, "weights get"),
         (NOWHERE, "up"),
         (NO_URL, "inspect viewer v"),
         (NO_URL, "doctor"),
@@ -78,6 +81,76 @@ def test_no_command_says_it(command: str, url: str, tmp_path: Path) -> None:
     assert SECRET not in said
     assert "redis" in said.lower()
     assert "Traceback" not in said
+
+
+#: Marked, and given to every process of :func:`test_commands_that_reach_nobody_say_no_secret`.
+MARK = "marked-2f7a"
+GIVEN = {
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+    "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+    "KAFKA_USERNAME": "ann",
+    "KAFKA_PASSWORD": f"{MARK}-kafka",
+    "REDIS_URL": f"redis://ann:{MARK}-redis@127.0.0.1:9/0",
+    "HTTP_PORT": "9",
+    "API_KEY": f"{MARK}-key-with-as-many-characters-as-it-needs",
+    "SIGNING_SECRET": f"{MARK}-signing-with-as-many-characters",
+}
+#: Each command that talks to somebody, as it is called.
+CONNECTING = (
+    "query -e user.popular(5) --viewer v", "explain v", "topology --create",
+    "rebuild --force", "backup saved", "doctor",
+    "inspect viewer v", "inspect index", "dead-letters list", "dead-letters show 0:0",
+    "dead-letters redrive --all", "versions list", "versions promote items 1",
+    "versions rollback items", "keys create n --scope read", "keys list", "keys revoke 00000000",
+    "viewer export v", "viewer forget v", "viewer allow v", "weights get", "weights set like=2",
+    "weights history", "experiments history", "experiments",
+)  # fmt: skip
+#: Those that work on files, or start servers of their own; `restore`, `replay`, `experiments set`
+#: and `embed-images` look at what they are given first.
+OTHERS = {
+    "features", "demo", "simulate", "restore", "replay", "embed-images", "experiments set",
+    "bench", "evaluate", "tune", "top",
+}  # fmt: skip
+#: They wait for a broker for half a minute, and roles until it comes.
+WAITING = {"acls", "send", "up", "worker", "learner", "ranker", "serve"}
+
+
+def test_every_command_that_talks_to_somebody_is_called() -> None:
+    def names(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        if not hasattr(command, "commands"):
+            yield path
+        for name, below in getattr(command, "commands", {}).items():
+            yield from names(below, (*path, name))
+
+    there = {" ".join(path) for path in names(get_command(app)) if path[0] not in OTHERS}
+    called = {name for name in there for line in CONNECTING if f"{line} ".startswith(f"{name} ")}
+    assert there - called - OTHERS == WAITING
+
+
+def test_commands_that_reach_nobody_say_no_secret(tmp_path: Path) -> None:
+    """All in one process, as starting each takes most of its time."""
+    lines = [line.split() for line in CONNECTING]
+    code = (
+        "import sys, infra.redis_server; infra.redis_server.PATIENCE_S = 0.1\n"
+        "from streams.cli import main\n"
+        f"for line in {lines}:\n"
+        "    sys.argv = ['freshgrid', *line]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as ended:\n"
+        "        print('##', ended.code, *line, flush=True)\n"
+    )
+    env = {**os.environ, **GIVEN, "ARTIFACTS_URL": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    ended = re.findall(r"^## (\d+) (.*)$", done.stdout, re.MULTILINE)
+    assert ended == [("1", line) for line in CONNECTING]
+    assert done.stdout.count("127.0.0.1:9") >= len(CONNECTING)
+    assert MARK not in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_traceback_says_it_neither() -> None:

@@ -117,8 +117,6 @@ def test_every_dependency_of_the_image_is_locked_by_hash_and_names_no_host() -> 
 
 def test_containers_can_do_no_more_than_they_must(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        if name in OBSERVABILITY:
-            continue
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["mem_limit"], name
@@ -126,10 +124,6 @@ def test_containers_can_do_no_more_than_they_must(compose: dict[str, Any]) -> No
     dockerfile = (ROOT / "infra/compose/Dockerfile").read_text()
     assert "\nUSER 10001\n" in dockerfile
     assert "--require-hashes" in dockerfile
-    # Never a tag that moves on.
-    images = [service.get("image", "") for service in compose["services"].values()]
-    images += re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
-    assert all(re.search(r":v?\d+\.\d+\.\d+", image) for image in images if image != "freshgrid")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What operations.md promises was tried: every test and every fault that it names exists."""
+"""What operations.md and security.md promise was tried: every test and fault they name exists."""
 
 import ast
 import re
@@ -9,7 +9,13 @@ from tests.chaos.faults import ALL
 from tests.paths import ROOT
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+#: Sections of security.md that claim nothing: whom Freshgrid has to trust.
+NO_CLAIMS = {"What is trusted"}
+#: What it says that no test can try, each for the reason that stands there.
+UNTRIED = ("What was learned", "A worker that stands still", "**Known holes**")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+FILE = re.compile(r"`(tests/[\w/]+\.py)`")
 FAULTS = re.compile(r'chaos ((?:"[^"]+"(?:, )?)+)')
 EVERY_FAULT = "every fault of `make chaos`"
 
@@ -59,6 +65,33 @@ def test_every_named_test_exists() -> None:
 def test_every_fault_tries_a_promise_and_is_a_fault() -> None:
     named = {name for row in promises() for name in faults_of(row)}
     assert named == {fault.name for fault in ALL}
+
+
+def claims(text: str = SECURITY) -> list[str]:
+    """The points and the rows of limits of security.md, each whole."""
+    found = []
+    for section in text.split("\n## ")[1:]:
+        title, _, body = section.partition("\n")
+        if title in NO_CLAIMS:
+            continue
+        found += re.findall(r"^- (.+?)(?=\n- |\n\n|\Z)", body, re.M | re.S)
+        if title == "Limits":
+            found += [line for line in body.splitlines() if line.startswith("| ")][1:]
+    return found
+
+
+def test_every_claim_of_security_names_a_test_that_exists() -> None:
+    assert len(claims()) >= 15
+    untried = [
+        claim
+        for claim in claims()
+        if not (named_tests(claim) or FILE.findall(claim)) and not claim.startswith(UNTRIED)
+    ]
+    assert untried == []
+    named = set(named_tests(SECURITY))
+    assert len(named) >= 25
+    assert {(file, name) for file, name in named if name not in defined(file)} == set()
+    assert [file for file in FILE.findall(SECURITY) if not (ROOT / file).is_file()] == []
 
 
 @pytest.mark.parametrize(

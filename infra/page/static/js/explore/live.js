@@ -2,8 +2,12 @@
 //
 // Read by fetch and not by EventSource, which sends no key.
 
+import { get } from "../api.js";
 import { credentials } from "../key.js";
+import { complain } from "../toasts.js";
 
+/** Nobody is known by this key, or may not see this viewer: asked again it is the same. */
+const REFUSED = [401, 403];
 /** A stream that was refused or lost is asked for again after this. */
 const AGAIN_MS = 3000;
 
@@ -31,8 +35,21 @@ export function follow(viewerId, onGrid, onState) {
           onState(name !== "problem");
           if (name === "grid") onGrid(JSON.parse(data));
         }
+      } else if (REFUSED.includes(answer.status)) {
+        // The same by a request that asks a person for a key, or says why not.
+        const page = await get("/v1/explore", { viewer_id: viewerId });
+        if (mine.signal.aborted) return;
+        onGrid(page);
+        open();
+        return;
       }
-    } catch {
+    } catch (error) {
+      if (REFUSED.includes(error.status)) {
+        if (mine.signal.aborted) return;
+        onState(false);
+        complain(error);
+        return;
+      }
       // Lost, or ended here.
     }
     if (mine.signal.aborted) return;
