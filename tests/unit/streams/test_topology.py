@@ -247,7 +247,7 @@ def test_the_command_tells_of_one_topic() -> None:
     told = json.loads(done.stdout)
     assert told["topic"] == "explore.touched"
     assert [end["flow"] for end in told["written_by"]] == [
-        "ingest", "rebuild", "replay", "restore",
+        "ingest", "hand-over", "rebuild", "replay", "restore",
     ]  # fmt: skip
     assert [(end["flow"], end["group"]) for end in told["read_by"]] == [
         ("sessions", "freshgrid-worker"),
