@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     redis_url: SecretUrl = "redis://127.0.0.1:6379/0"
     http_host: str = "127.0.0.1"
     http_port: int = 8000
-    #: Whether a ranker takes a part of the touched viewers; one that does not only answers requests.
+    #: Whether a ranker takes a part of the touched viewers; one that does not only answers.
     rank_touched: bool = True
     #: Within this the HTTP API answers every request.
     request_timeout_s: Annotated[float, Field(gt=0)] = 5.0

@@ -279,6 +279,10 @@ FLOWS: Final = (
         "evaluate rankers", COMMAND, "streams/recorded/evaluate_rankers.py",
         reads=(EXAMPLES_TOPIC,),
     ),
+    Flow(
+        "archive", COMMAND, "streams/log/archive.py",
+        reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC),
+    ),
     Flow("backup", COMMAND, "streams/log/backup.py", reads=tuple(TOPICS)),
     Flow(
         "restore", COMMAND, "streams/log/backup.py",

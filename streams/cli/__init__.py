@@ -18,6 +18,7 @@ from infra.errors import FreshgridError
 from infra.secrets import mask_output
 from streams.cli import (
     acls,
+    archive,
     backup,
     bench,
     dead_letters,
@@ -59,6 +60,7 @@ app.command()(roles.ranker)
 app.command("serve", hidden=True)(roles.ranker)
 app.command()(replay.replay)
 app.command()(replay.rebuild)
+app.command()(archive.archive)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(send.send)

@@ -1,9 +1,9 @@
-"""Grids of a process that holds no partition of touches → a ranker that does, behind the answers.
+"""Grids of a process that holds no partition of touches → a ranker that does, behind.
 
-A ready grid is looked after by who made it: what must not be shown any more is taken out there. When
-a ranker is gone, its partitions come to another, which looks for its grids. Of a process that only
-answers requests nothing would come to anybody. So whatever grid it makes, it touches the viewer: the
-ranker of her partition makes one in its place, and looks after that.
+A ready grid is looked after by who made it: what must not be shown any more is taken out there.
+When a ranker is gone, its partitions come to another, which looks for its grids. Of a process that
+only answers requests nothing would come to anybody. So whatever grid it makes, it touches the
+viewer: the ranker of her partition makes one in its place, and looks after that.
 """
 
 from __future__ import annotations

@@ -85,15 +85,12 @@ class Processes(Pipeline):
 
     def like(self, media: int) -> None:
         """Every viewer likes a media."""
-        asyncio.run(
-            send_in_batches(
-                self.settings,
-                [
-                    Message("events.like", viewer, msgspec.json.encode(self.event(viewer, f"m{media}")))
-                    for viewer in VIEWERS
-                ],
-            )
-        )  # fmt: skip
+        events = [self.event(viewer, f"m{media}") for viewer in VIEWERS]
+        messages = [
+            Message("events.like", event["viewer_id"], msgspec.json.encode(event))
+            for event in events
+        ]
+        asyncio.run(send_in_batches(self.settings, messages))
 
     def close(self) -> None:
         self._http.close()
@@ -110,7 +107,11 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     if reason := apache_kafka_missing():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("many")
-    with ApacheKafka(folder / "kafka") as kafka, embedded_redis() as url, Supervisor() as supervisor:
+    with (
+        ApacheKafka(folder / "kafka") as kafka,
+        embedded_redis() as url,
+        Supervisor() as supervisor,
+    ):
         settings = Settings(
             kafka_bootstrap_servers=kafka.bootstrap_servers, redis_url=url,
             artifacts_url=str(folder / "artifacts"), partitions=6, session_timeout_s=3.0,

@@ -1,0 +1,30 @@
+"""``freshgrid archive``: the log into Parquet files, which a rebuild and Spark read."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from streams.cli.common import Json, load_settings, show
+
+
+def archive(
+    where: Annotated[str, typer.Argument(help="A folder, or an fsspec URL (s3://bucket/path).")],
+    accept_loss: Annotated[
+        bool,
+        typer.Option("--accept-loss", help="Go on behind what retention took before this run."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Append the log to an archive of Parquet files; roles may run meanwhile."""
+    import asyncio
+
+    from streams.log.archive import archive as append
+
+    def tell(what: str) -> None:
+        print(f"freshgrid: {what}", file=sys.stderr, flush=True)
+
+    report = asyncio.run(append(load_settings(), where, accept_loss=accept_loss, tell=tell))
+    show(report, as_json=json)
