@@ -113,8 +113,11 @@ class Archive:
         self._fs, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
 
-    def manifest(self, log_id: str) -> Manifest | None:
+    def manifest(self, log_id: str | None = None) -> Manifest | None:
         """What is archived, None where nothing is yet.
+
+        Args:
+            log_id: of the log that it has to be of; any by default.
 
         Raises:
             ArchiveError: it is of another log or release, damaged, or out of reach.
@@ -137,7 +140,7 @@ class Archive:
                 f"{self.url} is an archive of schema {manifest.schema}, and this release reads "
                 f"{SCHEMA}; use the release that wrote it"
             )
-        if manifest.log_id != log_id:
+        if log_id is not None and manifest.log_id != log_id:
             raise ArchiveError(
                 f"{self.url} is an archive of log {manifest.log_id}, and the cluster's is "
                 f"{log_id}: their offsets are not the same; name another folder"
@@ -198,6 +201,11 @@ class Archive:
                 "store kept, or use another archive"
             )
         yield from _unpacked(part.partition, content)
+
+    def place(self, part: Part) -> str:
+        """Address of a part's file for others than fsspec."""
+        full = f"{self._root}/{part.path}"
+        return str(self._fs.unstrip_protocol(full))
 
     @contextlib.contextmanager
     def _taken(self) -> Iterator[None]:

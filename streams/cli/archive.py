@@ -1,4 +1,4 @@
-"""``freshgrid archive``: the log into Parquet files, which a rebuild and Spark read."""
+"""``freshgrid archive`` and ``freshgrid batch``: the log in Parquet files, and Spark over them."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def archive(
 
     report = asyncio.run(append(load_settings(), where, accept_loss=accept_loss, tell=tell))
     show(report, as_json=json)
+
+
+def batch(
+    where: Annotated[str, typer.Argument(help="An archive: a folder, or an fsspec URL.")],
+    out: Annotated[str, typer.Argument(help="Folder or URL of Spark's for the table of viewers.")],
+    master: Annotated[str, typer.Option(help="Spark's master.")] = "local[*]",
+    json: Json = False,
+) -> None:
+    """State, sessions and sentences of ig2vec of everybody, from an archive, on Spark."""
+    from streams.log.spark_fold import fold_on_spark
+
+    show(fold_on_spark(load_settings(), where, out, master=master), as_json=json)

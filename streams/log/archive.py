@@ -1,8 +1,9 @@
 """``freshgrid archive``: the log into Parquet files, so that its retention bounds no rebuild.
 
-Archived is what a rebuild reads: events, catalogue, sessions and dead letters. Each run goes on
-where the one before ended; offsets say where that is. Who is forgotten is left out
-(:mod:`streams.rights.forgotten`); who is forgotten later is left out by whoever reads the archive.
+Archived is what a rebuild reads: events, catalogue, sessions and dead letters; and who is
+forgotten, for who reads the archive without Kafka. Each run goes on where the one before ended;
+offsets say where that is. Who is forgotten is left out (:mod:`streams.rights.forgotten`), and who
+is forgotten later by whoever reads the archive.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ from infra.archive_files import Archive, ArchivedRecord, Manifest, Part
 from infra.config import Settings
 from infra.kafka import Partition, prepare_cluster
 from infra.log_reader import LogReader, Span
-from infra.topics import DEAD_LETTERS_TOPIC, SESSIONS_TOPIC
+from infra.topics import DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC, SESSIONS_TOPIC
 from models.actions import EVENT_TOPICS
 from models.viewers.forgotten import ForgottenViewers
 from streams.log.whole_log import gap_error, refuse_longer
 from streams.rights.forgotten import known, read_forgotten
 from streams.topology import FOLDED
 
-#: What a rebuild reads.
-ARCHIVED: Final = (*FOLDED, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC)
+ARCHIVED: Final = (*FOLDED, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC)
 #: Keyed by viewers, of whom nobody may be known any more.
 _OF_VIEWERS: Final = frozenset((*EVENT_TOPICS, SESSIONS_TOPIC))
 #: Of keys and values in one file, which is in memory while it is written or read.

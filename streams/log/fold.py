@@ -135,7 +135,7 @@ async def fold_log(
         tell = _Counter(on_progress, (dead_letters, catalogue, events))
         dead: defaultdict[Partition, set[int]] = defaultdict(set)
         async for batch in log.read(dead_letters):
-            for topic, partition, offset in _dead_records(batch):
+            for topic, partition, offset in dead_records(batch):
                 dead[topic, partition].add(offset)
             tell.read(len(batch.records))
         counts = {
@@ -177,7 +177,8 @@ def _partitions(cluster: ClusterInfo, *topics: str) -> list[Partition]:
     return [(topic, number) for topic in topics for number in range(cluster.partitions[topic])]
 
 
-def _dead_records(batch: Batch) -> Iterable[tuple[str, int, int]]:
+def dead_records(batch: Batch) -> Iterable[tuple[str, int, int]]:
+    """Topic, partition and offset of each record that a batch of dead letters names."""
     for record in batch.records:
         try:
             dead_letter = decode_value(_died, record.value)
