@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     #: ``package.module:function``, which gives the token of OAUTHBEARER.
     kafka_token_provider: str = ""
 
+    #: Replicas of Redis that must have a write before it counts: behind Sentinel, so that a
+    #: failover loses nothing.
+    redis_wait_replicas: NonNegativeInt = 0
+
     # How Redis is reached, beside its URL (infra.redis_clients).
     redis_username: str = ""
     redis_password: Secret = ""

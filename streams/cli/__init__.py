@@ -28,6 +28,7 @@ from streams.cli import (
     images,
     inspect,
     keys,
+    plan,
     query,
     replay,
     roles,
@@ -67,6 +68,7 @@ app.command()(backup.restore)
 app.command()(send.send)
 app.command()(simulate.simulate)
 app.command()(images.embed_images)
+app.command()(plan.plan)
 app.command()(doctor.doctor)
 app.command()(top.top)
 app.add_typer(inspect.inspect, name="inspect")
