@@ -148,10 +148,10 @@ async def exchange(redis: Redis, commands: Sequence[Command], replicas: int = 0)
     if not commands:
         return []
     if replicas:
-        *replies, have = await exchange(redis, [*commands, ("WAIT", replicas, REPLICA_WAIT_MS)])
+        *told, have = await exchange(redis, [*commands, ("WAIT", replicas, REPLICA_WAIT_MS)])
         if have < replicas:
             raise NotNowError(f"NOREPLICAS {have} of {replicas} replicas have the write")
-        return replies
+        return told
     pool: Any = redis.connection_pool
     connection: Any = await pool.get_connection()
     try:
