@@ -30,8 +30,10 @@ def text() -> str:
     }
     page = PAGE.read_text(encoding="utf-8")
     for name, made in tables.items():
-        pattern = rf"(<!-- generated: {name} -->\n\n).*?(\n<!-- end -->)"
-        page, count = re.subn(pattern, lambda m, t=made: m[1] + t + m[2], page, flags=re.DOTALL)
+        pattern = rf"(<!-- generated: {name} -->\n\n).*?(<!-- end -->)"
+        page, count = re.subn(
+            pattern, lambda m, t=made: f"{m[1]}{t}\n{m[2]}", page, flags=re.DOTALL
+        )
         assert count == 1, f"{PAGE} has no section {name}"
     return page
 

@@ -51,6 +51,11 @@ def plan(
     process_gib: Annotated[
         float, typer.Option(min=0.5, help="Memory of one ranker, and of one Redis, at most.")
     ] = _DEFAULT.process_gib,
+    empty_gib: Annotated[float, typer.Option(min=0)] = _DEFAULT.empty_gib,
+    learner_cores: Annotated[float, typer.Option(min=0)] = _DEFAULT.learner_cores,
+    learner_gib: Annotated[float, typer.Option(min=0)] = _DEFAULT.learner_gib,
+    broker_cores: Annotated[float, typer.Option(min=0.1)] = _DEFAULT.broker_cores,
+    broker_gib: Annotated[float, typer.Option(min=0.1)] = _DEFAULT.broker_gib,
     partition_mb_s: Annotated[float, typer.Option(min=0.1)] = _DEFAULT.partition_mb_s,
     core_hour: Annotated[
         float, typer.Option(min=0, help="Price of a core for an hour.")
@@ -77,6 +82,11 @@ def plan(
         replicas=replicas,
         kept_days=kept_days,
         process_gib=process_gib,
+        empty_gib=empty_gib,
+        learner_cores=learner_cores,
+        learner_gib=learner_gib,
+        broker_cores=broker_cores,
+        broker_gib=broker_gib,
         partition_mb_s=partition_mb_s,
         core_hour=core_hour,
         gib_hour=gib_hour,

@@ -49,6 +49,9 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
         replicas: copies of each record in Kafka, and (one less) of each key in Redis.
         kept_days: of events in Kafka.
         process_gib: memory of one process at most: of a ranker, of a Redis server.
+        empty_gib: of a ranker that holds nothing yet.
+        learner_cores, learner_gib: of the learner, while it trains; the limit of the compose file.
+        broker_cores, broker_gib: of one broker.
         partition_mb_s: what one partition of Kafka takes, in 10^6 bytes a second.
         core_hour, gib_hour, disk_gib_month: prices of a core, of memory and of disk.
     """
@@ -64,6 +67,11 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 3
     kept_days: float = 7.0
     process_gib: float = 64.0
+    empty_gib: float = 0.25
+    learner_cores: float = 2.0
+    learner_gib: float = 6.0
+    broker_cores: float = 8.0
+    broker_gib: float = 8.0
     partition_mb_s: float = 10.0
     core_hour: float = 0.04
     gib_hour: float = 0.005
@@ -129,7 +137,7 @@ def plan(load: Load, figures: Figures, assumed: Assumptions) -> Plan:
     rates = _Rates(load, assumed)
     worker = _worker(rates, figures, assumed)
     ranker, follows = _ranker(load, rates, figures, assumed)
-    learner, learns = _learner(rates, figures)
+    learner, learns = _learner(rates, figures, assumed)
     redis, stores, holds = _redis(load, rates, figures, assumed)
     followers = (ranker.processes or 1) + 1
     event_mb = rates.events * figures.event_bytes / 1e6
@@ -142,13 +150,20 @@ def plan(load: Load, figures: Figures, assumed: Assumptions) -> Plan:
     day_share = DAY_S / assumed.peak
     disk = kafka_in * 1e6 * day_share * assumed.kept_days / GIB
     broker_cores = rates.events * assumed.replicas / figures.broker_per_core_s / assumed.busy
-    brokers = max(assumed.replicas, math.ceil(broker_cores / 8))
-    kafka = Role(processes=brokers, cores=max(brokers, broker_cores), memory_gib=brokers * 8.0)
+    brokers = max(assumed.replicas, math.ceil(broker_cores / assumed.broker_cores))
+    kafka = Role(
+        processes=brokers,
+        cores=max(brokers, broker_cores),
+        memory_gib=brokers * assumed.broker_gib,
+    )
     roles = {"worker": worker, "ranker": ranker, "learner": learner, "redis": redis, "kafka": kafka}
     cores = sum(role.cores for role in roles.values())
     memory = sum(role.memory_gib for role in roles.values())
+    # Each write sends a state, each grid made reads one; the other copies are sent what is written.
     writes = rates.events / assumed.events_per_write
-    grids_mb = rates.grids * figures.grid_bytes / 1e6
+    redis_in = (writes * figures.state_bytes + rates.grids * figures.grid_bytes) / 1e6
+    redis_out = (rates.grids * figures.state_bytes + rates.pages * figures.grid_bytes) / 1e6
+    redis_out += redis_in * ((redis.processes or 1) - 1)
     limits = [follows, *learns, stores, holds]
     limits.append(_inventory(load, figures, assumed))
     return Plan(
@@ -156,9 +171,8 @@ def plan(load: Load, figures: Figures, assumed: Assumptions) -> Plan:
         roles=roles,
         kafka_in_mb_s=kafka_in,
         kafka_out_mb_s=kafka_out,
-        redis_in_mb_s=(rates.events * figures.event_bytes / 4e6 + grids_mb) * assumed.replicas,
-        redis_out_mb_s=(writes + rates.grids) * figures.state_bytes / 1e6
-        + rates.pages * figures.grid_bytes / 1e6,
+        redis_in_mb_s=redis_in,
+        redis_out_mb_s=redis_out,
         disk_gib=disk,
         month=HOURS_OF_MONTH * (cores * assumed.core_hour + memory * assumed.gib_hour)
         + disk * assumed.disk_gib_month,
@@ -198,7 +212,7 @@ def _ranker(
     left = assumed.busy - following
     processes = max(2, math.ceil(shared / left)) if left > 0 else None
     # A snapshot takes as much again while it is written.
-    each_gib = 0.25 + 2 * load.media * figures.media_bytes / GIB
+    each_gib = assumed.empty_gib + 2 * load.media * figures.media_bytes / GIB
     count = processes or 1
     return (
         Role(
@@ -219,7 +233,7 @@ def _inventory(load: Load, figures: Figures, assumed: Assumptions) -> Limit:
     )
 
 
-def _learner(rates: _Rates, figures: Figures) -> tuple[Role, list[Limit]]:
+def _learner(rates: _Rates, figures: Figures, assumed: Assumptions) -> tuple[Role, list[Limit]]:
     limits = [
         Limit(
             name="one learner takes in every labelled page",
@@ -235,7 +249,8 @@ def _learner(rates: _Rates, figures: Figures) -> tuple[Role, list[Limit]]:
                 moved_by="several learners that share the join by partition (not there yet)",
             )
         )
-    return Role(processes=1, cores=2.0, memory_gib=6.0), limits
+    role = Role(processes=1, cores=assumed.learner_cores, memory_gib=assumed.learner_gib)
+    return role, limits
 
 
 def _redis(
