@@ -32,6 +32,9 @@ _OF_VIEWERS: Final = frozenset((*EVENT_TOPICS, SESSIONS_TOPIC))
 #: Of keys and values in one file, which is in memory while it is written or read.
 PART_BYTES: Final = 64 << 20
 
+#: Of a partition that the cluster does not have.
+NOTHING: Final = Span(0, 0, 0)
+
 Tell = Callable[[str], object]
 
 
@@ -60,7 +63,7 @@ async def archive(
         spans = await reader.spans(places)
         ends = manifest.ends()
         for place, end in ends.items():
-            refuse_longer(target, place, end, spans[place])
+            refuse_longer(target, place, end, spans.get(place, NOTHING))
         gaps = {
             place: spans[place].oldest - end
             for place, end in ends.items()
