@@ -187,10 +187,18 @@ class Archive:
         """The records of a part, some at a time, in the order of their offsets.
 
         Raises:
+            ArchiveError: as :meth:`check`.
+        """
+        yield from _unpacked(part.partition, self.check(part))
+
+    def check(self, part: Part) -> bytes:
+        """A part's file as it is.
+
+        Raises:
             ArchiveError: the file is not as it was written, or out of reach.
         """
         try:
-            content = self._fs.cat_file(f"{self._root}/{part.path}")
+            content: bytes = self._fs.cat_file(f"{self._root}/{part.path}")
         except OSError as error:
             raise ArchiveError(
                 f"{self.url}/{part.path} cannot be read: {reason_of(error)}"
@@ -200,7 +208,7 @@ class Archive:
                 f"{self.url}/{part.path} is not as it was written; put back the file that your "
                 "store kept, or use another archive"
             )
-        yield from _unpacked(part.partition, content)
+        return content
 
     def place(self, part: Part) -> str:
         """Address of a part's file for others than fsspec."""

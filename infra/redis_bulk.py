@@ -32,6 +32,13 @@ READ_BYTES: Final = 256 * 1024
 SOCKET_TIMEOUT_S: Final = 5.0
 #: A replica in step has a write within a millisecond; one that has not by then is tried again.
 REPLICA_WAIT_MS: Final = 1000
+#: What writes nothing has nothing that replicas could lack, and is answered while they are away.
+READS: Final = frozenset(
+    {
+        *("DUMP", "EXISTS", "GET", "GETRANGE", "HGETALL", "HMGET", "LINDEX", "LLEN", "LRANGE"),
+        *("PTTL", "SCAN", "STRLEN", "TTL", "ZCARD", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
+    }
+)
 #: First words of the answers of a server that cannot do now what it will do again: it is full,
 #: busy with a script, reading its data, cannot save, lacks replicas or a part of the cluster, is no
 #: primary any more, or does not know us (any more).
@@ -147,7 +154,7 @@ async def exchange(redis: Redis, commands: Sequence[Command], replicas: int = 0)
     """
     if not commands:
         return []
-    if replicas:
+    if replicas and not all(command[0] in READS for command in commands):
         *told, have = await exchange(redis, [*commands, ("WAIT", replicas, REPLICA_WAIT_MS)])
         if have < replicas:
             raise NotNowError(f"NOREPLICAS {have} of {replicas} replicas have the write")

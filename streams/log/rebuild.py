@@ -109,6 +109,7 @@ async def rebuild(
                     settings, draft, sender=sender, on_progress=progress,
                     archive_url=archive_url, accept_loss=accept_loss,
                 )  # fmt: skip
+                await _check_sessions(settings, folded.log_id, archive_url)
                 if folded.missing and not accept_loss:
                     await _refuse_to_lose(store, draft, folded.missing)
                 hold.check()
@@ -280,6 +281,15 @@ async def _resume(
             messages = []
     await outbox.send(messages)
     return viewers
+
+
+async def _check_sessions(settings: Settings, log_id: str, archive_url: str | None) -> None:
+    """Raise ArchiveError where :func:`_resume` would, after the draft counts."""
+    if archive_url is None:
+        return
+    async with open_log(settings, log_id, archive_url) as log:
+        count = (await prepare_cluster(settings)).partitions[SESSIONS_TOPIC]
+        await log.check(await log.kept([(SESSIONS_TOPIC, n) for n in range(count)]))
 
 
 async def _remember_sent(store: Store, newest: Mapping[str, int]) -> None:

@@ -72,7 +72,7 @@ _json = msgspec.json.Encoder()
 
 
 class SparkMissingError(FreshgridError):
-    """pyspark is not installed."""
+    """The extra ``spark`` is not installed: pyspark cannot be imported."""
 
 
 class Row(NamedTuple):

@@ -81,6 +81,16 @@ class WholeLog:
         tail = span._replace(start=max(span.start, end))
         return Kept(parts, tail, parts[0].start, between + max(span.oldest - end, 0))
 
+    async def check(self, kept: Mapping[Partition, Kept]) -> None:
+        """Compare the archive's files with their checksums, before anything depends on them.
+
+        Raises:
+            ArchiveError: one is damaged or out of reach.
+        """
+        for part in (part for of in kept.values() for part in of.parts):
+            assert self._archive is not None, "parts are of an archive"
+            await asyncio.to_thread(self._archive.check, part)
+
     async def read(self, kept: Mapping[Partition, Kept]) -> AsyncIterator[Batch]:
         """Every record, each partition in the order of its offsets.
 

@@ -31,7 +31,7 @@ class FiguresError(FreshgridError):
 
 
 class Bench(msgspec.Struct, frozen=True):
-    """What one benchmark printed."""
+    """A line of such a file: figures by the keys of docs/operations.md, and the machine."""
 
     bench: str
     figures: dict[str, Any]

@@ -59,7 +59,7 @@ def share(limit: Limit) -> str:
 
 
 def table(loads: Sequence[Load], planned: Callable[[Load], Plan]) -> str:
-    """One column a load."""
+    """Plans of some loads in Markdown, a column for each load, named A, B, …"""
     columns = [rows_of(load, planned(load)) for load in loads]
     names = [name for name, _ in columns[0]]
     lines = ["| " + " | ".join(["", *(f"{n}" for n in "ABCDEFGH"[: len(loads)])]) + " |"]

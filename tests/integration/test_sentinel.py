@@ -145,6 +145,8 @@ async def test_a_write_that_replicas_lack_does_not_count(servers: Servers) -> No
         assert await exchange(client, [("SET", "some", 1), ("GET", "some")], 1) == [b"OK", b"1"]
         with pytest.raises(NotNowError, match=r"NOREPLICAS [12] of 3 replicas have the write"):
             await exchange(client, [("SET", "some", 2)], SERVERS)
+        # What only reads waits for nobody.
+        assert await exchange(client, [("GET", "some")], SERVERS) == [b"2"]
     finally:
         await close_client(client)
 
