@@ -48,6 +48,7 @@ generate: $(STAMP) ## Write what is generated: schemas, pages of IGQL, actions a
 	@$(BIN)/python docs/generate_builder.py
 	@$(BIN)/python docs/generate_transport.py
 	@$(BIN)/python docs/generate_igql.py
+	@$(BIN)/python docs/generate_scaling.py
 	@$(BIN)/python docs/generate_dashboard.py
 	@$(BIN)/python docs/generate_http.py
 	@$(BIN)/python docs/generate_clients.py

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     redis_url: SecretUrl = "redis://127.0.0.1:6379/0"
     http_host: str = "127.0.0.1"
     http_port: int = 8000
+    #: Whether a ranker takes a part of the touched viewers; one that does not only answers.
+    rank_touched: bool = True
     #: Within this the HTTP API answers every request.
     request_timeout_s: Annotated[float, Field(gt=0)] = 5.0
     artifacts_url: SecretUrl = "artifacts"
@@ -99,6 +101,10 @@ class Settings(BaseSettings):
     kafka_password: Secret = ""
     #: ``package.module:function``, which gives the token of OAUTHBEARER.
     kafka_token_provider: str = ""
+
+    #: Replicas of Redis that must have a write before it counts: behind Sentinel, so that a
+    #: failover loses nothing.
+    redis_wait_replicas: NonNegativeInt = 0
 
     # How Redis is reached, beside its URL (infra.redis_clients).
     redis_username: str = ""

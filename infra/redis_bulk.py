@@ -13,12 +13,14 @@ from typing import Any, Final, cast
 
 import hiredis
 from redis.asyncio import Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from infra.config import Settings
 from infra.redis_clients import TLS_SCHEME, redis_client
+from infra.redis_sentinel import SENTINEL_SCHEME, SENTINEL_TLS_SCHEME
 
 #: Name, keys and arguments of one command.
 Command = tuple[bytes | str | int, ...]
@@ -28,6 +30,15 @@ GROUP: Final = 256
 READ_BYTES: Final = 256 * 1024
 #: A server that says nothing for this long is taken for gone, and connected to anew.
 SOCKET_TIMEOUT_S: Final = 5.0
+#: A replica in step has a write within a millisecond; one that has not by then is tried again.
+REPLICA_WAIT_MS: Final = 1000
+#: What writes nothing has nothing that replicas could lack, and is answered while they are away.
+READS: Final = frozenset(
+    {
+        *("DUMP", "EXISTS", "GET", "GETRANGE", "HGETALL", "HMGET", "LINDEX", "LLEN", "LRANGE"),
+        *("PTTL", "SCAN", "STRLEN", "TTL", "ZCARD", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
+    }
+)
 #: First words of the answers of a server that cannot do now what it will do again: it is full,
 #: busy with a script, reading its data, cannot save, lacks replicas or a part of the cluster, is no
 #: primary any more, or does not know us (any more).
@@ -102,9 +113,19 @@ class BulkUnixConnection(_Bulk, UnixDomainSocketConnection):
     """A connection by a socket in the file system."""
 
 
+class BulkSentinelConnection(_Bulk, SentinelManagedConnection):
+    """A connection to whom the sentinels name, by TCP."""
+
+
+class BulkSentinelSSLConnection(_Bulk, SentinelManagedSSLConnection):
+    """A connection to whom the sentinels name, by TLS."""
+
+
 _CONNECTIONS: Final[dict[str, Any]] = {
     TLS_SCHEME: BulkSSLConnection,
     "unix": BulkUnixConnection,
+    SENTINEL_SCHEME: BulkSentinelConnection,
+    SENTINEL_TLS_SCHEME: BulkSentinelSSLConnection,
 }
 
 
@@ -121,14 +142,23 @@ def connect(settings: Settings) -> Redis:
     return client
 
 
-async def exchange(redis: Redis, commands: Sequence[Command]) -> list[Any]:
+async def exchange(redis: Redis, commands: Sequence[Command], replicas: int = 0) -> list[Any]:
     """Send commands over one connection of `redis`, in order; returns their replies.
 
+    Args:
+        replicas: so many must have what was written before it counts.
+
     Raises:
+        NotNowError: fewer have it in time.
         redis.exceptions.RedisError: as :meth:`_Bulk.exchange` does.
     """
     if not commands:
         return []
+    if replicas and not all(command[0] in READS for command in commands):
+        *told, have = await exchange(redis, [*commands, ("WAIT", replicas, REPLICA_WAIT_MS)])
+        if have < replicas:
+            raise NotNowError(f"NOREPLICAS {have} of {replicas} replicas have the write")
+        return told
     pool: Any = redis.connection_pool
     connection: Any = await pool.get_connection()
     try:

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from infra.certificates import client_context
 from infra.config import Settings
 from infra.errors import SettingsError
+from infra.redis_sentinel import SENTINEL_TLS_SCHEME, is_sentinel, sentinel_client
 
 TLS_SCHEME: Final = "rediss"
 
@@ -42,12 +43,15 @@ def _made(kind: Any, settings: Settings, **options: Any) -> Any:
     connection = _connection(settings)
     url = settings.redis_url
     try:
+        if is_sentinel(url):
+            return sentinel_client(kind, url, **connection, **options)
         return kind.from_url(url, **connection, **options)
     except ValueError:
         # What the error says may be a part of the password.
         raise SettingsError(
-            f"REDIS_URL={url} cannot be used: write redis://USER:PASSWORD@HOST:PORT/DATABASE, with "
-            "what is special in a URL percent-encoded"
+            f"REDIS_URL={url} cannot be used: write redis://USER:PASSWORD@HOST:PORT/DATABASE, or "
+            "redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DATABASE, with what is "
+            "special in a URL percent-encoded"
         ) from None
 
 
@@ -65,7 +69,7 @@ def _connection(settings: Settings) -> dict[str, Any]:
     files = settings.redis_ca_file, settings.redis_certificate_file, settings.redis_key_file
     if not any(files):
         return options
-    if urlsplit(settings.redis_url).scheme != TLS_SCHEME:
+    if urlsplit(settings.redis_url).scheme not in (TLS_SCHEME, SENTINEL_TLS_SCHEME):
         raise SettingsError(
             f"REDIS_URL={settings.redis_url} uses no certificates, though REDIS_CA_FILE or "
             f"REDIS_CERTIFICATE_FILE names one; write {TLS_SCHEME}://, or unset them"

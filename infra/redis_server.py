@@ -28,6 +28,7 @@ from infra.errors import UnreachableError, reason_of
 from infra.metrics import REDIS_FAILURES
 from infra.redis_bulk import NOT_NOW, Command, MissingFunctionError, connect, exchange
 from infra.redis_clients import blocking_redis
+from infra.redis_sentinel import close_client
 from infra.refusals import redis_remedy
 from infra.secrets import masked
 from infra.stores import StoreMemory
@@ -75,6 +76,7 @@ class RedisServer:
     def __init__(self, settings: Settings, *, patient: bool = False) -> None:
         self.client = connect(settings)
         self._url = settings.redis_url
+        self._replicas = settings.redis_wait_replicas
         self._patience_s = math.inf if patient else PATIENCE_S
         self._logged_s = -math.inf
 
@@ -84,7 +86,7 @@ class RedisServer:
 
     async def close(self) -> None:
         """Close all connections to the server."""
-        await self.client.aclose()
+        await close_client(self.client)
 
     async def exchange(self, commands: Sequence[Command], *, wait: bool = True) -> list[Any]:
         """Send commands in order; loads the functions again where a server lost them.
@@ -97,7 +99,9 @@ class RedisServer:
         Raises:
             UnreachableError: the server does not answer, or refuses.
         """
-        return await self.attempt(lambda: exchange(self.client, commands), wait=wait)
+        return await self.attempt(
+            lambda: exchange(self.client, commands, self._replicas), wait=wait
+        )
 
     async def attempt(self, do: Callable[[], Awaitable[T]], *, wait: bool = True) -> T:
         """Call `do` until the server takes it, as long as this process has patience.
@@ -196,7 +200,7 @@ def redis_hello(settings: Settings, timeout_s: float) -> str:
     try:
         with _asked(settings, timeout_s) as client:
             info: dict[str, object] = client.info("server")
-            shown = client.connection_pool.connection_kwargs
+            where = _where(client, url)
     except (RedisError, OSError) as error:
         raise UnreachableError(
             f"Redis at {masked(url)} does not answer ({reason_of(error)}); {redis_remedy(error)}"
@@ -208,4 +212,13 @@ def redis_hello(settings: Settings, timeout_s: float) -> str:
             f"Freshgrid needs Redis {MIN_REDIS} or Valkey"
         )
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {compatible}"
-    return f"{shown.get('host', url)}:{shown.get('port', '')}, {name}"
+    return f"{where}, {name}"
+
+
+def _where(client: redis.Redis, url: str) -> str:
+    """Host and port of the server that answers: behind sentinels, of the primary."""
+    pool: Any = client.connection_pool
+    if (primary := getattr(pool, "master_address", None)) is not None:
+        return f"{primary[0]}:{primary[1]}, named by sentinels"
+    told = pool.connection_kwargs
+    return f"{told['host']}:{told['port']}" if "host" in told else masked(url)

@@ -25,7 +25,8 @@ IDENTITIES: Final = (WORKER, LEARNER, RANKER, COMMAND, OUTSIDE, READER)
 
 #: What connections say of themselves, and what is asked of a server before it is used.
 _CONNECTION: Final = ("client|setinfo", "info", "ping", "select")
-_FUNCTIONS: Final = ("fcall", "function|load")
+#: `WAIT` follows what is written where REDIS_WAIT_REPLICAS asks for it.
+_FUNCTIONS: Final = ("fcall", "function|load", "wait")
 #: Changes of the weights and arms are transactions, told to all rankers.
 _EXPERIMENT: Final = (
     *("exec", "get", "lpush", "lrange", "ltrim", "multi", "publish", "set", "unwatch", "watch"),

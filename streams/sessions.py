@@ -28,7 +28,7 @@ from infra.stores import SessionSchedule, Store, Versioned
 from infra.topics import SESSIONS_TOPIC
 from models.actions import ACTION_NAMES
 from models.viewers.action_log import Entry
-from models.viewers.state import first_times, unsent_sessions
+from models.viewers.state import ViewerState, first_times, unsent_sessions
 from streams.records import ClosedSession, Sender, Touched
 
 SETTLE_MS: Final = 3000
@@ -91,15 +91,12 @@ class Sessions:
         for viewer_id, versioned in zip(
             viewer_ids, await self._store.load(viewer_ids), strict=True
         ):
-            closed, open_ends = self._cut(versioned, stream_ms)
-            # Who does the same again and again teaches nothing new.
+            state, sent_ts = versioned.state, versioned.state.sessions_sent
+            closed, open_ends = close_sessions(viewer_id, state, self._gap_ms, stream_ms)
             messages.extend(
-                _message(viewer_id, session, steps)
-                for session in closed
-                if (steps := first_times(versioned.state, session))
+                Message(SESSIONS_TOPIC, viewer_id, _json.encode(session)) for session in closed
             )
-            if closed:
-                versioned.state.sessions_sent = closed[-1][-1].ts
+            if state.sessions_sent != sent_ts:
                 changed.append((viewer_id, versioned))
             again_ms[viewer_id] = (
                 now_ms + self._wait_ms(open_ends, stream_ms, now_ms) if open_ends else None
@@ -118,22 +115,35 @@ class Sessions:
             return SETTLE_MS  # a replay: event time goes on in leaps
         return max(open_ends - stream_ms, SETTLE_MS)
 
-    def _cut(self, versioned: Versioned, stream_ms: int) -> tuple[list[list[Entry]], int]:
-        """Sessions that closed and were not sent, and when the open one will close (0 for none)."""
-        closed: list[list[Entry]] = []
-        for session in unsent_sessions(versioned.state, self._gap_ms):
-            ends_ms = session[-1].ts + self._gap_ms
-            if ends_ms > stream_ms:
-                return closed, ends_ms
-            closed.append(session)
-        return closed, 0
 
+def close_sessions(
+    viewer_id: str, state: ViewerState, gap_ms: int, stream_ms: int
+) -> tuple[list[ClosedSession], int]:
+    """The sessions that have closed at `stream_ms` and were not told before; the state notes it.
 
-def _message(viewer_id: str, session: list[Entry], steps: list[Entry]) -> Message:
-    closed = ClosedSession(
-        viewer_id=viewer_id,
-        started_ts=session[0].ts,
-        ended_ts=session[-1].ts,
-        steps=[(e.author_id, ACTION_NAMES[e.action], e.ts) for e in steps],
-    )
-    return Message(SESSIONS_TOPIC, viewer_id, _json.encode(closed))
+    Who does the same again and again teaches nothing new: a session of nothing else is not told.
+
+    Returns:
+        The sessions, and when the open one will close (epoch ms, 0 for none).
+    """
+    closed: list[list[Entry]] = []
+    open_ends = 0
+    for session in unsent_sessions(state, gap_ms):
+        ends_ms = session[-1].ts + gap_ms
+        if ends_ms > stream_ms:
+            open_ends = ends_ms
+            break
+        closed.append(session)
+    told = [
+        ClosedSession(
+            viewer_id=viewer_id,
+            started_ts=session[0].ts,
+            ended_ts=session[-1].ts,
+            steps=[(e.author_id, ACTION_NAMES[e.action], e.ts) for e in steps],
+        )
+        for session in closed
+        if (steps := first_times(state, session))
+    ]
+    if closed:
+        state.sessions_sent = closed[-1][-1].ts
+    return told, open_ends

@@ -13,6 +13,7 @@ who reads it: ``freshgrid topology explore.touched``. In short::
     explore.versions                         ─▶ live rankers, live item weights
     explore.touched                          ─▶ ranking          ─▶ store
     (a page is asked for)                    ─▶ lookup           ─▶ explore.impressions, store
+    (a grid is made where none is ranked)    ─▶ hand-over        ─▶ explore.touched
     (events and catalogue over HTTP)         ─▶ intake           ─▶ events.*, catalog.*
     catalog.*                                ─▶ take-down        ─▶ store
     (one of many grids, without cuts)        ─▶ sampled grids    ─▶ explore.candidates
@@ -207,6 +208,8 @@ FLOWS: Final = (
         writes=(IMPRESSIONS_TOPIC,),
         stores=("grid:{VIEWER}", "pages:{VIEWER}:SERIES"),
     ),
+    # Grids that were made where no touches are read, for who reads them to look after.
+    Flow("hand-over", RANKER, "streams/serving/handover.py", writes=(TOUCHED_TOPIC,)),
     Flow(
         # What must not be shown any more leaves the grids that are ready.
         "take-down", RANKER, "streams/serving/takedown.py",
@@ -275,6 +278,10 @@ FLOWS: Final = (
     Flow(
         "evaluate rankers", COMMAND, "streams/recorded/evaluate_rankers.py",
         reads=(EXAMPLES_TOPIC,),
+    ),
+    Flow(
+        "archive", COMMAND, "streams/log/archive.py",
+        reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC),
     ),
     Flow("backup", COMMAND, "streams/log/backup.py", reads=tuple(TOPICS)),
     Flow(

@@ -43,6 +43,7 @@ def run(
     say(f"{events} events of {viewers} viewers …")
     messages = list(population.stream(viewers, events))
     names = {message.key for message in messages}
+    size = sum(len(message.key.encode()) + len(message.value or b"") for message in messages)
     with bench_servers(settings) as servers:
         ends = asyncio.run(send_in_batches(servers.settings, messages))
         say("folding them in memory, for comparison …")
@@ -66,6 +67,7 @@ def run(
         "raw_aiokafka_events_per_s": raw,
         "max_rss_mb": worker.max_rss_mb,
         "events": events,
+        "bytes_per_event": round(size / events, 1),
         "viewers": len(names),
         "partitions": len(ends),
         "seconds": worker.seconds,

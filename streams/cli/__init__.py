@@ -18,6 +18,7 @@ from infra.errors import FreshgridError
 from infra.secrets import mask_output
 from streams.cli import (
     acls,
+    archive,
     backup,
     bench,
     dead_letters,
@@ -27,6 +28,7 @@ from streams.cli import (
     images,
     inspect,
     keys,
+    plan,
     query,
     replay,
     roles,
@@ -59,11 +61,14 @@ app.command()(roles.ranker)
 app.command("serve", hidden=True)(roles.ranker)
 app.command()(replay.replay)
 app.command()(replay.rebuild)
+app.command()(archive.archive)
+app.command()(archive.batch)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(send.send)
 app.command()(simulate.simulate)
 app.command()(images.embed_images)
+app.command()(plan.plan)
 app.command()(doctor.doctor)
 app.command()(top.top)
 app.add_typer(inspect.inspect, name="inspect")

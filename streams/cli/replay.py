@@ -108,10 +108,17 @@ def rebuild(
     accept_loss: Annotated[
         bool, typer.Option("--accept-loss", help="Also what the log no longer tells.")
     ] = False,
+    archive: Annotated[
+        str | None,
+        typer.Option(help="Read this archive of the log first, then what Kafka still holds."),
+    ] = None,
     state_hash: StateHash = False,
     json: Json = False,
 ) -> None:
-    """Restore viewer state from the log after Redis lost it. Workers must be stopped."""
+    """Restore viewer state from the log after Redis lost it. Workers must be stopped.
+
+    Of an archive (`freshgrid archive`) and Kafka together, where retention took the beginning.
+    """
     import asyncio
 
     from streams.cli.progress import showing_progress
@@ -125,6 +132,7 @@ def rebuild(
                 accept_loss=accept_loss,
                 hashed=state_hash,
                 on_progress=progress,
+                archive_url=archive,
             )
         )
     _tell_state(report, "events", hashed=state_hash, as_json=json)

@@ -28,7 +28,7 @@ import msgspec
 
 from infra.config import Settings
 from infra.kafka import ClusterInfo, Ends, Message, Partition, prepare_cluster
-from infra.log_reader import BEGINNING, LogReader, PartitionBatch, Span, Start
+from infra.log_reader import BEGINNING, Start
 from infra.stores import Store
 from infra.topics import DEAD_LETTERS_TOPIC
 from models.actions import EVENT_TOPICS
@@ -36,6 +36,7 @@ from models.arrays.newest_told import NewestById
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC, InvalidEventError, decode_value
 from streams.clock import now_ms
 from streams.ingest import Ingest
+from streams.log.whole_log import Batch, Kept, gap_error, open_log
 from streams.records import Sender
 from streams.rights.forgotten import read_forgotten
 
@@ -61,8 +62,9 @@ class Report(NamedTuple):
         catalogue: records of media and accounts that were read.
         dead: records left out, because a dead letter names them.
         ends: per partition of event and catalogue topics, the offset after the last one folded.
-        missing: per partition of event topics, how many records are gone from the beginning of
-            the log (retention); partitions that begin at 0 are not named.
+        missing: per partition of event topics, how many records are gone (retention): from the
+            beginning of what is kept, or between an archive and the log; partitions of which none
+            are, are not named.
     """
 
     log_id: str
@@ -92,6 +94,8 @@ async def fold_log(
     ends: Ends | None = None,
     sender: Sender | None = None,
     on_progress: Progress | None = None,
+    archive_url: str | None = None,
+    accept_loss: bool = False,
 ) -> Report:
     """Fold the log into `store`; returns once everything is stored.
 
@@ -101,8 +105,12 @@ async def fold_log(
             now by default. A partition that is not named is not read.
         sender: where messages go that folding causes; nowhere by default.
         on_progress: called with (records read, records in all).
+        archive_url: of an archive, which is read first (:mod:`streams.log.archive`).
+        accept_loss: fold also where records lie neither in the archive nor in Kafka.
 
     Raises:
+        ArchiveGapError: some do not, and `accept_loss` is not given.
+        ArchiveError: the archive cannot be used.
         UnreachableError: Kafka does not answer.
         LogReadError: the log cannot be read to its end.
     """
@@ -115,19 +123,24 @@ async def fold_log(
         newest=NewestById(),
         forgotten=await read_forgotten(settings, cluster),
     )
-    async with LogReader(settings) as reader:
-        dead_letters = await reader.spans(_partitions(cluster, DEAD_LETTERS_TOPIC))
-        catalogue = await reader.spans(_partitions(cluster, MEDIA_TOPIC, ACCOUNTS_TOPIC), ends=ends)
-        events = await reader.spans(_partitions(cluster, *EVENT_TOPICS), start, ends)
+    async with open_log(settings, cluster.log_id, archive_url) as log:
+        dead_letters = await log.kept(_partitions(cluster, DEAD_LETTERS_TOPIC))
+        catalogue = await log.kept(_partitions(cluster, MEDIA_TOPIC, ACCOUNTS_TOPIC), ends=ends)
+        events = await log.kept(_partitions(cluster, *EVENT_TOPICS), start, ends)
+        gaps = {
+            place: of.gap for place, of in {**dead_letters, **catalogue, **events}.items() if of.gap
+        }
+        if gaps and not accept_loss:
+            raise gap_error(gaps, "To do without, add --accept-loss")
         tell = _Counter(on_progress, (dead_letters, catalogue, events))
         dead: defaultdict[Partition, set[int]] = defaultdict(set)
-        async for batch in reader.read(dead_letters):
-            for topic, partition, offset in _dead_records(batch):
+        async for batch in log.read(dead_letters):
+            for topic, partition, offset in dead_records(batch):
                 dead[topic, partition].add(offset)
             tell.read(len(batch.records))
         counts = {
-            name: [await _fold(ingest, batch, dead, tell) async for batch in reader.read(spans)]
-            for name, spans in (("catalogue", catalogue), ("events", events))
+            name: [await _fold(ingest, batch, dead, tell) async for batch in log.read(kept)]
+            for name, kept in (("catalogue", catalogue), ("events", events))
         }
     folded = {**catalogue, **events}
     return Report(
@@ -135,13 +148,17 @@ async def fold_log(
         events=sum(done for done, _ in counts["events"]),
         catalogue=sum(done for done, _ in counts["catalogue"]),
         dead=sum(left_out for parts in counts.values() for _, left_out in parts),
-        ends={partition: span.end for partition, span in folded.items()},
-        missing={partition: span.oldest for partition, span in events.items() if span.oldest},
+        ends={partition: of.tail.end for partition, of in folded.items()},
+        missing={
+            partition: of.missing + of.gap
+            for partition, of in events.items()
+            if of.missing + of.gap
+        },
     )
 
 
 async def _fold(
-    ingest: Ingest, batch: PartitionBatch, dead: Mapping[Partition, set[int]], tell: _Counter
+    ingest: Ingest, batch: Batch, dead: Mapping[Partition, set[int]], tell: _Counter
 ) -> tuple[int, int]:
     """Fold one batch; returns how many records were folded and how many left out."""
     topic, partition, records = batch
@@ -160,7 +177,8 @@ def _partitions(cluster: ClusterInfo, *topics: str) -> list[Partition]:
     return [(topic, number) for topic in topics for number in range(cluster.partitions[topic])]
 
 
-def _dead_records(batch: PartitionBatch) -> Iterable[tuple[str, int, int]]:
+def dead_records(batch: Batch) -> Iterable[tuple[str, int, int]]:
+    """Topic, partition and offset of each record that a batch of dead letters names."""
     for record in batch.records:
         try:
             dead_letter = decode_value(_died, record.value)
@@ -173,10 +191,10 @@ class _Counter:
     """Counts records for a progress callback. Offsets are an upper bound: logs have gaps."""
 
     def __init__(
-        self, on_progress: Progress | None, parts: Iterable[Mapping[Partition, Span]]
+        self, on_progress: Progress | None, parts: Iterable[Mapping[Partition, Kept]]
     ) -> None:
         self._on_progress = on_progress
-        self._total = sum(max(s.end - s.start, 0) for spans in parts for s in spans.values())
+        self._total = sum(of.records for kept in parts for of in kept.values())
         self._done = 0
 
     def read(self, records: int) -> None:

@@ -27,7 +27,7 @@ from infra.config import Settings
 from infra.errors import FreshgridError, UnreachableError
 from infra.group_hold import GroupHold
 from infra.kafka import Message, Partition, prepare_cluster
-from infra.log_reader import BEGINNING, LogReader, Start
+from infra.log_reader import BEGINNING, Start
 from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
 from infra.stores import Store, Versioned
@@ -36,6 +36,7 @@ from models.viewers.state import ViewerState, counters
 from streams.dead_letter import parse_dead_letter
 from streams.log.fold import Progress, Report, fold_log
 from streams.log.replay import state_hash
+from streams.log.whole_log import open_log
 from streams.records import Sender, Touched, closed_sessions
 from streams.topology import FOLDED, WORKER_GROUP
 
@@ -64,6 +65,7 @@ async def rebuild(
     accept_loss: bool = False,
     hashed: bool = False,
     on_progress: Progress | None = None,
+    archive_url: str | None = None,
 ) -> dict[str, Any]:
     """Fold the whole log into a draft, then put it in the place of what Redis holds.
 
@@ -73,10 +75,12 @@ async def rebuild(
         force: replace the viewer state that is there.
         accept_loss: also where it holds what the log no longer tells.
         hashed: report the state hash as well.
+        archive_url: of an archive of the log, which is read before what Kafka still holds.
 
     Raises:
         StateExistsError: there is viewer state, and `force` is not given.
-        WouldLoseError: it would lose something, and `accept_loss` is not given.
+        WouldLoseError, ArchiveGapError: it would lose something, and `accept_loss` is not given.
+        ArchiveError: the archive cannot be used.
         GroupBusyError: a worker runs, or was started meanwhile.
         UnreachableError: Kafka or Redis does not answer.
         LogReadError: the log cannot be read to its end.
@@ -101,7 +105,11 @@ async def rebuild(
             sender = Unhandled(outbox, await hold.committed(partitions))
             progress = _checking(hold, on_progress)
             try:
-                folded = await fold_log(settings, draft, sender=sender, on_progress=progress)
+                folded = await fold_log(
+                    settings, draft, sender=sender, on_progress=progress,
+                    archive_url=archive_url, accept_loss=accept_loss,
+                )  # fmt: skip
+                await _check_sessions(settings, folded.log_id, archive_url)
                 if folded.missing and not accept_loss:
                     await _refuse_to_lose(store, draft, folded.missing)
                 hold.check()
@@ -110,7 +118,7 @@ async def rebuild(
                 raise
             await stores.sessions.forget()
             await store.adopt(draft)
-            viewers = await _resume(settings, store, outbox)
+            viewers = await _resume(settings, store, outbox, archive_url)
             await hold.commit(folded.ends)
         report = await _report(folded, store, viewers, hashed)
     return {**report, "seconds": round(time.monotonic() - started, 3)}
@@ -244,18 +252,20 @@ def _checking(hold: GroupHold, on_progress: Progress | None) -> Progress:
     return progress
 
 
-async def _resume(settings: Settings, store: Store, outbox: Outbox) -> int:
+async def _resume(
+    settings: Settings, store: Store, outbox: Outbox, archive_url: str | None = None
+) -> int:
     """Let sessions and grids go on where they were; returns how many viewers there are.
 
     The newest session that was sent is remembered, so that none is sent again; every viewer is
     touched, so that open sessions are closed in time and grids are made.
     """
     cluster = await prepare_cluster(settings)
-    async with LogReader(settings) as reader:
+    async with open_log(settings, cluster.log_id, archive_url) as log:
         # One partition after the other: all sessions of a viewer are in one, which bounds memory.
         for partition in range(cluster.partitions[SESSIONS_TOPIC]):
             newest: dict[str, int] = {}
-            async for batch in reader.read(await reader.spans([(SESSIONS_TOPIC, partition)])):
+            async for batch in log.read(await log.kept([(SESSIONS_TOPIC, partition)])):
                 for session in closed_sessions(batch.records):
                     ended_ts = max(session.ended_ts, newest.get(session.viewer_id, 0))
                     newest[session.viewer_id] = ended_ts
@@ -271,6 +281,15 @@ async def _resume(settings: Settings, store: Store, outbox: Outbox) -> int:
             messages = []
     await outbox.send(messages)
     return viewers
+
+
+async def _check_sessions(settings: Settings, log_id: str, archive_url: str | None) -> None:
+    """Raise ArchiveError where :func:`_resume` would, after the draft counts."""
+    if archive_url is None:
+        return
+    async with open_log(settings, log_id, archive_url) as log:
+        count = (await prepare_cluster(settings)).partitions[SESSIONS_TOPIC]
+        await log.check(await log.kept([(SESSIONS_TOPIC, n) for n in range(count)]))
 
 
 async def _remember_sent(store: Store, newest: Mapping[str, int]) -> None:

@@ -43,6 +43,7 @@ from streams.serving.atlas import Atlas
 from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
+from streams.serving.handover import Handover
 from streams.serving.igql_reference import Language
 from streams.serving.impression_log import ImpressionLog
 from streams.serving.index_refresh import refresh_index
@@ -109,7 +110,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         explorer = Explorer(config, world, store, queries, experiment.of, access.cursor_key)
         forgotten = ForgottenViewers()
         kept = KeptGrids(config.kept_grids_bytes, config.kept_grids_s)
-        ranking = Ranking(store, explorer, kept.replace, forgotten.is_forgotten)
+        held: set[TP] = set()
+        handover = Handover(outbox.send, lambda: not held)
+
+        def made(viewer_id: str, grid: bytes) -> None:
+            kept.replace(viewer_id, grid)
+            handover.made(viewer_id, grid)
+
+        ranking = Ranking(store, explorer, made, forgotten.is_forgotten)
         takedown = Takedown(store, explorer, world, ranking.later, kept.fill)
         follower = Follower(
             config, cluster.partitions, followed(RANKER), first=FIRST, begin=start.begin
@@ -191,16 +199,12 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             # Finished when the last viewer in it has a grid.
             ranking.touch(touches(known(forgotten, chunk.records)), chunk.finish)
 
-        held: set[TP] = set()
-
         def assigned(partitions: set[TP]) -> None:
             if partitions - held:
                 takedown.search()
             held.clear()
             held.update(partitions)
 
-        app = faust_app(RANKER_GROUP, config)
-        agent(app, flow("ranking"), touched)
         following = asyncio.ensure_future(follower.run(handle, polled))
         stack.push_async_callback(cancelled, following)
         # Grids made before the catalogue has been read would be poor ones.
@@ -209,7 +213,11 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         # Were Redis away a moment after this ranker is ready, it would have nothing to answer.
         finding = asyncio.ensure_future(takedown.begin(FIND_GRIDS_S))
         stack.push_async_callback(cancelled, finding)
-        failed = await stack.enter_async_context(running(app, assigned))
+        ranks: list[asyncio.Future[None]] = []
+        if config.rank_touched:
+            app = faust_app(RANKER_GROUP, config)
+            agent(app, flow("ranking"), touched)
+            ranks.append(await stack.enter_async_context(running(app, assigned)))
         await finding
         served = await stack.enter_async_context(
             serving(for_origins(door, origins), config, streams)
@@ -218,11 +226,12 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         folder = IndexFolder(config.index_folder) if config.index_folder else None
         yield await stack.enter_async_context(
             background(
-                failed,
+                *ranks,
                 served,
                 following,
                 PartitionWatch(config, cluster.partitions).run(),
                 ranking.run(),
+                handover.run(),
                 takedown.run(),
                 impressions.run(),
                 refresh_index(world, folder),

@@ -311,6 +311,54 @@ def test_what_retention_took_is_said(pipeline, keys):
         assert pipeline.liked(viewer) == ["m2"]
 
 
+def test_an_archive_holds_what_retention_took(pipeline, keys, tmp_path):
+    settings, viewer, where = pipeline.settings, pipeline.new_viewer(), str(tmp_path / "archive")
+
+    def like(media_id: str) -> int:
+        at = pipeline.send("events.like", pipeline.event(viewer, media_id, author_id="a"), viewer)
+        pipeline.wait(lambda: media_id in pipeline.liked(viewer))
+        return at
+
+    like("m1")
+    report = report_of(settings, "archive", where)
+    assert report["records"] == report["records_in_all"] > 0
+    assert report_of(settings, "archive", where)["files"] == 0, "nothing came since"
+    archived = like("m2")
+    again = report_of(settings, "archive", where)
+    assert again["records_in_all"] == report["records"] + again["records"]
+    like("m3")
+    place = delete_before(pipeline, viewer, archived + 1)
+    with worker_stopped(pipeline):
+        hashed = hash_of(settings)
+        keys.flushdb()
+        rebuilt = report_of(settings, "rebuild", "--archive", where, "--state-hash")
+        assert rebuilt["state_hash"] == hashed
+        assert rebuilt["missing"] == report["missing"]
+    newest = like("m4")
+    # The one of m3 is neither here nor there.
+    delete_before(pipeline, viewer, newest)
+    with worker_stopped(pipeline):
+        hashed = hash_of(settings)
+        for command in (("rebuild", "--force", "--archive", where), ("archive", where)):
+            refused = refusal(settings, *command)
+            assert f"({place.topic}[{place.partition}] {newest - archived - 1})" in refused
+            assert "Nothing was changed" in refused and "--accept-loss" in refused
+        assert hash_of(settings) == hashed
+        report_of(settings, "archive", where, "--accept-loss")
+        # Offsets that are in no file are known to the archive from then on.
+        assert "neither in the archive" in refusal(
+            settings, "rebuild", "--force", "--archive", where
+        )
+        report_of(settings, "rebuild", "--force", "--archive", where, "--accept-loss")
+        assert pipeline.liked(viewer) == ["m1", "m2", "m4"]
+        [file] = (tmp_path / "archive" / "log" / place.topic / str(place.partition)).glob("0*0-*")
+        file.write_bytes(file.read_bytes()[:-1])
+        hashed = hash_of(settings)
+        command = ("rebuild", "--force", "--accept-loss", "--archive", where)
+        assert "is not as it was written" in refusal(settings, *command)
+        assert hash_of(settings) == hashed
+
+
 def test_a_log_that_cannot_be_read_costs_nothing(pipeline, monkeypatch):
     settings, viewer = pipeline.settings, pipeline.new_viewer()
     pipeline.send("events.like", pipeline.event(viewer, "m", author_id="a"), viewer)

@@ -73,7 +73,7 @@ def test_named_volumes_are_declared_and_servers_keep_their_data(compose: dict[st
 
 def test_the_defaults_of_the_settings_find_the_published_ports(compose: dict[str, Any]) -> None:
     published = {
-        port.rsplit(":", 1)[0]
+        port.rsplit(":", 1)[0].split("-")[0]
         for service in compose["services"].values()
         if "profiles" not in service
         for port in service.get("ports", ())
@@ -84,6 +84,16 @@ def test_the_defaults_of_the_settings_find_the_published_ports(compose: dict[str
         defaults["redis_url"].removeprefix("redis://").split("/")[0],
         f"{defaults['http_host']}:{defaults['http_port']}",
     }
+
+
+def test_workers_and_rankers_can_be_several(compose: dict[str, Any]) -> None:
+    for name in ("worker", "ranker"):
+        service = compose["services"][name]
+        assert "container_name" not in service and "hostname" not in service
+        for port in service.get("ports", ()):
+            _, host, container = port.split(":")
+            first, last = map(int, host.split("-"))
+            assert last - first >= 2 and container.isdigit(), "each needs a port of its own"
 
 
 def test_the_image_is_built_from_a_file_that_copies_what_exists(compose: dict[str, Any]) -> None:

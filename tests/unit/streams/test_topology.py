@@ -59,6 +59,7 @@ SHARED = {
     "streams/log/dead_letters.py",
     "streams/log/fold.py",
     "streams/log/replay.py",
+    "streams/log/whole_log.py",
     "streams/local/scenario.py",
     "streams/rights/forget.py",
     *ROLE_FILES,
@@ -71,8 +72,9 @@ CARRIED = {
     "streams/serving/world_feed.py",
     "streams/versions.py",
 }
-#: These read records of files: recordings and fixtures.
+#: These read records of files: recordings, fixtures and archives.
 FILES = {
+    "streams/log/spark_fold.py",
     "streams/local/bundled.py",
     "streams/serving/catalogue_export.py",
     *(f"streams/recorded/{name}.py" for name in ("records", "examples", "recording")),
@@ -140,7 +142,8 @@ def test_whoever_names_a_topic_reads_or_writes_it_by_the_table() -> None:
         table.setdefault(of.code, set()).update(of.reads, of.writes)
     named = {file: named_topics(source, carried) for file, source in SOURCES.items()}
     aside = SHARED | CARRIED | FILES | {"streams/topology.py"}
-    assert all(named[file] for file in aside - {"streams/local/scenario.py"})
+    given = {"streams/local/scenario.py", "streams/log/whole_log.py"}
+    assert all(named[file] for file in aside - given)
     missing = {
         file: found - table.get(file, set())
         for file, found in named.items()
@@ -247,7 +250,7 @@ def test_the_command_tells_of_one_topic() -> None:
     told = json.loads(done.stdout)
     assert told["topic"] == "explore.touched"
     assert [end["flow"] for end in told["written_by"]] == [
-        "ingest", "rebuild", "replay", "restore",
+        "ingest", "hand-over", "rebuild", "replay", "restore",
     ]  # fmt: skip
     assert [(end["flow"], end["group"]) for end in told["read_by"]] == [
         ("sessions", "freshgrid-worker"),
