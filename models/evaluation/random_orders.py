@@ -29,7 +29,7 @@ NEW_MS: Final = DAY_MS
 #: What is worth something by itself, in the order of the columns of rewards.
 _WORTH_H: Final = Weights().worth_h() * np.array(SIGNS)
 #: The estimate that is relied on.
-RELIED_ON: Final = "doubly_robust"
+RELIED_ON: Final = "shrunken"
 
 
 class RandomPage(msgspec.Struct, frozen=True, kw_only=True):
