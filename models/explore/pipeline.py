@@ -52,13 +52,20 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
     see_fewer_strength: float = 0.8
     demote_from: float = 0.6
 
-    def slate_rules(self, feed: bool) -> SlateRules:
-        """The rules by which a grid is filled; in feed mode value alone decides."""
+    def slate_rules(self, treatment: Treatment) -> SlateRules:
+        """The rules by which a grid of an arm is filled; in feed mode value alone decides."""
+        diversity, exploration = self.diversity, self.exploration
+        if treatment.feed:
+            diversity = DiversityConfig(enabled=False)
+        elif treatment.author_penalty is not None:
+            diversity = msgspec.structs.replace(diversity, author_penalty=treatment.author_penalty)
+        if treatment.exploration_share is not None:
+            exploration = msgspec.structs.replace(exploration, share=treatment.exploration_share)
         return SlateRules(
             size=self.size,
             personal=int(self.personal_share * self.size),
-            diversity=DiversityConfig(enabled=False) if feed else self.diversity,
-            exploration=self.exploration,
+            diversity=diversity,
+            exploration=exploration,
         )
 
 
@@ -122,7 +129,7 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     sizes_v = np.diff(bounds)
     assembly = Assembly.of(found.viewers, everything, sizes_v, world, found.now_ms)
     candidates = Stage.of(assembly, sizes_v, config.demote_from)
-    rules = config.slate_rules(treatment.feed)
+    rules = config.slate_rules(treatment)
     first = candidates.rank(rankers.first, max(config.first, most), share)
     lottery = rules.lottery(candidates, first)
     passed = candidates.take(first.kept, lottery.tickets)
