@@ -146,7 +146,7 @@ def _number(name: str, value: str) -> float:
 
 
 def user() -> str:
-    """Who runs this shell."""
+    """Who runs this shell, ``unknown`` under a number without a name."""
     import getpass
 
     try:
