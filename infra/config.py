@@ -184,6 +184,9 @@ class Settings(BaseSettings):
     exploration_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.04
     exploration_max_age_ms: Milliseconds = 72 * 3600 * 1000
     exploration_max_views: Annotated[float, Field(gt=0.0)] = 50.0
+    #: Share of the viewers in each hour whose grids are in random order, so that the log can tell
+    #: what other weights are worth.
+    randomised_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
 
     # Learning.
     #: The first fit of ig2vec waits for this many sessions of two accounts or more.

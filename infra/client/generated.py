@@ -168,7 +168,7 @@ class GridItem(TypedDict):
     Attributes:
         seed: the account that led to it, null for a global source.
         propensity: probability with which it was shown: below 1 for a new media that was drawn
-            for its place, 1 for all that the ranking chose.
+            for its place, or where the grid is in random order, 1 for all that the ranking chose.
     """
 
     position: int

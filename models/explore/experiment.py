@@ -17,6 +17,8 @@ from models.rankers.value import WEIGHTS_ARE, Weights
 
 CONTROL: Final = "control"
 MAX_ARMS: Final = 20
+#: Numbers of an arm that may be null, and the most that they may be.
+_MOST: Final = {"author_penalty": 1.0, "exploration_share": 0.5}
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -33,6 +35,10 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         query: name of the query that finds candidates; the default one if empty in the first arm.
         rankers: a stored version; the live one if empty in the first arm.
         feed: in order of value alone: no diversity, no rules, no exploration.
+        author_penalty: see :class:`models.explore.diversity.DiversityConfig`; its default if null
+            in the first arm.
+        exploration_share: of a grid's positions that new media are drawn for; that of the settings
+            if null in the first arm.
     """
 
     share: float = 1.0
@@ -40,6 +46,8 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     query: str = ""
     rankers: str = ""
     feed: bool = False
+    author_penalty: float | None = None
+    exploration_share: float | None = None
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +84,12 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 raise InvalidExperimentError(
                     f"arm {name} has a share of {arm.share}; give a finite number above 0"
                 )
+            for field, most in _MOST.items():
+                part = getattr(arm, field)
+                if part is not None and not 0.0 <= part <= most:
+                    raise InvalidExperimentError(
+                        f"arm {name} has {field} {part}; give a number from 0 to {most}, or null"
+                    )
 
     @property
     def first(self) -> str:
@@ -98,6 +112,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             weights=own.weights or first.weights or Weights(),
             query=own.query or first.query,
             rankers=own.rankers or first.rankers,
+            **{name: getattr(first if getattr(own, name) is None else own, name) for name in _MOST},
         )
 
     def with_weights(self, name: str, changes: dict[str, Any]) -> Experiment:
@@ -135,6 +150,6 @@ def parse(data: bytes) -> Experiment:
         return msgspec.json.decode(data, type=Experiment)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidExperimentError(
-            f"{error}; an experiment has arms and a salt, an arm share, weights, query, rankers "
-            f"and feed; {WEIGHTS_ARE}"
+            f"{error}; an experiment has arms and a salt, an arm share, weights, query, rankers, "
+            f"feed, author_penalty and exploration_share; {WEIGHTS_ARE}"
         ) from error

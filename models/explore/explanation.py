@@ -104,8 +104,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         candidate_rank: position among all candidates.
         see_fewer_likelihood: of a further see-fewer after one on its author, in [0, 1].
         demoted: whether it goes behind all others for that.
-        propensity: below 1 where it was drawn for its place as a new media, whatever the passes
-            thought of it.
+        propensity: below 1 where it was drawn for its place as a new media, or the grid is in
+            random order, whatever the passes thought of it.
     """
 
     viewer_id: str

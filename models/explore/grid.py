@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.actions import HEAD_NAMES
 from models.arrays.types import UNKNOWN, Rows
 from models.events import Count, Id, Offset, Probability, Rank
+from models.explore.randomisation import Pool
 from models.feature_schema import FeatureMatrix
 from models.features.candidates import Candidates
 from models.inventory.catalog import Catalog
@@ -70,7 +71,7 @@ class GridItem(msgspec.Struct, frozen=True):
     Attributes:
         seed: the account that led to it, null for a global source.
         propensity: probability with which it was shown: below 1 for a new media that was drawn
-            for its place, 1 for all that the ranking chose.
+            for its place, or where the grid is in random order, 1 for all that the ranking chose.
     """
 
     position: Count
@@ -144,6 +145,7 @@ class Grid:
         candidate_count: media ranked by the first pass.
         dropped: media taken out by each filter.
         relaxed: exclusions that gave way, in order.
+        pool: what the grid is a random order of; None where the ranking orders it.
     """
 
     viewer_id: str
@@ -167,6 +169,7 @@ class Grid:
     dropped: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     relaxed: tuple[str, ...] = ()
+    pool: Pool | None = None
 
     def __len__(self) -> int:
         return len(self.candidates)

@@ -22,6 +22,7 @@ from isal import isal_zlib
 from models.events import Id, InvalidEventError, check, check_ids, check_times, decode_value
 from models.explore.cursor import Cursor
 from models.explore.grid import Grid, GridDocument, to_json
+from models.explore.randomisation import RandomOrder
 from models.explore.stamp import NO_REVISION, Stamp, at_revision, digest_of
 from models.feature_schema import (
     DENSE_NAMES,
@@ -73,10 +74,13 @@ class StoredGrid(Page, frozen=True, kw_only=True):
     Attributes:
         features: that the final pass saw of the items in order, see :func:`pack_features`;
             ``versions["features"]`` says of which columns.
+        randomised: only where the page is in random order, see
+            :mod:`models.explore.randomisation`.
         stamp: what it was made of, see :mod:`models.explore.stamp`.
     """
 
     features: str = ""
+    randomised: RandomOrder | msgspec.UnsetType = msgspec.UNSET
     stamp: str = ""
 
 
@@ -86,13 +90,14 @@ class Impression(GridDocument, frozen=True, kw_only=True):
     Attributes:
         request_id: names the page; asked for again it keeps its name.
         page: number of the page in its series, from 0.
-        features: as in :class:`StoredGrid`.
+        features, randomised: as in :class:`StoredGrid`.
         served_ms: when it was answered.
     """
 
     request_id: Id
     page: Annotated[int, msgspec.Meta(ge=0, lt=MOST_PAGES)]
     features: str = ""
+    randomised: RandomOrder | msgspec.UnsetType = msgspec.UNSET
     served_ms: int
 
 
@@ -157,6 +162,19 @@ def parse_impression(value: bytes | None, now_ms: int) -> Impression:
     check(n <= MOST_ITEMS, "items", f"are {n}; a page has at most {MOST_ITEMS}")
     for item in page.items:
         check_ids(item, "media_id", "author_id")
+    if page.randomised is not msgspec.UNSET:
+        pool = page.randomised.pool
+        check(
+            n <= len(pool) <= MOST_ITEMS,
+            "randomised",
+            f"has a pool of {len(pool)}; {n} items are drawn from at least as many, and at most "
+            f"{MOST_ITEMS}",
+        )
+        for pooled in pool:
+            check_ids(pooled, "media_id", "author_id")
+        pooled_ids = {pooled.media_id for pooled in pool}
+        for item in page.items:
+            check(item.media_id in pooled_ids, "randomised", f"lacks {item.media_id} of the items")
     version = page.versions.get("features", "")
     if version == FEATURE_VERSION:
         unpack_features(page.features, n, version)
@@ -174,7 +192,12 @@ def stored_grid(
     document = grid.document(world)
     fields: dict[str, Any] = msgspec.structs.asdict(document)
     stamp = Stamp(NO_REVISION, live or digest_of(document.versions), grid.generated_at_ms)
-    stored = StoredGrid(**fields, features=pack_features(grid.features), stamp=stamp.text())
+    stored = StoredGrid(
+        **fields,
+        features=pack_features(grid.features),
+        randomised=msgspec.UNSET if grid.pool is None else grid.pool.document(world.catalog),
+        stamp=stamp.text(),
+    )
     return _placed(stored, at, cursor_key)
 
 

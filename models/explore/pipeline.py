@@ -13,6 +13,7 @@ from models.arrays.viewer_pairs import spans_of
 from models.explore.diversity import DiversityConfig
 from models.explore.exploration import ExplorationConfig
 from models.explore.grid import Grid
+from models.explore.randomisation import Pool, RandomisationConfig, put_into_random_order
 from models.explore.slate import SlateRules
 from models.explore.slate_items import SlateItems
 from models.explore.stage import Cut, Stage
@@ -46,17 +47,25 @@ class ExploreConfig(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 25
     diversity: DiversityConfig = DiversityConfig()
     exploration: ExplorationConfig = ExplorationConfig()
+    randomisation: RandomisationConfig = RandomisationConfig()
     personal_share: float = 0.3
     see_fewer_strength: float = 0.8
     demote_from: float = 0.6
 
-    def slate_rules(self, feed: bool) -> SlateRules:
-        """The rules by which a grid is filled; in feed mode value alone decides."""
+    def slate_rules(self, treatment: Treatment) -> SlateRules:
+        """The rules by which a grid of an arm is filled; in feed mode value alone decides."""
+        diversity, exploration = self.diversity, self.exploration
+        if treatment.feed:
+            diversity = DiversityConfig(enabled=False)
+        elif treatment.author_penalty is not None:
+            diversity = msgspec.structs.replace(diversity, author_penalty=treatment.author_penalty)
+        if treatment.exploration_share is not None:
+            exploration = msgspec.structs.replace(exploration, share=treatment.exploration_share)
         return SlateRules(
             size=self.size,
             personal=int(self.personal_share * self.size),
-            diversity=DiversityConfig(enabled=False) if feed else self.diversity,
-            exploration=self.exploration,
+            diversity=diversity,
+            exploration=exploration,
         )
 
 
@@ -120,7 +129,7 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     sizes_v = np.diff(bounds)
     assembly = Assembly.of(found.viewers, everything, sizes_v, world, found.now_ms)
     candidates = Stage.of(assembly, sizes_v, config.demote_from)
-    rules = config.slate_rules(treatment.feed)
+    rules = config.slate_rules(treatment)
     first = candidates.rank(rankers.first, max(config.first, most), share)
     lottery = rules.lottery(candidates, first)
     passed = candidates.take(first.kept, lottery.tickets)
@@ -128,13 +137,18 @@ def funnel(found: Found, world: World, config: ExploreConfig) -> list[Trace]:
     left = passed.go_on(second.kept)
     scored = score_final(left.assembly, rankers, weights, strength)
     slates = rules.place(left, scored.value_n, sizes_v, lottery)
+    pools: list[Pool | None] = [None] * len(slates)
+    if config.randomisation.share and not treatment.feed:
+        slates, pools = put_into_random_order(
+            slates, left, scored, config.size, strength, config.randomisation
+        )
     items = SlateItems.of(left, second, scored, slates, sizes_v)
     orders = [
         one.order(m, tickets)
         for one, m, tickets in zip(slates, left.spans, left.tickets, strict=True)
     ]
     shown, spans = items.take(np.concatenate(orders)), spans_of(map(len, orders))
-    grids = _grids(found, world, candidates, first, shown, spans)
+    grids = _grids(found, world, candidates, first, shown, spans, pools)
     run = FunnelRun(
         candidates=candidates,
         first=first,
@@ -153,6 +167,7 @@ def _grids(
     first: Cut,
     shown: SlateItems,
     spans: list[slice],
+    pools: Sequence[Pool | None],
 ) -> list[Grid]:
     """Each viewer's grid, of the rows of `shown` that are its."""
     rows = candidates.assembly.rows
@@ -180,7 +195,7 @@ def _grids(
             expected_nh=scored.expected_nh[g],
             value_n=scored.value_n[g],
             penalty_n=scored.penalty_n[g],
-            propensity_n=shown.propensity_n[g],
+            propensity_n=shown.propensity_n[g] if pool is None else pool.shares(g.stop - g.start),
             candidate_count=n.stop - n.start,
             generated_at_ms=found.now_ms,
             reflects_ts=viewer.reflects_ts,
@@ -188,8 +203,9 @@ def _grids(
             dropped=dropped,
             versions=versions,
             relaxed=found.executed.relaxed(at),
+            pool=pool,
         )
-        for at, (viewer, n, g) in enumerate(
-            zip(found.viewers, candidates.spans, spans, strict=True)
+        for at, (viewer, n, g, pool) in enumerate(
+            zip(found.viewers, candidates.spans, spans, pools, strict=True)
         )
     ]

@@ -87,7 +87,7 @@ class SlateRules:
             lottery: what may be drawn.
         """
         rows_m = left.assembly.rows
-        author_m, group_m = rows_m.author_n, _groups(left)
+        author_m, group_m = rows_m.author_n, groups(left)
 
         def spread(at: int, size: int) -> Positions:
             m = left.spans[at]
@@ -119,7 +119,7 @@ class SlateRules:
         return self.exploration.slots(self.size) if self.diversity.enabled else 0
 
 
-def _groups(left: Stage) -> NDArray[np.int64]:
+def groups(left: Stage) -> NDArray[np.int64]:
     """What a grid is spread over: seeds, and where a media has none its topic."""
     rows = left.assembly.rows
     seed_m, topic_m = rows.candidates.seed_n, rows.world.catalog.topic_n[rows.media_n]

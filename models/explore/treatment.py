@@ -27,7 +27,7 @@ class Treatment:
         rankers: the three passes; IGQL's ``rank`` sorts by the first of them.
         weights: of the value.
         query: what finds the candidates.
-        feed: see :class:`models.explore.experiment.Arm`.
+        feed, author_penalty, exploration_share: see :class:`models.explore.experiment.Arm`.
     """
 
     arm: str = CONTROL
@@ -35,6 +35,8 @@ class Treatment:
     weights: Weights = field(default_factory=Weights)
     query: CandidateQuery = field(default_factory=CandidateQuery)
     feed: bool = False
+    author_penalty: float | None = None
+    exploration_share: float | None = None
 
     def versions(self, world: World) -> dict[str, str]:
         """What a grid of this arm is made of and by now, by name; outdated if any has changed."""
@@ -44,6 +46,18 @@ class Treatment:
             "items": "" if world.item_weights is None else world.item_weights.version,
             "weights": self.weights.version,
             "arm": self.arm,
-            "mode": "feed" if self.feed else "diverse",
+            "mode": self._mode(),
             "query": self.query.plan.version,
         }
+
+    def _mode(self) -> str:
+        """``feed``, or ``diverse`` and what the arm sets of that."""
+        if self.feed:
+            return "feed"
+        own = {
+            "author_penalty": self.author_penalty,
+            "exploration_share": self.exploration_share,
+        }
+        return " ".join(
+            ["diverse", *(f"{name}={of:g}" for name, of in own.items() if of is not None)]
+        )

@@ -21,6 +21,10 @@ def _loose(of: type, name: str, **read: Any) -> Any:
             continue
         factory = field.default_factory
         default = field.default if factory is msgspec.NODEFAULT else factory()
+        if default is msgspec.UNSET:
+            # Missing in most, and copied where it is there.
+            fields.append((field.name, kind | msgspec.UnsetType, default))
+            continue
         if kind is msgspec.Raw:
             default = msgspec.Raw(msgspec.json.encode(default))
         fields.append((field.name, kind, default))
@@ -47,7 +51,8 @@ def media_of(json: bytes) -> list[str]:
 def without(json: bytes, gone: Collection[str]) -> bytes | None:
     """A stored page without some media; None where it shows none of them.
 
-    It keeps its name, and carries no features any more: they are of the items that it had.
+    It keeps its name, and carries no features any more: they are of the items that it had. What is
+    left of a random order is at other places than it was drawn for, so it is none any more.
 
     Raises:
         msgspec.DecodeError: the bytes are no page of this release.
@@ -59,4 +64,5 @@ def without(json: bytes, gone: Collection[str]) -> bytes | None:
     for position, item in enumerate(left):
         item.position = position
     page.items, page.features, page.versions["features"] = left, "", ""
+    page.randomised = msgspec.UNSET
     return _encoder.encode(page)

@@ -23,6 +23,7 @@ def cross_fitted(
 
     Args:
         features_nf: what rewards are explained by; a column of ones is not added.
+        reward_n: or several, (n, h): the weights are (f, h) then.
         ridge: draws the weights to 0.
 
     Returns:

@@ -36,6 +36,7 @@ BENCHES: Final = {
     "sessions": "viewers per second that one worker looks at for sessions that have closed",
     "start": "a ranker's start from a snapshot of its world beside reading everything",
     "simulator": "steps per second of the closed loop in a simulated world, in one process",
+    "tune": "what a search of settings finds beside a dense grid, where the truth is known",
     "off-policy": "estimates of weightings from random orders beside the truth; Open Bandit",
     "page": "first paint of the page, and like → changed tiles on the screen, in Chromium",
     "demo": "seconds until the first grid of the demo's stack, start of the servers included",

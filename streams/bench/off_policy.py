@@ -14,7 +14,7 @@ from streams.bench.progress import say
 from streams.simulated.estimates import coverage, small_world
 
 #: The estimator that is relied on.
-RELIED_ON = "doubly_robust"
+RELIED_ON = "shrunken"
 
 
 def run(
@@ -45,9 +45,11 @@ def _open_bandit() -> dict[str, Any]:
     folder = open_bandit.package_folder()
     campaigns: dict[str, Any] = {}
     for campaign in open_bandit.CAMPAIGNS:
-        truth = float(open_bandit.read_rows(folder, "bts", campaign).click_n.mean())
+        own = open_bandit.read_rows(folder, "bts", campaign)
+        truth = float(own.click_n.mean())
         rows = open_bandit.read_rows(folder, "random", campaign)
-        target_ip = open_bandit.thompson_chances(folder, campaign)
+        items = int(max(own.item_n.max(), rows.item_n.max())) + 1
+        target_ip = open_bandit.served_chances(own, items)
         logged = open_bandit.as_logged(rows, target_ip)
         estimates = {kind: of(logged) for kind, of in ESTIMATORS.items()}
         campaigns[campaign] = {

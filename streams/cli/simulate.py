@@ -43,6 +43,9 @@ def simulate(
         float | None,
         typer.Option("--kafka", min=0.1, help="Send the first world to Kafka, records a second."),
     ] = None,
+    spam: Annotated[
+        bool, typer.Option(help="With a wave of spam a quarter of a day after the middle.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Build worlds whose truth is known; without further options show how they are distributed.
@@ -71,7 +74,7 @@ def simulate(
         accounts=2 * viewers,
         days=days,
         drift_day=middle,
-        spam=Wave(day=middle + 0.25, accounts=4, media=8, robots=10),
+        spam=Wave(day=middle + 0.25, accounts=4, media=8, robots=10) if spam else None,
     )
     if report or ablations or delays:
         which = "report" if report else "ablations" if ablations else "delays"

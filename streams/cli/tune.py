@@ -11,10 +11,13 @@ import typer
 from infra.errors import SettingsError
 from streams.cli.common import Json, console, load_settings, show, text_of
 from streams.cli.recorded import Data, Labels, Mapping, Split, TaskName, check_data
+from streams.cli.tune_trade_offs import tune_log, tune_world
 
 tune = typer.Typer(
     no_args_is_help=True, help="Find hyper-parameters and weights on recorded events."
 )
+tune.command("log")(tune_log)
+tune.command("world")(tune_world)
 
 
 @tune.command("embeddings")

@@ -56,7 +56,7 @@ def set_weights(
 
     async def write() -> dict[str, Any]:
         async with open_stores(load_settings()) as stores:
-            return await change_weights(stores.experiments, who or _user(), arm, parsed)
+            return await change_weights(stores.experiments, who or user(), arm, parsed)
 
     show(asyncio.run(write()), as_json=json)
 
@@ -114,7 +114,7 @@ def set_experiments(
         settings = load_settings()
         async with open_stores(settings) as stores:
             return await set_experiment(
-                stores.experiments, settings, who or _user(), file.read_bytes()
+                stores.experiments, settings, who or user(), file.read_bytes()
             )
 
     show(asyncio.run(write()), as_json=json)
@@ -145,7 +145,8 @@ def _number(name: str, value: str) -> float:
         ) from error
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this shell, ``unknown`` under a number without a name."""
     import getpass
 
     try:

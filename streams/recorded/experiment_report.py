@@ -28,6 +28,9 @@ from streams.serving.weights import stored
 DEFAULT_DAYS: Final = 7
 #: An action so long after its impression is not of it.
 WINDOW_MS: Final = DAY_MS
+#: Of the usual rate of an action, the difference between arms that is looked for. Fixed before any
+#: log is read, as intervals that hold at every look demand.
+USUAL: Final = 0.1
 #: What is counted of each arm: views are what it is counted on.
 ACTIONS: Final = {head.word: head for head in STRONG_HEADS}
 
@@ -132,7 +135,8 @@ class ArmOutcomes:
             }
             if arm != first and first in rates:
                 for name in ACTIONS:
-                    found = difference(rates[arm][name], rates[first][name])
+                    usual = USUAL * ACTIONS[name].row.rate
+                    found = difference(rates[arm][name], rates[first][name], usual)
                     report[arm][name][f"against_{first}"] = msgspec.to_builtins(found)
         return report
 

@@ -28,6 +28,7 @@ from models.explore.exploration import ExplorationConfig
 from models.explore.grid import Grid, GridDocument, to_json
 from models.explore.impressions import EncodedGrid, StoredGrid, of_viewer
 from models.explore.pipeline import ExploreConfig, Found, explore, find, funnel
+from models.explore.randomisation import RandomisationConfig
 from models.explore.ready_index import ReadyIndex
 from models.explore.stamp import digest_of
 from models.explore.treatment import Treatment
@@ -60,6 +61,7 @@ def explore_config(settings: Settings) -> ExploreConfig:
             max_age_ms=settings.exploration_max_age_ms,
             max_views=settings.exploration_max_views,
         ),
+        randomisation=RandomisationConfig(share=settings.randomised_share),
     )
 
 
@@ -89,6 +91,8 @@ class Explorer:
         self._world = world
         self._store = store
         self._config = explore_config(settings)
+        #: Where one grid is for many viewers, or compared with another, nothing is left to chance.
+        self._ordered = msgspec.structs.replace(self._config, randomisation=RandomisationConfig())
         #: The media of the grids that were made here, or found in the store.
         self.ready = ReadyIndex(settings.grid_ttl_s * 1000)
         #: What the earlier passes lose and have to sort, from a sample of the grids made.
@@ -137,7 +141,7 @@ class Explorer:
             or not self._may_be_shown([item.media_id for item in kept[2].items], viewer_id).all()
         ):
             found = self._find([(viewer_id, ViewerState())], treatment, now)
-            [trace] = funnel(found, self._world, self._config)
+            [trace] = funnel(found, self._world, self._ordered)
             kept = live, now, self._encoded(trace.grid, live).document
             self._cold[treatment.arm] = kept
         page = of_viewer(kept[2], viewer_id, self._cursor_key)
@@ -267,7 +271,7 @@ class Explorer:
         world, live = self._world, self._find_one(viewer_id, state)
         weights = live.treatment.weights.changed(changes)
         tried = replace(live, treatment=replace(live.treatment, weights=weights))
-        [before], [after] = (funnel(found, world, self._config) for found in (live, tried))
+        [before], [after] = (funnel(found, world, self._ordered) for found in (live, tried))
         media_ids = world.catalog.media_ids(before.grid.media_n)
         places = {media_id: at for at, media_id in enumerate(media_ids)}
         items = [

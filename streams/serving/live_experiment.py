@@ -61,6 +61,8 @@ class LiveExperiment:
             weights=arm.weights,
             query=self._queries.of(arm.query),
             feed=arm.feed,
+            author_penalty=arm.author_penalty,
+            exploration_share=arm.exploration_share,
         )
 
     async def start(self) -> None:

@@ -45,6 +45,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         first_pass: the distilled one, or the untrained one.
         exploration, diversity, see_fewer_rule, choices: False switches it off.
         weights: of the value.
+        author_penalty, exploration_share: None for those of the settings.
         trained: False leaves the untrained prior in its place.
     """
 
@@ -57,11 +58,21 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     see_fewer_rule: bool = True
     choices: bool = True
     weights: Weights = Weights()
+    author_penalty: float | None = None
+    exploration_share: float | None = None
     trained: bool = True
 
     def explore(self, config: ExploreConfig) -> ExploreConfig:
         """The funnel of the settings without what is switched off."""
         changes: dict[str, object] = {}
+        if self.author_penalty is not None:
+            changes["diversity"] = msgspec.structs.replace(
+                config.diversity, author_penalty=self.author_penalty
+            )
+        if self.exploration_share is not None:
+            changes["exploration"] = msgspec.structs.replace(
+                config.exploration, share=self.exploration_share
+            )
         if not self.exploration:
             changes["exploration"] = ExplorationConfig(share=0.0)
         if not self.diversity:

@@ -106,13 +106,16 @@ def compare(
     return {
         name: {
             **{figure: spread([of[figure] for of in runs]) for figure in COMPARED},
-            "value_to_first": spread(
-                [a["value_per_grid"] / b["value_per_grid"] for a, b in zip(runs, first, strict=True)
-                 if b["value_per_grid"] > 0]
+            # A difference, not a ratio: a wave of spam makes values that are below 0.
+            "value_beyond_first": spread(
+                [
+                    a["value_per_grid"] - b["value_per_grid"]
+                    for a, b in zip(runs, first, strict=True)
+                ]
             ),
         }
         for name, runs in found.items()
-    }  # fmt: skip
+    }
 
 
 def spread(values: Sequence[float | None]) -> dict[str, float | None]:

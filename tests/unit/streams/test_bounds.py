@@ -80,6 +80,11 @@ def _internal(topic: str) -> Any:
     return json.loads(READERS[topic].good(1) or b"")
 
 
+def _pooled(item: dict[str, Any]) -> dict[str, Any]:
+    named = {name: item[name] for name in ("media_id", "author_id")}
+    return {**named, "group": 0, "personal": True, "age_ms": 5, "expected": {"like": 0.5}}
+
+
 #: What is read → how, a good record, and the bounds of its numbers by path.
 TABLE: Final[dict[str, tuple[Any, Any, dict[str, Bounds]]]] = {
     **{
@@ -122,7 +127,11 @@ TABLE: Final[dict[str, tuple[Any, Any, dict[str, Bounds]]]] = {
     ),
     IMPRESSIONS_TOPIC: (
         parse_impression,
-        {**_internal(IMPRESSIONS_TOPIC), "dropped": {"seen": 3}},
+        {
+            **_internal(IMPRESSIONS_TOPIC),
+            "dropped": {"seen": 3},
+            "randomised": {"pool": list(map(_pooled, _internal(IMPRESSIONS_TOPIC)["items"]))},
+        },
         {
             "served_ms": TIME, "generated_at_ms": TIME, "reflects_ts": TIME,
             "page": (0, 999), "candidates": COUNT, "dropped.seen": COUNT, "schema": (1, 1),
@@ -137,6 +146,9 @@ TABLE: Final[dict[str, tuple[Any, Any, dict[str, Bounds]]]] = {
             "items.*.stages.first_score": None,
             "items.*.stages.second_score": None,
             "items.*.stages.penalty": None,
+            "randomised.pool.*.group": (-1, 2**31 - 1),
+            "randomised.pool.*.age_ms": COUNT,
+            "randomised.pool.*.expected.*": None,
         },
     ),
     EXAMPLES_TOPIC: (

@@ -106,3 +106,19 @@ def test_a_model_is_for_other_grids_than_it_was_fitted_on() -> None:
     for of_n, weights_f in folds:
         assert weights_f == pytest.approx([0.3, 2.0], abs=0.01)
         assert not set(grid_n[of_n]) & set(grid_n[~of_n])
+
+
+def test_shrinking_is_better_on_average_and_its_intervals_hold_as_often() -> None:
+    runs = [a_log(300, seed, off=0.02) for seed in range(200)]
+    by = {name: [ESTIMATORS[name](log) for log in runs] for name in ("shrunken", "doubly_robust")}
+    error = {name: np.mean([(of.value - TRUTH) ** 2 for of in all_]) for name, all_ in by.items()}
+    assert error["shrunken"] < error["doubly_robust"]
+    assert np.mean([of.holds(TRUTH) for of in by["shrunken"]]) >= 0.9
+    for ours, whole in zip(by["shrunken"], by["doubly_robust"], strict=True):
+        assert whole.low <= ours.value <= whole.high
+
+
+def test_what_the_log_is_sure_of_is_not_shrunken_away() -> None:
+    sure = a_log(5_000, 3, off=0.5)
+    model, whole = ESTIMATORS["direct"](sure).value, ESTIMATORS["doubly_robust"](sure).value
+    assert ESTIMATORS["shrunken"](sure).value == pytest.approx(whole, abs=0.02 * (model - whole))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.off_policy.estimators import ips
-from streams.bench.open_bandit import OpenBanditError, Rows, as_logged, read_rows
+from streams.bench.open_bandit import OpenBanditError, Rows, as_logged, read_rows, served_chances
 
 
 def test_rows_are_read_by_the_names_of_their_columns(tmp_path: Path) -> None:
@@ -31,3 +31,11 @@ def test_the_uniform_policy_itself_is_the_mean_of_its_log() -> None:
     rows = Rows(item_n, position_n, click_n, np.full(500, 0.25))
     estimate = ips(as_logged(rows, np.full((4, 3), 0.25)))
     assert estimate.value == pytest.approx(click_n.mean())
+
+
+def test_a_policy_is_what_it_showed_at_each_position() -> None:
+    rows = Rows(np.array([0, 2, 2, 1]), np.array([0, 0, 0, 2]), np.zeros(4), np.ones(4))
+    chance_ip = served_chances(rows, 3)
+    assert chance_ip[:, 0] == pytest.approx([1 / 3, 0.0, 2 / 3])
+    assert chance_ip[:, 1].tolist() == [0.0] * 3
+    assert chance_ip[:, 2].tolist() == [0.0, 1.0, 0.0]

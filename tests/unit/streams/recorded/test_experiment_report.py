@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.actions import Action
-from models.evaluation.experiment_metrics import Rate, design_effect, difference, rate
+from models.evaluation.experiment_metrics import Difference, Rate, design_effect, difference, rate
 from models.events import MediaEvent
 from streams.recorded.experiment_report import WINDOW_MS, ArmOutcomes
 
@@ -122,8 +123,48 @@ def test_intervals_hold_the_truth_as_often_as_they_say_though_viewers_differ() -
 
 def test_a_difference_has_the_sign_and_width_of_its_parts() -> None:
     low, high = Rate(10, 0.1, 0.05, 0.17), Rate(30, 0.3, 0.22, 0.39)
-    found = difference(high, low)
+    found = difference(high, low, 0.05)
     assert found.difference == pytest.approx(0.2)
     assert 0.05 < found.low < 0.2 < found.high < 0.34
-    back = difference(low, high)
+    back = difference(low, high, 0.05)
     assert (back.low, back.high) == (pytest.approx(-found.high), pytest.approx(-found.low))
+    assert back.always_low == pytest.approx(-found.always_high)
+    assert found.always_low < found.low < found.high < found.always_high
+
+
+def arms_day_by_day(seed: int, lift: float) -> Iterator[Difference]:
+    """Two arms of viewers who come again, looked at every day for three weeks."""
+    rng, viewers = np.random.default_rng(seed), 120
+    chance_av = rng.beta(2.0, 18.0, (2, viewers))
+    chance_av[0] = np.minimum(chance_av[0] + lift, 1.0)
+    shown_av, acted_av = np.zeros((2, 2, viewers), np.int64)
+    for _ in range(21):
+        today_av = rng.integers(1, 6, (2, viewers))
+        acted_av += rng.binomial(today_av, chance_av)
+        shown_av += today_av
+        arm, against = (rate(shown_av[a], acted_av[a]) for a in (0, 1))
+        yield difference(arm, against, 0.02)
+
+
+def test_who_looks_every_day_is_not_fooled_by_arms_that_are_alike() -> None:
+    always, once = 0, 0
+    for seed in range(150):
+        looks = list(arms_day_by_day(seed, 0.0))
+        always += any(look.decided is not None for look in looks)
+        once += any(not look.low <= 0.0 <= look.high for look in looks)
+    assert always / 150 <= 0.05
+    # What an interval for one look says when it is looked at every day.
+    assert once / 150 > 0.1
+
+
+def test_a_real_difference_is_decided_for_the_right_arm() -> None:
+    found = [list(arms_day_by_day(seed, 0.08))[-1].decided for seed in range(20)]
+    assert "lower" not in found
+    assert found.count("higher") >= 18
+
+
+def test_what_is_decided_says_which_arm_is_ahead() -> None:
+    few, many = Rate(100, 0.1, 0.09, 0.11), Rate(300, 0.3, 0.28, 0.32)
+    assert difference(many, few, 0.01).decided == "higher"
+    assert difference(few, many, 0.01).decided == "lower"
+    assert difference(few, few, 0.01).decided is None

@@ -128,7 +128,7 @@ export class WhyPanel {
       pass("Second pass", found.second_pass?.rank, first, second, found.second_pass?.score ?? null),
       pass("Final pass, by value", found.value?.rank, second, shown, found.value?.value ?? null),
       found.position !== null && pass("Place in the grid", found.position, shown, shown, null)),
-    found.propensity !== null && found.propensity < 1 && h("p", { class: "note" }, `A new media, drawn for its place with a chance of ${figure(found.propensity)}.`),
+    found.propensity !== null && found.propensity < 1 && h("p", { class: "note" }, `Drawn, with a chance of ${figure(found.propensity)} to be shown: a new media, or a grid in random order.`),
     found.demoted && h("p", { class: "note" }, "Put behind the others: you asked to see fewer of its account."));
   }
 
