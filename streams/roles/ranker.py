@@ -146,7 +146,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 logger.warning("%s: nothing logged of %s: %r", topic, viewer_id, error)
 
         impressions = ImpressionLog(partial(log, IMPRESSIONS_TOPIC))
-        live = LiveVersions(world, experiment.of)
+        live = LiveVersions(world, experiment.of, experiment.arm_of)
         lookup = Lookup(
             config, world, rankers, store, explorer, ranking, follower, live,
             impressions.shown, kept, forgotten.is_forgotten,
