@@ -228,6 +228,11 @@ FLOWS: Final = (
     Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *CATALOG)),
     Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
     Flow(
+        # By a process of its own.
+        "outcomes of arms", RANKER, "streams/recorded/experiment_report.py",
+        reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in STRONG_HEADS)), asked=True,
+    ),
+    Flow(
         # Dead letters edited and sent again, versions promoted and rolled back, over HTTP.
         "repairs", RANKER, "streams/operations/repairs.py",
         reads=(DEAD_LETTERS_TOPIC, *_EVENTS, *CATALOG, VERSIONS_TOPIC),

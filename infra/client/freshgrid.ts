@@ -953,6 +953,15 @@ export class Freshgrid {
     return this.call("GET", `/v1/experiments/history`, { ...options });
   }
 
+  /**
+   * What came of what each arm showed in the last 7 days: rates with 95 % intervals.
+   *
+   * Read from the log behind the answer: ask again while `reading_since_ms` is not null.
+   */
+  experimentsOutcomes(): Promise<Record<string, unknown>> {
+    return this.call("GET", `/v1/experiments/outcomes`, {  });
+  }
+
   /** Operators that queries may use, those added here included, and the live queries. */
   igql(): Promise<IgqlReference> {
     return this.call("GET", `/v1/igql`, {  });

@@ -1004,6 +1004,16 @@ class Calls:
         answer: dict[str, Any] = self._call("GET", "/v1/experiments/history", {"most": most}, None)
         return answer
 
+    def experiments_outcomes(
+        self,
+    ) -> dict[str, Any]:
+        """What came of what each arm showed in the last 7 days: rates with 95 % intervals.
+
+        Read from the log behind the answer: ask again while `reading_since_ms` is not null.
+        """
+        answer: dict[str, Any] = self._call("GET", "/v1/experiments/outcomes", {}, None)
+        return answer
+
     def igql(
         self,
     ) -> IgqlReference:
@@ -1339,6 +1349,16 @@ class AsyncCalls:
     ) -> dict[str, Any]:
         """The newest changes of the experiment, its weights included, newest first."""
         answer: dict[str, Any] = await self._call("GET", "/v1/experiments/history", {"most": most}, None)
+        return answer
+
+    async def experiments_outcomes(
+        self,
+    ) -> dict[str, Any]:
+        """What came of what each arm showed in the last 7 days: rates with 95 % intervals.
+
+        Read from the log behind the answer: ask again while `reading_since_ms` is not null.
+        """
+        answer: dict[str, Any] = await self._call("GET", "/v1/experiments/outcomes", {}, None)
         return answer
 
     async def igql(

@@ -39,6 +39,7 @@ from streams.rights.forgetting import Forgetting
 from streams.rights.forgotten import hear, known
 from streams.roles.runtime import agent, background, cancelled, faust_app, running
 from streams.serving.api import Behind, explore_api
+from streams.serving.arm_outcomes import ArmOutcomesDesk
 from streams.serving.atlas import Atlas
 from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
@@ -151,6 +152,8 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             config, world, rankers, store, explorer, ranking, follower, live,
             impressions.shown, kept, forgotten.is_forgotten,
         )  # fmt: skip
+        outcomes = ArmOutcomesDesk()
+        stack.push_async_callback(outcomes.close)
         forgetting = Forgetting(config, stores, outbox.send)
         directory = Directory(world)
         repairs = Repairs(config)
@@ -158,7 +161,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             lookup=lookup,
             explorer=explorer,
             desk=WeightsDesk(stores.experiments, experiment),
-            office=Office(config, cluster, stores.experiments, experiment),
+            office=Office(config, cluster, stores.experiments, experiment, outcomes),
             directory=directory,
             atlas=atlas,
             export=CatalogueExport(world, directory),

@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { figure, fill, h } from "../dom.js";
 import { complain } from "../toasts.js";
 import { chart } from "./chart.js";
+import { Experiment } from "./experiment.js";
 import { History } from "./history.js";
 import { Letters } from "./letters.js";
 import { badge, part, show } from "./parts.js";
@@ -30,7 +31,7 @@ export class OperationsPage {
     this.grids = h("dl", { class: "facts" });
     this.sources = h("dl", { class: "shares" });
     this.checks = h("ul", { class: "rows" });
-    this.arms = h("div", { class: "stack" });
+    this.experiment = new Experiment();
     this.versions = new Versions();
     this.letters = new Letters(() => this.#look());
     main.append(h("div", { class: "operations padded" },
@@ -41,7 +42,7 @@ export class OperationsPage {
         part("Grids", this.grids, h("h3", {}, "Media in grids, by source"), this.sources)),
       part("Topics", this.topics),
       this.versions.node, this.letters.node,
-      h("div", { class: "columns" }, part("Experiment", this.arms), part("What it depends on", this.checks))));
+      this.experiment.node, part("What it depends on", this.checks)));
     this.#go();
   }
 
@@ -55,7 +56,7 @@ export class OperationsPage {
     // Nobody looks at a page that is hidden.
     if (!document.hidden) {
       await this.#look();
-      if (this.turn % SELDOM === 0) await Promise.all([this.#try(() => this.versions.load()), this.#try(() => this.letters.load()), this.#try(() => this.#experiment())]);
+      if (this.turn % SELDOM === 0) await Promise.all([this.#try(() => this.versions.load()), this.#try(() => this.letters.load()), this.#try(() => this.experiment.load())]);
       this.turn += 1;
     }
     if (!this.closed) this.timer = setTimeout(() => this.#go(), EVERY_MS);
@@ -145,17 +146,4 @@ export class OperationsPage {
       h("dd", {}, h("span", { class: "share", style: { width: `${(100 * count) / all}%` } }), h("span", { class: "number" }, `${((100 * count) / all).toFixed(1)} %`))])
       : [h("dt", {}, "none"), h("dd", {}, "no grid made yet")]));
   }
-
-  async #experiment() {
-    const told = await get("/v1/experiments");
-    show(this.arms, told, () => [
-      told.refused && h("p", { class: "note bad" }, told.refused),
-      h("ul", { class: "rows" }, Object.entries(told.experiment.arms).map(([name, arm]) => h("li", { class: "line" }, badge("none", share(arm.share)),
-        h("span", { class: "grow" }, h("b", {}, name), h("small", {}, weights(arm.weights)))))),
-      h("p", { class: "quiet" }, "Rates and intervals of the arms are counted over the log: ", h("code", {}, "freshgrid experiments"), "."),
-    ]);
-  }
 }
-
-const share = (value) => (typeof value === "number" ? `${figure(100 * value)} %` : "the rest");
-const weights = (given) => Object.entries(given ?? {}).filter(([, value]) => typeof value === "number").map(([name, value]) => `${name.replaceAll("_", " ")} ${figure(value)}`).join(", ") || "weights by default";
