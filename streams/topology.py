@@ -75,6 +75,8 @@ _SCHEDULE: Final = ("sessions:due", "sessions:clock")
 _OF_VIEWER: Final = (
     _VIEWER, _DAMAGED, "grid:{VIEWER}", "pages:{VIEWER}:SERIES", *_PARKED, "sessions:due",
 )  # fmt: skip
+#: How far long work is.
+_WORK: Final = "work:{freshgrid}"
 _EXPERIMENT: Final = ("experiment:{explore}", "experiment:{explore}:history")
 
 
@@ -245,7 +247,7 @@ FLOWS: Final = (
         "rebuild", COMMAND, "streams/log/rebuild.py",
         reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC),
         writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
-        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, *_SCHEDULE),
+        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, *_SCHEDULE, _WORK),
     ),
     Flow(
         "replay", COMMAND, "streams/log/replay_files.py",

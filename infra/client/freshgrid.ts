@@ -332,6 +332,7 @@ export interface Neighbour {
  *     headline: whether anything is wrong, and what to do first.
  *     troubles: worst first.
  *     dead_letters: not redriven yet, of the newest.
+ *     work: replays and rebuilds that are under way.
  */
 export interface Operations {
   at_ms: number;
@@ -342,6 +343,7 @@ export interface Operations {
   grids: GridFigures;
   memory: Memory | null;
   dead_letters: number | null;
+  work: Array<Work>;
   checks: Array<Check>;
 }
 
@@ -699,6 +701,22 @@ export interface Wanted {
 export interface WhatIf {
   viewer_id: string;
   weights: Record<string, number | string>;
+}
+
+/**
+ * Long work that is under way, as it told last.
+ *
+ * Attributes:
+ *     what: in words.
+ *     done: records, of `total`; null while that is not known.
+ *     at_ms: when it told that, epoch ms.
+ */
+export interface Work {
+  what: string;
+  done: number | null;
+  total: number | null;
+  began_ms: number;
+  at_ms: number;
 }
 
 /** The ranker answered with a problem (RFC 9457). */

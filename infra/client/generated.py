@@ -361,6 +361,7 @@ class Operations(TypedDict):
         headline: whether anything is wrong, and what to do first.
         troubles: worst first.
         dead_letters: not redriven yet, of the newest.
+        work: replays and rebuilds that are under way.
     """
 
     at_ms: int
@@ -371,6 +372,7 @@ class Operations(TypedDict):
     grids: GridFigures
     memory: Memory | None
     dead_letters: int | None
+    work: list[Work]
     checks: list[Check]
 
 
@@ -742,6 +744,22 @@ class WhatIf(TypedDict):
 
     viewer_id: str
     weights: dict[str, float | str]
+
+
+class Work(TypedDict):
+    """Long work that is under way, as it told last.
+
+    Attributes:
+        what: in words.
+        done: records, of `total`; null while that is not known.
+        at_ms: when it told that, epoch ms.
+    """
+
+    what: str
+    done: int | None
+    total: int | None
+    began_ms: int
+    at_ms: int
 
 
 

@@ -171,7 +171,9 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             intake=Intake(outbox.send, forgotten.refuses),
             grids=stores.grids,
             language=Language(queries),
-            operations=OperationsDesk(config, lookup, repairs, lambda: experiment.refused),
+            operations=OperationsDesk(
+                config, lookup, repairs, lambda: experiment.refused, stores.work
+            ),
             repairs=repairs,
             tokens=access.guard.tokens,
             forgetting=forgetting,

@@ -7,7 +7,7 @@ import { chart } from "./chart.js";
 import { Experiment } from "./experiment.js";
 import { History } from "./history.js";
 import { Letters } from "./letters.js";
-import { badge, part, show } from "./parts.js";
+import { ago, badge, part, show } from "./parts.js";
 import { Versions } from "./versions.js";
 
 const EVERY_MS = 2000;
@@ -25,6 +25,7 @@ export class OperationsPage {
     this.turn = 0;
     this.headline = h("p", { class: "headline", role: "status" }, "Looking …");
     this.troubles = h("ul", { class: "rows" });
+    this.work = h("ul", { class: "rows", "aria-label": "Under way" });
     this.charts = h("div", { class: "charts" });
     this.roles = h("ul", { class: "rows" });
     this.topics = h("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Topics" });
@@ -36,7 +37,7 @@ export class OperationsPage {
     this.letters = new Letters(() => this.#look());
     main.append(h("div", { class: "operations padded" },
       h("div", { class: "head" }, h("div", {}, h("h1", {}, "Operations"), h("p", {}, "Seen from this ranker, looked at every two seconds. Lines begin when this page was opened."))),
-      this.headline, this.troubles, this.charts,
+      this.headline, this.troubles, this.work, this.charts,
       h("div", { class: "columns" },
         part("Processes", this.roles, h("p", { class: "quiet" }, "Of others this ranker knows what they have committed in Kafka: one that is away shows once something waits for it.")),
         part("Grids", this.grids, h("h3", {}, "Media in grids, by source"), this.sources)),
@@ -87,6 +88,7 @@ export class OperationsPage {
     this.#headline(told.troubles[0]?.severity ?? "well", told.headline);
     show(this.troubles, told.troubles, (list) => list.map((one) => h("li", { class: "line" }, badge(one.severity === "wrong" ? "bad" : "look", one.severity === "wrong" ? "wrong" : "look"),
       h("span", { class: "grow" }, h("b", {}, one.says), h("small", {}, one.remedy)))));
+    show(this.work, told.work, (list) => list.map(underWay));
     this.#charts();
     show(this.roles, told.roles, (list) => list.map((one) => h("li", { class: "line" },
       badge({ up: "good", keeps_up: "good", behind: "bad", unknown: "none" }[one.state], one.state.replace("_", " ")),
@@ -146,4 +148,12 @@ export class OperationsPage {
       h("dd", {}, h("span", { class: "share", style: { width: `${(100 * count) / all}%` } }), h("span", { class: "number" }, `${((100 * count) / all).toFixed(1)} %`))])
       : [h("dt", {}, "none"), h("dd", {}, "no grid made yet")]));
   }
+}
+
+function underWay({ what, done, total, began_ms: began }) {
+  const share = total ? Math.min(done / total, 1) : null;
+  return h("li", { class: "line" }, badge("none", what),
+    h("span", { class: "grow" },
+      h("progress", { max: "1", value: share ?? undefined, "aria-label": `${what}: how far` }),
+      h("small", {}, `${share === null ? "begun" : `${figure(done)} of ${figure(total)} records`}, since ${ago(began)}`)));
 }
