@@ -36,10 +36,12 @@ MOST_BYTES: Final = 200_000
 QUALITIES: Final = (82, 72, 62, 52)
 WIDTH: Final = 1280
 HEIGHT: Final = 860
+#: Of the panel, so that the value's bars are in sight.
+TALL: Final = 1_120
 WAIT_MS: Final = 60_000
 #: The learner draws the map when it has nothing else to do.
 MAP_S: Final = 600.0
-#: Two arms, whose outcomes are those of the pictures' own likes.
+#: Two arms; the outcomes are those of some viewers of the demo, who are shown a grid and act.
 ARMS: Final = {"arms": {"control": {"share": 0.8}, "saves": {"share": 0.2, "weights": {"save": 4}}}}
 
 
@@ -97,9 +99,9 @@ class Studio:
         page.goto(f"{self.http}/#/{view}")
         return page
 
-    def explore(self) -> Page:
+    def explore(self, height: int = HEIGHT) -> Page:
         """The viewer's grid, all pictures painted."""
-        page = self.open(f"explore?viewer={self.viewer_id}")
+        page = self.open(f"explore?viewer={self.viewer_id}", height)
         page.wait_for_selector(".tile .picture")
         expect(page.locator(".tile .ghost")).to_have_count(0)
         expect(page.locator(".fresh")).to_have_text("live")
@@ -122,15 +124,15 @@ class Studio:
                 return
         raise SystemExit(f"{path} has {path.stat().st_size} bytes; show less of the page")
 
-    def send(self, method: str, path: str, body: object) -> None:
-        """Ask the API."""
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The API's answer."""
         request = urllib.request.Request(
             self.http + path,
-            json.dumps(body).encode(),
+            None if body is None else json.dumps(body).encode(),
             {"Content-Type": "application/json"},
             method=method,
         )
-        urllib.request.urlopen(request, timeout=30).read()
+        return json.load(urllib.request.urlopen(request, timeout=30))
 
 
 def _act(page: Page, tile: int, name: str) -> None:
@@ -145,12 +147,12 @@ def _act(page: Page, tile: int, name: str) -> None:
 
 def explore(studio: Studio) -> None:
     """The grid."""
-    studio.keep(studio.explore(), "explore")
+    studio.keep(studio.explore(1_000), "explore")
 
 
 def why(studio: Studio) -> None:
     """Why a tile that something led to is there."""
-    page = studio.explore()
+    page = studio.explore(TALL)
     page.locator(".tile .open").nth(3).click()
     expect(page.locator(".panel .bars")).to_contain_text("Like")
     expect(page.locator(".panel .path .picture").first).to_be_visible()
@@ -237,12 +239,34 @@ def trouble(studio: Studio) -> None:
 
 def arms(studio: Studio) -> None:
     """Two arms, and what came of them."""
-    studio.send("PUT", "/v1/experiments", {"experiment": ARMS, "who": "pictures"})
+    studio.ask("PUT", "/v1/experiments", {"experiment": ARMS, "who": "pictures"})
+    viewers = studio.ask("GET", "/v1/viewers?limit=100")["viewers"]
+    for number, viewer in enumerate(viewers):
+        _look_and_act(studio, viewer["viewer_id"], number)
     page = studio.operations()
-    expect(page.get_by_text("with 95 % intervals")).to_be_visible()
+    saves = page.locator("table", has=page.get_by_role("columnheader", name="Viewers"))
+    expect(saves.locator("tbody tr").nth(1)).to_contain_text("to", timeout=120_000)
     studio.keep(page.locator("section", has=page.locator("#part-experiment")), "arms")
     one = {"experiment": {"arms": {"control": {"share": 1.0}}}, "who": "pictures"}
-    studio.send("PUT", "/v1/experiments", one)
+    studio.ask("PUT", "/v1/experiments", one)
+
+
+def _look_and_act(studio: Studio, viewer_id: str, number: int) -> None:
+    """A viewer is shown a grid, and some save or like what stands in it."""
+    page = studio.ask("GET", f"/v1/explore/{viewer_id}")
+    acts = {"save": page["items"][: number % 4], "like": page["items"][4 : 4 + number % 3]}
+    now_ms = int(time.time() * 1000)
+    events = [
+        {
+            "action": action, "event_id": f"picture-{viewer_id}-{item['media_id']}", "ts": now_ms,
+            "viewer_id": viewer_id, "media_id": item["media_id"], "author_id": item["author_id"],
+            "request_id": page["request_id"],
+        }
+        for action, items in acts.items()
+        for item in items
+    ]  # fmt: skip
+    if events:
+        studio.ask("POST", "/v1/events", events)
 
 
 #: In this order: the map takes the learner a while, and trouble is the last that shows.
