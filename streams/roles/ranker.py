@@ -28,6 +28,7 @@ from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from infra.supervisor import check_port
 from infra.topics import CANDIDATES_TOPIC, FORGOTTEN_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
+from infra.tracing import open_traces
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.viewers.forgotten import ForgottenViewers, marks_of
@@ -44,6 +45,7 @@ from streams.serving.atlas import Atlas
 from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
+from streams.serving.grid_traces import GridTraces
 from streams.serving.igql_reference import Language
 from streams.serving.impression_log import ImpressionLog
 from streams.serving.index_refresh import refresh_index
@@ -108,7 +110,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         explorer = Explorer(config, world, store, queries, experiment.of, access.cursor_key)
         forgotten = ForgottenViewers()
         kept = KeptGrids(config.kept_grids_bytes, config.kept_grids_s)
-        ranking = Ranking(store, explorer, kept.replace, forgotten.is_forgotten)
+        grid_traces = None
+        if (traces := open_traces(config, RANKER)) is not None:
+            stack.callback(traces.close)
+            grid_traces = GridTraces(traces)
+        ranking = Ranking(
+            store, explorer, kept.replace, forgotten.is_forgotten,
+            (lambda _: None) if grid_traces is None else grid_traces.stored,
+        )  # fmt: skip
         takedown = Takedown(store, explorer, world, ranking.later, kept.fill)
         follower = Follower(
             config, cluster.partitions, followed(RANKER), first=FIRST, begin=start.begin
@@ -192,7 +201,10 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.
-            ranking.touch(touches(known(forgotten, chunk.records)), chunk.finish)
+            said = touches(known(forgotten, chunk.records))
+            if grid_traces is not None:
+                grid_traces.touched(said)
+            ranking.touch(said, chunk.finish)
 
         held: set[TP] = set()
 
