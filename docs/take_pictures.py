@@ -25,6 +25,7 @@ from kafka import KafkaProducer  # noqa: E402
 from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
 
 from infra.config import settings  # noqa: E402
+from streams.bench.freshness import wait_idle  # noqa: E402
 from streams.bench.page import chromium  # noqa: E402
 from streams.local.bundled import Bundled  # noqa: E402
 from streams.local.scenario import replay_fixture, wait_trained  # noqa: E402
@@ -70,6 +71,7 @@ def stack(http: str | None, kafka: str | None) -> Iterator[tuple[str, str]]:
         sent = replay_fixture(started)
         started.wait_ready()
         wait_trained(started, sent)
+        wait_idle(started)
         yield started.endpoints.http, started.endpoints.kafka
 
 
@@ -105,6 +107,8 @@ class Studio:
         page.wait_for_selector(".tile .picture")
         expect(page.locator(".tile .ghost")).to_have_count(0)
         expect(page.locator(".fresh")).to_have_text("live")
+        # A grid that is made anew meanwhile moves.
+        page.wait_for_timeout(4_000)
         return page
 
     def operations(self, height: int = HEIGHT) -> Page:
