@@ -253,7 +253,7 @@ FLOWS: Final = (
         "replay", COMMAND, "streams/log/replay_files.py",
         reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC),
         writes=(*_EVENTS, *CATALOG, TOUCHED_TOPIC),
-        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED),
+        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, _WORK),
     ),
     Flow(
         "dead-letters", COMMAND, "streams/log/redrive.py",
