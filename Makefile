@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos reliability soak security lint docs generate bench lock sbom audit images clean
+.PHONY: help setup demo test chaos reliability soak security lint docs pictures generate bench lock sbom audit images clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -41,6 +41,9 @@ lint: $(STAMP) ## Style, types and the direction of imports
 docs: $(STAMP) ## The documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f infra/docs_site/mkdocs.yml
 	@echo "open site/index.html"
+
+pictures: $(STAMP) ## Take the pictures of the docs in Chromium (ARGS="map" for some); look at each
+	@$(BIN)/python docs/take_pictures.py $(ARGS)
 
 generate: $(STAMP) ## Write what is generated: schemas, pages of IGQL, actions and HTTP, clients, dashboard
 	@$(BIN)/python docs/schemas/generate.py

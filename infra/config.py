@@ -233,6 +233,8 @@ class Settings(BaseSettings):
     log_level: str = "WARNING"
     #: `text`, or `json`: one object a line.
     log_format: str = "text"
+    #: Spans of events whose producers trace them, by OpenTelemetry (`freshgrid[telemetry]`).
+    traces: bool = False
     #: Where this process serves Prometheus metrics; port 0 for nowhere.
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0

@@ -36,7 +36,9 @@ def memory_stores(settings: Settings) -> Stores:
     news, sessions = MemoryGridNews(), MemorySchedule()
     viewers = MemoryStore(settings, news)
     rights = MemoryRights(viewers, sessions)
-    return Stores(viewers, sessions, MemoryExperiments(), news, MemoryAccess(), rights)
+    return Stores(
+        viewers, sessions, MemoryExperiments(), news, MemoryAccess(), rights, MemoryWork()
+    )
 
 
 class MemoryStore:
@@ -278,6 +280,25 @@ class MemorySchedule:
         """Forget all viewers and the stream's time."""
         self._due.clear()
         self._clock = None
+
+
+class MemoryWork:
+    """The same contract as :class:`infra.redis_work.RedisWork`, in this process."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, bytes] = {}
+
+    async def note(self, name: str, said: bytes) -> None:
+        """Write down what a work says now."""
+        self._said[name] = said
+
+    async def end(self, name: str) -> None:
+        """A work is over."""
+        self._said.pop(name, None)
+
+    async def all(self) -> dict[str, bytes]:
+        """Name → what was said last."""
+        return dict(self._said)
 
 
 class MemoryExperiments:

@@ -17,6 +17,7 @@ from infra.redis_rights import RedisRights
 from infra.redis_schedule import RedisSchedule
 from infra.redis_server import RedisServer, redis_hello, redis_memory
 from infra.redis_store import RedisStore
+from infra.redis_work import RedisWork
 from infra.stores import StoreMemory, Stores
 
 
@@ -40,6 +41,7 @@ async def open_stores(settings: Settings, *, patient: bool = False) -> AsyncIter
             RedisGridNews(server),
             RedisAccess(server),
             RedisRights(server),
+            RedisWork(server),
         )
     finally:
         await server.close()

@@ -419,10 +419,14 @@ class RedisStore:
         """Ask for the ready grid, and call `told` with it, or with None where none can be told."""
 
         def replied(found: list[Any] | Exception) -> None:
-            if isinstance(found, Exception) or any(isinstance(of, ReplyError) for of in found):
+            if isinstance(found, Exception):
+                told(None)
+                return
+            grid, revision = found
+            if isinstance(grid, ReplyError) or isinstance(revision, ReplyError):
                 told(None)
             else:
-                told(Ready(*found))
+                told(Ready(grid, revision))
 
         asked = ("GET", grid_key(viewer_id)), ("GETRANGE", self._viewer_key(viewer_id), 0, 3)
         return self._reads.tell(replied, *asked)

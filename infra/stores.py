@@ -476,6 +476,25 @@ class ViewerRights(Protocol):
         ...
 
 
+class WorkBoard(Protocol):
+    """Where long work tells whoever looks how far it is. Nothing depends on it: all is tried once.
+
+    Every method raises UnreachableError where the store does not answer.
+    """
+
+    async def note(self, name: str, said: bytes) -> None:
+        """Write down what a work says now, in the place of what it said before."""
+        ...
+
+    async def end(self, name: str) -> None:
+        """A work is over."""
+        ...
+
+    async def all(self) -> dict[str, bytes]:
+        """Name → what was said last; what nobody added to for a minute may be gone."""
+        ...
+
+
 class StoreMemory(NamedTuple):
     """Memory of the server behind the stores, in bytes; without a limit of its own: None."""
 
@@ -505,3 +524,4 @@ class Stores(NamedTuple):
     grids: GridNews
     access: AccessStore
     rights: ViewerRights
+    work: WorkBoard

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,7 @@ from infra.kafka import Message
 from infra.metrics import FORGOTTEN_EVENTS, SLICES
 from infra.stores import ParkedRecord, Slice, Store, Versioned
 from infra.topics import TOUCHED_TOPIC
+from infra.tracing import Traces, traceparent_of
 from models.actions import TOPIC_CODES, VIEW_TOPICS
 from models.arrays.newest_told import NewestById
 from models.events import (
@@ -50,6 +51,9 @@ from streams.letters import Letters
 from streams.packing import Item, pack_slice, packed_event
 from streams.records import Record, Sender
 from streams.rights.forgotten import known
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 PARKING_REASON: Final = "unknown_media"
 
@@ -92,12 +96,14 @@ class ParsedBatch(NamedTuple):
         lacking: events without an author.
         messages: what is to be sent so far.
         now_ms: when they were read.
+        parents: viewer → traces of events of hers.
     """
 
     items: dict[str, list[Item]]
     lacking: list[Located]
     messages: list[Message]
     now_ms: int
+    parents: dict[str, list[str]]
 
 
 class Ingest:
@@ -110,6 +116,7 @@ class Ingest:
             records in the order in which they are written.
         letters: of records that cannot be applied; by default they go to `sender`.
         forgotten: viewers of whom nothing is applied.
+        traces: of events whose producers trace them.
     """
 
     def __init__(
@@ -121,8 +128,9 @@ class Ingest:
         newest: NewestById | None = None,
         letters: Letters | None = None,
         forgotten: ForgottenViewers | None = None,
+        traces: Traces | None = None,
     ) -> None:
-        self._newest = newest
+        self._newest, self._traces = newest, traces
         self._letters = letters or Letters(sender)
         self._forgotten = forgotten if forgotten is not None else ForgottenViewers()
         self._store = store
@@ -153,6 +161,8 @@ class Ingest:
         messages: list[Message] = []
         lacking: list[Located] = []
         items: dict[str, list[Item]] = {}
+        parents: dict[str, list[str]] = {}
+        is_traced = self._traces is not None
         for topic, partition, records in parts:
             at = place(TOPIC_CODES[topic], partition)
             is_view = topic in VIEW_TOPICS
@@ -167,6 +177,8 @@ class Ingest:
                 if self._forgotten.refuses(event.viewer_id, event.ts):
                     FORGOTTEN_EVENTS.inc()
                     continue
+                if is_traced and (parent := traceparent_of(record)) is not None:
+                    parents.setdefault(event.viewer_id, []).append(parent)
                 item: Item
                 if isinstance(event, FollowEvent):
                     item = (at, record.offset, event, False)
@@ -180,18 +192,32 @@ class Ingest:
                     items[event.viewer_id] = [item]
                 else:
                     of_viewer.append(item)
-        return ParsedBatch(items, lacking, messages, now_ms)
+        return ParsedBatch(items, lacking, messages, now_ms, parents)
 
     async def store(self, batch: ParsedBatch) -> list[Message]:
         """Apply what was read; returns when it is stored, with what is to be sent.
 
         Calls must not overlap: offsets of one partition have to reach the store in order.
         """
-        items, lacking, messages, now_ms = batch
+        items, lacking, messages, now_ms, parents = batch
         if lacking:
             await self._look_up(lacking, items, now_ms)
-        await self._store_items(items, messages, now_ms)
+        spans = self._begin_spans(parents, now_ms) if parents else {}
+        try:
+            await self._store_items(items, messages, now_ms, spans)
+        finally:
+            for span in spans.values():
+                span.end()
         return messages
+
+    def _begin_spans(self, parents: Mapping[str, list[str]], now_ms: int) -> dict[str, Span]:
+        """A span for each viewer of whom an event is traced."""
+        assert self._traces is not None
+        begun = {
+            viewer_id: self._traces.begin("fold", of, {}, now_ms * 1_000_000)
+            for viewer_id, of in parents.items()
+        }
+        return {viewer_id: span for viewer_id, span in begun.items() if span is not None}
 
     async def _look_up(
         self,
@@ -243,7 +269,11 @@ class Ingest:
             items[viewer_id].sort(key=itemgetter(0, 1))
 
     async def _store_items(
-        self, items: dict[str, list[Item]], messages: list[Message], now_ms: int
+        self,
+        items: dict[str, list[Item]],
+        messages: list[Message],
+        now_ms: int,
+        spans: Mapping[str, Span],
     ) -> None:
         """Put every viewer's items on top of the state, or fold them; adds who was touched."""
         slices: list[Slice] = []
@@ -254,6 +284,8 @@ class Ingest:
                 to_fold.append(viewer_id)
             else:
                 slices.append(packed)
+            if (span := spans.get(viewer_id)) is not None and self._traces is not None:
+                touched.trace = self._traces.parent(span)
             messages.append(Message(TOUCHED_TOPIC, viewer_id, _json.encode(touched)))
         current: list[Versioned] = []
         if to_fold:

@@ -140,6 +140,7 @@ class Ranking:
     Args:
         made: told each viewer and stored grid (JSON) that was made, before it is stored.
         is_forgotten: of whom no grid is stored.
+        stored: told whose grids are stored.
     """
 
     def __init__(
@@ -148,11 +149,12 @@ class Ranking:
         maker: GridMaker,
         made: Callable[[str, bytes], None] = lambda *_: None,
         is_forgotten: IsForgotten = lambda _: False,
+        stored: Callable[[Iterable[str]], None] = lambda _: None,
     ) -> None:
         self._is_forgotten = is_forgotten
         self._store = store
         self._maker = maker
-        self._made = made
+        self._made, self._stored = made, stored
         self._waiting: dict[Urgency, OrderedDict[str, _Chunk | None]] = {
             urgency: OrderedDict() for urgency in Urgency
         }
@@ -348,6 +350,7 @@ class Ranking:
                     return made, False, worked_s
                 raise
             self._storing = True
+        self._stored(made)
         for _, _, chunk in taken:
             _done(chunk)
         # Whoever waits in the background was touched by old events, or waits for new models.

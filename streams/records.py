@@ -77,11 +77,13 @@ class Touched(msgspec.Struct, omit_defaults=True):
     Attributes:
         ts: newest event time among what changed it, in ms.
         viewed: nothing but views changed it.
+        trace: W3C ``traceparent`` of what changed it, where its producer traces.
     """
 
     viewer_id: Id
     ts: int
     viewed: bool = False
+    trace: str = ""
 
 
 class ClosedSession(msgspec.Struct):

@@ -76,6 +76,8 @@ _SCHEDULE: Final = ("sessions:due", "sessions:clock")
 _OF_VIEWER: Final = (
     _VIEWER, _DAMAGED, "grid:{VIEWER}", "pages:{VIEWER}:SERIES", *_PARKED, "sessions:due",
 )  # fmt: skip
+#: How far long work is.
+_WORK: Final = "work:{freshgrid}"
 _EXPERIMENT: Final = ("experiment:{explore}", "experiment:{explore}:history")
 
 
@@ -231,6 +233,11 @@ FLOWS: Final = (
     Flow("intake", RANKER, "streams/serving/intake.py", writes=(*_EVENTS, *CATALOG)),
     Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
     Flow(
+        # By a process of its own.
+        "outcomes of arms", RANKER, "streams/recorded/experiment_report.py",
+        reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in STRONG_HEADS)), asked=True,
+    ),
+    Flow(
         # Dead letters edited and sent again, versions promoted and rolled back, over HTTP.
         "repairs", RANKER, "streams/operations/repairs.py",
         reads=(DEAD_LETTERS_TOPIC, *_EVENTS, *CATALOG, VERSIONS_TOPIC),
@@ -243,13 +250,13 @@ FLOWS: Final = (
         "rebuild", COMMAND, "streams/log/rebuild.py",
         reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC),
         writes=(TOUCHED_TOPIC, DEAD_LETTERS_TOPIC),
-        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, *_SCHEDULE),
+        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, *_SCHEDULE, _WORK),
     ),
     Flow(
         "replay", COMMAND, "streams/log/replay_files.py",
         reads=(*_EVENTS, *CATALOG, SESSIONS_TOPIC, DEAD_LETTERS_TOPIC, FORGOTTEN_TOPIC),
         writes=(*_EVENTS, *CATALOG, TOUCHED_TOPIC),
-        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED),
+        stores=(_VIEWER, _DAMAGED, "author:{MEDIA}", *_PARKED, _WORK),
     ),
     Flow(
         "dead-letters", COMMAND, "streams/log/redrive.py",

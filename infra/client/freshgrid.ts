@@ -332,6 +332,7 @@ export interface Neighbour {
  *     headline: whether anything is wrong, and what to do first.
  *     troubles: worst first.
  *     dead_letters: not redriven yet, of the newest.
+ *     work: replays and rebuilds that are under way.
  */
 export interface Operations {
   at_ms: number;
@@ -342,6 +343,7 @@ export interface Operations {
   grids: GridFigures;
   memory: Memory | null;
   dead_letters: number | null;
+  work: Array<Work>;
   checks: Array<Check>;
 }
 
@@ -701,6 +703,22 @@ export interface WhatIf {
   weights: Record<string, number | string>;
 }
 
+/**
+ * Long work that is under way, as it told last.
+ *
+ * Attributes:
+ *     what: in words.
+ *     done: records, of `total`; null while that is not known.
+ *     at_ms: when it told that, epoch ms.
+ */
+export interface Work {
+  what: string;
+  done: number | null;
+  total: number | null;
+  began_ms: number;
+  at_ms: number;
+}
+
 /** The ranker answered with a problem (RFC 9457). */
 export class ProblemError extends Error {
   readonly status: number;
@@ -951,6 +969,15 @@ export class Freshgrid {
   /** The newest changes of the experiment, its weights included, newest first. */
   experimentsHistory(options: { most?: number } = {}): Promise<Record<string, unknown>> {
     return this.call("GET", `/v1/experiments/history`, { ...options });
+  }
+
+  /**
+   * What came of what each arm showed in the last 7 days: rates with 95 % intervals.
+   *
+   * Read from the log behind the answer: ask again while `reading_since_ms` is not null.
+   */
+  experimentsOutcomes(): Promise<Record<string, unknown>> {
+    return this.call("GET", `/v1/experiments/outcomes`, {  });
   }
 
   /** Operators that queries may use, those added here included, and the live queries. */

@@ -361,6 +361,7 @@ class Operations(TypedDict):
         headline: whether anything is wrong, and what to do first.
         troubles: worst first.
         dead_letters: not redriven yet, of the newest.
+        work: replays and rebuilds that are under way.
     """
 
     at_ms: int
@@ -371,6 +372,7 @@ class Operations(TypedDict):
     grids: GridFigures
     memory: Memory | None
     dead_letters: int | None
+    work: list[Work]
     checks: list[Check]
 
 
@@ -744,6 +746,22 @@ class WhatIf(TypedDict):
     weights: dict[str, float | str]
 
 
+class Work(TypedDict):
+    """Long work that is under way, as it told last.
+
+    Attributes:
+        what: in words.
+        done: records, of `total`; null while that is not known.
+        at_ms: when it told that, epoch ms.
+    """
+
+    what: str
+    done: int | None
+    total: int | None
+    began_ms: int
+    at_ms: int
+
+
 
 class Calls:
     """The calls of the API, for code that waits for them."""
@@ -1002,6 +1020,16 @@ class Calls:
     ) -> dict[str, Any]:
         """The newest changes of the experiment, its weights included, newest first."""
         answer: dict[str, Any] = self._call("GET", "/v1/experiments/history", {"most": most}, None)
+        return answer
+
+    def experiments_outcomes(
+        self,
+    ) -> dict[str, Any]:
+        """What came of what each arm showed in the last 7 days: rates with 95 % intervals.
+
+        Read from the log behind the answer: ask again while `reading_since_ms` is not null.
+        """
+        answer: dict[str, Any] = self._call("GET", "/v1/experiments/outcomes", {}, None)
         return answer
 
     def igql(
@@ -1339,6 +1367,16 @@ class AsyncCalls:
     ) -> dict[str, Any]:
         """The newest changes of the experiment, its weights included, newest first."""
         answer: dict[str, Any] = await self._call("GET", "/v1/experiments/history", {"most": most}, None)
+        return answer
+
+    async def experiments_outcomes(
+        self,
+    ) -> dict[str, Any]:
+        """What came of what each arm showed in the last 7 days: rates with 95 % intervals.
+
+        Read from the log behind the answer: ask again while `reading_since_ms` is not null.
+        """
+        answer: dict[str, Any] = await self._call("GET", "/v1/experiments/outcomes", {}, None)
         return answer
 
     async def igql(

@@ -51,6 +51,10 @@ class Office(Protocol):
         """The newest changes of the experiment, newest first."""
         ...
 
+    def outcomes(self) -> dict[str, Any]:
+        """What came of the arms, as it was found last; it is found anew behind the answer."""
+        ...
+
 
 _VERSION: Final[dict[str, Any]] = {
     "kind": "rankers",
@@ -70,6 +74,40 @@ _ARMS: Final[dict[str, Any]] = {
     "arms": {"control": {"share": 0.9}, "saves": {"share": 0.1, "weights": {"save": 4}}},
 }
 _HISTORY: Final = {"changes": [{"at_ms": 1700000000000, "who": "ann", "old": None, "new": _ARMS}]}
+_RATE: Final = {"count": 812, "rate": 0.0203, "low": 0.0189, "high": 0.0218}
+_OUTCOMES: Final = {
+    "outcomes": {
+        "at_ms": 1700000000000,
+        "since_ms": 1699395200000,
+        "arms": {
+            "control": {
+                "arm": {"share": 0.9},
+                "viewers": 3610,
+                "impressions": 40025,
+                "explored": 1611,
+                "like": _RATE,
+            },
+            "saves": {
+                "arm": {"share": 0.1, "weights": {"save": 4}},
+                "viewers": 402,
+                "impressions": 4475,
+                "explored": 180,
+                "like": {
+                    "count": 95,
+                    "rate": 0.0212,
+                    "low": 0.0172,
+                    "high": 0.0261,
+                    "against_control": {"difference": 0.0009, "low": -0.0034, "high": 0.006},
+                },
+            },
+        },
+        "unmatched": 12,
+        "skipped": 0,
+        "refused": None,
+    },
+    "reading_since_ms": None,
+    "problem": None,
+}
 
 Kind = Annotated[str | None, Query(description="`ig2vec`, `rankers` or `items`; all by default.")]
 Most = Annotated[int, Query(ge=1, le=1000, description="Most changes told.")]
@@ -113,6 +151,14 @@ def administration_routes(office: Office) -> Routes:
     async def experiments_history(most: Most = 20) -> Response:
         """The newest changes of the experiment, its weights included, newest first."""
         return _answer({"changes": await office.history(most)})
+
+    @routes.get("/v1/experiments/outcomes", response_class=Response, responses=objects(_OUTCOMES))
+    async def experiments_outcomes() -> Response:
+        """What came of what each arm showed in the last 7 days: rates with 95 % intervals.
+
+        Read from the log behind the answer: ask again while `reading_since_ms` is not null.
+        """
+        return _answer(office.outcomes())
 
     return routes
 

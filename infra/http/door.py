@@ -13,6 +13,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -348,12 +349,15 @@ def _check_loopback(headers: Mapping[bytes, bytes], origins: Collection[str]) ->
             "key (freshgrid keys create)",
             why="proxy",
         )
-    origin = headers.get(b"origin", b"").decode("latin-1")
+    if (given := headers.get(b"origin")) is None:
+        return
+    origin = given.decode("latin-1")
     own = headers.get(b"host", b"").decode("latin-1")
     if origin and origin not in origins and origin.rpartition("//")[2] != own:
         raise RefusedError(403, "asked for by a page from elsewhere", why="origin")
 
 
+@lru_cache(maxsize=64)
 def _host(value: bytes) -> str:
     try:
         return urlsplit(f"//{value.decode('latin-1')}").hostname or ""

@@ -107,6 +107,22 @@ class Check(msgspec.Struct, frozen=True):
     says: str
 
 
+class Work(msgspec.Struct, frozen=True):
+    """Long work that is under way, as it told last.
+
+    Attributes:
+        what: in words.
+        done: records, of `total`; null while that is not known.
+        at_ms: when it told that, epoch ms.
+    """
+
+    what: str
+    done: int | None
+    total: int | None
+    began_ms: int
+    at_ms: int
+
+
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
     """How the installation is doing, seen from one ranker. What cannot be known is null.
 
@@ -115,6 +131,7 @@ class Operations(msgspec.Struct, frozen=True, kw_only=True):
         headline: whether anything is wrong, and what to do first.
         troubles: worst first.
         dead_letters: not redriven yet, of the newest.
+        work: replays and rebuilds that are under way.
     """
 
     at_ms: int
@@ -125,6 +142,7 @@ class Operations(msgspec.Struct, frozen=True, kw_only=True):
     grids: GridFigures
     memory: Memory | None
     dead_letters: int | None
+    work: list[Work]
     checks: list[Check]
 
 
@@ -171,6 +189,15 @@ _EXAMPLE: Final = {
     },
     "memory": {"used_bytes": 930000000, "limit_bytes": 1000000000},
     "dead_letters": 0,
+    "work": [
+        {
+            "what": "rebuild",
+            "done": 41000,
+            "total": 82566,
+            "began_ms": 1699999990000,
+            "at_ms": 1699999999400,
+        }
+    ],
     "checks": [{"what": "kafka", "ok": True, "says": "127.0.0.1:9092, 1 broker(s)"}],
 }
 

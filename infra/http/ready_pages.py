@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from infra.errors import UnreachableError
 from infra.http.connections import Answer
 from infra.http.deadline import Deadline
+from infra.http.overdue import Overdue
 from models.events import MAX_ID_BYTES
 
 PATH: Final = "/v1/explore"
@@ -70,6 +71,7 @@ class ReadyPages:
     def __init__(self, app: ASGIApp, reader: ReadyReader, limit_s: float) -> None:
         self._app, self._reader = app, reader
         self._prompt_s = min(PROMPT_S, _PROMPT_PART * limit_s)
+        self._overdue = Overdue(self._prompt_s)
         self._after_waiting = Deadline(app, limit_s, self._prompt_s)
 
     def prompt(self, scope: Scope, answer: Answer, otherwise: Callable[[], None]) -> bool:
@@ -85,7 +87,7 @@ class ReadyPages:
             if is_over:
                 return
             is_over = True
-            late.cancel()
+            wait.over()
             if body is None:
                 otherwise()
             else:
@@ -96,9 +98,9 @@ class ReadyPages:
             scope[_WAITED] = True
             told(None)
 
-        late = asyncio.get_running_loop().call_later(self._prompt_s, give_up)
+        wait = self._overdue.begin(give_up)
         if not self._reader.ready_soon(viewer_id, told, ids_only=ids_only):
-            late.cancel()
+            wait.over()
             return False
         return True
 

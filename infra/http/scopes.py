@@ -97,6 +97,7 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("PUT", "/v1/weights"): _ADMIN,
     ("PUT", "/v1/experiments"): _ADMIN,
     ("GET", "/v1/experiments/history"): _ADMIN,
+    ("GET", "/v1/experiments/outcomes"): _ADMIN,
     ("GET", "/v1/export/media"): _ADMIN,
     ("GET", "/v1/export/accounts"): _ADMIN,
     ("GET", "/v1/operations"): _ADMIN,

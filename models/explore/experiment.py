@@ -129,6 +129,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def arm_of(self, viewer_id: str) -> str:
         """The arm of a viewer: the same in every process, for as long as salt and shares are."""
+        if len(self.arms) == 1:
+            return self.first
         # Keyed, not a CRC of salt and id: CRCs under two salts differ by a constant, and the arms
         # of one experiment would follow from those of another.
         digest = blake2b(viewer_id.encode(), digest_size=8, key=self.salt.encode()).digest()

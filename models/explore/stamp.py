@@ -13,6 +13,9 @@ _REVISION: Final = 8
 _LIVE: Final = 16
 _MADE: Final = 12
 STAMP_LENGTH: Final = _REVISION + _LIVE + _MADE
+#: The bytes that these stand for.
+_REVISION_ENDS: Final = _REVISION // 2
+_LIVE_ENDS: Final = (_REVISION + _LIVE) // 2
 #: A stored grid ends with this, the digits and the two characters that close text and document.
 _BEFORE: Final = b',"stamp":"'
 _END: Final = -2
@@ -53,15 +56,13 @@ class Stamp(NamedTuple):
         """The stamp of a stored grid; None for one of another release, or of none."""
         if json[_FIRST - len(_BEFORE) : _FIRST] != _BEFORE:
             return None
-        digits = json[_FIRST:_END].decode("ascii", "replace")
         try:
-            return cls(
-                bytes.fromhex(digits[:_REVISION]),
-                digits[_REVISION:-_MADE],
-                int(digits[-_MADE:], 16),
-            )
+            digits = json[_FIRST:_END].decode("ascii")
+            parts = bytes.fromhex(digits)
         except ValueError:
             return None
+        made_ms = int.from_bytes(parts[_LIVE_ENDS:], "big")
+        return cls(parts[:_REVISION_ENDS], digits[_REVISION:-_MADE], made_ms)
 
 
 def stamp_digits(json: bytes) -> bytes:

@@ -1,24 +1,23 @@
 """The ranker as it runs in production, with one more route: an answer of so many bytes, of nothing.
 
-``python -m streams.bench.empty_route ranker``; what the route costs is what the
-server costs that goes the usual way.
+``python -m streams.bench.empty_route ranker``; what the route costs is what the server and the door
+before it (who asks, for what, how often) cost every route.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.config import Settings
 from infra.http.connections import Answer, prompt_of
-from infra.http.server import serving
-from infra.http.streams import Streams
+from infra.http.ready_pages import ReadyPages, ReadyReader
 from streams.app import main
 from streams.roles import ranker as role
 
-PATH: Final = "/bench/empty/"
+#: Of no media: the door looks at it as at every other path that may be read.
+PATH: Final = "/v1/media/bench/empty/"
 
 
 class EmptyAnswers:
@@ -52,13 +51,10 @@ class EmptyAnswers:
         await send({"type": "http.response.body", "body": body})
 
 
-def _with_empty_answers(plain: Any) -> Any:
-    def served(api: ASGIApp, settings: Settings, streams: Streams) -> Any:
-        return plain(EmptyAnswers(api), settings, streams)
-
-    return served
+def _ready_pages(app: ASGIApp, reader: ReadyReader, limit_s: float) -> ASGIApp:
+    return EmptyAnswers(ReadyPages(app, reader, limit_s))
 
 
 if __name__ == "__main__":
-    vars(role)["serving"] = _with_empty_answers(serving)
+    vars(role)["ReadyPages"] = _ready_pages
     main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
@@ -61,15 +62,9 @@ def run(
     Raises:
         NoBrowserError: Chromium or its driver is missing.
     """
-    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        path = None
-    if path is None:
-        raise NoBrowserError(
-            "no Chromium or no driver of it: run .ci/browser as root, and install freshgrid[dev]"
-        )
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
     viewer_id = Bundled().to_show().viewer_id
     with starting_stack(settings, http_port=0) as stack:
         sent = replay_fixture(stack)
@@ -97,6 +92,20 @@ def run(
         "likes": likes,
         "page_bytes": weight,
     }
+
+
+def chromium() -> str:
+    """Where Chromium is.
+
+    Raises:
+        NoBrowserError: it or its driver is missing.
+    """
+    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if path is None or find_spec("playwright") is None:
+        raise NoBrowserError(
+            "no Chromium or no driver of it: run .ci/browser as root, and install freshgrid[dev]"
+        )
+    return path
 
 
 def _like(page: Page) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,14 +53,13 @@ def replay(
     The log is folded into Redis, up to where the workers were: for a Redis that came back from an
     older copy. Workers must be stopped. With --offline it is folded in memory.
     """
-    from streams.cli.progress import showing_progress
     from streams.log.replay_files import replay_files
 
     settings = load_settings()
     if from_offset is None and from_ts is None:
         if not files:
             raise SettingsError("nothing to replay: name FILES, or --from-offset or --from-ts")
-        with showing_progress("replay") as progress:
+        with _progress("replay", None if offline else settings) as progress:
             report = replay_files(
                 settings,
                 files,
@@ -89,13 +90,12 @@ def _replay_log(
     import asyncio
 
     from infra.log_reader import Start
-    from streams.cli.progress import showing_progress
     from streams.clock import parse_time
     from streams.log import rebuild
 
     ts_ms = None if from_ts is None else parse_time("--from-ts", from_ts)
     play = rebuild.replay_log_offline if offline else rebuild.replay_log
-    with showing_progress("replay") as progress:
+    with _progress("replay", None if offline else settings) as progress:
         start = Start(from_offset or 0, ts_ms)
         report = asyncio.run(play(settings, start, hashed=hashed, on_progress=progress))
     _tell_state(report, "events", hashed=hashed, as_json=as_json)
@@ -121,13 +121,13 @@ def rebuild(
     """
     import asyncio
 
-    from streams.cli.progress import showing_progress
     from streams.log.rebuild import rebuild as rebuild_state
 
-    with showing_progress("rebuild") as progress:
+    settings = load_settings()
+    with _progress("rebuild", settings) as progress:
         report = asyncio.run(
             rebuild_state(
-                load_settings(),
+                settings,
                 force=force,
                 accept_loss=accept_loss,
                 hashed=state_hash,
@@ -136,6 +136,20 @@ def rebuild(
             )
         )
     _tell_state(report, "events", hashed=state_hash, as_json=json)
+
+
+@contextmanager
+def _progress(what: str, told_in: Settings | None) -> Iterator[Callable[[int, int], None]]:
+    """Shows (done, total) here, and tells it in the store of some settings, too."""
+    from streams.cli.progress import showing_progress
+    from streams.operations.work import telling
+
+    with showing_progress(what) as shown:
+        if told_in is None:
+            yield shown
+            return
+        with telling(told_in, what, shown) as progress:
+            yield progress
 
 
 def _tell_state(report: dict[str, Any], unit: str, *, hashed: bool, as_json: bool) -> None:

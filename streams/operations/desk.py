@@ -13,12 +13,14 @@ from infra.kafka import partition_counts
 from infra.log_positions import log_positions
 from infra.looked_at import LookedAt
 from infra.open_stores import store_memory
+from infra.stores import WorkBoard
 from infra.topics import TOPICS
 from streams.clock import now_ms
 from streams.operations.log_state import GROUPS, log_state, role_states
 from streams.operations.process_figures import grid_figures
 from streams.operations.repairs import Repairs
 from streams.operations.troubles import headline, troubles
+from streams.operations.work import under_way
 
 #: Who asks again sooner gets the same answer: however many pages are open, it is looked once.
 FRESH_S: Final = 2.0
@@ -41,6 +43,7 @@ class OperationsDesk:
 
     Args:
         refused: why the experiment that stands in the store is not served, None if it is.
+        board: where long work tells how far it is.
     """
 
     def __init__(
@@ -49,17 +52,20 @@ class OperationsDesk:
         ranker: Ranker,
         repairs: Repairs,
         refused: Callable[[], str | None],
+        board: WorkBoard,
     ) -> None:
         self._settings, self._ranker, self._repairs = settings, ranker, repairs
         self._refused = refused
         self._log = LookedAt(self._look_at_log, FRESH_S)
+        self._work = LookedAt(lambda: under_way(board, now_ms()), FRESH_S)
         self._memory = LookedAt(self._look_at_memory, FRESH_S)
         self._checks = LookedAt(self._look_at_checks, SELDOM_S)
 
     async def overview(self) -> Operations:
         """What can be known now; what does not answer within some seconds is not."""
-        log, memory, checks, letters = await asyncio.gather(
+        log, work, memory, checks, letters = await asyncio.gather(
             self._log.value(),
+            self._work.value(),
             self._memory.value(),
             self._checks.value(),
             self._repairs.waiting(),
@@ -80,6 +86,7 @@ class OperationsDesk:
             grids=grids,
             memory=memory,
             dead_letters=letters,
+            work=work or [],
             checks=checks or [],
         )
 

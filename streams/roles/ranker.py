@@ -28,6 +28,7 @@ from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
 from infra.supervisor import check_port
 from infra.topics import CANDIDATES_TOPIC, FORGOTTEN_TOPIC, IMPRESSIONS_TOPIC, VERSIONS_TOPIC
+from infra.tracing import open_traces
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.viewers.forgotten import ForgottenViewers, marks_of
@@ -39,10 +40,12 @@ from streams.rights.forgetting import Forgetting
 from streams.rights.forgotten import hear, known
 from streams.roles.runtime import agent, background, cancelled, faust_app, running
 from streams.serving.api import Behind, explore_api
+from streams.serving.arm_outcomes import ArmOutcomesDesk
 from streams.serving.atlas import Atlas
 from streams.serving.catalogue_export import CatalogueExport
 from streams.serving.directory import Directory
 from streams.serving.explorer import Explorer
+from streams.serving.grid_traces import GridTraces
 from streams.serving.handover import Handover
 from streams.serving.igql_reference import Language
 from streams.serving.impression_log import ImpressionLog
@@ -117,7 +120,14 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             kept.replace(viewer_id, grid)
             handover.made(viewer_id, grid)
 
-        ranking = Ranking(store, explorer, made, forgotten.is_forgotten)
+        grid_traces = None
+        if (traces := open_traces(config, RANKER)) is not None:
+            stack.callback(traces.close)
+            grid_traces = GridTraces(traces)
+        ranking = Ranking(
+            store, explorer, made, forgotten.is_forgotten,
+            (lambda _: None) if grid_traces is None else grid_traces.stored,
+        )  # fmt: skip
         takedown = Takedown(store, explorer, world, ranking.later, kept.fill)
         follower = Follower(
             config, cluster.partitions, followed(RANKER), first=FIRST, begin=start.begin
@@ -156,11 +166,13 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
                 logger.warning("%s: nothing logged of %s: %r", topic, viewer_id, error)
 
         impressions = ImpressionLog(partial(log, IMPRESSIONS_TOPIC))
-        live = LiveVersions(world, experiment.of)
+        live = LiveVersions(world, experiment.of, experiment.arm_of)
         lookup = Lookup(
             config, world, rankers, store, explorer, ranking, follower, live,
             impressions.shown, kept, forgotten.is_forgotten,
         )  # fmt: skip
+        outcomes = ArmOutcomesDesk()
+        stack.push_async_callback(outcomes.close)
         forgetting = Forgetting(config, stores, outbox.send)
         directory = Directory(world)
         repairs = Repairs(config)
@@ -168,7 +180,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             lookup=lookup,
             explorer=explorer,
             desk=WeightsDesk(stores.experiments, experiment),
-            office=Office(config, cluster, stores.experiments, experiment),
+            office=Office(config, cluster, stores.experiments, experiment, outcomes),
             directory=directory,
             atlas=atlas,
             export=CatalogueExport(world, directory),
@@ -178,7 +190,9 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
             intake=Intake(outbox.send, forgotten.refuses),
             grids=stores.grids,
             language=Language(queries),
-            operations=OperationsDesk(config, lookup, repairs, lambda: experiment.refused),
+            operations=OperationsDesk(
+                config, lookup, repairs, lambda: experiment.refused, stores.work
+            ),
             repairs=repairs,
             tokens=access.guard.tokens,
             forgetting=forgetting,
@@ -197,7 +211,10 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
 
         async def touched(chunk: Chunk) -> None:
             # Finished when the last viewer in it has a grid.
-            ranking.touch(touches(known(forgotten, chunk.records)), chunk.finish)
+            said = touches(known(forgotten, chunk.records))
+            if grid_traces is not None:
+                grid_traces.touched(said)
+            ranking.touch(said, chunk.finish)
 
         def assigned(partitions: set[TP]) -> None:
             if partitions - held:

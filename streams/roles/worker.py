@@ -15,6 +15,7 @@ from infra.kafka import ClusterInfo, Follower
 from infra.metrics import PARKED
 from infra.open_stores import open_stores
 from infra.partitions import PartitionWatch
+from infra.tracing import open_traces
 from models.events import MEDIA_TOPIC
 from models.viewers.forgotten import ForgottenViewers
 from streams.batches import Collector, fold_together, handle_together
@@ -46,9 +47,11 @@ async def worker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         stack.push_async_callback(outbox.stop)
         letters = Letters(outbox, NotedInStore(stores.viewers, cluster.log_id))
         forgotten = ForgottenViewers()
+        if (traces := open_traces(config, WORKER)) is not None:
+            stack.callback(traces.close)
         ingest = Ingest(
             stores.viewers, outbox, config.fold_config(), cluster.log_id,
-            letters=letters, forgotten=forgotten,
+            letters=letters, forgotten=forgotten, traces=traces,
         )  # fmt: skip
         follower = Follower(config, cluster.partitions, followed(WORKER))
 

@@ -52,9 +52,9 @@ class KeptGrids:
 
     def keep(self, viewer_id: str, json: bytes) -> None:
         """This is the ready grid of a viewer now."""
-        self.drop(viewer_id)
+        before = self._kept.pop(viewer_id, None)
         self._kept[viewer_id] = json, self._clock()
-        self.bytes += _size(viewer_id, json)
+        self.bytes += _size(viewer_id, json) if before is None else len(json) - len(before[0])
         while self.bytes > self._most_bytes:
             self.drop(next(iter(self._kept)))
 

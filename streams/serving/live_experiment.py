@@ -50,9 +50,13 @@ class LiveExperiment:
         #: Why what is stored is not served, None if it is.
         self.refused: str | None = None
 
+    def arm_of(self, viewer_id: str) -> str:
+        """The name of a viewer's arm."""
+        return self.experiment.arm_of(viewer_id)
+
     def of(self, viewer_id: str) -> Treatment:
         """The treatment of a viewer, by what is live now: nobody else decides who gets what."""
-        name = self.experiment.arm_of(viewer_id)
+        name = self.arm_of(viewer_id)
         arm = self._arms[name]
         assert arm.weights is not None
         return Treatment(

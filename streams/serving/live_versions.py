@@ -26,21 +26,31 @@ class Live(NamedTuple):
 
 
 class LiveVersions:
-    """Follows what each arm gives."""
+    """Follows what each arm gives.
 
-    def __init__(self, world: World, treatment_of: Callable[[str], Treatment]) -> None:
+    Args:
+        treatment_of: what a viewer's arm gives her.
+        arm_of: that arm's name, which every page read asks for.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        treatment_of: Callable[[str], Treatment],
+        arm_of: Callable[[str], str],
+    ) -> None:
         self._world = world
-        self._treatment_of = treatment_of
+        self._treatment_of, self._arm_of = treatment_of, arm_of
         self._known: dict[str, tuple[Live, int]] = {}
 
     def of(self, viewer_id: str, now_ms: int) -> Live:
         """What is live for a viewer, as it was at most :data:`LOOK_MS` ago."""
-        treatment = self._treatment_of(viewer_id)
-        known = self._known.get(treatment.arm)
+        arm = self._arm_of(viewer_id)
+        known = self._known.get(arm)
         if known is not None and now_ms - known[1] < LOOK_MS:
             return known[0]
-        digest = digest_of(treatment.versions(self._world))
+        digest = digest_of(self._treatment_of(viewer_id).versions(self._world))
         same = known is not None and known[0].digest == digest
         live = known[0] if known is not None and same else Live(digest, now_ms)
-        self._known[treatment.arm] = live, now_ms
+        self._known[arm] = live, now_ms
         return live

@@ -12,6 +12,7 @@ from infra.artifacts import ArtifactStore
 from infra.config import Settings
 from infra.kafka import ClusterInfo
 from infra.stores import ExperimentError, ExperimentStore
+from streams.serving.arm_outcomes import ArmOutcomesDesk
 from streams.serving.live_experiment import LiveExperiment
 from streams.serving.weights import set_experiment
 from streams.versions import KINDS, listed, live_versions
@@ -22,6 +23,7 @@ class Office:
 
     Args:
         live: what is served here.
+        outcomes: what came of the arms.
     """
 
     def __init__(
@@ -30,10 +32,12 @@ class Office:
         cluster: ClusterInfo,
         experiments: ExperimentStore,
         live: LiveExperiment,
+        outcomes: ArmOutcomesDesk,
     ) -> None:
         self._settings, self._cluster = settings, cluster
         self._experiments, self._live = experiments, live
         self._artifacts = ArtifactStore(settings.artifacts_url)
+        self._outcomes = outcomes
 
     async def versions(self, kind: str | None) -> dict[str, Any]:
         """What is stored and what is live.
@@ -68,3 +72,7 @@ class Office:
     async def history(self, most: int) -> list[Mapping[str, Any]]:
         """The newest changes of the experiment, newest first."""
         return [msgspec.to_builtins(change) for change in await self._experiments.history(most)]
+
+    def outcomes(self) -> dict[str, Any]:
+        """What came of the arms, as it was found last; it is found anew behind that."""
+        return self._outcomes.told()

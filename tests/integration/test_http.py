@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -148,3 +154,48 @@ def test_news_of_grids_reach_every_process(explore: Explore) -> None:
             await ended(listening)
 
     asyncio.run(follow())
+
+
+def test_what_came_of_the_arms_is_found_behind_the_answers(explore: Explore) -> None:
+    viewer = explore.known_viewer()
+    page = explore.page(viewer).raise_for_status().json()
+    saved = page["items"][0]
+    event = explore.event(viewer, saved["media_id"], author_id=saved["author_id"])
+    event["request_id"] = page["request_id"]
+    explore.act("events.save", event)
+
+    def outcomes() -> dict[str, Any] | None:
+        told = explore.http.get("/v1/experiments/outcomes").raise_for_status().json()
+        assert told["problem"] is None
+        return told["outcomes"]
+
+    control = explore.wait(outcomes)["arms"]["control"]
+    assert control["viewers"] >= 1 and control["impressions"] >= len(page["items"])
+    save = control["save"]
+    assert save["count"] >= 1 and 0 < save["low"] < save["rate"] < save["high"] < 1
+
+
+def test_top_on_a_terminal_of_a_running_ranker(explore: Explore) -> None:
+    ours, its = pty.openpty()
+    url = str(explore.http.base_url).rstrip("/")
+    command = [sys.executable, "-m", "streams.cli", "top", "--url", url]
+    env = explore.env(TERM="xterm-256color", COLUMNS="120", LINES="60")
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=env) as running:
+        os.close(its)
+        seen = ""
+
+        def shown() -> bool:
+            nonlocal seen
+            while select.select([ours], [], [], 0)[0]:
+                seen += os.read(ours, 65536).decode(errors="replace")
+            return all(word in seen for word in ("events.like", "ranker", "worker", "learner"))
+
+        try:
+            explore.wait(shown)
+            running.send_signal(signal.SIGINT)
+            assert running.wait(20) == 0
+        finally:
+            running.kill()
+            os.close(ours)
+    # On a screen of its own.
+    assert "\x1b[?1049h" in seen

@@ -14,6 +14,7 @@ from infra import metrics, redis_access, redis_store
 from infra.config import Settings
 from infra.redis_experiments import EXPERIMENT_KEY, HISTORY_KEY
 from infra.redis_schedule import SCHEDULE, STREAM_CLOCK
+from infra.redis_work import WORK_KEY
 from infra.topics import TOPICS
 from models.actions import TOPIC_CODES, Action, action_in
 from models.events import FollowEvent, MediaEvent, Relation
@@ -121,6 +122,7 @@ def test_every_key_of_redis_is_documented() -> None:
         redis_store._letters_sent_key("1"),
         SCHEDULE,
         STREAM_CLOCK,
+        WORK_KEY,
     }
 
 

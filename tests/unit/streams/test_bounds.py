@@ -231,7 +231,7 @@ def test_every_topic_is_in_the_table() -> None:
     for name, (parse, record, _) in TABLE.items():
         fields = {field.name for field in msgspec.structs.fields(parse_result(parse, record))}
         optional = {"topics", "language", "image_url", "deleted", "private", "disabled", "undo"}
-        optional |= {"author_id", "request_id", "long", "viewed", "metrics", "reason"}
+        optional |= {"author_id", "request_id", "long", "viewed", "trace", "metrics", "reason"}
         assert fields - optional <= set(record) | {"space", "previous"}, name
 
 

@@ -123,7 +123,11 @@ def test_a_grid_is_outdated_by_another_query(tmp_path: Path) -> None:
     document = grid.document
     versions = document.versions
     assert versions["arm"] == "control" and len(versions["query"]) == 12
-    live = LiveVersions(explorer._world, explorer._treatment_of)
+    live = LiveVersions(
+        explorer._world,
+        explorer._treatment_of,
+        lambda _: versions["arm"],
+    )
     stamp = Stamp.of(grid.json)
     assert stamp is not None
     assert stamp.live == live.of("v", 0).digest

@@ -74,7 +74,7 @@ async def test_a_query_that_is_asked_for_ranks_by_the_rankers_of_the_viewers_arm
 
 
 def test_a_grid_says_what_was_live_in_its_viewers_arm() -> None:
-    live = LiveVersions(WORLD, treatment_of)
+    live = LiveVersions(WORLD, treatment_of, lambda viewer_id: treatment_of(viewer_id).arm)
     for viewer in ("old-1", "new-1"):
         [grid] = explorer().make([viewer], [ViewerState()], NOW)
         stamp = Stamp.of(grid.json)

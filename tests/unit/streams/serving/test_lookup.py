@@ -76,7 +76,7 @@ class Service:
         self.clock_s = 0.0
         self.kept = KeptGrids(1 << 20, SETTINGS.kept_grids_s, lambda: self.clock_s)
         self.ranking = Ranking(self.store, self.explorer, self.kept.replace)
-        self.live = LiveVersions(world, self.treatment_of)
+        self.live = LiveVersions(world, self.treatment_of, lambda name: self.treatment_of(name).arm)
         self.lookup = Lookup(
             SETTINGS, world, LiveRankers(ArtifactStore(str(folder))), self.store, self.explorer,
             self.ranking, None, self.live, self._shown, self.kept,

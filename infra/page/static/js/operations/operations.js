@@ -4,9 +4,10 @@ import { get } from "../api.js";
 import { figure, fill, h } from "../dom.js";
 import { complain } from "../toasts.js";
 import { chart } from "./chart.js";
+import { Experiment } from "./experiment.js";
 import { History } from "./history.js";
 import { Letters } from "./letters.js";
-import { badge, part, show } from "./parts.js";
+import { ago, badge, part, show } from "./parts.js";
 import { Versions } from "./versions.js";
 
 const EVERY_MS = 2000;
@@ -24,24 +25,25 @@ export class OperationsPage {
     this.turn = 0;
     this.headline = h("p", { class: "headline", role: "status" }, "Looking …");
     this.troubles = h("ul", { class: "rows" });
+    this.work = h("ul", { class: "rows", "aria-label": "Under way" });
     this.charts = h("div", { class: "charts" });
     this.roles = h("ul", { class: "rows" });
     this.topics = h("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Topics" });
     this.grids = h("dl", { class: "facts" });
     this.sources = h("dl", { class: "shares" });
     this.checks = h("ul", { class: "rows" });
-    this.arms = h("div", { class: "stack" });
+    this.experiment = new Experiment();
     this.versions = new Versions();
     this.letters = new Letters(() => this.#look());
     main.append(h("div", { class: "operations padded" },
       h("div", { class: "head" }, h("div", {}, h("h1", {}, "Operations"), h("p", {}, "Seen from this ranker, looked at every two seconds. Lines begin when this page was opened."))),
-      this.headline, this.troubles, this.charts,
+      this.headline, this.troubles, this.work, this.charts,
       h("div", { class: "columns" },
         part("Processes", this.roles, h("p", { class: "quiet" }, "Of others this ranker knows what they have committed in Kafka: one that is away shows once something waits for it.")),
         part("Grids", this.grids, h("h3", {}, "Media in grids, by source"), this.sources)),
       part("Topics", this.topics),
       this.versions.node, this.letters.node,
-      h("div", { class: "columns" }, part("Experiment", this.arms), part("What it depends on", this.checks))));
+      this.experiment.node, part("What it depends on", this.checks)));
     this.#go();
   }
 
@@ -55,7 +57,7 @@ export class OperationsPage {
     // Nobody looks at a page that is hidden.
     if (!document.hidden) {
       await this.#look();
-      if (this.turn % SELDOM === 0) await Promise.all([this.#try(() => this.versions.load()), this.#try(() => this.letters.load()), this.#try(() => this.#experiment())]);
+      if (this.turn % SELDOM === 0) await Promise.all([this.#try(() => this.versions.load()), this.#try(() => this.letters.load()), this.#try(() => this.experiment.load())]);
       this.turn += 1;
     }
     if (!this.closed) this.timer = setTimeout(() => this.#go(), EVERY_MS);
@@ -86,6 +88,7 @@ export class OperationsPage {
     this.#headline(told.troubles[0]?.severity ?? "well", told.headline);
     show(this.troubles, told.troubles, (list) => list.map((one) => h("li", { class: "line" }, badge(one.severity === "wrong" ? "bad" : "look", one.severity === "wrong" ? "wrong" : "look"),
       h("span", { class: "grow" }, h("b", {}, one.says), h("small", {}, one.remedy)))));
+    show(this.work, told.work, (list) => list.map(underWay));
     this.#charts();
     show(this.roles, told.roles, (list) => list.map((one) => h("li", { class: "line" },
       badge({ up: "good", keeps_up: "good", behind: "bad", unknown: "none" }[one.state], one.state.replace("_", " ")),
@@ -145,17 +148,12 @@ export class OperationsPage {
       h("dd", {}, h("span", { class: "share", style: { width: `${(100 * count) / all}%` } }), h("span", { class: "number" }, `${((100 * count) / all).toFixed(1)} %`))])
       : [h("dt", {}, "none"), h("dd", {}, "no grid made yet")]));
   }
-
-  async #experiment() {
-    const told = await get("/v1/experiments");
-    show(this.arms, told, () => [
-      told.refused && h("p", { class: "note bad" }, told.refused),
-      h("ul", { class: "rows" }, Object.entries(told.experiment.arms).map(([name, arm]) => h("li", { class: "line" }, badge("none", share(arm.share)),
-        h("span", { class: "grow" }, h("b", {}, name), h("small", {}, weights(arm.weights)))))),
-      h("p", { class: "quiet" }, "Rates and intervals of the arms are counted over the log: ", h("code", {}, "freshgrid experiments"), "."),
-    ]);
-  }
 }
 
-const share = (value) => (typeof value === "number" ? `${figure(100 * value)} %` : "the rest");
-const weights = (given) => Object.entries(given ?? {}).filter(([, value]) => typeof value === "number").map(([name, value]) => `${name.replaceAll("_", " ")} ${figure(value)}`).join(", ") || "weights by default";
+function underWay({ what, done, total, began_ms: began }) {
+  const share = total ? Math.min(done / total, 1) : null;
+  return h("li", { class: "line" }, badge("none", what),
+    h("span", { class: "grow" },
+      h("progress", { max: "1", value: share ?? undefined, "aria-label": `${what}: how far` }),
+      h("small", {}, `${share === null ? "begun" : `${figure(done)} of ${figure(total)} records`}, since ${ago(began)}`)));
+}
