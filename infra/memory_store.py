@@ -293,7 +293,7 @@ class MemoryWork:
         self._said[name] = said
 
     async def end(self, name: str) -> None:
-        """A work is over."""
+        """Take out a work that is over."""
         self._said.pop(name, None)
 
     async def all(self) -> dict[str, bytes]:

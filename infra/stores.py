@@ -487,7 +487,7 @@ class WorkBoard(Protocol):
         ...
 
     async def end(self, name: str) -> None:
-        """A work is over."""
+        """Take out a work that is over."""
         ...
 
     async def all(self) -> dict[str, bytes]:

@@ -86,7 +86,7 @@ class Traces:
         return carrier[TRACEPARENT]
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the spans that are left, and no more."""
         self._provider.shutdown()
 
 

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from infra.topics import TOUCHED_TOPIC
 from infra.tracing import Traces
 from streams.records import Touched
 
@@ -40,6 +39,5 @@ class GridTraces:
             if (waited := self._waiting.pop(viewer_id, None)) is None:
                 continue
             began_ns, parents = waited
-            attributes = {"messaging.destination.name": TOUCHED_TOPIC}
-            if (span := self._traces.begin("rank", parents, attributes, began_ns)) is not None:
+            if (span := self._traces.begin("rank", parents, {}, began_ns)) is not None:
                 span.end()

@@ -151,11 +151,11 @@ def test_without_the_setting_nothing_is_traced_and_without_the_library_it_is_sai
         open_traces(Settings(traces=True), "worker")
 
 
-def test_who_does_not_trace_needs_no_library() -> None:
+def test_who_does_not_trace_does_not_load_the_library() -> None:
+    # redis-py and FastAPI load its API themselves where it is installed: of ours alone.
     code = (
-        "import sys; sys.modules['opentelemetry'] = None; "
-        "import streams.roles.worker, streams.roles.ranker; "
-        "from infra.config import Settings; from infra.tracing import open_traces; "
-        "sys.exit(open_traces(Settings(), 'worker') is not None)"
+        "import sys; from infra.config import Settings; from infra.tracing import open_traces; "
+        "off = open_traces(Settings(), 'worker') is None; "
+        "sys.exit(not off or 'opentelemetry' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
