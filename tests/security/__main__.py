@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,7 @@ from models.explore.cursor import Cursor
 from streams.bench.ready_grids import account_message, media_message, send
 from streams.clock import now_ms
 from streams.local.stack import Stack, role_argv, starting_stack
+from tests.integration import test_secured
 from tests.unit.infra.access.test_guard import forgeries
 from tests.unit.infra.http.test_door import OPEN, path_of
 
@@ -46,6 +47,20 @@ BODIES: Final = 1_000
 #: Short ones, in turns: whatever else the machine does is in both of a pair.
 ROUNDS: Final = 20
 ROUND_S: Final = 1
+#: Of a broker's start and a few seconds a mode.
+MODES_LIMIT_S: Final = 300.0
+#: What each number must be.
+GOALS: Final[dict[str, Callable[[float], bool]]] = {
+    "unauthenticated_routes_beyond_health_and_page": lambda n: n == 0,
+    "scopes_not_as_the_table_says": lambda n: n == 0,
+    "tls_and_sasl_modes_by_which_all_clients_got_in": lambda n: n == len(test_secured.MODES),
+    "forged_accepted": lambda n: n == 0,
+    "forged_tried": lambda n: n >= FORGED,
+    "bytes_left_of_a_forgotten_viewer": lambda n: n == 0,
+    "memory_growth_mib": lambda n: n <= 32,
+    "good_p99_ratio": lambda n: n <= 3,
+    "door_cost_share": lambda n: n <= 0.05,
+}
 _LUA: Final = """
 wrk.headers["Authorization"] = "Bearer %s"
 %s
@@ -73,6 +88,8 @@ def main() -> None:
     ):
         stack.wait_ready()
         found = asyncio.run(tried(stack))
+    found |= modes()
+    found["failed"] = [name for name, good in GOALS.items() if not good(found[name])]
     print(json.dumps(found, indent=1))
     if found["failed"]:
         sys.exit(1)
@@ -100,21 +117,19 @@ async def tried(stack: Stack) -> dict[str, Any]:
         found |= await forged(http)
         found |= await oversize(stack, http)
         found |= await asyncio.to_thread(forgotten, stack)
-    found["failed"] = [
-        name
-        for name, good in {
-            "unauthenticated_routes_beyond_health_and_page": lambda n: n == 0,
-            "scopes_not_as_the_table_says": lambda n: n == 0,
-            "forged_accepted": lambda n: n == 0,
-            "forged_tried": lambda n: n >= FORGED,
-            "bytes_left_of_a_forgotten_viewer": lambda n: n == 0,
-            "memory_growth_mib": lambda n: n <= 32,
-            "good_p99_ratio": lambda n: n <= 3,
-            "door_cost_share": lambda n: n <= 0.05,
-        }.items()
-        if not good(found[name])
-    ]
     return found
+
+
+def modes() -> dict[str, Any]:
+    """TLS and SASL on Apache Kafka: the test of every client, once for each mode."""
+    test = f"{test_secured.__file__}::{test_secured.test_every_client_gets_in.__name__}"
+    command = [sys.executable, "-m", "pytest", "-q", test]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=MODES_LIMIT_S)
+    passed = re.search(r"(\d+) passed", done.stdout)
+    return {
+        "tls_and_sasl_modes_tried": len(test_secured.MODES),
+        "tls_and_sasl_modes_by_which_all_clients_got_in": int(passed[1]) if passed else 0,
+    }
 
 
 def fill(stack: Stack) -> None:
