@@ -36,6 +36,6 @@ def test_what_is_known_and_what_is_not(
     def answering(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
         return subprocess.CompletedProcess(command, 0, out, b"")
 
-    monkeypatch.setattr(audit.subprocess, "run", answering)
+    monkeypatch.setattr(subprocess, "run", answering)
     assert (audit.main([]), audit.main(["--where-told"])) == (strict, lenient)
     assert said in capsys.readouterr().out
