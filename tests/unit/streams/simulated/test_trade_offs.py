@@ -33,8 +33,8 @@ def test_pools_tell_what_a_penalty_and_a_weight_do(world: SimulatedWorld) -> Non
     start = start_of(Weights(), DiversityConfig(), 0.04)
     close, wide = (figures({**start, "author_penalty": penalty}) for penalty in (0.0, 0.9))
     assert wide["variety"] > close["variety"]
-    careful = figures({**start, "see_fewer": 500.0})
-    assert careful["see_fewer"] < close["see_fewer"]
+    long = figures({**start, "author_penalty": 0.0, "long_view": 500.0})
+    assert long["long_view"] > close["long_view"]
     assert figures(start) == figures(start)
 
 
