@@ -33,8 +33,9 @@ def test_pools_tell_what_a_penalty_and_a_weight_do(world: SimulatedWorld) -> Non
     start = start_of(Weights(), DiversityConfig(), 0.04)
     close, wide = (figures({**start, "author_penalty": penalty}) for penalty in (0.0, 0.9))
     assert wide["variety"] > close["variety"]
-    long = figures({**start, "author_penalty": 0.0, "long_view": 500.0})
-    assert long["long_view"] > close["long_view"]
+    nothing = {**dict.fromkeys(HEAD_NAMES, 0.0), "author_penalty": 0.0}
+    saves, timid = figures({**nothing, "save": 1.0}), figures({**nothing, "see_fewer": 1.0})
+    assert saves["save"] > timid["save"]
     assert figures(start) == figures(start)
 
 
