@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.evaluation.exposure import WEEK_MS, topic_entropy
 from models.events import DAY_MS, MINUTE_MS
-from models.simulation.marginals import entropy, gini
-from models.simulation.population import Integers
-from models.simulation.topics import TOPICS
+from models.simulation.marginals import gini
 from models.simulation.world import SimulatedWorld
 from streams.simulated.loop import Grids
 
@@ -125,7 +123,7 @@ def _health(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:
     joined_n = accounts.joined_ms_a[author_n]
     new_n = (joined_n > world.config.start_ms) & (ts_n - joined_n < 2 * _NEW_MS)
     shown = np.bincount(author_n, minlength=len(accounts.topic_a))[~accounts.spam_a]
-    topics_vt = _counts(viewer_n, library.topic_m[media_n], world.config.viewers)
+    topic_n, week_n = library.topic_m[media_n], (ts_n - world.config.start_ms) // WEEK_MS
     _, looks_v = np.unique(viewer_n, return_counts=True)
     there = int(library.available(int(ts_n.max())).sum())
     again = len(media_n) - len(np.unique(viewer_n * len(library) + library.original_m[media_n]))
@@ -133,17 +131,16 @@ def _health(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:
         "gini_accounts": _rounded(gini(shown)),
         "new_accounts_share": _rounded(new_n.mean()),
         "new_media_share": _rounded((ts_n - library.created_ms_m[media_n] < _NEW_MS).mean()),
-        "topic_entropy_bits": _rounded(entropy(topics_vt)[topics_vt.any(axis=1)].mean()),
+        "topic_entropy_bits": _rounded(topic_entropy(viewer_n, topic_n)),
+        "topic_entropy_by_week": [
+            _rounded(topic_entropy(viewer_n[week_n == week], topic_n[week_n == week]))
+            for week in np.unique(week_n)
+        ],
         "see_fewer_rate": _rounded(grids.see_fewer_g.sum() / len(media_n), 5),
         "repeat_rate": _rounded(again / len(media_n)),
         "media_shown_share": _rounded(len(np.unique(media_n)) / there),
         "seen_share_90": _rounded(np.percentile(looks_v, 90) / there),
     }
-
-
-def _counts(row_n: Integers, topic_n: Integers, rows: int) -> NDArray[np.int64]:
-    flat = np.bincount(row_n * len(TOPICS) + topic_n, minlength=rows * len(TOPICS))
-    return flat.reshape(rows, len(TOPICS))
 
 
 def _rounded(value: Any, places: int = 4) -> float:

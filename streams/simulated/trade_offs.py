@@ -45,9 +45,9 @@ def weight_knobs() -> dict[str, Knob]:
     }
 
 
-def branch_knobs(text: str | None = None) -> dict[str, Knob]:
-    """A knob for each branch of the query's blend that has a weight; the bundled one's if None."""
-    return {f"{BRANCH}{at}": _SHARE for at, part in enumerate(_blend(text)) if part > 0}
+def branch_knobs() -> dict[str, Knob]:
+    """A knob for each branch of the bundled query's blend that has a weight."""
+    return {f"{BRANCH}{at}": _SHARE for at, part in enumerate(_blend()) if part > 0}
 
 
 def start_of(weights: Weights, config: DiversityConfig, exploration: float) -> dict[str, float]:
@@ -56,7 +56,7 @@ def start_of(weights: Weights, config: DiversityConfig, exploration: float) -> d
         **{name: getattr(weights, name) for name in HEAD_NAMES},
         AUTHOR_PENALTY: config.author_penalty,
         EXPLORATION: exploration,
-        **{f"{BRANCH}{at}": part for at, part in enumerate(_blend(None))},
+        **{f"{BRANCH}{at}": part for at, part in enumerate(_blend())},
     }
 
 
@@ -69,7 +69,7 @@ def query_of_setting(setting: Mapping[str, float]) -> str | None:
     """The bundled query with the weights of a setting; None where it has none."""
     if not any(name.startswith(BRANCH) for name in setting):
         return None
-    parts = [setting.get(f"{BRANCH}{at}", part) for at, part in enumerate(_blend(None))]
+    parts = [setting.get(f"{BRANCH}{at}", part) for at, part in enumerate(_blend())]
     return reweighted(explore_text(), [part / sum(parts) for part in parts])
 
 
@@ -165,6 +165,6 @@ class WorldFigures:
         }
 
 
-def _blend(text: str | None) -> list[float]:
-    blend = outer_blend(parse(text or explore_text()))
+def _blend() -> list[float]:
+    blend = outer_blend(parse(explore_text()))
     return [] if blend is None else [branch.weight.value for branch in blend.branches]

@@ -82,8 +82,18 @@ def _judge(run: Run, targets: Targets, vectors_md: NDArray[np.floating]) -> Judg
     log = run.data.log
     return Judge(
         log, targets, unwanted_targets(log, targets), run.split_ms, vectors_md,
-        run.settings.grid_size, run.options.seed,
+        run.settings.grid_size, run.options.seed, _topics(run.data),
     )  # fmt: skip
+
+
+def _topics(data: Dataset) -> NDArray[np.int64]:
+    """The number of each media's first topic; −1 where the catalogue tells none."""
+    numbers: dict[str, int] = {}
+    topic_m = np.full(data.log.media, -1, np.int64)
+    for media, record in data.records.items():
+        if record.topics:
+            topic_m[media] = numbers.setdefault(record.topics[0], len(numbers))
+    return topic_m
 
 
 def _media_vectors(data: Dataset, vectors: Vectors | None) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from models.actions import Action
 from models.evaluation.baselines.runs import BaselineLists
 from models.evaluation.bootstrap import Bootstrap, Mean, Sums
 from models.evaluation.event_log import EventLog
+from models.evaluation.exposure import exposure
 from models.evaluation.grid_metrics import (
     Lists,
     author_share,
@@ -42,6 +43,7 @@ class Judge:
         vectors_md: unit vectors of media, for diversity.
         size: places of a grid.
         seed: of the draws of viewers.
+        topic_m: number of each media's topic, −1 for none.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Judge:
         vectors_md: NDArray[np.floating],
         size: int,
         seed: int,
+        topic_m: NDArray[np.integer],
     ) -> None:
         self.log, self.targets, self.size = log, targets, size
+        self._topic_m = topic_m
         self._unwanted, self._split_ms, self._vectors_md = unwanted, split_ms, vectors_md
         self._bootstrap = Bootstrap(len(np.unique(targets.viewer_g)), seed)
         end = log.before(split_ms)
@@ -96,6 +100,11 @@ class Judge:
             ("see_fewer_rate", share_held(grid_gk, self._unwanted)),
         ):
             figures[name] = self.mean(value_g).mean
+        log, targets = self.log, self.targets
+        figures["exposure"] = exposure(
+            grid_gk, targets.viewer_g, targets.ts_g, author_m=log.author_m,
+            created_m=log.created_m, known_author_m=self._known_author_m, topic_m=self._topic_m,
+        )  # fmt: skip
         return figures
 
     def made(self, made: Made, sources: tuple[str, ...]) -> dict[str, Any]:
