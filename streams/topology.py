@@ -272,6 +272,11 @@ FLOWS: Final = (
         "experiments", COMMAND, "streams/recorded/experiment_report.py",
         reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in STRONG_HEADS)),
     ),
+    Flow(
+        # Read by `freshgrid tune log`.
+        "tune", COMMAND, "streams/recorded/random_pages.py",
+        reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in HEADS)),
+    ),
     Flow("experiments set", COMMAND, "streams/serving/weights.py", stores=_EXPERIMENT),
     Flow("weights", COMMAND, "streams/serving/weights.py", stores=_EXPERIMENT),
     Flow(
