@@ -41,7 +41,7 @@ from infra.topics import (
     VERSIONS_TOPIC,
     VIEWER_TOPICS,
 )
-from models.actions import EVENT_TOPICS, MEDIA_EVENT_TOPICS, STRONG_HEADS
+from models.actions import EVENT_TOPICS, HEADS, MEDIA_EVENT_TOPICS, STRONG_HEADS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 
 WORKER: Final = "worker"
