@@ -191,8 +191,8 @@ EXAMPLES = ROOT / "infra" / "http"
 #: Simulated viewers do each for reasons of its own.
 SIMULATED = ROOT / "models" / "simulation"
 #: Two actions may be a choice; three are a list. Features of a pass are chosen one by one, and so
-#: are weightings that estimates are tried on.
-CHOSEN = {"feature_schema.py": 3, "estimates.py": 3}
+#: are weightings that estimates and searches are tried on, and what the docs have pictures of.
+CHOSEN = {"feature_schema.py": 3, "estimates.py": 3, "tune.py": 3, "take_pictures.py": 4}
 
 
 @pytest.mark.parametrize(
