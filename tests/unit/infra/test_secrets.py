@@ -98,7 +98,7 @@ GIVEN = {
 #: Each command that talks to somebody, as it is called.
 CONNECTING = (
     "query -e user.popular(5) --viewer v", "explain v", "topology --create",
-    "rebuild --force", "backup saved", "doctor",
+    "rebuild --force", "backup saved", "archive saved", "doctor",
     "inspect viewer v", "inspect index", "dead-letters list", "dead-letters show 0:0",
     "dead-letters redrive --all", "versions list", "versions promote items 1",
     "versions rollback items", "keys create n --scope read", "keys list", "keys revoke 00000000",
@@ -109,7 +109,7 @@ CONNECTING = (
 #: and `embed-images` look at what they are given first.
 OTHERS = {
     "features", "demo", "simulate", "restore", "replay", "embed-images", "experiments set",
-    "bench", "evaluate", "tune", "top",
+    "bench", "evaluate", "tune", "top", "batch", "plan",
 }  # fmt: skip
 #: They wait for a broker for half a minute, and roles until it comes.
 WAITING = {"acls", "send", "up", "worker", "learner", "ranker", "serve"}
