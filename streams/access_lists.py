@@ -68,7 +68,8 @@ _COMMANDS: Final = {
     READER: ("client|setinfo", "get"),
 }
 _READ_ONLY: Final = {
-    RANKER: ("access:{freshgrid}:keys",),
+    # How far long work is.
+    RANKER: ("access:{freshgrid}:keys", "work:{freshgrid}"),
     READER: ("grid:{VIEWER}",),
 }
 _CHANNELS: Final = {

@@ -210,8 +210,9 @@ FLOWS: Final = (
         writes=(IMPRESSIONS_TOPIC,),
         stores=("grid:{VIEWER}", "pages:{VIEWER}:SERIES"),
     ),
-    # Grids that were made where no touches are read, for who reads them to look after.
-    Flow("hand-over", RANKER, "streams/serving/handover.py", writes=(TOUCHED_TOPIC,)),
+    # Grids that were made where no touches are read, when somebody asked for them, for who reads
+    # touches to look after.
+    Flow("hand-over", RANKER, "streams/serving/handover.py", writes=(TOUCHED_TOPIC,), asked=True),
     Flow(
         # What must not be shown any more leaves the grids that are ready.
         "take-down", RANKER, "streams/serving/takedown.py",

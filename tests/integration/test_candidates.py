@@ -46,13 +46,20 @@ def logged(explore):
     return {one.viewer_id: one for _, one in found}
 
 
+FEW = MANY_WAIT // 2
+
+
 def test_the_learner_distils_from_what_the_ranker_logged(explore):
     viewers = [explore.new_viewer() for _ in range(ENOUGH_LOGGED + 10)]
-    # Of whom nothing is known nothing is logged.
-    for viewer in viewers:
-        ts = explore.event(viewer, "m")["ts"]
-        follow = {"event_id": f"{viewer}-f", "viewer_id": viewer, "author_id": "nobody", "ts": ts}
-        explore.send("events.follow", {**follow, "kind": "follow"}, viewer)
+    # Of whom nothing is known nothing is logged. Of grids that are made at once few are drawn: no more
+    # wait here than are made one by one.
+    for first in range(0, len(viewers), FEW):
+        some = viewers[first : first + FEW]
+        for viewer in some:
+            ts = explore.event(viewer, "m")["ts"]
+            follow = {"event_id": f"{viewer}-f", "viewer_id": viewer, "author_id": "nobody"}
+            explore.send("events.follow", {**follow, "ts": ts, "kind": "follow"}, viewer)
+        explore.wait(lambda some=some: logged(explore).keys() >= {*some})
     known = [viewer_key(viewer) for viewer in viewers]
     explore.wait(lambda: explore.redis.exists(*known) == len(known))
     pages = {viewer: explore.page(viewer).json() for viewer in viewers}

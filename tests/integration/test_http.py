@@ -193,7 +193,7 @@ def test_top_on_a_terminal_of_a_running_ranker(explore: Explore) -> None:
         try:
             explore.wait(shown)
             running.send_signal(signal.SIGINT)
-            assert running.wait(20) == 0
+            assert running.wait(60) == 0
         finally:
             running.kill()
             os.close(ours)
