@@ -17,6 +17,7 @@ from models.examples.candidate_log import LoggedCandidates
 from models.examples.candidate_sets import DISTILLATION_VIEWERS
 from models.explore.impressions import unpack_features
 from models.world import World
+from streams.ranking import MANY_WAIT
 from streams.training import ENOUGH_LOGGED, Training
 from streams.versions import RANKERS
 from tests.integration.test_explore import CATALOGUE
@@ -51,8 +52,8 @@ FEW = MANY_WAIT // 2
 
 def test_the_learner_distils_from_what_the_ranker_logged(explore):
     viewers = [explore.new_viewer() for _ in range(ENOUGH_LOGGED + 10)]
-    # Of whom nothing is known nothing is logged. Of grids that are made at once few are drawn: no more
-    # wait here than are made one by one.
+    # Of whom nothing is known nothing is logged. Of grids that are made at once few are drawn: no
+    # more wait here than are made one by one.
     for first in range(0, len(viewers), FEW):
         some = viewers[first : first + FEW]
         for viewer in some:
