@@ -235,7 +235,7 @@ FLOWS: Final = (
     Flow("versions told", RANKER, "streams/serving/office.py", reads=(VERSIONS_TOPIC,)),
     Flow(
         # By a process of its own.
-        "outcomes of arms", RANKER, "streams/recorded/experiment_report.py",
+        "outcomes of arms", RANKER, "streams/recorded/shown_and_done.py",
         reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in STRONG_HEADS)), asked=True,
     ),
     Flow(
@@ -270,12 +270,12 @@ FLOWS: Final = (
         writes=(VERSIONS_TOPIC, EMBEDDINGS_TOPIC),
     ),
     Flow(
-        "experiments", COMMAND, "streams/recorded/experiment_report.py",
+        "experiments", COMMAND, "streams/recorded/shown_and_done.py",
         reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in STRONG_HEADS)),
     ),
     Flow(
         # Read by `freshgrid tune log`.
-        "tune", COMMAND, "streams/recorded/random_pages.py",
+        "tune", COMMAND, "streams/recorded/shown_and_done.py",
         reads=(IMPRESSIONS_TOPIC, *(head.row.topic for head in HEADS)),
     ),
     Flow("experiments set", COMMAND, "streams/serving/weights.py", stores=_EXPERIMENT),

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from infra.apart import ApartError, said_apart
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.errors import FreshgridError
 from infra.metrics import ACCOUNT_MAPS
@@ -102,22 +103,8 @@ async def _drawn_apart(order: Order) -> str:
     Raises:
         MapDrawingError: it fails, or takes longer than :data:`LIMIT_S`.
     """
-    process = await asyncio.create_subprocess_exec(
-        *_DRAWING,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        async with asyncio.timeout(LIMIT_S):
-            said, complained = await process.communicate(msgspec.json.encode(order))
-    except TimeoutError:
-        raise MapDrawingError(f"it was not drawn within {LIMIT_S:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        last = complained.decode(errors="replace").strip().rpartition("\n")[2]
-        raise MapDrawingError(last or f"the drawing ended with code {process.returncode}")
+        said = await said_apart(_DRAWING, LIMIT_S, msgspec.json.encode(order))
+    except ApartError as error:
+        raise MapDrawingError(str(error)) from error
     return said.decode().strip()

@@ -22,15 +22,13 @@ import numpy as np
 
 from infra.config import Settings, settings
 from infra.errors import FreshgridError
-from infra.kafka import prepare_cluster
-from infra.log_reader import LogReader, Start
 from infra.open_stores import open_stores
 from infra.stores import ExperimentError
-from infra.topics import IMPRESSIONS_TOPIC
 from models.actions import STRONG_HEADS, Action
 from models.evaluation.experiment_metrics import difference, rate
-from models.events import DAY_MS, InvalidEventError, MediaEvent, decode_value, parse_event
+from models.events import DAY_MS, InvalidEventError, MediaEvent, decode_value
 from streams.clock import now_ms
+from streams.recorded.shown_and_done import read_shown_and_done
 from streams.serving.weights import stored
 
 DEFAULT_DAYS: Final = 7
@@ -163,27 +161,9 @@ async def experiment_report(settings: Settings, since_ms: int) -> dict[str, Any]
             experiment, refused = await stored(stores.experiments), None
         except ExperimentError as error:
             experiment, refused = None, str(error)
-    cluster = await prepare_cluster(settings)
     outcomes = ArmOutcomes()
-    topics = {action.row.topic: action for action in ACTIONS.values()}
-    async with LogReader(settings) as reader:
-        for names in ((IMPRESSIONS_TOPIC,), topics):
-            places = [(t, number) for t in names for number in range(cluster.partitions[t])]
-            spans = await reader.spans(places, Start(ts_ms=since_ms))
-            async for batch in reader.read(spans):
-                for record in batch.records:
-                    if record.value is None:
-                        continue
-                    if batch.topic == IMPRESSIONS_TOPIC:
-                        outcomes.show(record.value, record.timestamp)
-                        continue
-                    try:
-                        event = parse_event(batch.topic, record.value, record.timestamp)
-                    except InvalidEventError:
-                        outcomes.skipped += 1
-                        continue
-                    if isinstance(event, MediaEvent):
-                        outcomes.act(topics[batch.topic], event)
+    topics = [action.row.topic for action in ACTIONS.values()]
+    await read_shown_and_done(settings, since_ms, topics, outcomes)
     first = "" if experiment is None else experiment.first
     found = outcomes.by_arm(first)
     arms: dict[str, Any] = {}

@@ -13,13 +13,11 @@ from typing import Final
 import msgspec
 
 from infra.config import Settings
-from infra.kafka import prepare_cluster
-from infra.log_reader import LogReader, Start
-from infra.topics import IMPRESSIONS_TOPIC
-from models.actions import HEADS, Action, action_in
+from models.actions import HEADS, Action
 from models.evaluation.random_orders import RandomPage
-from models.events import InvalidEventError, MediaEvent, parse_event
+from models.events import InvalidEventError, MediaEvent
 from models.explore.impressions import Impression, parse_impression
+from streams.recorded.shown_and_done import read_shown_and_done
 
 _TOPICS: Final = tuple(dict.fromkeys(head.row.topic for head in HEADS))
 #: What stands in every page in random order and in no other.
@@ -112,24 +110,6 @@ async def random_pages(settings: Settings, since_ms: int) -> RandomPages:
         UnreachableError: Kafka does not answer.
         LogReadError: the log cannot be read to its end.
     """
-    cluster = await prepare_cluster(settings)
     found = RandomPages(settings.label_window_ms)
-    async with LogReader(settings) as reader:
-        for names in ((IMPRESSIONS_TOPIC,), _TOPICS):
-            places = [(t, number) for t in names for number in range(cluster.partitions[t])]
-            spans = await reader.spans(places, Start(ts_ms=since_ms))
-            async for batch in reader.read(spans):
-                for record in batch.records:
-                    if record.value is None:
-                        continue
-                    if batch.topic == IMPRESSIONS_TOPIC:
-                        found.show(record.value, record.timestamp)
-                        continue
-                    try:
-                        event = parse_event(batch.topic, record.value, record.timestamp)
-                    except InvalidEventError:
-                        found.skipped += 1
-                        continue
-                    if isinstance(event, MediaEvent):
-                        found.act(action_in(batch.topic, event.long), event)
+    await read_shown_and_done(settings, since_ms, _TOPICS, found)
     return found

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from infra.apart import ApartError, said_apart
 from infra.errors import FreshgridError
 from streams.clock import now_ms
 
@@ -88,20 +89,9 @@ async def _read_apart() -> dict[str, Any]:
     Raises:
         OutcomesError: it fails, or takes longer than :data:`LIMIT_S`.
     """
-    process = await asyncio.create_subprocess_exec(
-        *_READING, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
     try:
-        async with asyncio.timeout(LIMIT_S):
-            said, complained = await process.communicate()
-    except TimeoutError:
-        raise OutcomesError(f"the log was not read within {LIMIT_S:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        last = complained.decode(errors="replace").strip().rpartition("\n")[2]
-        raise OutcomesError(last or f"reading the log ended with code {process.returncode}")
+        said = await said_apart(_READING, LIMIT_S)
+    except ApartError as error:
+        raise OutcomesError(str(error)) from error
     found: dict[str, Any] = msgspec.json.decode(said)
     return found

@@ -140,5 +140,5 @@ async def test_why_it_could_not_be_drawn_is_told(monkeypatch: pytest.MonkeyPatch
         await module._drawn_apart(Order("nowhere", "v"))
     monkeypatch.setattr(module, "_DRAWING", (sys.executable, "-c", "import time; time.sleep(60)"))
     monkeypatch.setattr(module, "LIMIT_S", 0.05)
-    with pytest.raises(MapDrawingError, match=r"not drawn within 0\.05 s"):
+    with pytest.raises(MapDrawingError, match=r"no answer within 0\.05 s"):
         await module._drawn_apart(Order("nowhere", "v"))
