@@ -1,5 +1,6 @@
 """Every path that a command takes is looked at first; what is wrong with it is one sentence."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -95,10 +96,11 @@ def test_what_this_user_must_not_read_or_write_is_told(
 ) -> None:
     file = tmp_path / "arms.json"
     file.touch()
-    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("os.access", lambda _, how: how == os.R_OK)
     done = CliRunner().invoke(app, ["tune", "log", "--plot", str(file)])
     assert isinstance(done.exception, SettingsError)
     assert "must not write" in str(done.exception)
+    monkeypatch.setattr("os.access", lambda *_: False)
     done = CliRunner().invoke(app, ["experiments", "set", str(file)], env={"COLUMNS": "250"})
     assert done.exit_code == 2
     assert f"'{file}' is not readable" in done.output
