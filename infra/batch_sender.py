@@ -34,6 +34,7 @@ from infra.kafka_waiting import connect
 from infra.metrics import KAFKA_FAILURES
 from infra.refusals import kafka_unreachable
 from infra.topics import TOUCHED_TOPIC
+from infra.tracing import TRACEPARENT
 
 BATCH_BYTES: Final = 256 * 1024
 #: Batches unacknowledged at most: enough to keep the broker busy, little to hold in memory.
@@ -246,20 +247,23 @@ class BatchSender:
 
     async def add(self, message: Message) -> None:
         """Take a record; it leaves when its batch is full, or with the next `flush`."""
-        topic, text, value = message
+        topic, text, value, traceparent = message
         key = text.encode()
+        headers = [(TRACEPARENT, traceparent.encode())] if traceparent else []
         partitions = self._partitions.get(topic) or await self._look_up(topic)
         at = topic, _partition(topic, key, partitions)
         batch = self._batches.get(at)
         if batch is None:
             batch = self._batches[at] = self._producer.create_batch()
-        if batch.append(key=key, value=value, timestamp=None) is not None:
+        if batch.append(key=key, value=value, timestamp=None, headers=headers) is not None:
             return
         await self._send(at, batch)
         batch = self._batches[at] = self._producer.create_batch()
-        if batch.append(key=key, value=value, timestamp=None) is None:
+        if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
             # Larger than a batch: on its own, as large as the topic takes.
-            sent = await self._producer.send_and_wait(topic, value, key=key, partition=at[1])
+            sent = await self._producer.send_and_wait(
+                topic, value, key=key, partition=at[1], headers=headers
+            )
             self._ends[at] = sent.offset + 1
 
     async def flush(self) -> None:

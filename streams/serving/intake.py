@@ -61,13 +61,16 @@ class Intake:
         self._send = send
         self._refuses = refuses
 
-    async def take(self, records: Sequence[bytes], only: str | None = None) -> Accepted:
+    async def take(
+        self, records: Sequence[bytes], only: str | None = None, traceparent: str = ""
+    ) -> Accepted:
         """Check events and send the good ones; returns once the broker has them.
 
         Args:
             only: the viewer whose events may be sent; None for anybody's.
+            traceparent: of the trace that they are part of; empty without one.
         """
-        return await self._take(records, topic_of, only)
+        return await self._take(records, topic_of, only, traceparent)
 
     async def put(self, kind: Kind, records: Sequence[bytes]) -> Accepted:
         """The same with records of the catalogue."""
@@ -83,6 +86,7 @@ class Intake:
         records: Sequence[bytes],
         topic_of: Callable[[bytes], str],
         only: str | None = None,
+        traceparent: str = "",
     ) -> Accepted:
         good: list[Message] = []
         refused: list[Refusal] = []
@@ -95,7 +99,7 @@ class Intake:
                 key = _key(topic, record, now)
                 if topic in EVENT_TOPICS:
                     self._check(key, only, now)
-                good.append(Message(topic, key, record))
+                good.append(Message(topic, key, record, traceparent))
             except InvalidEventError as error:
                 refused.append(Refusal(at, error.reason, str(error)))
         if good:
