@@ -131,10 +131,13 @@ class Outbox:
         """Send without waiting for the broker: for what may be lost in a crash."""
         await self._producer.send(message.topic, message.value, key=message.key.encode())
 
-    async def send(self, messages: Iterable[Message]) -> None:
+    async def send(self, messages: Iterable[Message], traceparent: str = "") -> None:
         """Return once the broker has acknowledged every record.
 
         Waits for a broker that is away as long as it takes; some records may then arrive twice.
+
+        Args:
+            traceparent: of the trace that they are part of; empty without one.
 
         Raises:
             KafkaError: what no waiting helps against.
@@ -146,7 +149,7 @@ class Outbox:
             sender = BatchSender(producer)
             try:
                 for message in records:
-                    await sender.add(message)
+                    await sender.add(message, traceparent)
                 await self._finished(sender, len(records))
                 return
             except FORGOTTEN as error:
@@ -245,9 +248,13 @@ class BatchSender:
         self._under_way: dict[asyncio.Future[Any], tuple[Partition, int]] = {}
         self._ends: dict[Partition, int] = {}
 
-    async def add(self, message: Message) -> None:
-        """Take a record; it leaves when its batch is full, or with the next `flush`."""
-        topic, text, value, traceparent = message
+    async def add(self, message: Message, traceparent: str = "") -> None:
+        """Take a record; it leaves when its batch is full, or with the next `flush`.
+
+        Args:
+            traceparent: of the trace that it is part of; empty without one.
+        """
+        topic, text, value = message
         key = text.encode()
         headers = [(TRACEPARENT, traceparent.encode())] if traceparent else []
         partitions = self._partitions.get(topic) or await self._look_up(topic)

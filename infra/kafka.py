@@ -185,16 +185,11 @@ async def _partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[str]) -
 
 
 class Message(NamedTuple):
-    """A record to send; without a value it takes the key out of a compacted topic.
-
-    Attributes:
-        traceparent: of the trace that it is part of, its header; empty without one.
-    """
+    """A record to send; without a value it takes the key out of a compacted topic."""
 
     topic: str
     key: str
     value: bytes | None
-    traceparent: str = ""
 
 
 async def take_added(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:

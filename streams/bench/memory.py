@@ -167,7 +167,7 @@ def _world(topics: dict[str, list[Line]]) -> World:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     messages = embedding_messages("0" * 24, accounts, vectors)
     feed.apply(
-        EMBEDDINGS_TOPIC, [Line(t, key.encode(), value or b"") for t, key, value, _ in messages]
+        EMBEDDINGS_TOPIC, [Line(t, key.encode(), value or b"") for t, key, value in messages]
     )
     return feed.world
 

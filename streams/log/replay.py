@@ -166,7 +166,7 @@ class Loopback:
 
     async def send(self, messages: Iterable[Message]) -> None:
         """Take messages as a broker would."""
-        for topic, key, value, _ in messages:
+        for topic, key, value in messages:
             if topic in REPLAYABLE:
                 self.returned.append(Line(topic, key.encode(), value or b""))
             elif topic == DEAD_LETTERS_TOPIC and (letter := parse_dead_letter(value)) is not None:

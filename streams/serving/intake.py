@@ -24,7 +24,8 @@ from models.events import (
 )
 from streams.clock import now_ms
 
-Send = Callable[[Iterable[Message]], Awaitable[None]]
+#: Takes records, and the trace that all of them are part of or nothing.
+Send = Callable[[Iterable[Message], str], Awaitable[None]]
 
 #: Of whom nothing may be known: viewer id and time → whether.
 Refuses = Callable[[str, float], bool]
@@ -99,11 +100,11 @@ class Intake:
                 key = _key(topic, record, now)
                 if topic in EVENT_TOPICS:
                     self._check(key, only, now)
-                good.append(Message(topic, key, record, traceparent))
+                good.append(Message(topic, key, record))
             except InvalidEventError as error:
                 refused.append(Refusal(at, error.reason, str(error)))
         if good:
-            await self._send(good)
+            await self._send(good, traceparent)
         return Accepted(len(good), refused)
 
     def _check(self, viewer_id: str, only: str | None, now: int) -> None:
