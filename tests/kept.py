@@ -20,7 +20,10 @@ GROUPS: Final = {
         "looked at",
     ),
     **dict.fromkeys(
-        (f"tests/integration/test_{name}.py" for name in ("explore", "http", "http_examples")),
+        (
+            f"tests/integration/test_{name}.py"
+            for name in ("explore", "http", "http_examples", "producing")
+        ),
         "explored",
     ),
 }
