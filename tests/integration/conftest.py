@@ -361,8 +361,11 @@ def explore(
     if (module := request.node.nodeid) in GROUPS:
         yield kept(module, "stack", lambda: starting_explore(role_argv))
     else:
-        with starting_explore(argv_of) as started:
-            yield started
+        with pytest.MonkeyPatch.context() as patch:
+            # Seconds of a core, and no module that has a stack of its own looks at one.
+            patch.setenv("ACCOUNT_MAP_EVERY_S", "0")
+            with starting_explore(argv_of) as started:
+                yield started
 
 
 @contextmanager
