@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +30,7 @@ def test_what_is_kept_is_started_once_and_ends_with_its_group(
 ) -> None:
     # This process may keep something itself.
     monkeypatch.setattr(kept, "_kept", {})
-    monkeypatch.setattr(kept, "_opened", kept.ExitStack())
+    monkeypatch.setattr(kept, "_opened", ExitStack())
     happened: list[str] = []
 
     @contextmanager
