@@ -64,6 +64,10 @@ def names(explore: Explore) -> Names:
     media = explore.post(account, topics=["travel"])
     liked = explore.post("somebody")
     explore.act("events.like", explore.event(viewer, liked, author_id="somebody"))
+    # What is popular and was seen is left out, as the examples say.
+    seen = explore.page(explore.new_viewer()).json()["items"][0]
+    view = explore.event(viewer, seen["media_id"], author_id=seen["author_id"])
+    explore.act("events.view", view)
     # The learner draws it once account vectors are live, and lets all others go first.
     until = time.monotonic() + DRAWN_S
     while explore.http.get("/v1/map").status_code == 404:
