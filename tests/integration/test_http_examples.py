@@ -101,9 +101,9 @@ def asked(explore: Explore, command: str) -> httpx.Response:
 
 
 def shape(told: Any) -> Any:
-    """Names of fields all the way down, of the first one of a list."""
+    """Names of fields all the way down, of the first one of a list; whatever the partition is."""
     if isinstance(told, dict):
-        return {name: shape(value) for name, value in told.items()}
+        return {re.sub(r"/\d+$", "/0", name): shape(value) for name, value in told.items()}
     return [shape(told[0])] if isinstance(told, list) and told else ()
 
 
