@@ -34,6 +34,7 @@ from infra.kafka_waiting import connect
 from infra.metrics import KAFKA_FAILURES
 from infra.refusals import kafka_unreachable
 from infra.topics import TOUCHED_TOPIC
+from infra.tracing import TRACEPARENT
 
 BATCH_BYTES: Final = 256 * 1024
 #: Batches unacknowledged at most: enough to keep the broker busy, little to hold in memory.
@@ -130,10 +131,13 @@ class Outbox:
         """Send without waiting for the broker: for what may be lost in a crash."""
         await self._producer.send(message.topic, message.value, key=message.key.encode())
 
-    async def send(self, messages: Iterable[Message]) -> None:
+    async def send(self, messages: Iterable[Message], traceparent: str = "") -> None:
         """Return once the broker has acknowledged every record.
 
         Waits for a broker that is away as long as it takes; some records may then arrive twice.
+
+        Args:
+            traceparent: of the trace that they are part of; empty without one.
 
         Raises:
             KafkaError: what no waiting helps against.
@@ -145,7 +149,7 @@ class Outbox:
             sender = BatchSender(producer)
             try:
                 for message in records:
-                    await sender.add(message)
+                    await sender.add(message, traceparent)
                 await self._finished(sender, len(records))
                 return
             except FORGOTTEN as error:
@@ -244,22 +248,29 @@ class BatchSender:
         self._under_way: dict[asyncio.Future[Any], tuple[Partition, int]] = {}
         self._ends: dict[Partition, int] = {}
 
-    async def add(self, message: Message) -> None:
-        """Take a record; it leaves when its batch is full, or with the next `flush`."""
+    async def add(self, message: Message, traceparent: str = "") -> None:
+        """Take a record; it leaves when its batch is full, or with the next `flush`.
+
+        Args:
+            traceparent: of the trace that it is part of; empty without one.
+        """
         topic, text, value = message
         key = text.encode()
+        headers = [(TRACEPARENT, traceparent.encode())] if traceparent else []
         partitions = self._partitions.get(topic) or await self._look_up(topic)
         at = topic, _partition(topic, key, partitions)
         batch = self._batches.get(at)
         if batch is None:
             batch = self._batches[at] = self._producer.create_batch()
-        if batch.append(key=key, value=value, timestamp=None) is not None:
+        if batch.append(key=key, value=value, timestamp=None, headers=headers) is not None:
             return
         await self._send(at, batch)
         batch = self._batches[at] = self._producer.create_batch()
-        if batch.append(key=key, value=value, timestamp=None) is None:
+        if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
             # Larger than a batch: on its own, as large as the topic takes.
-            sent = await self._producer.send_and_wait(topic, value, key=key, partition=at[1])
+            sent = await self._producer.send_and_wait(
+                topic, value, key=key, partition=at[1], headers=headers
+            )
             self._ends[at] = sent.offset + 1
 
     async def flush(self) -> None:

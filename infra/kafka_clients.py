@@ -19,12 +19,16 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.certificates import client_context
 from infra.config import Settings
 from infra.errors import SettingsError
+from infra.kafka_waiting import telling
 
 if TYPE_CHECKING:
     from faust.auth import Credentials
     from kafka import KafkaAdminClient, KafkaProducer
 
 OAUTHBEARER: Final = "OAUTHBEARER"
+#: Of a command that connects by itself: a broker that is there answers within milliseconds, one
+#: that is just starting within seconds.
+CONNECT_TIMEOUT_S: Final = 10.0
 
 
 def kafka_consumer(settings: Settings, *topics: str, **options: Any) -> AIOKafkaConsumer:
@@ -44,6 +48,8 @@ def kafka_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
 def plain_producer(settings: Settings, **options: Any) -> KafkaProducer:
     """A producer of kafka-python, connected, for commands that are not asynchronous.
 
+    Whoever waits for a broker is told, and given up after :data:`CONNECT_TIMEOUT_S`.
+
     Raises:
         SettingsError: the settings of the connection cannot be used.
         kafka.errors.KafkaError: no broker answers.
@@ -51,14 +57,16 @@ def plain_producer(settings: Settings, **options: Any) -> KafkaProducer:
     # Imported here: it takes half a second that nobody else needs to spend.
     from kafka import KafkaProducer as Producer
 
-    return Producer(**_plain_connection(settings), **options)
+    with telling(settings.kafka_bootstrap_servers, CONNECT_TIMEOUT_S):
+        return Producer(**_plain_connection(settings), **options)
 
 
 def plain_admin(settings: Settings, **options: Any) -> KafkaAdminClient:
     """An admin client of kafka-python, connected; raises as :func:`plain_producer` does."""
     from kafka.admin import KafkaAdminClient as Admin
 
-    return Admin(**_plain_connection(settings), **options)
+    with telling(settings.kafka_bootstrap_servers, CONNECT_TIMEOUT_S):
+        return Admin(**_plain_connection(settings), **options)
 
 
 def kafka_admin(settings: Settings, **options: Any) -> AIOKafkaAdminClient:
@@ -121,6 +129,7 @@ def _plain_connection(settings: Settings) -> dict[str, Any]:
     from kafka.net.sasl.oauth import AbstractTokenProvider as PlainTokenProvider
 
     connection = _connection(settings)
+    connection["bootstrap_timeout_ms"] = int(CONNECT_TIMEOUT_S * 1000)
     if "sasl_oauth_token_provider" in connection:
         ask = _token_function(settings.kafka_token_provider)
         told = type("Told", (PlainTokenProvider,), {"token": lambda self: str(ask())})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 
 from aiokafka.errors import KafkaError
@@ -17,6 +19,9 @@ from infra.errors import UnreachableError
 FIRST_PAUSE_S: Final = 0.5
 MOST_PAUSE_S: Final = 3.0
 TELL_WAITING_S: Final = 10.0
+
+#: A broker that is there answers before this; whoever waits longer is told for what.
+TELL_FIRST_S: Final = 1.0
 
 #: A start that is given up is waited for so long: one that finds a broker takes milliseconds.
 START_OVER_S: Final = 2.0
@@ -76,3 +81,16 @@ async def once_there(attempt: Callable[[], Awaitable[T]]) -> T:
                 logger.warning("waiting for Kafka: %s", str(error) or repr(error))
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, MOST_PAUSE_S)
+
+
+@contextmanager
+def telling(address: str, most_s: float) -> Iterator[None]:
+    """While a client that is not asynchronous waits for a broker, say so once, and how long."""
+    said = "waiting for Kafka at %s, for %g s at most"
+    timer = threading.Timer(TELL_FIRST_S, logger.warning, (said, address, most_s))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

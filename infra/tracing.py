@@ -9,6 +9,7 @@ which its SDK reads itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 TRACEPARENT: Final = "traceparent"
 #: 2 + 32 + 16 + 2 digits and what stands between; later versions may add something.
 MOST_BYTES: Final = 256
+_WELL_FORMED: Final = re.compile(
+    r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
+)
 _EXTRA: Final = "pip install 'freshgrid[telemetry]'"
 
 
@@ -34,6 +38,13 @@ def traceparent_of(record: object) -> str | None:
         if name == TRACEPARENT and len(value) <= MOST_BYTES:
             return bytes(value).decode("latin-1")
     return None
+
+
+def well_formed(traceparent: str | None) -> str:
+    """What a caller says that it is part of, empty unless it may be a trace: it is passed on."""
+    if traceparent is None or len(traceparent) > MOST_BYTES:
+        return ""
+    return traceparent if _WELL_FORMED.fullmatch(traceparent) else ""
 
 
 class Traces:

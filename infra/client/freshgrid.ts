@@ -799,7 +799,8 @@ export class Freshgrid {
    *
    * Beside the fields of its schema an event on a media has `action`: which one. A follow, block
    * or mute is told by its `kind`. An event that is sent again counts once, by its `event_id`:
-   * repeat what was not answered. Good records of a batch are taken whatever the others are.
+   * repeat what was not answered. Good records of a batch are taken whatever the others are. W3C
+   * `traceparent` of the request goes along with each of them.
    */
   sendEvents(body: SentMediaEvent | FollowEvent | Array<SentMediaEvent | FollowEvent>): Promise<Accepted> {
     return this.call("POST", `/v1/events`, {  }, body);

@@ -800,7 +800,7 @@ class Calls:
         Beside the fields of its schema an event on a media has `action`: which one. A follow,
         block or mute is told by its `kind`. An event that is sent again counts once, by its
         `event_id`: repeat what was not answered. Good records of a batch are taken whatever the
-        others are.
+        others are. W3C `traceparent` of the request goes along with each of them.
         """
         answer: Accepted = self._call("POST", "/v1/events", {}, body)
         return answer
@@ -1147,7 +1147,7 @@ class AsyncCalls:
         Beside the fields of its schema an event on a media has `action`: which one. A follow,
         block or mute is told by its `kind`. An event that is sent again counts once, by its
         `event_id`: repeat what was not answered. Good records of a batch are taken whatever the
-        others are.
+        others are. W3C `traceparent` of the request goes along with each of them.
         """
         answer: Accepted = await self._call("POST", "/v1/events", {}, body)
         return answer

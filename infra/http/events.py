@@ -12,6 +12,7 @@ from infra.http.bodies import NDJSON, read_records
 from infra.http.door import caller_of
 from infra.http.problems import Place, ProblemError
 from infra.http.routes import JSON, Routes, reference
+from infra.tracing import TRACEPARENT, well_formed
 from models.events import FollowEvent, MediaEvent
 
 
@@ -54,7 +55,9 @@ class Accepted(msgspec.Struct, frozen=True):
 class Intake(Protocol):
     """Where the records of a body go."""
 
-    async def take(self, records: Sequence[bytes], only: str | None = None) -> Accepted:
+    async def take(
+        self, records: Sequence[bytes], only: str | None = None, traceparent: str = ""
+    ) -> Accepted:
         """Check records and send the good ones, of one viewer only where one is named."""
         ...
 
@@ -133,9 +136,10 @@ def events_routes(intake: Intake) -> Routes:
         Beside the fields of its schema an event on a media has `action`: which one. A follow,
         block or mute is told by its `kind`. An event that is sent again counts once, by its
         `event_id`: repeat what was not answered. Good records of a batch are taken whatever the
-        others are.
+        others are. W3C `traceparent` of the request goes along with each of them.
         """
         only = caller_of(request.state).viewer_id
-        return taken(await intake.take(await read_records(request), only))
+        trace = well_formed(request.headers.get(TRACEPARENT))
+        return taken(await intake.take(await read_records(request), only, trace))
 
     return routes

@@ -20,10 +20,11 @@ import numpy as np
 from isal import isal_zlib
 
 from models.events import Id, InvalidEventError, check, check_ids, check_times, decode_value
+from models.explore.compact import CompactPage
 from models.explore.cursor import Cursor
 from models.explore.grid import Grid, GridDocument, to_json
 from models.explore.randomisation import RandomOrder
-from models.explore.stamp import NO_REVISION, Stamp, at_revision, digest_of
+from models.explore.stamp import NO_REVISION, Stamp, at_revision, digest_of, impressed_part
 from models.feature_schema import (
     DENSE_NAMES,
     FEATURE_VERSION,
@@ -72,6 +73,7 @@ class StoredGrid(Page, frozen=True, kw_only=True):
     """A page as it is stored: with what only rankers read, at its end.
 
     Attributes:
+        compact: the page as ids alone, as it is answered to who asks for no more.
         features: that the final pass saw of the items in order, see :func:`pack_features`;
             ``versions["features"]`` says of which columns.
         randomised: only where the page is in random order, see
@@ -79,6 +81,7 @@ class StoredGrid(Page, frozen=True, kw_only=True):
         stamp: what it was made of, see :mod:`models.explore.stamp`.
     """
 
+    compact: CompactPage | msgspec.UnsetType = msgspec.UNSET
     features: str = ""
     randomised: RandomOrder | msgspec.UnsetType = msgspec.UNSET
     stamp: str = ""
@@ -213,17 +216,27 @@ def _placed(document: StoredGrid, at: Cursor | None, cursor_key: bytes) -> Store
         made_of = f"{document.features}{document.generated_at_ms}:{viewer_id}".encode()
         at = Cursor.first(viewer_id, made_of, [item.media_id for item in document.items])
     following = at.following() if document.items else None
-    return msgspec.structs.replace(
+    placed = msgspec.structs.replace(
         document,
         request_id=at.request_id(viewer_id),
         page=at.number,
         next=None if following is None else following.text(viewer_id, cursor_key),
     )
+    compact = CompactPage(
+        viewer_id,
+        [item.media_id for item in placed.items],
+        placed.generated_at_ms,
+        placed.reflects_ts,
+        placed.request_id,
+        placed.page,
+        placed.next,
+    )
+    return msgspec.structs.replace(placed, compact=compact)
 
 
 def impression_of(stored: bytes, served_ms: int) -> bytes:
     """The impression of a stored page, as JSON; nothing is decoded."""
-    return b'%b,"served_ms":%d}' % (stored[:-1], served_ms)
+    return b'%b,"served_ms":%d}' % (impressed_part(stored)[:-1], served_ms)
 
 
 def pack_features(features: FeatureMatrix) -> str:

@@ -20,8 +20,10 @@ _LIVE_ENDS: Final = (_REVISION + _LIVE) // 2
 _BEFORE: Final = b',"stamp":"'
 _END: Final = -2
 _FIRST: Final = _END - STAMP_LENGTH
-#: Where the part begins that only rankers read, and who asks for a page does not get.
-_HIDDEN: Final = b',"features":"'
+#: What only rankers read stands last, and who asks for a page does not get it: first the page as
+#: ids alone, as JSON, then the rest.
+_COMPACT: Final = b',"compact":'
+_FEATURES: Final = b',"features":"'
 
 #: Of a viewer of whom nothing is stored.
 NO_REVISION: Final = bytes(_REVISION // 2)
@@ -80,9 +82,28 @@ def at_revision(json: bytes, revision: bytes) -> bytes:
 
 def page_of(json: bytes) -> bytes:
     """A stored grid as readers get it: without what only rankers read."""
+    return json[: _hidden(json)[0]] + b"}"
+
+
+def compact_part(json: bytes) -> bytes:
+    """A stored grid as ids alone, as it is stored; empty for one of a release that stored none."""
+    begins, ends = _hidden(json)
+    return json[begins + len(_COMPACT) : ends]
+
+
+def impressed_part(json: bytes) -> bytes:
+    """A stored grid without its form of ids alone."""
+    begins, ends = _hidden(json)
+    return json[:begins] + json[ends:]
+
+
+def _hidden(json: bytes) -> tuple[int, int]:
+    """Where the page as ids alone begins, or would, and where the rest begins that is hidden."""
     # The text of `features` ends just before the stamp and holds no quotation mark; one byte is
     # found much faster than several, and these are thousands.
-    begins = json.rfind(b'"', 0, _FIRST - len(_BEFORE) - 1) + 1 - len(_HIDDEN)
-    if begins < 0 or json[begins : begins + len(_HIDDEN)] != _HIDDEN:
-        begins = json.rindex(_HIDDEN)
-    return json[:begins] + b"}"
+    ends = json.rfind(b'"', 0, _FIRST - len(_BEFORE) - 1) + 1 - len(_FEATURES)
+    if ends < 0 or json[ends : ends + len(_FEATURES)] != _FEATURES:
+        ends = json.rindex(_FEATURES)
+    # Quotation marks within ids are escaped: these bytes are the last field of that name.
+    begins = json.rfind(_COMPACT, 0, ends)
+    return (ends if begins < 0 else begins), ends

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from models.explore.compact import CompactPage
 from models.explore.grid import GridItem
 from models.explore.impressions import StoredGrid
 
@@ -33,7 +34,12 @@ def _loose(of: type, name: str, **read: Any) -> Any:
 
 _item: Final[Any] = _loose(GridItem, "_Item", position=int, media_id=str)
 _page: Final[Any] = _loose(
-    StoredGrid, "_Page", items=list[_item], versions=dict[str, str], features=str
+    StoredGrid,
+    "_Page",
+    items=list[_item],
+    versions=dict[str, str],
+    features=str,
+    compact=CompactPage,
 )
 _decoder: Final = msgspec.json.Decoder(_page)
 _encoder: Final = msgspec.json.Encoder()
@@ -65,4 +71,7 @@ def without(json: bytes, gone: Collection[str]) -> bytes | None:
         item.position = position
     page.items, page.features, page.versions["features"] = left, "", ""
     page.randomised = msgspec.UNSET
+    if page.compact is not msgspec.UNSET:
+        ids = [item.media_id for item in left]
+        page.compact = msgspec.structs.replace(page.compact, media_ids=ids)
     return _encoder.encode(page)

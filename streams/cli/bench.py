@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from streams.bench import BENCHES, load, machine
 from streams.cli.common import Json, load_settings, show
+from streams.cli.paths import to_read
 
 
 class Benchmarks(TyperGroup):
@@ -80,7 +81,7 @@ def _option(declared: Parameter) -> Parameter:
         default,
         help=meta.description,
         min=meta.ge,
-        exists=kind is Path,
+        callback=to_read if kind is Path else None,
         # Where a file of ours lies tells nobody anything.
         show_default=default.name if kind is Path else True,
     )

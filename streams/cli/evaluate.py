@@ -11,7 +11,8 @@ import typer
 
 from infra.errors import SettingsError
 from streams.cli.common import Json, console, load_settings, show, text_of
-from streams.cli.recorded import Data, Labels, Mapping, Split, TaskName, check_data
+from streams.cli.paths import folder_to_write, to_read
+from streams.cli.recorded import Data, Labels, Mapping, Split, TaskName
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -21,7 +22,7 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure how good a version of
 Events = Annotated[
     Path | None,
     typer.Option(
-        exists=True,
+        callback=to_read,
         help="Recorded events: a fixture (JSON lines, .gz is fine), or a folder of KuaiRand-Pure.",
     ),
 ]
@@ -119,11 +120,17 @@ def evaluate_grids(
     split: Split = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 7,
     report: Annotated[
-        Path | None, typer.Option(help="Write grids.md and grids.html into this folder.")
+        Path | None,
+        typer.Option(
+            callback=folder_to_write, help="Write grids.md and grids.html into this folder."
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Where finished stages are kept; by default in the temporary folder."),
+        typer.Option(
+            callback=folder_to_write,
+            help="Where finished stages are kept; by default in the temporary folder.",
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Take no stage from there.")] = False,
     json: Json = False,
@@ -143,7 +150,6 @@ def evaluate_grids(
     from streams.recorded.grids.run import Options
     from streams.recorded.reading import read_dataset
 
-    check_data(data)
     settings = load_settings()
     folder = cache or Path(tempfile.gettempdir()) / "freshgrid-evaluate"
     options = Options(

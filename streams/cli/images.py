@@ -17,6 +17,7 @@ import typer
 
 from infra.errors import FreshgridError, SettingsError
 from streams.cli.common import load_settings
+from streams.cli.paths import file_to_read, to_read
 from streams.clock import now_ms
 
 if TYPE_CHECKING:
@@ -48,11 +49,15 @@ class Picture(NamedTuple):
 
 def embed_images(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Pictures, or folders of them.", exists=True)
+        list[Path] | None,
+        typer.Argument(callback=to_read, help="Pictures, or folders of them."),
     ] = None,
     media: Annotated[
         Path | None,
-        typer.Option(help="Instead: records of catalog.media, JSON lines, embedded by image_url."),
+        typer.Option(
+            callback=file_to_read,
+            help="Instead: records of catalog.media, JSON lines, embedded by image_url.",
+        ),
     ] = None,
     send: Annotated[
         bool, typer.Option("--send", help="Send the records to catalog.media.")

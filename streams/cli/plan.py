@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.common import Json, console, show
+from streams.cli.paths import file_to_read
 from streams.planning.figures import SHIPPED, read_figures
 from streams.planning.sizing import Assumptions, Load
 from streams.planning.sizing import plan as sized
@@ -26,6 +27,7 @@ def plan(
     figures: Annotated[
         Path,
         typer.Option(
+            callback=file_to_read,
             help="What `freshgrid bench NAME --json` printed on your machine, one object a line.",
             show_default="those of Freshgrid",
         ),

@@ -10,6 +10,7 @@ import typer
 
 from infra.errors import FreshgridError, SettingsError
 from streams.cli.common import Json, load_settings, show
+from streams.cli.paths import file_to_read
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -23,7 +24,8 @@ class QueryError(FreshgridError):
 
 def query(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="A query; with --check any number of them.")
+        list[Path] | None,
+        typer.Argument(callback=file_to_read, help="A query; with --check any number of them."),
     ] = None,
     text: Annotated[
         str | None, typer.Option("-e", "--text", help="The query itself instead of a file.")

@@ -8,21 +8,27 @@ from typing import Annotated
 
 import typer
 
-from infra.errors import SettingsError
+from streams.cli.paths import file_to_read, to_read
 
 Labels = Annotated[
     Path | None,
-    typer.Option(help="Topics of accounts, JSON lines of account_id and topics."),
+    typer.Option(
+        callback=file_to_read, help="Topics of accounts, JSON lines of account_id and topics."
+    ),
 ]
 Data = Annotated[
     Path,
     typer.Argument(
-        help="Recorded log: JSON lines (.gz is fine), Parquet or CSV, a folder, or a mapping."
+        callback=to_read,
+        help="Recorded log: JSON lines (.gz is fine), Parquet or CSV, a folder, or a mapping; see "
+        "docs/evaluation.md.",
     ),
 ]
 Mapping = Annotated[
     Path | None,
-    typer.Option(exists=True, help="What the columns of DATA mean (TOML); see docs/datasets."),
+    typer.Option(
+        callback=file_to_read, help="What the columns of DATA mean (TOML); see docs/datasets."
+    ),
 ]
 Split = Annotated[
     str | None,
@@ -35,13 +41,3 @@ class TaskName(StrEnum):
 
     LIKE = "like"
     LONG_VIEW = "long_view"
-
-
-def check_data(data: Path) -> None:
-    """See whether there is a recorded log.
-
-    Raises:
-        SettingsError: there is not.
-    """
-    if not data.exists():
-        raise SettingsError(f"there is no {data}; give recorded events, see docs/evaluation.md")

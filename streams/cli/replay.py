@@ -12,6 +12,7 @@ import typer
 
 from infra.errors import SettingsError
 from streams.cli.common import Json, load_settings, show
+from streams.cli.paths import file_to_read
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -24,7 +25,7 @@ StateHash = Annotated[
 def replay(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Event fixtures, JSON lines; .gz is fine.", exists=True),
+        typer.Argument(callback=file_to_read, help="Event fixtures, JSON lines; .gz is fine."),
     ] = None,
     from_offset: Annotated[
         int | None,

@@ -9,6 +9,7 @@ import typer
 
 from infra.errors import SettingsError
 from streams.cli.common import Json, console, load_settings, show
+from streams.cli.paths import file_to_write, to_read
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -34,10 +35,11 @@ def simulate(
     ] = False,
     beside: Annotated[
         Path | None,
-        typer.Option(exists=True, help="A log whose distributions to show; the bundled one."),
+        typer.Option(callback=to_read, help="A log whose distributions to show; the bundled one."),
     ] = None,
     write: Annotated[
-        Path | None, typer.Option(help="Write the first world as a fixture to replay.")
+        Path | None,
+        typer.Option(callback=file_to_write, help="Write the first world as a fixture to replay."),
     ] = None,
     rate: Annotated[
         float | None,
@@ -135,8 +137,6 @@ def _write(world: SimulatedWorld, settings: Settings, path: Path, *, as_json: bo
 
     from streams.simulated.feed import as_line, records
 
-    if not path.parent.is_dir():
-        raise SettingsError(f"{path} cannot be written: there is no folder {path.parent}; make it")
     lines = [as_line(message) + b"\n" for message in records(world, settings.grid_size)]
     data = b"".join(lines)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.errors import SettingsError
 from streams.cli.common import Json, console, load_settings, show, text_of
-from streams.cli.recorded import Data, Labels, Mapping, Split, TaskName, check_data
+from streams.cli.paths import file_to_read, file_to_write, to_read
+from streams.cli.recorded import Data, Labels, Mapping, Split, TaskName
 from streams.cli.tune_trade_offs import tune_log, tune_world
 
 tune = typer.Typer(
@@ -25,7 +25,7 @@ def tune_embeddings(
     events: Annotated[
         Path,
         typer.Option(
-            exists=True,
+            callback=to_read,
             help="Recorded events: a fixture (JSON lines, .gz is fine), or a folder of "
             "KuaiRand-Pure.",
         ),
@@ -57,7 +57,10 @@ def tune_embeddings(
 def tune_query(
     data: Data,
     file: Annotated[
-        Path | None, typer.Option("--file", help="The query; by default the bundled one.")
+        Path | None,
+        typer.Option(
+            "--file", callback=file_to_read, help="The query; by default the bundled one."
+        ),
     ] = None,
     task: Annotated[
         TaskName, typer.Option(help="What candidates should hold: likes and saves, or long views.")
@@ -70,7 +73,10 @@ def tune_query(
     trials: Annotated[int, typer.Option(min=1, help="Weights that are tried.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 7,
     write: Annotated[
-        Path | None, typer.Option(help="Write the query with the weights found into this file.")
+        Path | None,
+        typer.Option(
+            callback=file_to_write, help="Write the query with the weights found into this file."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -88,13 +94,8 @@ def tune_query(
     from streams.recorded.tune_query import TuneOptions
     from streams.recorded.tune_query import tune_query as tuned
 
-    check_data(data)
     settings = load_settings()
     name, text = (EXPLORE, explore_text()) if file is None else (str(file), read(file))
-    if write is not None and not write.parent.is_dir():
-        raise SettingsError(
-            f"{write} cannot be written: there is no folder {write.parent}; make it"
-        )
     options = TuneOptions(
         task=task.value, split=split or "", viewers=viewers, trials=trials, seed=seed
     )

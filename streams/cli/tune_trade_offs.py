@@ -11,6 +11,7 @@ import typer
 
 from infra.errors import SettingsError
 from streams.cli.common import Json, console, load_settings, show
+from streams.cli.paths import file_to_write
 
 if TYPE_CHECKING:
     from infra.config import Settings
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 Trials = Annotated[int, typer.Option(min=2, help="Settings that are tried.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
-Plot = Annotated[Path | None, typer.Option(help="Write all points as a plot (SVG) to this file.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(callback=file_to_write, help="Write all points as a plot (SVG) to this file."),
+]
 Apply = Annotated[
     bool, typer.Option("--apply", help="Give the chosen point to the arm, live in a second.")
 ]
@@ -94,7 +98,10 @@ def tune_world(
         bool, typer.Option("--blend", help="The weights of the bundled query, too.")
     ] = False,
     write: Annotated[
-        Path | None, typer.Option(help="Write the query with the weights found to this file.")
+        Path | None,
+        typer.Option(
+            callback=file_to_write, help="Write the query with the weights found to this file."
+        ),
     ] = None,
     trials: Trials = 40,
     seed: Seed = 7,

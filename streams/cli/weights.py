@@ -9,6 +9,7 @@ import typer
 
 from infra.errors import SettingsError
 from streams.cli.common import Json, load_settings, show
+from streams.cli.paths import file_to_read
 
 weights = typer.Typer(no_args_is_help=True, help="What each action is worth; live in a second.")
 experiments = typer.Typer(help="Arms of viewers, and how they do.")
@@ -100,7 +101,7 @@ def show_experiments(
 
 @experiments.command("set")
 def set_experiments(
-    file: Annotated[Path, typer.Argument(exists=True, help="JSON: arms and a salt.")],
+    file: Annotated[Path, typer.Argument(callback=file_to_read, help="JSON: arms and a salt.")],
     who: Who = "",
     json: Json = False,
 ) -> None:

@@ -24,7 +24,8 @@ from models.events import (
 )
 from streams.clock import now_ms
 
-Send = Callable[[Iterable[Message]], Awaitable[None]]
+#: Takes records, and the trace that all of them are part of or nothing.
+Send = Callable[[Iterable[Message], str], Awaitable[None]]
 
 #: Of whom nothing may be known: viewer id and time → whether.
 Refuses = Callable[[str, float], bool]
@@ -61,13 +62,16 @@ class Intake:
         self._send = send
         self._refuses = refuses
 
-    async def take(self, records: Sequence[bytes], only: str | None = None) -> Accepted:
+    async def take(
+        self, records: Sequence[bytes], only: str | None = None, traceparent: str = ""
+    ) -> Accepted:
         """Check events and send the good ones; returns once the broker has them.
 
         Args:
             only: the viewer whose events may be sent; None for anybody's.
+            traceparent: of the trace that they are part of; empty without one.
         """
-        return await self._take(records, topic_of, only)
+        return await self._take(records, topic_of, only, traceparent)
 
     async def put(self, kind: Kind, records: Sequence[bytes]) -> Accepted:
         """The same with records of the catalogue."""
@@ -83,6 +87,7 @@ class Intake:
         records: Sequence[bytes],
         topic_of: Callable[[bytes], str],
         only: str | None = None,
+        traceparent: str = "",
     ) -> Accepted:
         good: list[Message] = []
         refused: list[Refusal] = []
@@ -99,7 +104,7 @@ class Intake:
             except InvalidEventError as error:
                 refused.append(Refusal(at, error.reason, str(error)))
         if good:
-            await self._send(good)
+            await self._send(good, traceparent)
         return Accepted(len(good), refused)
 
     def _check(self, viewer_id: str, only: str | None, now: int) -> None:

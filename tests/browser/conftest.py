@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_
 from infra.config import Settings
 from streams.local import scenario
 from streams.local.stack import Endpoints, starting_stack
+from tests.kept import kept
 from tests.paths import FIXTURES, ROOT
 
 SCREENSHOTS: Final = ROOT / ".cache" / "screenshots"
@@ -48,15 +49,28 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def endpoints(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
-    """Of a running stack, trained on the tiny fixture, with more to look at."""
+def endpoints(
+    request: pytest.FixtureRequest, chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> Endpoints:
+    """Of a running stack, trained on the tiny fixture, with more to look at; all look at one."""
+
+    def start() -> AbstractContextManager[Endpoints]:
+        return running(fixture(tmp_path_factory.mktemp("events")))
+
+    found: Endpoints = kept(request.node.nodeid, "stack", start)
+    return found
+
+
+@contextmanager
+def running(events: Path) -> Iterator[Endpoints]:
+    """A stack that has read these events, and learned from them."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "ARTIFACTS_URL", "HTTP_PORT"):
             patch.delenv(name, raising=False)
         # Fitted once, and not again by what the tests do.
         patch.setenv("BOOTSTRAP_SESSIONS", "150")
         patch.setenv("BOOTSTRAP_POSITIVES", "5")
-        patch.setattr(scenario, "FIXTURE", fixture(tmp_path_factory.mktemp("events")))
+        patch.setattr(scenario, "FIXTURE", events)
         with starting_stack(Settings(), http_port=0) as stack:
             sent = scenario.replay_fixture(stack)
             stack.wait_ready()

@@ -33,6 +33,7 @@ from streams.local import scenario
 from streams.local.stack import Stack, role_argv, starting_stack
 from streams.log.replay_files import unfolded, wait_folded
 from tests.kafka.apache_kafka import ApacheKafka, apache_kafka_missing
+from tests.kept import GROUPS, kept
 from tests.paths import FIXTURES
 
 TINY = FIXTURES / "tiny.jsonl"
@@ -353,8 +354,23 @@ def argv_of() -> Callable[[str], tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def explore(argv_of: Callable[[str], tuple[str, ...]]) -> Iterator[Explore]:
-    """A stack of its own for the tests of a module, trained on the tiny fixture, up to now."""
+def explore(
+    request: pytest.FixtureRequest, argv_of: Callable[[str], tuple[str, ...]]
+) -> Iterator[Explore]:
+    """A stack of a module's own, or of its group, trained on the tiny fixture, up to now."""
+    if (module := request.node.nodeid) in GROUPS:
+        yield kept(module, "stack", lambda: starting_explore(role_argv))
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            # Seconds of a core, and no module that has a stack of its own looks at one.
+            patch.setenv("ACCOUNT_MAP_EVERY_S", "0")
+            with starting_explore(argv_of) as started:
+                yield started
+
+
+@contextmanager
+def starting_explore(argv_of: Callable[[str], tuple[str, ...]]) -> Iterator[Explore]:
+    """Such a stack, until left; then nothing of it is left."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "ARTIFACTS_URL", "HTTP_PORT"):
             patch.delenv(name, raising=False)

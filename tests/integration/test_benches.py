@@ -18,6 +18,7 @@ from streams.bench import (
     embeddings,
     growth,
     http,
+    http_events,
     ingest,
     learner,
     memory,
@@ -145,8 +146,11 @@ def test_takedown_sees_what_it_took_down_go(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
-def test_http_asks_for_ready_pages() -> None:
-    figures = http.run(Settings(), viewers=20, seconds=1)
+def test_http_asks_for_ready_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "ROUNDS", 1)
+    monkeypatch.setattr(http_events, "WARM", 500)
+    figures = http.run(Settings(), viewers=20, seconds=1, events=1_000)
+    assert figures["events_in_per_s"] > 0
     assert figures["failed"] == 0
     assert figures["page_bytes"] > 5_000
     for name in ("requests_per_s_1", "requests_per_s_8", "p99_ms", "share_of_empty", "ids_per_s_8"):

@@ -84,6 +84,7 @@ def test_redis_and_http_give_the_same_grid(explore):
     served = explore.page(FAN).json()
     stored = explore.stored_grid(FAN)
     assert stored.pop("features")
+    assert stored.pop("compact")["media_ids"] == ids(stored["items"])
     assert len(stored.pop("stamp")) == 36
     assert stored == served
 

@@ -270,6 +270,7 @@ def test_an_event_goes_the_whole_way_and_nobody_is_allowed_more(
         "artifacts_url": str(tmp_path / "artifacts"),
         "bootstrap_sessions": 150,
         "bootstrap_positives": 5,
+        "account_map_every_s": 0,
     }
     for name, value in given.items():
         monkeypatch.setenv(name.upper(), str(value))

@@ -17,18 +17,21 @@ from infra.batch_sender import Outbox
 from infra.config import Settings
 from infra.embedded import embedded_kafka, embedded_redis
 from infra.errors import SettingsError
+from infra.http.events import events_routes
 from infra.kafka import prepare_cluster
 from infra.kafka_clients import kafka_consumer, kafka_producer
 from infra.open_stores import open_stores
 from infra.topics import TOUCHED_TOPIC
-from infra.tracing import TRACEPARENT, Traces, open_traces
+from infra.tracing import TRACEPARENT, Traces, open_traces, traceparent_of
 from models.world import World, WorldConfig
 from streams.clock import now_ms
 from streams.ingest import Ingest
 from streams.ranking import Ranking
 from streams.records import Record, touches
 from streams.serving.grid_traces import GridTraces
+from streams.serving.intake import Intake
 from tests.explorers import explorer_of
+from tests.http import client_of
 from tests.paths import ROOT
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -130,6 +133,32 @@ async def test_from_the_header_to_the_grid(traces: Traces, exporter: InMemorySpa
     by_viewer = {touch.viewer_id: touch.trace for touch in said}
     assert by_viewer["plain"] == by_viewer["strange"] == ""
     assert by_viewer["unsampled"].endswith("-00")
+
+
+async def test_a_request_with_events_gives_its_trace_to_their_records() -> None:
+    with embedded_kafka() as kafka:
+        settings = Settings(kafka_bootstrap_servers=kafka, partitions=1)
+        await prepare_cluster(settings)
+        outbox = Outbox(settings)
+        await outbox.start()
+        async with client_of(events_routes(Intake(outbox.send))) as client:
+            for viewer, said in (
+                ("traced", SAMPLED),
+                ("strange", "nonsense"),
+                ("endless", SAMPLED + "-" + "a" * 300),
+                ("plain", None),
+            ):
+                event = {
+                    "action": "like", "event_id": viewer, "viewer_id": viewer, "media_id": "m",
+                    "author_id": "a", "ts": now_ms(),
+                }  # fmt: skip
+                headers = {} if said is None else {TRACEPARENT: said}
+                answer = await client.post("/v1/events", json=event, headers=headers)
+                assert answer.status_code == 202, answer.text
+        await outbox.stop()
+        records = await read(settings, "events.like", 4)
+    known = {(record.key or b"").decode(): traceparent_of(record) for record in records}
+    assert known == {"traced": SAMPLED, "strange": None, "endless": None, "plain": None}
 
 
 def test_more_events_of_a_viewer_are_linked(traces: Traces, exporter: InMemorySpanExporter) -> None:

@@ -26,7 +26,7 @@ class Broker:
     def __init__(self) -> None:
         self.records = list[Message]()
 
-    async def send(self, messages: Iterable[Message]) -> None:
+    async def send(self, messages: Iterable[Message], traceparent: str = "") -> None:
         self.records += messages
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 from typer.testing import CliRunner
 
 from infra.config import Settings
+from infra.errors import SettingsError
 from streams.bench import BENCHES, ingest, load
 from streams.cli import app
 from tests.paths import ROOT
@@ -76,7 +77,6 @@ def test_an_option_that_a_benchmark_does_not_take_is_wrong_usage(name: str) -> N
         (["ingets"], "No such command 'ingets'. Did you mean 'ingest'"),
         (["ingest", "--events", "0"], "--events"),
         (["retrieval", "--accounts", "999"], "--accounts"),
-        (["training", "--data", "no-such-file"], "no-such-file"),
     ],
 )
 def test_wrong_usage_is_2_and_says_what_is_wrong(arguments: list[str], message: str) -> None:
@@ -122,3 +122,9 @@ def test_the_documentation_names_every_option_with_its_default() -> None:
                 assert told[flag].strip() == "the bundled events"
             else:
                 assert told[flag].strip() == ("" if default is None else str(default)), (name, flag)
+
+
+def test_a_recorded_log_that_is_not_there_is_told(tmp_path: Path) -> None:
+    done = bench("training", "--data", str(tmp_path / "absent"))
+    assert isinstance(done.exception, SettingsError)
+    assert str(done.exception).startswith(f"--data is {tmp_path / 'absent'}, which is not there")

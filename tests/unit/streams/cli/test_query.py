@@ -21,6 +21,7 @@ from streams.serving.live_versions import LiveVersions
 from tests.explorers import explorer_of
 from tests.http import reading
 from tests.igql_worlds import random_world
+from tests.paths import ROOT
 
 
 def test_wrong_files_are_told_with_their_places(tmp_path: Path) -> None:
@@ -41,10 +42,13 @@ def test_wrong_files_are_told_with_their_places(tmp_path: Path) -> None:
         (["--check"], "--check takes FILES"),
         (["-e", "user.popular()"], "--viewer ID"),
         (["--viewer", "v"], "give one FILE or -e TEXT"),
-        (["a.igql", "b.igql", "--viewer", "v"], "give one FILE or -e TEXT"),
+        (["README.md", "README.md", "--viewer", "v"], "give one FILE or -e TEXT"),
     ],
 )
-def test_wrong_usage_is_said(arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_said(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(app, ["query", *arguments])
     assert isinstance(result.exception, SettingsError)
     assert message in str(result.exception)

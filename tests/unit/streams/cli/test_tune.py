@@ -57,7 +57,7 @@ def test_what_cannot_be_done_is_one_sentence(tmp_path: Path, log: list[str]) -> 
     def error(*arguments: str) -> BaseException | None:
         return CliRunner().invoke(app, ["tune", "query", *arguments]).exception
 
-    assert "there is no nowhere" in str(error("nowhere"))
+    assert "DATA is nowhere, which is not there" in str(error("nowhere"))
     plain = tmp_path / "plain.igql"
     plain.write_text("user.popular().take(5)")
     found = error(*log, "--file", str(plain))

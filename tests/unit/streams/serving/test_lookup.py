@@ -21,11 +21,12 @@ from infra.errors import UnreachableError
 from infra.memory_store import MemoryStore
 from infra.open_stores import open_stores
 from infra.stores import Ready, Store
+from models.explore import compact, impressions
 from models.explore import grid as grids
-from models.explore import impressions
-from models.explore.compact import CompactPage
+from models.explore.compact import CompactPage, compact_page_of
 from models.explore.cursor import CursorError
 from models.explore.impressions import Impression, Page, StoredGrid, impression_of
+from models.explore.stamp import page_of
 from models.explore.treatment import Treatment
 from models.igql.library import operators
 from models.queries import CandidateQuery, planned
@@ -262,9 +263,31 @@ async def test_ids_alone(service: Service) -> None:
         await service.lookup.page("v", None, ids_only=True),
     ):
         assert body is not None
-        compact = msgspec.json.decode(body, type=CompactPage)
-        assert compact.media_ids == [item.media_id for item in whole.items]
-        assert (compact.next, compact.request_id) == (whole.next, whole.request_id)
+        ids = msgspec.json.decode(body, type=CompactPage)
+        assert ids.media_ids == [item.media_id for item in whole.items]
+        assert (ids.next, ids.request_id) == (whole.next, whole.request_id)
+
+
+async def test_ids_alone_stand_ready_and_are_logged_by_nobody(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [made] = await service.ranking.make_now(['v"compact":'])
+    whole = page_of(made.json)
+    assert b"compact" not in whole.replace(b'v\\"compact\\":', b"")
+    read = msgspec.json.Decoder(CompactPage)
+    cut = compact_page_of(made.json)
+    # Of a release that stored none they are made of the page.
+    without = made.json.replace(b',"compact":' + cut, b"")
+    assert len(without) < len(made.json)
+    assert read.decode(compact_page_of(without)) == read.decode(cut) == made.document.compact
+    assert page_of(without) == whole
+    assert impression_of(made.json, 7) == impression_of(without, 7)
+
+    def decode(json: bytes) -> None:
+        raise AssertionError("a page was decoded for its ids")
+
+    monkeypatch.setattr(compact, "_decoder", SimpleNamespace(decode=decode))
+    assert compact_page_of(made.json) == cut
 
 
 async def test_a_grid_of_the_release_before_is_made_anew(service: Service) -> None:

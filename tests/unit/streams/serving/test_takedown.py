@@ -76,6 +76,7 @@ async def test_it_leaves_every_ready_grid_and_every_stored_page(service: Service
         after = await stored(service, viewer)
         assert shown(after) == [media for media in shown(page) if media not in gone]
         assert [one.position for one in after.items] == list(range(len(after.items)))
+        assert after.compact and after.compact.media_ids == shown(after)
         assert (after.request_id, after.next) == (page.request_id, page.next)
         assert service.ranking.waits(viewer) == (shown(after) != shown(page))
         # What is left is as it was: nothing is ranked, and what is learned from is whole or none.
