@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -11,15 +10,13 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from streams.local.scenario import FIXTURE
 from tests.paths import ROOT
 
 # On a busy machine with two cores the demo needs a minute or two.
@@ -39,40 +36,10 @@ def mark() -> Iterator[str]:
             os.kill(pid, signal.SIGKILL)
 
 
-#: The command line, on other bundled events.
-ON_OTHERS = """
-import sys
-from pathlib import Path
-from streams.local import scenario
-scenario.FIXTURE = Path(sys.argv.pop(1))
-from streams.cli import main
-main()
-"""
-#: Of the bundled events those of the busiest viewers: a third, which take as much less to learn.
-BUSY = 25
-
-
-@pytest.fixture
-def events(tmp_path: Path) -> Path:
-    """The bundled catalogue, and all that busy viewers did: they meet at the same media."""
-    with gzip.open(FIXTURE, "rt") as file:
-        lines = [(line, json.loads(line).get("viewer_id")) for line in file]
-    acts = Counter(viewer for _, viewer in lines)
-    path = tmp_path / "busy.jsonl.gz"
-    with gzip.open(path, "wt", compresslevel=1) as busy:
-        busy.writelines(line for line, viewer in lines if viewer is None or acts[viewer] >= BUSY)
-    return path
-
-
-def start(
-    mark: str,
-    *arguments: str,
-    stderr: int = subprocess.STDOUT,
-    program: Sequence[str] = ("-m", "streams.cli"),
-) -> subprocess.Popen[str]:
+def start(mark: str, *arguments: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
     env = {k: v for k, v in os.environ.items() if k not in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL")}
     return subprocess.Popen(
-        [sys.executable, *program, *arguments, "--port", "0"],
+        [sys.executable, "-m", "streams.cli", *arguments, "--port", "0"],
         env={**env, MARK: mark},
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -102,8 +69,8 @@ def wait_gone(mark: str) -> None:
         time.sleep(0.05)
 
 
-def test_the_demo_shows_a_grid_and_how_a_like_changes_it(mark: str, events: Path) -> None:
-    with start(mark, "demo", "--once", program=("-c", ON_OTHERS, str(events))) as demo:
+def test_the_demo_shows_a_grid_and_how_a_like_changes_it(mark: str) -> None:
+    with start(mark, "demo", "--once") as demo:
         out, _ = demo.communicate(timeout=DEMO_TIMEOUT_S)
     assert demo.returncode == 0, out
     before, after = out.split("The same grid after a like of ")
