@@ -7,7 +7,7 @@ import numpy as np
 from infra.artifacts import ArtifactStore
 from infra.backup_files import BackupFolder
 from streams.log.backup import _save_artifacts
-from streams.serving.world_snapshots import WORLD
+from streams.snapshots import WORLD
 
 
 def test_snapshots_of_the_world_are_left_out_since_their_offsets_are_of_this_log(
