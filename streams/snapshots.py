@@ -4,7 +4,7 @@ Stored are arrays, JSON that describes them, and how far each partition was read
 from the newest one that is whole, of this log, whose offsets the log holds and which its own parts
 take, and reads on from there (``docs/decisions/0056-world-snapshots.md``). Of what rankers hold:
 :mod:`streams.serving.world_snapshots`; of what a learner holds:
-:mod:`streams.learning.learner_snapshots`.
+:mod:`streams.roles.learner_snapshots`.
 
 While it is copied nothing is handled, so what is stored is exactly what was read.
 """

@@ -178,7 +178,7 @@ FLOWS: Final = (
     ),
     Flow(
         # How far it has read, and what stands there now; who is forgotten, before one is used.
-        "learner snapshots", LEARNER, "streams/learning/learner_snapshots.py",
+        "learner snapshots", LEARNER, "streams/roles/learner_snapshots.py",
         reads=(
             *CATALOG, *_EVENTS, EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, CANDIDATES_TOPIC, SESSIONS_TOPIC,
             FORGOTTEN_TOPIC,

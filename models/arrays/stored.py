@@ -154,9 +154,14 @@ def content_hash(arrays: Arrays, meta: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def as_texts(values: Iterable[str | None]) -> NDArray[Any]:
-    """Texts as an array of objects; NumPy itself would take them for characters."""
+def as_objects(values: Iterable[object]) -> NDArray[Any]:
+    """Values as an array of references; NumPy itself would take texts for characters."""
     listed = list(values)
     array = np.empty(len(listed), object)
     array[:] = listed
     return array
+
+
+def as_texts(values: Iterable[str | None]) -> NDArray[Any]:
+    """Texts as :func:`packed` takes them."""
+    return as_objects(values)

@@ -21,6 +21,7 @@ from models.arrays.counted_ids import CountedIds
 from models.arrays.stored import (
     Arrays,
     StoredArraysError,
+    as_objects,
     as_texts,
     bytes_of,
     packed,
@@ -245,7 +246,7 @@ class Histories:
         new_v = np.fromiter((self._new.get(name, 0) for name in self._steps), np.int64, len(self))
         return {
             "viewers": as_texts(self._steps),
-            "steps": as_texts(self._steps.values()),
+            "steps": as_objects(self._steps.values()),
             "new": new_v,
             "accounts": as_texts(self._accounts.names()),
         }

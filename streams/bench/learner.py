@@ -56,7 +56,7 @@ async def _run(settings: Settings, folder: str, pages: int) -> dict[str, Any]:
     training = Training(settings, World(), ArtifactStore(folder), _Nowhere())
     say(f"{settings.keep_examples} examples are put in …")
     training._intake.add(_examples(settings.keep_examples))
-    records = list(_records(pages))
+    records = list(labelled_pages(pages))
     say(f"{pages} labelled pages are taken in …")
     late = _Lateness()
     watching = asyncio.create_task(late.watch())
@@ -126,7 +126,8 @@ def _examples(n: int) -> Examples:
     )
 
 
-def _records(pages: int) -> Iterator[_Record]:
+def labelled_pages(pages: int) -> Iterator[_Record]:
+    """So many records of ``explore.examples``, by the thousand of some hundred viewers."""
     rng = np.random.default_rng(SEED)
     served_ms = now_ms()
     distinct = [

@@ -39,11 +39,11 @@ from models.viewers.forgotten import marks_of
 from streams.embeddings import Embeddings
 from streams.examples import ExampleStream
 from streams.learning.account_maps import AccountMaps
-from streams.learning.learner_snapshots import Parts, learner_snapshots, start_learner
 from streams.learning.lone_learner import watch_for_another
 from streams.letters import Letters, NotedInGroup
 from streams.records import Record, closed_sessions
 from streams.rights.forgotten import hear, known, read_forgotten
+from streams.roles.learner_snapshots import Parts, learner_snapshots, start_learner
 from streams.roles.runtime import agent, background, faust_app, running
 from streams.serving.world_feed import WorldFeed, deleted_accounts
 from streams.topology import CATALOG, LEARNER, LEARNER_GROUP, LETTERS_GROUP, flow, followed
