@@ -58,7 +58,7 @@ def run(
     pages: Annotated[int, Meta(ge=1, description="Labelled pages to take in.")] = 30_000,
     kept: Annotated[int, Meta(ge=1, description="Examples kept, all there before.")] = 300_000,
     events: Annotated[int, Meta(ge=1, description="Events to build examples of.")] = 100_000,
-    viewers: Annotated[int, Meta(ge=1, description="Viewers whose events they are.")] = 50_000,
+    viewers: Annotated[int, Meta(ge=1, description="Viewers whose events they are.")] = 1_000_000,
 ) -> dict[str, Any]:
     """Fill the room, then take in labelled pages, and then events, as fast as it goes."""
     changed = {

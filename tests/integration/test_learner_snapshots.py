@@ -163,12 +163,6 @@ async def test_a_learner_that_was_killed_knows_what_one_knows_that_read_all(sett
         "sentences": sorted(
             sorted({f"a{n % 4}" for n in range(viewer, 12, 5)}) for viewer in range(5)
         ),
-            ["a0", "a1", "a2"],
-            ["a0", "a1", "a3"],
-            ["a0", "a3"],
-            ["a1", "a2"],
-            ["a2", "a3"],
-        ],
         "steps": 12,
         "examples": examples(),
         "media": 12,
