@@ -120,7 +120,9 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             )  # fmt: skip
 
         start = await start_learner(config, cluster, artifacts, parts_of, forgotten, letters.refuse)
-        feed, embeddings, training = start.parts
+        feed: WorldFeed = start.parts.feed
+        embeddings: Embeddings = start.parts.embeddings
+        training: Training = start.parts.training
         world = feed.world
         maps = AccountMaps(
             artifacts, lambda: next(iter(embeddings.live()), None), config.account_map_every_s
