@@ -185,7 +185,8 @@ class Training:
         self._builder.load(builder, described(meta, "builder"), gone)
         self._intake.load(part_of(arrays, "intake"), described(meta, "intake"))
         self._logged.load(part_of(arrays, "logged"))
-        self._fresh_choices = [Choices.from_arrays(part_of(arrays, "choices"))]
+        choices = Choices.from_arrays(part_of(arrays, "choices"))
+        self._fresh_choices = [choices] if len(choices) else []
         self._unsorted = unpacked_events(part_of(arrays, "unsorted"))
         self._trained_positives = number_of(meta, "trained_positives")
         self._new_choices = number_of(meta, "new_choices")

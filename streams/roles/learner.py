@@ -192,11 +192,13 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
             await training.polled(follower.lag, follower.caught_up)
 
         async def closed(chunk: Chunk) -> None:
-            fresh = start.sessions.fresh(chunk.tp.partition, chunk.records, chunk.next_offset)
-            records = known(forgotten, fresh)
+            partition = chunk.tp.partition
+            records = known(forgotten, start.sessions.fresh(partition, chunk.records))
             sessions = closed_sessions(records, letters.refuse)
             await letters.send()
+            # Both at once: a snapshot may be asked for between any two waits.
             embeddings.closed(sessions, chunk.finish)
+            start.sessions.took(partition, chunk.next_offset)
 
         async def write_snapshots() -> None:
             while not follower.caught_up:

@@ -123,11 +123,14 @@ class SessionPlaces:
         self._restored = dict(taken)
         self._taken = dict(taken)
 
-    def fresh(self, partition: int, records: Sequence[R], next_offset: int) -> list[R]:
-        """Those of a chunk that the histories did not hold when this process began."""
-        self._taken[partition] = max(self._taken.get(partition, 0), next_offset)
+    def fresh(self, partition: int, records: Sequence[R]) -> list[R]:
+        """Those that the histories did not hold when this process began."""
         known_to = self._restored.get(partition, 0)
         return [record for record in records if record.offset >= known_to]
+
+    def took(self, partition: int, next_offset: int) -> None:
+        """Note that the histories hold everything before an offset."""
+        self._taken[partition] = max(self._taken.get(partition, 0), next_offset)
 
     def places(self) -> dict[Partition, ReadTo]:
         """As a snapshot stores them."""

@@ -166,6 +166,8 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 def test_a_session_that_the_histories_hold_is_not_taken_in_again() -> None:
     places = SessionPlaces({0: 7})
     records = [Line(b"", offset=offset) for offset in range(5, 9)]
-    assert [record.offset for record in places.fresh(0, records, 9)] == [7, 8]
-    assert places.fresh(1, records, 9) == records
+    assert [record.offset for record in places.fresh(0, records)] == [7, 8]
+    assert places.fresh(1, records) == records
+    for partition in (0, 1):
+        places.took(partition, 9)
     assert {at[1]: to.offset for at, to in places.places().items()} == {0: 9, 1: 9}
