@@ -76,9 +76,12 @@ def run(
 
 async def _build(settings: Settings, folder: str, events: int, viewers: int) -> dict[str, Any]:
     feed = WorldFeed(World(world_config(settings)))
+    catalogue: dict[str, list[Any]] = {topic: [] for topic in CATALOG}
     for line in read_fixture(FIXTURE):
-        if line.topic in CATALOG:
-            feed.apply(line.topic, [line])
+        if line.topic in catalogue:
+            catalogue[line.topic].append(line)
+    for topic, lines in catalogue.items():
+        feed.apply(topic, lines)
     training = Training(settings, feed.world, ArtifactStore(folder), _Nowhere())
     say(f"{events} events of {viewers} viewers are put together …")
     # By topic, as fetches are.
