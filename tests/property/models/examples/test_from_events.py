@@ -146,12 +146,15 @@ def test_who_was_forgotten_comes_back_from_no_snapshot(log, at, data) -> None:
         builder.observe(batch, NOW)
     old = stored(builder)
     forgotten.hear(Forgotten.of(viewer, NOW, allowed=allowed))
+    # Who goes on forgets as well.
+    builder.world.forget(forgotten.marks())
     started = restored(old, forgotten, made_ms=NOW - 1)
     for batch in log[at:]:
         started.observe([one for one in batch if one[1].viewer_id != viewer], NOW)
     files, _ = stored(started)
     assert [name for name, data in files.items() if viewer.encode() in data] == []
-    assert int(forgotten.marks().viewer_f[0]) not in started.items.log.to_arrays()["viewer"]
+    for items in (builder.items, started.items):
+        assert int(forgotten.marks().viewer_f[0]) not in items.log.to_arrays()["viewer"]
     assert viewer not in started._next and viewer not in {name for name, _ in started._labels}
 
 
