@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -154,6 +155,7 @@ async def test_a_learner_that_was_killed_knows_what_one_knows_that_read_all(sett
     file.write_bytes(file.read_bytes()[:-1])
     await send_in_batches(settings, sent(10, 12))
     with a_learner(settings, **often) as port:
+        shutil.rmtree(file.parent)
         assert figure(port, 'freshgrid_learner_snapshots_total{outcome="refused"}') == 1
         assert figure(port, 'freshgrid_learner_snapshots_total{outcome="used"}') == 1
         resumed = holds(store, await written(store, 12))
