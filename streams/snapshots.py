@@ -40,6 +40,10 @@ LEARNER: Final = "learner"
 LONG_START_S: Final = 60.0
 #: Processes look at moments that lie apart by up to this share of the interval.
 SPREAD: Final = 0.1
+#: Where much is read a snapshot does not wait for its time, but for so long.
+HURRIED_EVERY_S: Final = 60.0
+#: How often it is looked whether much was read.
+HURRIED_LOOK_S: Final = 1.0
 #: What the store did not take is tried again after so long at most.
 AGAIN_S: Final = 300.0
 
@@ -231,6 +235,7 @@ class Snapshots:
         stored: the arrays as an artifact takes them, without what these viewers did; called in a
             thread.
         settled: whether there may be a copy now, which begins at once then.
+        hurried: whether so much was read since the last copy that it does not wait for its time.
     """
 
     def __init__(
@@ -244,10 +249,12 @@ class Snapshots:
         copy: Callable[[], Awaitable[Copy]],
         stored: Callable[[Arrays, ForgottenMarks], Arrays],
         settled: Callable[[], bool] = lambda: True,
+        hurried: Callable[[], bool] = lambda: False,
     ) -> None:
         self._kind, self._log_id, self._artifacts = kind, cluster.log_id, artifacts
         self._every_s, self._keep = every_s, keep
-        self._copy, self._stored, self._settled = copy, stored, settled
+        self._copy, self._stored = copy, stored
+        self._settled, self._hurried = settled, hurried
         self._asked: asyncio.Future[_Copied] | None = None
 
     async def polled(self, follower: Follower) -> None:
@@ -284,7 +291,7 @@ class Snapshots:
         wait_s = self._every_s if started_s < LONG_START_S else 0.0
         while True:
             # Processes that look at one moment would all write.
-            await asyncio.sleep(wait_s + random.uniform(0.0, SPREAD * self._every_s))
+            await self._wait(wait_s + random.uniform(0.0, SPREAD * self._every_s))
             try:
                 wait_s = await self.look()
             except Exception as error:
@@ -292,11 +299,19 @@ class Snapshots:
                 logger.error("no snapshot of %s was written: %s", self._kind.of, error)
                 wait_s = min(self._every_s, AGAIN_S)
 
+    async def _wait(self, wait_s: float) -> None:
+        """Wait, less long where much is read meanwhile."""
+        began_s = time.monotonic()
+        while (waited_s := time.monotonic() - began_s) < wait_s:
+            if waited_s >= HURRIED_EVERY_S and self._hurried():
+                return
+            await asyncio.sleep(min(HURRIED_LOOK_S, wait_s - waited_s))
+
     async def look(self) -> float:
         """Write one unless there is a young one; returns after how long to look again, seconds."""
         newest_ms = await asyncio.to_thread(self._newest_ms)
         left_s = self._every_s - (now_ms() - newest_ms) / 1000
-        if left_s > 0:
+        if left_s > 0 and not self._hurried():
             return min(left_s, self._every_s)
         self._asked = asyncio.get_running_loop().create_future()
         copied, began_s = await self._asked, time.monotonic()

@@ -167,6 +167,7 @@ async def learner(config: Settings, cluster: ClusterInfo) -> AsyncIterator[async
                 if not records:
                     return
             if topic in EVENT_TOPICS:
+                start.behind.events += len(records)
                 # Popularity is counted by the example builder, at the time of each example.
                 training.events(topic, records)
                 return

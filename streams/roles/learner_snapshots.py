@@ -46,6 +46,9 @@ KIND: Final = Kind(
 #: Counts up whenever what is stored beside world and builder changes; others are refused.
 FORMAT: Final = 1
 
+#: Events that a start reads on in some 20 s: a snapshot that is so many behind is written anew.
+MOST_BEHIND: Final = 100_000
+
 R = TypeVar("R", bound=Record)
 
 
@@ -137,12 +140,24 @@ class SessionPlaces:
         return {(SESSIONS_TOPIC, at): ReadTo(offset) for at, offset in self._taken.items()}
 
 
+class Behind:
+    """How many events were read since the last copy.
+
+    Attributes:
+        events: so many.
+    """
+
+    def __init__(self) -> None:
+        self.events = 0
+
+
 class LearnerStart(NamedTuple):
     """What a learner starts with, and how far it was read."""
 
     parts: Parts
     begin: Mapping[Partition, ReadTo]
     sessions: SessionPlaces
+    behind: Behind
 
 
 async def start_learner(
@@ -172,9 +187,9 @@ async def start_learner(
             begin = dict(begun.begin)
             taken = {at[1]: begin.pop(at).offset for at in list(begin) if at[0] == SESSIONS_TOPIC}
             taken = await _read_sessions(config, taken, begun.made.embeddings, forgotten)
-            return LearnerStart(begun.made, begin, SessionPlaces(taken))
+            return LearnerStart(begun.made, begin, SessionPlaces(taken), Behind())
     feed = WorldFeed(World(world_config(config)), refuse)
-    return LearnerStart(parts_of(feed), {}, SessionPlaces({}))
+    return LearnerStart(parts_of(feed), {}, SessionPlaces({}), Behind())
 
 
 async def _read_sessions(
@@ -207,10 +222,17 @@ def learner_snapshots(
     forgotten: ForgottenViewers,
 ) -> Snapshots:
     """Writes snapshots of what a learner holds, while it learns nothing."""
-    parts = start.parts
+    parts, behind = start.parts, start.behind
+
+    async def copy() -> Copy:
+        copied = await parts.copy(forgotten, start.sessions)
+        behind.events = 0
+        return copied
+
     return Snapshots(
         KIND, cluster, artifacts,
         every_s=config.learner_snapshot_every_s, keep=config.keep_learner_snapshots,
-        copy=lambda: parts.copy(forgotten, start.sessions), stored=stored_arrays,
+        copy=copy, stored=stored_arrays,
         settled=lambda: parts.embeddings.settled and parts.training.settled,
+        hurried=lambda: behind.events >= MOST_BEHIND,
     )  # fmt: skip
