@@ -60,7 +60,7 @@ bench: $(STAMP) ## Measure: NAME=freshness (without NAME: list them)
 	@$(BIN)/freshgrid bench $(if $(NAME),$(NAME) --json,--list) $(ARGS)
 
 lock: $(STAMP) ## Write the dependencies of the image anew, with their hashes
-	@$(BIN)/uv pip compile pyproject.toml infra/compose/build.in --extra map --upgrade --generate-hashes --no-emit-index-url --no-header \
+	@$(BIN)/uv pip compile pyproject.toml infra/compose/build.in --extra map --extra archive --upgrade --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --python-version 3.12 --python-platform x86_64-manylinux_2_28 --quiet \
 		-o infra/compose/requirements.lock
 

@@ -229,6 +229,9 @@ class Settings(BaseSettings):
     #: for none. And how many are kept.
     world_snapshot_every_s: Annotated[float, Field(ge=0)] = 3600.0
     keep_world_snapshots: PositiveInt = 3
+    #: The same of what the learner reads whole: a restart reads what came since, so more often.
+    learner_snapshot_every_s: Annotated[float, Field(ge=0)] = 600.0
+    keep_learner_snapshots: PositiveInt = 2
 
     log_level: str = "WARNING"
     #: `text`, or `json`: one object a line.

@@ -192,6 +192,19 @@ WORLD_SNAPSHOT_AGE: Final = Gauge(
     "freshgrid_world_snapshot_age_seconds",
     "How old the snapshot was that this process started from; -1 for none",
 )
+LEARNER_SNAPSHOTS: Final = Counter(
+    "freshgrid_learner_snapshots",
+    "Snapshots of what a learner has read: written, failed to be, used at a start, or refused",
+    ["outcome"],
+)
+LEARNER_SNAPSHOT_AGE: Final = Gauge(
+    "freshgrid_learner_snapshot_age_seconds",
+    "How old the snapshot was that this learner started from; -1 for none",
+)
+LEARNER_START_SECONDS: Final = Gauge(
+    "freshgrid_learner_start_seconds",
+    "From the start of a learner until it had read what was there",
+)
 START_SECONDS: Final = Gauge(
     "freshgrid_start_seconds", "From the start of a ranker to its first answer over HTTP"
 )

@@ -269,12 +269,14 @@ class World:
         self._spaces.settle()
 
     def forget(self, forgotten: ForgottenMarks) -> None:
-        """Forget what viewers last acted on, and what of them waits; sums stay.
+        """Forget what viewers last acted on and liked, and what of them waits; sums stay.
 
         That they were counted is left out where it would leave this process: :meth:`stored`.
         """
         self.co_engagement.forget(forgotten.viewer_f)
         self.uncatalogued.forget(forgotten)
+        if self.positives is not None:
+            self.positives.forget(forgotten.viewer_f)
 
     def spaces(self) -> list[AccountSpace]:
         """The live space and those that wait or were left."""

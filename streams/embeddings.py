@@ -17,19 +17,21 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
+from numpy.typing import NDArray
 
 from infra.artifacts import Artifact, ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import VERSIONS
 from models.actions import ACTION_CODES
+from models.arrays.stored import Arrays, number_of
 from models.ig2vec.histories import Histories, Step
 from models.ig2vec.model import Ig2Vec, Ig2VecError
 from models.ig2vec.quality import AccountVectors
-from models.viewers.forgotten import IsForgotten
+from models.viewers.forgotten import NOBODY_GONE, Gone, IsForgotten
 from models.world import World
 from streams.learning.promotion import Promotion, Saved
 from streams.records import ClosedSession, Finish, Sender
@@ -56,6 +58,9 @@ logger = logging.getLogger(__name__)
 
 class Embeddings:
     """Owns the ig2vec model of a learner.
+
+    Attributes:
+        settled: nothing is being learned.
 
     Args:
         live: what ``explore.versions`` says is live; learning goes on from there.
@@ -87,6 +92,7 @@ class Embeddings:
         self._asked: Version | None = None
         self._left: dict[str, float] = {}
         self._deleted: list[str] = []
+        self.settled = True
         self.model: Ig2Vec | None = None
         if live is not None:
             self._asked = live
@@ -105,6 +111,28 @@ class Embeddings:
     def deleted(self, accounts: Sequence[str]) -> None:
         """Take in accounts that were deleted: their vectors leave the topic."""
         self._deleted += accounts
+
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """All that was read, and JSON beside it; the model is stored as a version of its own.
+
+        To be asked for while this is :attr:`settled`: then it agrees with what was given to
+        :meth:`closed`.
+        """
+        told = {"fresh_sessions": self._fresh_sessions, "stream_ms": self._stream_ms}
+        return self._histories.to_arrays(), told
+
+    def load(self, arrays: Arrays, meta: Mapping[str, Any], gone: Gone = NOBODY_GONE) -> None:
+        """Go on from what :meth:`to_arrays` gave, once stored.
+
+        Args:
+            gone: viewers of whom the arrays may still tell.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        self._histories = Histories.from_arrays(arrays, is_forgotten=gone.covers)
+        self._fresh_sessions = number_of(meta, "fresh_sessions")
+        self._stream_ms = number_of(meta, "stream_ms")
 
     def forget(self, is_forgotten: IsForgotten) -> None:
         """Forget the histories of viewers, by id."""
@@ -126,10 +154,14 @@ class Embeddings:
             await self._take_over()
             await self._tidy()
             await asyncio.sleep(UPDATE_INTERVAL_S)
-            if self._is_fit_due():
-                await self._fit()
-            elif self.model is not None and self._unfinished:
-                await self._update(self.model)
+            self.settled = False
+            try:
+                if self._is_fit_due():
+                    await self._fit()
+                elif self.model is not None and self._unfinished:
+                    await self._update(self.model)
+            finally:
+                self.settled = True
 
     async def _take_over(self) -> None:
         """Go on from the version that was made live, or the newest before it that is whole."""

@@ -176,6 +176,15 @@ FLOWS: Final = (
         group=LETTERS_GROUP,
         writes=(DEAD_LETTERS_TOPIC,),
     ),
+    Flow(
+        # How far it has read, and what stands there now; who is forgotten, before one is used.
+        "learner snapshots", LEARNER, "streams/roles/learner_snapshots.py",
+        reads=(
+            *CATALOG, *_EVENTS, EMBEDDINGS_TOPIC, EXAMPLES_TOPIC, CANDIDATES_TOPIC, SESSIONS_TOPIC,
+            FORGOTTEN_TOPIC,
+        ),
+        asked=True,
+    ),
     # Ranker.
     Flow(
         "ranking", RANKER, "streams/ranking.py",

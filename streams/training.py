@@ -16,16 +16,18 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
+from numpy.typing import NDArray
 
 from infra.artifacts import ArtifactError, ArtifactStore
 from infra.config import Settings
 from infra.metrics import CANDIDATE_SETS, VERSIONS
 from infra.topics import CANDIDATES_TOPIC
 from models.actions import FOLLOW_TOPIC
+from models.arrays.stored import Arrays, described, number_of, part_of, prefixed
 from models.evaluation.ranker_gate import RankerDecision
 from models.events import FollowEvent, InvalidEventError, parse_event
 from models.examples.candidate_log import CandidateLog
@@ -33,11 +35,11 @@ from models.examples.candidate_sets import DISTILLATION_VIEWERS, candidate_sets,
 from models.examples.choices import Choices, finder
 from models.examples.examples import CandidateSets, Examples
 from models.examples.from_events import ExampleBuilder, ExampleConfig
-from models.examples.waiting_events import Observed
+from models.examples.waiting_events import Observed, packed_events, unpacked_events
 from models.explore.treatment import Treatment
 from models.rankers.bundle import RankerBundle
 from models.rankers.prior import PriorRankers
-from models.viewers.forgotten import IsForgotten
+from models.viewers.forgotten import NOBODY_GONE, Gone, IsForgotten
 from models.viewers.state import ViewerState
 from models.world import World
 from streams.clock import now_ms
@@ -137,6 +139,58 @@ class Training:
         self._logged.forget(is_forgotten)
         self._intake.forget(groups)
         self._learning.forget(groups)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is being learned, so that :meth:`to_arrays` may be asked."""
+        return self._work is None or self._work.done()
+
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """All that was read, without the world, and JSON beside it.
+
+        What was learned of it is not in it: that is stored as versions are, and who starts learns
+        on from the live one. Another thread may ask, as long as this is :attr:`settled` and nothing
+        is taken in.
+        """
+        builder, of_builder = self._builder.to_arrays()
+        intake, of_intake = self._intake.to_arrays()
+        choices = Choices.concatenate([self._learning.choices, *self._fresh_choices])
+        parts: dict[str, Arrays] = {
+            "builder": builder,
+            "intake": intake,
+            "logged": self._logged.to_arrays(),
+            "choices": choices.newest(self._keep_choices).to_arrays(),
+            "unsorted": packed_events(self._unsorted),
+        }
+        return (
+            {k: v for name, part in parts.items() for k, v in prefixed(name, part).items()},
+            {
+                "builder": of_builder,
+                "intake": of_intake,
+                "trained_positives": self._trained_positives,
+                "new_choices": self._new_choices,
+            },
+        )
+
+    def load(self, arrays: Arrays, meta: Mapping[str, Any], gone: Gone = NOBODY_GONE) -> None:
+        """Go on from what :meth:`to_arrays` gave, once packed, in the world that stood beside it.
+
+        Args:
+            gone: viewers of whom the arrays may still tell; nothing here does then.
+
+        Raises:
+            StoredArraysError: these are not such arrays; this is of no use then.
+        """
+        builder = part_of(arrays, "builder")
+        self._builder.load(builder, described(meta, "builder"), gone)
+        self._intake.load(part_of(arrays, "intake"), described(meta, "intake"))
+        self._logged.load(part_of(arrays, "logged"))
+        choices = Choices.from_arrays(part_of(arrays, "choices"))
+        self._fresh_choices = [choices] if len(choices) else []
+        self._unsorted = unpacked_events(part_of(arrays, "unsorted"))
+        self._trained_positives = number_of(meta, "trained_positives")
+        self._new_choices = number_of(meta, "new_choices")
+        self.forget(gone.covers, gone.groups)
 
     async def examples(self, records: Sequence[Record]) -> None:
         """Take in records of ``explore.examples``."""

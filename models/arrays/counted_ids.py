@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 
 class CountedIds:
     """Ids with rows; a row is free for another id when it was released as often as taken.
@@ -23,6 +26,19 @@ class CountedIds:
 
     def __getitem__(self, row: int) -> str:
         return self._names[row]
+
+    def names(self) -> list[str]:
+        """The id of each row, an empty one where a row is free."""
+        return list(self._names)
+
+    @classmethod
+    def of(cls, names: Sequence[str], taken: Sequence[int]) -> Self:
+        """Ids in rows, each held so many times; a row that is held by nobody is free."""
+        ids = cls()
+        ids._names, ids._taken = list(names), list(taken)
+        ids._row = {name: row for row, name in enumerate(names) if taken[row]}
+        ids._free = [row for row in range(len(names)) if not taken[row]]
+        return ids
 
     def take(self, name: str) -> int:
         """The row of an id, held once more."""

@@ -1,4 +1,4 @@
-"""Ids as arrays, for artifacts: one UTF-8 blob and where each id ends in it."""
+"""Ids and bytes as arrays, for artifacts: one blob and where each ends in it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,26 @@ def unpack_ids(blob: NDArray[np.uint8], ends_n: NDArray[np.int64]) -> list[str]:
     Raises:
         ValueError: the offsets do not fit the bytes, or the bytes are not UTF-8.
     """
+    return [data.decode() for data in unpack_blobs(blob, ends_n)]
+
+
+def pack_blobs(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of all as (bytes, end offsets), both one-dimensional."""
+    lengths_n = np.fromiter(map(len, blobs), np.int64, len(blobs))
+    return np.frombuffer(b"".join(blobs), np.uint8), np.cumsum(lengths_n)
+
+
+def unpack_blobs(blob: NDArray[np.uint8], ends_n: NDArray[np.int64]) -> list[bytes]:
+    """What :func:`pack_blobs` packed.
+
+    Raises:
+        ValueError: the offsets do not fit the bytes.
+    """
     data = blob.tobytes()
     ends = ends_n.tolist()
     starts = [0, *ends[:-1]] if ends else []
     if (ends[-1] if ends else 0) != len(data) or any(
         a > b for a, b in zip(starts, ends, strict=True)
     ):
-        raise ValueError(f"{len(ends)} offsets do not fit {len(data)} bytes of ids")
-    return [data[a:b].decode() for a, b in zip(starts, ends, strict=True)]
+        raise ValueError(f"{len(ends)} offsets do not fit {len(data)} bytes")
+    return [data[a:b] for a, b in zip(starts, ends, strict=True)]

@@ -7,7 +7,7 @@ Texts are arrays of objects here, which no artifact takes: :func:`packed` makes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from models.arrays.packed_ids import pack_ids, unpack_ids
+from models.arrays.packed_ids import pack_blobs, pack_ids, unpack_blobs, unpack_ids
 
 Arrays = Mapping[str, NDArray[Any]]
 #: Any length.
@@ -101,6 +101,50 @@ def texts(arrays: Arrays, name: str, count: int | None = None) -> list[str]:
         raise StoredArraysError(f"texts {name!r} cannot be read: {error}") from error
 
 
+def packed_bytes(name: str, blobs: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    """Many bytes, as :func:`packed` makes texts two arrays."""
+    blob, ends_n = pack_blobs(blobs)
+    return {f"{name}.bytes": blob, f"{name}.ends": ends_n}
+
+
+def bytes_of(arrays: Arrays, name: str, count: int | None = None) -> list[bytes]:
+    """What :func:`packed_bytes` packed.
+
+    Raises:
+        StoredArraysError: they are not there, are damaged, or are not `count`.
+    """
+    blob = taken(arrays, f"{name}.bytes", np.uint8, ANY)
+    ends_n = taken(arrays, f"{name}.ends", np.int64, ANY if count is None else count)
+    try:
+        return unpack_blobs(blob, ends_n)
+    except ValueError as error:
+        raise StoredArraysError(f"bytes {name!r} cannot be read: {error}") from error
+
+
+def number_of(meta: Mapping[str, Any], name: str) -> int:
+    """A whole number, 0 or more, of what describes arrays.
+
+    Raises:
+        StoredArraysError: it is not there.
+    """
+    number = meta.get(name)
+    if not isinstance(number, int) or number < 0:
+        raise StoredArraysError(f"{name!r} is {number!r}, not a whole number")
+    return number
+
+
+def described(meta: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What describes the arrays of a part.
+
+    Raises:
+        StoredArraysError: it is not there.
+    """
+    told = meta.get(name)
+    if not isinstance(told, dict):
+        raise StoredArraysError(f"{name!r} is not described")
+    return told
+
+
 def content_hash(arrays: Arrays, meta: Mapping[str, Any]) -> str:
     """Hash of arrays of numbers and of the JSON beside them, to the bit."""
     digest = blake2b(msgspec.json.encode(meta, order="deterministic"), digest_size=16)
@@ -110,9 +154,14 @@ def content_hash(arrays: Arrays, meta: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def as_texts(values: Iterable[str | None]) -> NDArray[Any]:
-    """Texts as an array of objects; NumPy itself would take them for characters."""
+def as_objects(values: Iterable[object]) -> NDArray[Any]:
+    """Values as an array of references; NumPy itself would take texts for characters."""
     listed = list(values)
     array = np.empty(len(listed), object)
     array[:] = listed
     return array
+
+
+def as_texts(values: Iterable[str | None]) -> NDArray[Any]:
+    """Texts as :func:`packed` takes them."""
+    return as_objects(values)

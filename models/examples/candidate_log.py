@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from models.arrays.stored import ANY, Arrays, StoredArraysError, as_texts, taken, texts
 from models.events import Id, check_ids, check_times, decode_value
 from models.explore.audit import Uncut
 from models.explore.impressions import OtherFeaturesError, pack_features, unpack_features
@@ -87,6 +90,40 @@ class CandidateLog:
         if len(self) > self._keep:
             del self._newest[min(self._newest, key=lambda viewer: self._newest[viewer].ranked_ms)]
         return "read"
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All sets that are kept, those of viewers that were heard of first before others."""
+        sets = list(self._newest.values())
+        features = FeatureMatrix.concatenate([FeatureMatrix.empty(), *(of.features for of in sets)])
+        return {
+            "viewer": as_texts(self._newest),
+            "query": as_texts(of.query for of in sets),
+            "ranked_ms": np.array([of.ranked_ms for of in sets], np.int64),
+            "rows": np.array([len(of.features) for of in sets], np.int64),
+            "dense": features.dense_nf,
+            "sparse": features.sparse_ns,
+        }
+
+    def load(self, arrays: Arrays) -> None:
+        """Keep what :meth:`to_arrays` gave, once packed.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        none = FeatureMatrix.empty()
+        ranked_ms = taken(arrays, "ranked_ms", np.int64, ANY)
+        rows_s = taken(arrays, "rows", np.int64, len(ranked_ms))
+        rows = int(rows_s.sum())
+        dense_nf = taken(arrays, "dense", np.float32, rows, none.dense_nf.shape[1])
+        sparse_ns = taken(arrays, "sparse", np.int32, rows, none.sparse_ns.shape[1])
+        if rows_s.min(initial=1) < 1:
+            raise StoredArraysError("a logged candidate set has no candidates")
+        viewers, queries = (texts(arrays, name, len(rows_s)) for name in ("viewer", "query"))
+        ends_s = rows_s.cumsum().tolist()
+        for at, (viewer_id, query) in enumerate(zip(viewers, queries, strict=True)):
+            span = slice(ends_s[at] - int(rows_s[at]), ends_s[at])
+            features = FeatureMatrix(dense_nf[span].copy(), sparse_ns[span].copy())
+            self._newest[viewer_id] = _Set(int(ranked_ms[at]), query, features)
 
     def forget(self, is_forgotten: Callable[[str], bool]) -> None:
         """Forget the sets of viewers, by id."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from models.actions import HEADS, STRONG_POSITIVE, Action
 from models.arrays.id_table import hash_id
+from models.arrays.stored import ANY, Arrays, number_of, taken
 from models.explore.pipeline import find
 from models.explore.treatment import Treatment
 from models.feature_schema import DENSE_NAMES, SPARSE_NAMES, FeatureMatrix
@@ -114,6 +115,25 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         for kind_g in (meant_g, ~meant_g):
             kept_g[np.flatnonzero(kind_g)[-sets:]] = True
         return self if kept_g.all() else self.take(kept_g[at_n])
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The columns by name, as a file stores them."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """What :meth:`to_arrays` gave.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        rows = len(taken(arrays, "ts_n", np.int64, ANY))
+        return cls(
+            **{
+                name: taken(arrays, name, column.dtype, rows, *column.shape[1:])
+                for name, column in cls.empty().to_arrays().items()
+            }
+        )
 
     @classmethod
     def empty(cls) -> Self:
@@ -218,6 +238,19 @@ class ChoiceSampler:
                 ts_n=np.full(sum(sizes_v), now_ms, np.int64),
             )
         )
+
+    def counts(self) -> dict[str, int]:
+        """How many moments were asked about and choices made: what the next ones depend on."""
+        return {"strong": self._asked[True], "other": self._asked[False], "made": self._made}
+
+    def load(self, counts: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`counts` gave.
+
+        Raises:
+            StoredArraysError: it is not such.
+        """
+        self._asked = {True: number_of(counts, "strong"), False: number_of(counts, "other")}
+        self._made = number_of(counts, "made")
 
     def take(self) -> Choices:
         """The choices made since the last call."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.actions import HEAD_NAMES
+from models.arrays.stored import ANY, taken
 from models.feature_schema import FeatureMatrix
 
 
@@ -71,7 +72,14 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Rebuild from :meth:`to_arrays`; other columns may stand beside."""
+        """Rebuild from :meth:`to_arrays`; other columns may stand beside.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        rows = len(taken(arrays, "ts", np.int64, ANY))
+        for name, column in cls.empty().to_arrays().items():
+            taken(arrays, name, column.dtype, rows, *column.shape[1:])
         return cls(
             features=FeatureMatrix(arrays["dense"], arrays["sparse"]),
             labels_nh=arrays["labels"],

@@ -20,27 +20,53 @@ nothing.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from models.actions import HEADS, POSITIVE, STRONG_HEADS, STRONG_POSITIVE, VIEWS, Action
 from models.arrays.id_table import hash_id
+from models.arrays.stored import (
+    Arrays,
+    StoredArraysError,
+    as_texts,
+    bytes_of,
+    described,
+    number_of,
+    packed_bytes,
+    part_of,
+    prefixed,
+    texts,
+)
 from models.arrays.types import UNKNOWN
 from models.events import FollowEvent, MediaEvent
 from models.examples.choices import ChoiceConfig, Choices, ChoiceSampler, Find
 from models.examples.draws import draws
 from models.examples.examples import Examples
 from models.examples.waiting_events import Observed, WaitingEvents
+from models.feature_schema import FEATURE_VERSION
 from models.features.assembly import assemble
 from models.features.candidates import Candidates
 from models.item_to_item.fit import ItemToItem, ItemToItemConfig
 from models.viewers.action_log import event_key
 from models.viewers.context import ViewerContext
-from models.viewers.forgotten import IsForgotten
-from models.viewers.state import FoldConfig, ViewerState, fold_follow_event, fold_media_event
+from models.viewers.forgotten import NOBODY_GONE, Gone, IsForgotten
+from models.viewers.state import (
+    FoldConfig,
+    StateError,
+    ViewerState,
+    decode,
+    encode,
+    fold_follow_event,
+    fold_media_event,
+)
 from models.world import World
+
+#: Counts up whenever what a builder stores changes; others are refused.
+FORMAT: Final = 1
 
 
 class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,18 +141,24 @@ class ExampleBuilder:
         """
         newest = self._newest_ts
         for action, event in events:
-            if action in STRONG_HEADS and isinstance(event, MediaEvent) and action is not None:
-                label = (event.ts, event.undo, action)
-                self._labels.setdefault((event.viewer_id, event.media_id), []).append(label)
-            if self._choices is not None and action in HEADS and isinstance(event, MediaEvent):
-                coming = (event.ts, event.undo, action, event.media_id)
-                self._next.setdefault(event.viewer_id, []).append(coming)
+            self._expect(action, event)
             self._waiting.add(action, event)
             newest = max(newest, event.ts)
         self._newest_ts = max(self._newest_ts, min(newest, now_ms))
         self._build_until(self._newest_ts - self.config.window_ms)
         while len(self._waiting) > self.config.max_pending:
             self._build_oldest()
+
+    def _expect(self, action: Action | None, event: MediaEvent | FollowEvent) -> None:
+        """Note what is known of an event before it is folded: what came of those before it."""
+        if action is None or not isinstance(event, MediaEvent):
+            return
+        if action in STRONG_HEADS:
+            label = (event.ts, event.undo, action)
+            self._labels.setdefault((event.viewer_id, event.media_id), []).append(label)
+        if self._choices is not None and action in HEADS:
+            coming = (event.ts, event.undo, action, event.media_id)
+            self._next.setdefault(event.viewer_id, []).append(coming)
 
     def flush(self) -> None:
         """Build everything that still waits, for the end of a recorded stream."""
@@ -150,6 +182,73 @@ class ExampleBuilder:
         for key in [key for key in self._labels if is_forgotten(key[0])]:
             del self._labels[key]
         self._waiting.forget(is_forgotten)
+
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """All that :meth:`observe` left here, without the world, and JSON that describes it.
+
+        What :meth:`take` and :meth:`take_choices` would give is not in it.
+        """
+        items, told = self.items.to_arrays()
+        states = list(self._viewers.values())
+        arrays = {
+            "viewers": as_texts(self._viewers),
+            **packed_bytes("states", list(map(encode, states))),
+            **prefixed("waiting", self._waiting.to_arrays()),
+            **prefixed("items", items),
+        }
+        return arrays, {
+            "format": FORMAT,
+            "made_with": self._made_with(),
+            "skipped": self.skipped,
+            "unbuilt": self._unbuilt,
+            "newest_ts": self._newest_ts,
+            "choices": None if self._choices is None else self._choices.counts(),
+            "items": told,
+        }
+
+    def load(self, arrays: Arrays, meta: Mapping[str, Any], gone: Gone = NOBODY_GONE) -> None:
+        """Go on from what :meth:`to_arrays` gave, once packed, in the world that stood beside it.
+
+        Args:
+            gone: viewers of whom the arrays may still tell; the builder does not.
+
+        Raises:
+            StoredArraysError: the arrays have another format, were made with other settings, or
+                are not such arrays; the builder is of no use then.
+        """
+        if meta.get("format") != FORMAT:
+            raise StoredArraysError(
+                f"it has format {meta.get('format')!r}, this build reads {FORMAT}"
+            )
+        if meta.get("made_with") != self._made_with():
+            raise StoredArraysError(
+                f"it was made with {meta.get('made_with')}, the settings here are "
+                f"{self._made_with()}"
+            )
+        names = texts(arrays, "viewers")
+        try:
+            states = list(map(decode, bytes_of(arrays, "states", len(names))))
+        except StateError as error:
+            raise StoredArraysError(str(error)) from error
+        self._viewers = OrderedDict(zip(names, states, strict=True))
+        self._waiting.load(part_of(arrays, "waiting"))
+        media = self.world.catalog.media_count
+        self.items.load(part_of(arrays, "items"), described(meta, "items"), media)
+        self.skipped, self._unbuilt = number_of(meta, "skipped"), number_of(meta, "unbuilt")
+        self._newest_ts = number_of(meta, "newest_ts")
+        if self._choices is not None:
+            self._choices.load(described(meta, "choices"))
+        self.forget(gone.covers)
+        self.items.log.forget(gone.viewer_f)
+        for action, event in self._waiting.each():
+            self._expect(action, event)
+        self.world.item_weights = self.items.weights
+
+    def _made_with(self) -> dict[str, Any]:
+        """What examples depend on beside events and the world, as JSON gives it back."""
+        told = {"config": self.config, "features": FEATURE_VERSION}
+        made_with: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(told))
+        return made_with
 
     def _build_until(self, horizon_ms: int) -> None:
         slice_ms = self.config.slice_ms

@@ -6,11 +6,14 @@ ten minutes, 600,000 of them. As objects each would take 600 bytes and more; pac
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
+from numpy.typing import NDArray
 
 from models.actions import STRONG_HEADS, Action
+from models.arrays.stored import Arrays, StoredArraysError, bytes_of, packed_bytes
 from models.events import FollowEvent, MediaEvent
 from models.viewers.forgotten import IsForgotten
 
@@ -40,9 +43,8 @@ class WaitingEvents:
 
     def add(self, action: Action | None, event: MediaEvent | FollowEvent) -> None:
         """Let one more wait; a follow comes without an action."""
-        code = _FOLLOW if action is None else int(action)
-        fields = (code, *msgspec.structs.astuple(event))
-        self._slices.setdefault(event.ts // self._slice_ms, []).append(_encode(fields))
+        packed = _packed(action, event)
+        self._slices.setdefault(event.ts // self._slice_ms, []).append(packed)
         self._size += 1
 
     def forget(self, is_forgotten: IsForgotten) -> None:
@@ -55,6 +57,24 @@ class WaitingEvents:
             else:
                 del self._slices[number]
 
+    def each(self) -> Iterator[Observed]:
+        """All that wait, by slice, in the order in which they came."""
+        for packed in self._slices.values():
+            yield from map(_unpacked, packed)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """What waits, in the order of :meth:`each`."""
+        return packed_bytes("events", [one for packed in self._slices.values() for one in packed])
+
+    def load(self, arrays: Arrays) -> None:
+        """Let wait what :meth:`to_arrays` gave, beside what waits.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        for action, event in unpacked_events(arrays):
+            self.add(action, event)
+
     def oldest(self) -> int | None:
         """Number of the oldest slice in which something waits, None where nothing does."""
         return min(self._slices, default=None)
@@ -66,6 +86,29 @@ class WaitingEvents:
         events = [_unpacked(one) for one in packed]
         events.sort(key=lambda one: (one[1].ts, one[0] in STRONG_HEADS))
         return events
+
+
+def packed_events(events: Iterable[Observed]) -> dict[str, NDArray[Any]]:
+    """Events as arrays, in this order."""
+    return packed_bytes("events", [_packed(action, event) for action, event in events])
+
+
+def unpacked_events(arrays: Arrays) -> list[Observed]:
+    """What :func:`packed_events` packed.
+
+    Raises:
+        StoredArraysError: these are not such arrays.
+    """
+    packed = bytes_of(arrays, "events")
+    try:
+        return list(map(_unpacked, packed))
+    except (msgspec.DecodeError, msgspec.ValidationError, TypeError, ValueError) as error:
+        raise StoredArraysError(f"an event cannot be read: {error}") from error
+
+
+def _packed(action: Action | None, event: MediaEvent | FollowEvent) -> bytes:
+    code = _FOLLOW if action is None else int(action)
+    return _encode((code, *msgspec.structs.astuple(event)))
 
 
 def _unpacked(packed: bytes) -> Observed:

@@ -11,18 +11,31 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from models.arrays.counted_ids import CountedIds
+from models.arrays.stored import (
+    Arrays,
+    StoredArraysError,
+    as_objects,
+    as_texts,
+    bytes_of,
+    packed,
+    packed_bytes,
+    taken,
+    texts,
+)
 from models.ig2vec.sentences import SentenceConfig, hard_negatives, sentence
 
 Sentence = list[str]
 _ANY: Final = SentenceConfig(min_accounts=1)
 #: A step in memory: time, row of its account, action. As objects it would take 170 bytes.
 _STEP: Final = struct.Struct("<qIB")
+_STEP_COLUMNS: Final = np.dtype([("ts", "<i8"), ("row", "<u4"), ("action", "u1")])
 
 
 class Step(NamedTuple):
@@ -223,3 +236,58 @@ class Histories:
         if last != viewer_id:
             self._viewers[place] = last
             self._place[last] = place
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All histories, those of viewers who came last behind the others.
+
+        Steps are referred to and not copied, so that it is quick; nothing changes them. In which
+        order others are rehearsed is not in it: that is drawn.
+        """
+        new_v = np.fromiter((self._new.get(name, 0) for name in self._steps), np.int64, len(self))
+        return {
+            "viewers": as_texts(self._steps),
+            "steps": as_objects(self._steps.values()),
+            "new": new_v,
+            "accounts": as_texts(self._accounts.names()),
+        }
+
+    @staticmethod
+    def stored(arrays: Arrays) -> dict[str, NDArray[Any]]:
+        """Arrays of :meth:`to_arrays` as an artifact takes them."""
+        packed_steps = packed_bytes("steps", arrays["steps"].tolist())
+        texts_of = {name: array for name, array in arrays.items() if name != "steps"}
+        return {**packed(texts_of), **packed_steps}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Arrays,
+        config: HistoriesConfig | None = None,
+        is_forgotten: Callable[[str], bool] = lambda _: False,
+    ) -> Self:
+        """Histories of what :meth:`stored` gave, without those of who is to be forgotten.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        histories = cls(config)
+        viewers, accounts = texts(arrays, "viewers"), texts(arrays, "accounts")
+        packed_v = bytes_of(arrays, "steps", len(viewers))
+        new_v = taken(arrays, "new", np.int64, len(viewers)).tolist()
+        if any(len(steps) % _STEP.size for steps in packed_v):
+            raise StoredArraysError("a history is cut within a step")
+        row_n = np.frombuffer(b"".join(packed_v), _STEP_COLUMNS)["row"]
+        if len(row_n) and int(row_n.max()) >= len(accounts):
+            raise StoredArraysError("a history names an account that is not there")
+        taken_a = np.bincount(row_n, minlength=len(accounts)).tolist()
+        histories._accounts = CountedIds.of(accounts, taken_a)
+        histories._steps = dict(zip(viewers, packed_v, strict=True))
+        histories._viewers = list(histories._steps)
+        histories._place = {name: at for at, name in enumerate(histories._viewers)}
+        for name, new in zip(viewers, new_v, strict=True):
+            if new > 0:
+                histories._note_new(name, new)
+        histories.forget(is_forgotten)
+        while len(histories) > histories.config.max_viewers:
+            histories._drop(next(iter(histories._steps)))
+        return histories

@@ -6,7 +6,7 @@ that what the query finds does not decide what is found.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from models.arrays.stored import ANY, Arrays, taken
 from models.arrays.types import Float
 from models.item_to_item.appeal import USUAL, Appeal, appeal_columns
 
@@ -65,6 +66,28 @@ class DrawLog:
         sums = np.concatenate([part.sum_dk for part in self._parts])
         worths = np.concatenate([part.worth_dkp for part in self._parts])
         return Draws(sums[-self._most :], worths[-self._most :])
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All draws that are held, as columns."""
+        columns = ("sum", "sum_dk"), ("worth", "worth_dkp")
+        return {
+            name: np.concatenate([getattr(part, of) for part in self._parts])
+            for name, of in columns
+            if self._parts
+        }
+
+    def load(self, arrays: Arrays) -> None:
+        """Hold what :meth:`to_arrays` gave instead.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        self._parts, self._held = [], 0
+        if not arrays:
+            return
+        sum_dk = taken(arrays, "sum", np.float32, ANY, ANY)
+        worth_dkp = taken(arrays, "worth", np.float32, *sum_dk.shape, len(USUAL.worth))
+        self._parts, self._held = [Draws(sum_dk, worth_dkp)], len(sum_dk)
 
     def fit(self) -> Appeal:
         """The appeal that they say, the usual one while they are few."""

@@ -11,13 +11,15 @@ history is long and what is weakly alike adds up.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from models.arrays.stored import ANY, Arrays, number_of, part_of, prefixed, taken
 from models.item_to_item.appeal import Appeal
 from models.item_to_item.appeal_fit import DrawLog
 from models.item_to_item.histories import PositiveLog, PositivePairs
@@ -152,3 +154,27 @@ class ItemToItem:
         self.weights = fit_item_weights(pairs, self.config, self.draws.fit())
         self.fits += 1
         return True
+
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Histories, draws and weights, by rows of the catalogue, and JSON beside them."""
+        weights = {} if self.weights is None else self.weights.to_columns()
+        arrays = {
+            **prefixed("log", self.log.to_arrays()),
+            **prefixed("draws", self.draws.to_arrays()),
+            **prefixed("weights", weights),
+        }
+        return arrays, {"added": self.log.added, "fits": self.fits, "fitted_at": self._fitted_at}
+
+    def load(self, arrays: Arrays, meta: Mapping[str, Any], media: int) -> None:
+        """Go on from what :meth:`to_arrays` gave, of a catalogue with so many media.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        log = part_of(arrays, "log")
+        taken(log, "media", np.int32, ANY, rows=media)
+        self.log.load(log, number_of(meta, "added"))
+        self.draws.load(part_of(arrays, "draws"))
+        weights = part_of(arrays, "weights")
+        self.weights = ItemWeights.from_columns(weights, media) if weights else None
+        self.fits, self._fitted_at = number_of(meta, "fits"), number_of(meta, "fitted_at")

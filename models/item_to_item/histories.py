@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.growing import GrowingColumns
+from models.arrays.stored import Arrays
 from models.arrays.types import Rows
 
 
@@ -45,7 +46,7 @@ class PositiveLog:
         """Append positives in the order they come.
 
         Args:
-            viewer_n: hash of each viewer's id.
+            viewer_n: key of each viewer.
             media_n: media rows.
             sign_n: 1 for an action, −1 for its undo.
         """
@@ -75,6 +76,26 @@ class PositiveLog:
         begin = np.searchsorted(viewer_k[order], viewer_k[order])
         newest = order[np.arange(len(order)) - begin < each]
         return PositivePairs(viewer_k[newest], (keys[newest] & 0xFFFFFFFF).astype(np.int32))
+
+    def forget(self, viewer_f: NDArray[np.int64]) -> None:
+        """Forget what these viewers liked; how many were taken in stays."""
+        left_n = np.isin(self._events["viewer"], viewer_f)
+        if left_n.any():
+            old, self._events = self._events, self._empty()
+            self._events.load({name: column[~left_n] for name, column in old.to_arrays().items()})
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """A copy of all columns."""
+        return self._events.to_arrays()
+
+    def load(self, arrays: Arrays, added: int) -> None:
+        """Hold what :meth:`to_arrays` gave instead, of so many that were taken in.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        self._events.load(arrays)
+        self.added = added
 
     @staticmethod
     def _empty() -> GrowingColumns:

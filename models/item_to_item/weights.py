@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays.packed_ids import pack_ids, unpack_ids
+from models.arrays.stored import ANY, StoredArraysError, taken
 from models.arrays.types import UNKNOWN, Rows
 from models.item_to_item.appeal import USUAL, Appeal
 from models.item_to_item.sums import Histories, Links, Sums, by_counting, by_sorting
@@ -219,6 +220,33 @@ class ItemWeights:
             )
         appeal = Appeal.of_weights(appeal_f) if len(appeal_f) else None
         return cls(media_s, ends_s, near_e, weight_e, appeal, version)
+
+    def to_columns(self) -> dict[str, NDArray[Any]]:
+        """All of it by rows of this catalogue and to the bit, unlike :meth:`to_arrays`."""
+        return {
+            "media": self.media_s,
+            "ends": self._ends_s,
+            "near": self._near_e,
+            "weight": self._weight_e,
+            "appeal": np.zeros(0) if self.appeal is None else self.appeal.weights,
+        }
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, NDArray[Any]], media: int) -> Self:
+        """What :meth:`to_columns` gave, of a catalogue with so many media.
+
+        Raises:
+            StoredArraysError: these are not such columns.
+        """
+        media_s = taken(columns, "media", np.int32, ANY, rows=media)
+        for name, dtype in (("ends", np.int64), ("near", np.int32), ("weight", np.float32)):
+            taken(columns, name, dtype, ANY)
+        taken(columns, "appeal", np.float64, ANY)
+        try:
+            # Rows are known here, so that no ids are.
+            return cls.from_arrays({**columns, "ids": media_s, "id_ends": media_s}, media_s, "")
+        except ItemWeightsError as error:
+            raise StoredArraysError(str(error)) from error
 
 
 _ARRAYS: Final = ("ids", "id_ends", "ends", "near", "weight")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from models.arrays.id_table import hash_id
-from models.inventory.viewer_marks import ForgottenMarks, pseudonym
+from models.events import HOUR_MS
+from models.inventory.viewer_marks import ForgottenMarks, ViewerKeys, pseudonym, viewer_keys
 
 #: Later than anything that anybody does.
 _FOR_EVER_MS: Final = 2**62
@@ -45,6 +47,30 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
+class Gone(NamedTuple):
+    """Viewers whose traces are to leave what was kept before they were forgotten.
+
+    Attributes:
+        keys: theirs (:func:`models.inventory.viewer_marks.viewer_keys`).
+        groups: of their examples.
+    """
+
+    keys: frozenset[int]
+    groups: frozenset[int]
+
+    @property
+    def viewer_f(self) -> ViewerKeys:
+        """Their keys as an array."""
+        return np.array(sorted(self.keys), np.int64)
+
+    def covers(self, viewer_id: str) -> bool:
+        """Whether this is one of them."""
+        return bool(self.keys) and int(viewer_keys([viewer_id])[0]) in self.keys
+
+
+NOBODY_GONE: Final = Gone(frozenset(), frozenset())
+
+
 class ForgottenViewers:
     """Who is forgotten, as far as was heard."""
 
@@ -74,6 +100,21 @@ class ForgottenViewers:
     def marks(self) -> ForgottenMarks:
         """Whose marks are to be taken out of what is kept, and until when they were made."""
         return marks_of(self._said.values())
+
+    def gone_since(self, made_ms: int) -> Gone:
+        """Of whom something may be left in what was stored at this time.
+
+        Those who are forgotten now, and those who were allowed again later than that: what was
+        stored since then has been taken in without what is to be forgotten. Clocks may be an hour
+        off.
+        """
+        late = [
+            one
+            for one in self._said.values()
+            if one.allowed_ms is None or one.allowed_ms >= made_ms - HOUR_MS
+        ]
+        keys = frozenset(marks_of(late).viewer_f.tolist())
+        return Gone(keys, frozenset(one.group for one in late))
 
     def is_forgotten(self, viewer_id: str) -> bool:
         """Whether a viewer is not to be known now."""

@@ -1,10 +1,13 @@
-"""How many labelled pages a learner takes in per second, with its room for examples full.
+"""How many labelled pages and events a learner takes in per second, while nothing is trained.
 
-The records are those of ``explore.examples`` as Kafka hands them over, each a page of 25 items with
-its features, request ids all different. They are given to the learner's own intake in batches, as
-its follower does, while nothing is trained; reading them from a broker is not in the figure.
+Pages are records of ``explore.examples`` as Kafka hands them over, each of 25 items with its
+features, request ids all different. They are given to the learner's own intake in batches, as its
+follower does, with the room for examples full; reading them from a broker is not in the figure.
 Beside it a task of the same event loop asks every few milliseconds how late it is called: sessions
 and heartbeats of the learner are served by that loop.
+
+Events are the bundled ones as many viewers have them (:mod:`streams.bench.population`), of which
+examples and choices are built as they are old enough, and item weights fitted.
 """
 
 from __future__ import annotations
@@ -28,8 +31,13 @@ from models.examples.from_pages import LabelledPage
 from models.explore.impressions import pack_features
 from models.feature_schema import DENSE_NAMES, FEATURE_VERSION, SPARSE_NAMES, FeatureMatrix
 from models.world import World
+from streams.bench.population import Population
 from streams.bench.progress import say
 from streams.clock import now_ms
+from streams.local.scenario import FIXTURE
+from streams.log.replay import read_fixture
+from streams.serving.world_feed import WorldFeed, world_config
+from streams.topology import CATALOG
 from streams.training import Training
 
 ITEMS: Final = 25
@@ -37,6 +45,9 @@ ITEMS: Final = 25
 DISTINCT: Final = 500
 #: As many as a fetch of one partition brings.
 BATCH: Final = 500
+#: Events between two looks at whether examples can be built.
+POLL: Final = 5_000
+NEVER: Final = 2**40
 TICK_S: Final = 0.005
 SEED: Final = 7
 
@@ -46,17 +57,64 @@ def run(
     *,
     pages: Annotated[int, Meta(ge=1, description="Labelled pages to take in.")] = 30_000,
     kept: Annotated[int, Meta(ge=1, description="Examples kept, all there before.")] = 300_000,
+    events: Annotated[int, Meta(ge=1, description="Events to build examples of.")] = 100_000,
+    viewers: Annotated[int, Meta(ge=1, description="Viewers whose events they are.")] = 1_000_000,
 ) -> dict[str, Any]:
-    """Fill the room, then take in labelled pages as fast as it goes."""
+    """Fill the room, then take in labelled pages, and then events, as fast as it goes."""
+    changed = {
+        "keep_examples": kept,
+        # Nothing is trained.
+        "bootstrap_positives": NEVER,
+        "train_every_positives": NEVER,
+        "bootstrap_choices": NEVER,
+    }
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_run(settings.model_copy(update={"keep_examples": kept}), folder, pages))
+        settings = settings.model_copy(update=changed)
+        told = asyncio.run(_run(settings, folder, pages))
+        return told | asyncio.run(_build(settings, folder, events, viewers))
+
+
+async def _build(settings: Settings, folder: str, events: int, viewers: int) -> dict[str, Any]:
+    feed = WorldFeed(World(world_config(settings)))
+    catalogue: dict[str, list[Any]] = {topic: [] for topic in CATALOG}
+    for line in read_fixture(FIXTURE):
+        if line.topic in catalogue:
+            catalogue[line.topic].append(line)
+    for topic, lines in catalogue.items():
+        feed.apply(topic, lines)
+    training = Training(settings, feed.world, ArtifactStore(folder), _Nowhere())
+    say(f"{events} events of {viewers} viewers are put together …")
+    # By topic, as fetches are.
+    batches: list[dict[str, list[_Record]]] = []
+    for number, message in enumerate(Population().stream(viewers, events)):
+        if number % POLL == 0:
+            batches.append({})
+        assert message.value is not None
+        record = _Record(message.value, number, key=message.key.encode())
+        batches[-1].setdefault(message.topic, []).append(record)
+    say("examples are built of them …")
+    started, cpu_started = time.perf_counter(), time.process_time()
+    for batch in batches:
+        for topic, records in batch.items():
+            training.events(topic, records)
+        await training.polled(0)
+    took_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
+    return {
+        "events_per_s": round(events / took_s),
+        "events_cpu_s": round(cpu_s, 1),
+        "events": events,
+        "viewers": viewers,
+        "built_examples": len(training._intake.kept),
+        "built_choices": training._new_choices,
+        "item_weights_fits": training._builder.items.fits,
+    }
 
 
 async def _run(settings: Settings, folder: str, pages: int) -> dict[str, Any]:
     training = Training(settings, World(), ArtifactStore(folder), _Nowhere())
     say(f"{settings.keep_examples} examples are put in …")
     training._intake.add(_examples(settings.keep_examples))
-    records = list(_records(pages))
+    records = list(labelled_pages(pages))
     say(f"{pages} labelled pages are taken in …")
     late = _Lateness()
     watching = asyncio.create_task(late.watch())
@@ -126,7 +184,8 @@ def _examples(n: int) -> Examples:
     )
 
 
-def _records(pages: int) -> Iterator[_Record]:
+def labelled_pages(pages: int) -> Iterator[_Record]:
+    """So many records of ``explore.examples``, by the thousand of some hundred viewers."""
     rng = np.random.default_rng(SEED)
     served_ms = now_ms()
     distinct = [

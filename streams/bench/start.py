@@ -26,7 +26,7 @@ from models.inventory.viewer_marks import NOBODY
 from models.world import World
 from streams.bench.progress import say
 from streams.serving.world_feed import WorldFeed, embedding_messages, world_config
-from streams.serving.world_snapshots import WORLD
+from streams.snapshots import WORLD
 
 MEDIA: Final = 20_000
 EVENTS: Final = 200_000

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from numpy.typing import NDArray
 
 from infra.topics import EXAMPLES_TOPIC
 from models.actions import HEADS, STRONG_HEADS
+from models.arrays.stored import Arrays, as_texts, number_of, texts
 from models.examples.examples import Examples
 from models.examples.from_pages import page_examples, parse_labelled_page
 from models.examples.newest import NewestExamples
@@ -64,6 +67,27 @@ class ExampleIntake:
         """Forget the examples of viewers, by their groups."""
         self.kept.forget(groups)
         self.fresh.forget(groups)
+
+    def to_arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """What is kept and which pages were read, and JSON beside it.
+
+        Which of the examples were learned on is not in it: who starts learns on from what is live,
+        and that says up to when.
+        """
+        arrays = {"pages": as_texts(self._pages), **self.kept.all().to_arrays()}
+        return arrays, {"positives": self.positives}
+
+    def load(self, arrays: Arrays, meta: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`to_arrays` gave, once packed.
+
+        Raises:
+            StoredArraysError: these are not such arrays.
+        """
+        examples = Examples.from_arrays(arrays)
+        self._pages = OrderedDict.fromkeys(texts(arrays, "pages"))
+        self.kept.add(examples)
+        self.fresh.add(examples)
+        self.positives = number_of(meta, "positives")
 
     def add(self, examples: Examples) -> None:
         """Take in examples of exposures, of whichever time."""

@@ -28,11 +28,13 @@ from infra.open_stores import open_copies
 from infra.stores import StoredKey
 from infra.topics import TOPICS
 from streams.clock import now_ms
-from streams.serving.world_snapshots import WORLD
+from streams.snapshots import LEARNER, WORLD
 from streams.topology import FLOWS
 
 STORE: Final = "store.gz"
 ARTIFACTS: Final = "artifacts/"
+#: Kinds of artifacts that stay here.
+SNAPSHOTS: Final = frozenset({WORLD, LEARNER})
 #: Records that are on their way to the broker at once.
 SENT_AT_ONCE: Final = 2000
 
@@ -180,9 +182,9 @@ def _log_file(topic: str, number: int) -> str:
 def _save_artifacts(url: str, folder: BackupFolder) -> int:
     fs, root = fsspec.core.url_to_fs(url)
     paths = sorted(fs.find(root)) if fs.exists(root) else []
-    # The offsets in snapshots of the world are of a log that is not restored as it was.
+    # The offsets in snapshots are of a log that is not restored as it was.
     names = {path: path.removeprefix(root).lstrip("/") for path in paths}
-    kept = {path: name for path, name in names.items() if name.partition("/")[0] != WORLD}
+    kept = {path: name for path, name in names.items() if name.partition("/")[0] not in SNAPSHOTS}
     for path, name in kept.items():
         with fs.open(path, "rb") as file:
             folder.copy_in(ARTIFACTS + name, file)

@@ -66,7 +66,7 @@ from streams.serving.takedown import Takedown
 from streams.serving.viewer_directory import ViewerDirectory
 from streams.serving.weights import WeightsDesk
 from streams.serving.world_feed import WorldFeed, world_config
-from streams.serving.world_snapshots import WorldSnapshots, start_world
+from streams.serving.world_snapshots import start_world, world_snapshots
 from streams.topology import CATALOG, RANKER, RANKER_GROUP, flow, followed
 from streams.transport import Chunk
 
@@ -132,7 +132,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         follower = Follower(
             config, cluster.partitions, followed(RANKER), first=FIRST, begin=start.begin
         )
-        snapshots = WorldSnapshots(config, cluster, artifacts, feed, forgotten)
+        snapshots = world_snapshots(config, cluster, artifacts, feed, forgotten)
 
         async def handle(topic: str, records: Sequence[Record]) -> None:
             if topic == FORGOTTEN_TOPIC:

@@ -220,6 +220,7 @@ class WorldFeed:
         config: WorldConfig,
         forgotten: ForgottenMarks = NOBODY,
         made_ms: int = 0,
+        refuse: Refuse = skip,
     ) -> Self:
         """A feed of what :meth:`stored` gave, as :meth:`models.world.World.from_arrays` makes one.
 
@@ -234,7 +235,7 @@ class WorldFeed:
         if not isinstance(of_world, dict) or not isinstance(spaces, list):
             raise StoredArraysError("it is not described")
         world = World.from_arrays(part_of(arrays, "world"), of_world, config, forgotten, made_ms)
-        feed = cls(world)
+        feed = cls(world, refuse)
         told = {"media": feed._media_told, "accounts": feed._accounts_told}
         told |= {f"vectors.{at}": feed._vectors_told[str(name)] for at, name in enumerate(spaces)}
         for name, of in told.items():

@@ -121,8 +121,10 @@ def test_servers_that_hold_something_are_refused() -> None:
             assert redis.get("somebody's") == b"1"
 
 
-def test_learner_takes_in_pages_with_its_room_full() -> None:
-    figures = learner.run(Settings(), pages=600, kept=2_000)
+def test_learner_takes_in_pages_with_its_room_full_and_builds_examples() -> None:
+    figures = learner.run(Settings(), pages=600, kept=2_000, events=2_000, viewers=100_000)
+    assert figures["events"] == 2_000 and figures["events_per_s"] > 0
+    assert 0 < figures["built_examples"] < 2_000 and figures["built_choices"] > 0
     assert figures["pages_per_s"] > 0
     assert (figures["pages"], figures["kept_examples"]) == (600, 2_000)
     assert 0 < figures["positives"] < 600

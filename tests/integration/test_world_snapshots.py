@@ -31,7 +31,8 @@ from streams.clock import now_ms
 from streams.local.stack import role_argv
 from streams.rights.forgotten import forgotten_message, hear, known
 from streams.serving.world_feed import WorldFeed, embedding_messages
-from streams.serving.world_snapshots import WORLD, About, Start, WorldSnapshots, start_world
+from streams.serving.world_snapshots import Start, start_world, world_snapshots
+from streams.snapshots import WORLD, About
 from streams.topology import RANKER, followed
 from tests.integration.conftest import DEADLINE_S
 
@@ -70,7 +71,7 @@ async def world_read(
     """What a ranker holds once it has read to the end; and, if asked for, has written it."""
     feed, forgotten = start.feed, ForgottenViewers()
     artifacts = ArtifactStore(settings.artifacts_url)
-    snapshots = WorldSnapshots(settings, cluster, artifacts, feed, forgotten)
+    snapshots = world_snapshots(settings, cluster, artifacts, feed, forgotten)
     follower = Follower(
         settings, cluster.partitions, followed(RANKER), first=FIRST, begin=start.begin
     )
@@ -93,7 +94,7 @@ async def world_read(
         async with asyncio.timeout(DEADLINE_S):
             await caught_up.wait()
             if write:
-                await snapshots._look()
+                await snapshots.look()
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -160,7 +161,7 @@ async def test_what_cannot_be_right_is_refused_and_the_one_before_is_used(settin
         (r"catalog.media\[\d\] up to offset 10000\d\d, and the log holds 0 to", {"places": beyond}),
         ("holds another record at offset", {"places": other}),
         ("is not described", {"made_ms": "then"}),
-        ("format 0, this build reads", {"feed": {**about.feed, "format": 0}}),
+        ("format 0, this build reads", {"feed": {**about.content, "format": 0}}),
     ]
     for reason, changed in cases:
         caplog.clear()

@@ -62,6 +62,7 @@ SHARED = {
     "streams/log/whole_log.py",
     "streams/local/scenario.py",
     "streams/rights/forget.py",
+    "streams/snapshots.py",
     *ROLE_FILES,
 }
 #: What topics carry: whoever calls something there that names a topic reads it or writes it.

@@ -7,16 +7,17 @@ import numpy as np
 from infra.artifacts import ArtifactStore
 from infra.backup_files import BackupFolder
 from streams.log.backup import _save_artifacts
-from streams.serving.world_snapshots import WORLD
+from streams.snapshots import LEARNER, WORLD
 
 
-def test_snapshots_of_the_world_are_left_out_since_their_offsets_are_of_this_log(
+def test_snapshots_are_left_out_since_their_offsets_are_of_this_log(
     tmp_path: Path,
 ) -> None:
     store, folder = ArtifactStore(str(tmp_path / "artifacts")), BackupFolder(str(tmp_path / "to"))
     arrays = {"array": np.arange(3)}
     version = store.put("rankers", arrays, {})
     store.put(WORLD, arrays, {})
+    store.put(LEARNER, arrays, {})
     folder.begin()
     assert _save_artifacts(store.url, folder) == 2
     saved = tmp_path / "to" / "artifacts"
