@@ -17,13 +17,14 @@ from models.explore.diversity import DiversityConfig
 from models.explore.exploration import ExplorationConfig
 from models.explore.pipeline import ExploreConfig
 from models.ig2vec.histories import Step
+from models.inventory.held_back import HoldingConfig
 from models.rankers.prior import PriorRankers
 from models.rankers.protocol import Pass, Spread
 from models.rankers.value import Weights
 from models.simulation.delivery import Happened
 from models.simulation.population import Integers
 from models.simulation.world import SimulatedWorld
-from models.world import World
+from models.world import World, WorldConfig
 from streams.acted.learning import ActedLearner, by_viewer, served
 from streams.acted.serving import ActedRanker, set_vectors
 from streams.serving.explorer import explore_config
@@ -43,7 +44,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         vectors: ig2vec is fitted again every few hours, every night, or never again.
         index_frozen: vectors reach the index that serves the first time only.
         first_pass: the distilled one, or the untrained one.
-        exploration, diversity, see_fewer_rule, choices: False switches it off.
+        exploration, diversity, see_fewer_rule, holding, choices: False switches it off.
         weights: of the value.
         author_penalty, exploration_share: None for those of the settings.
         trained: False leaves the untrained prior in its place.
@@ -56,6 +57,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     exploration: bool = True
     diversity: bool = True
     see_fewer_rule: bool = True
+    holding: bool = True
     choices: bool = True
     weights: Weights = Weights()
     author_penalty: float | None = None
@@ -204,7 +206,9 @@ class ProductPolicy:
 
     def _empty(self) -> World:
         """A world with a row for each media and account, none of them there yet."""
-        world = World()
+        # Who holds nobody back takes no number of viewers for enough.
+        enough = {} if self.variant.holding else {"handful": self._world.config.viewers}
+        world = World(WorldConfig(holding=HoldingConfig(**enough)))
         world.catalog.intern_media(self._world.media_ids)
         world.catalog.intern_accounts(self._world.account_ids)
         accounts = range(len(self._world.account_ids))

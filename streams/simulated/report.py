@@ -36,6 +36,7 @@ ABLATIONS: Final[Mapping[str, Variant]] = {
     "one_head_only": Variant(weights=ONE_HEAD),
     "exposures_only": Variant(choices=False),
     "no_see_fewer_rule": Variant(see_fewer_rule=False),
+    "no_holding_back": Variant(holding=False),
     "untrained": Variant(trained=False),
 }
 #: How late everything is known.
