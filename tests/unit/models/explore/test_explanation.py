@@ -104,6 +104,17 @@ def test_a_media_that_a_filter_keeps_out(
     assert name in told.drop.reason
 
 
+def test_a_media_of_an_account_that_is_held_back(world: World, state: ViewerState) -> None:
+    world.apply_events(
+        [(Action.SEE_FEWER, MediaEvent(f"s{i}", f"s{i}", "m39", NOW)) for i in range(7)]
+    )
+    told = explain("m39", *traced(world, state), world)
+    assert told.drop is not None and told.drop.stage == "filter"
+    # Ten viewers liked media of that author.
+    reason = "held back: 7 viewers asked for fewer of its author lately, of 17 acts"
+    assert told.drop.reason.startswith(reason)
+
+
 def test_a_media_that_no_source_brings(world: World, state: ViewerState) -> None:
     told = by_stage(world, *traced(world, state, query="user.popular(max_num_to_retrieve=3)"))
     assert set(told) == {"shown", "retrieval"}

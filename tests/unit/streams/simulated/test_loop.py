@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from infra.config import Settings
+from infra.errors import SettingsError
 from models.events import HOUR_MS, parse_account, parse_event, parse_media
 from models.simulation.config import SimulationConfig, Wave
 from models.simulation.world import SimulatedWorld
@@ -14,7 +15,7 @@ from streams.simulated.figures import figures_of
 from streams.simulated.loop import Outcome, simulate
 from streams.simulated.policy import RandomPolicy
 from streams.simulated.product import ProductPolicy, Variant
-from streams.simulated.report import ABLATIONS, spread
+from streams.simulated.report import ABLATIONS, selected, spread
 from streams.simulated.rivals import RIVALS, RivalPolicy
 
 CONFIG = SimulationConfig(
@@ -113,3 +114,26 @@ def test_estimates_from_random_orders_are_near_the_truth() -> None:
     assert set(found) == set(trial.truth)
     held = [of["doubly_robust"].holds(trial.truth[name]) for name, of in found.items()]
     assert sum(held) >= 3
+
+
+def test_variants_are_chosen_by_name_beside_the_first() -> None:
+    found = selected(ABLATIONS, ["no_holding_back"], trained=False)
+    assert found == {
+        "freshgrid": Variant(trained=False),
+        "no_holding_back": Variant(trained=False, holding=False),
+    }
+    with pytest.raises(SettingsError, match="no variant 'hourli'"):
+        selected(ABLATIONS, ["hourli"], trained=True)
+
+
+def test_a_wave_of_spam_is_over_sooner_where_accounts_are_held_back() -> None:
+    config = SimulationConfig(
+        viewers=150, accounts=40, days=1, rounds=3.0, slot_ms=HOUR_MS,
+        spam=Wave(day=0.5, accounts=2, media=12, robots=40),
+    )  # fmt: skip
+    world = SimulatedWorld.of(config)
+    held, free = (
+        figures_of(world, product(world, holding=holding).grids, 0.0) for holding in (True, False)
+    )
+    assert held["spam_see_fewers"] > 6
+    assert held["spam_share"] < free["spam_share"] / 2
