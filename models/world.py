@@ -46,6 +46,8 @@ from models.item_to_item.weights import ItemWeights
 #: By code, whether media that a viewer does it to belong together.
 _CO_ENGAGES_X: Final = np.array([action.row.co_engages for action in Action])
 _POSITIVE_X: Final = np.array([action in POSITIVE for action in Action])
+#: Of pairs of viewer and account so many times fewer are remembered than of viewer and media.
+_PAIRS_LESS: Final = 4
 #: By part, counts up whenever its arrays or what they mean change: others are refused.
 FORMATS: Final[Mapping[str, int]] = {
     "catalog": 1,
@@ -116,7 +118,9 @@ class World:
         self._referred: set[int] = set()
         self._counted = CountedOnce(self.config.remembered)
         self._held_back = HeldBack(
-            self.config.holding, self.config.popularity.half_life_ms, self.config.remembered
+            self.config.holding,
+            self.config.popularity.half_life_ms,
+            self.config.remembered // _PAIRS_LESS,
         )
         self.images = ImageSpace(self.config.image_dimension)
         self._spaces = AccountSpaces()
@@ -414,12 +418,11 @@ class World:
 
     def held_accounts(self, now_ms: int) -> Rows:
         """Accounts that are held back (:mod:`models.inventory.held_back`), ascending rows."""
-        return self._held_back.accounts(self.popularity, self.catalog.account_count, now_ms)
+        return self._held_back.accounts(self.catalog.account_count, now_ms)
 
     def why_held(self, account_row: int, now_ms: int) -> Held | None:
         """What an account is held back for; None where it is not."""
-        accounts = self.catalog.account_count
-        return self._held_back.why(self.popularity, accounts, now_ms, account_row)
+        return self._held_back.why(account_row, self.catalog.account_count, now_ms)
 
     def lift(self, weights: ItemWeights, now_ms: int) -> NDArray[np.float32] | None:
         """What the summed weights of each slot are multiplied by; None for nothing.

@@ -305,8 +305,8 @@ def _rule(one: Operator, row: int, found: Found, world: World) -> str:
         why = world.why_held(int(world.catalog.author_n[row]), found.now_ms)
         if why is not None:
             return (
-                f"held back: {why.asked:.3g} viewers asked for fewer of its author lately, of "
-                f"{why.acts:.4g} acts; {why.usual * why.acts:.2g} would be usual"
+                f"held back: {why.asked:.3g} of its author's {why.viewers:.4g} viewers asked for "
+                f"fewer lately; {why.usual * why.viewers:.2g} would be usual"
             )
     return f"{one.name} lets through: {one.summary}"
 

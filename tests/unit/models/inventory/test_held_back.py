@@ -52,13 +52,13 @@ def held(world: World, now_ms: int = NOW) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("acts", "viewers"), [(0, 6), (100, 6), (300, 10), (1_000, 24), (10_000, 191)]
+    ("viewers", "asking"), [(0, 6), (100, 6), (300, 11), (1_000, 25), (10_000, 206)]
 )
-def test_how_many_viewers_it_takes(acts: int, viewers: int) -> None:
+def test_how_many_viewers_it_takes(viewers: int, asking: int) -> None:
     """As docs/operations.md says, in a log of 2,000 accounts."""
     world = world_of()
-    world.apply_events(looks(acts - viewers + 1))
-    world.apply_events([act(f"v{n}") for n in range(viewers - 1)])
+    world.apply_events(looks(viewers - asking))
+    world.apply_events([act(f"v{n}") for n in range(asking - 1)])
     assert held(world) == []
     world.apply_events([act("one more")])
     assert held(world) == ["a0"]
@@ -74,7 +74,7 @@ def test_one_viewer_or_a_handful_is_never_enough() -> None:
 
 def test_robots_that_like_it_do_not_save_it() -> None:
     world = world_of()
-    world.apply_events([act(f"r{n}", m, Action.LIKE) for n in range(10) for m in range(8)])
+    world.apply_events([act(f"r{n}", m, Action.LIKE) for n in range(100) for m in range(10)])
     world.apply_events([act(f"v{n}", n % 8) for n in range(HANDFUL + 1)])
     assert held(world) == ["a0"]
 
@@ -154,23 +154,26 @@ def test_only_who_chose_the_account_is_shown_its_media() -> None:
 
 def test_the_constants_are_those_of_the_bundled_log() -> None:
     log, config = read_dataset(FIXTURE).log, HoldingConfig()
-    author_n = log.author_m[log.media_n]
+    pair_n = log.author_m[log.media_n].astype(np.int64) * log.viewers + log.viewer_n
     asks_n = np.isin(log.action_n, NEGATIVE)
-    pairs = np.unique(np.stack([author_n[asks_n], log.viewer_n[asks_n]]), axis=1)
-    acts_a = np.bincount(author_n, minlength=log.authors)
-    asked_a = np.bincount(pairs[0], minlength=log.authors)[acts_a > 0]
-    acts_a = acts_a[acts_a > 0]
-    assert (asked_a.sum(), acts_a.sum()) == (config.asked, config.acts)
+    viewers_a, asked_a = (
+        np.bincount(np.unique(of) // log.viewers, minlength=log.authors)
+        for of in (pair_n, pair_n[asks_n])
+    )
+    asked_a, viewers_a = asked_a[viewers_a > 0], viewers_a[viewers_a > 0]
+    assert (viewers_a.sum(), asked_a.sum()) == (config.viewers, config.asked)
 
     def likelihood(shape: float) -> float:
         """The logarithm of that of the best mean rate."""
-        rates = config.asked / config.acts * np.linspace(0.7, 1.5, 81)[:, None]
+        rates = config.asked / config.viewers * np.linspace(0.7, 1.5, 81)[:, None]
         scale = shape / rates
-        terms = gammaln(shape + asked_a) - gammaln(shape) + shape * np.log(scale / (scale + acts_a))
-        return float((terms + asked_a * np.log(acts_a / (scale + acts_a))).sum(axis=1).max())
+        terms = (
+            gammaln(shape + asked_a) - gammaln(shape) + shape * np.log(scale / (scale + viewers_a))
+        )
+        return float((terms + asked_a * np.log(viewers_a / (scale + viewers_a))).sum(axis=1).max())
 
     # One rate for all is the best; twice the fall is a χ² of one degree of freedom.
-    falls = [likelihood(1e4) - likelihood(shape) for shape in (config.shape, config.shape + 0.01)]
+    falls = [likelihood(1e4) - likelihood(shape) for shape in (config.shape - 0.01, config.shape)]
     assert falls[0] > 1.92 > falls[1]
     # Nobody in it would be held back.
     assert asked_a.max() <= config.handful
