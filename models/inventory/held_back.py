@@ -16,8 +16,10 @@ viewers asked.
 * Counts fade. Who is held back is shown to hardly anybody, so s falls, the account is tried again,
   and if it is as bad as before, held back again.
 
-Whoever acts on an account's media is one of its viewers. False ones thin out s / n: it takes the
-inverse of the mean rate, about 870 of them, to make up for one see-fewer.
+The viewers of an account are those who looked at its media. Robots that like what they never looked
+at are none; but where a log has more of other acts than of views, views are not sent, and viewers
+are those who did anything else. Robots that look, too, thin out s / n: :data:`HoldingConfig` says
+how many viewers it then takes.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc
 
-from models.actions import NEGATIVE, Action
+from models.actions import NEGATIVE, VIEWS, Action
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns
 from models.arrays.stored import ANY, Arrays, StoredArraysError, copied, part_of, prefixed, taken
@@ -40,11 +42,13 @@ from models.inventory.viewer_marks import ForgottenMarks, ViewerKeys
 
 #: By code, whether a viewer asks for fewer by it.
 _ASKS_X: Final = np.array([action in NEGATIVE for action in Action])
-#: Columns of counts: who acted, and who asked for fewer.
-_ACTED: Final = 0
-_ASKED: Final = 1
+_LOOKS_X: Final = np.array([action in VIEWS for action in Action])
+#: Columns of counts: viewers who looked, who did anything else, and who asked for fewer.
+_LOOKED: Final = 0
+_DID: Final = 1
+_ASKED: Final = 2
 #: Actions that stand for them in the register.
-_REGISTERED: Final = (Action.VIEW, Action.SEE_FEWER)
+_REGISTERED: Final = np.array([Action.VIEW, Action.LIKE, Action.SEE_FEWER], np.int8)
 
 Counts: TypeAlias = NDArray[np.float64]
 
@@ -72,7 +76,7 @@ class Held(NamedTuple):
     """What an account is held back for; numbers of viewers are decayed.
 
     Attributes:
-        viewers: who acted on its media.
+        viewers: who looked at its media, or where views are not sent, did anything else.
         asked: who asked for fewer of them.
         usual: share of the viewers that is usual.
     """
@@ -160,26 +164,32 @@ class HeldBack:
         """
         known_n = author_n != UNKNOWN
         # Who takes an act back has seen the media all the same.
-        acted = np.flatnonzero(known_n & ~undo_n)
-        asked = np.flatnonzero(known_n & _ASKS_X[action_n])
-        at_n = np.concatenate([acted, asked])
+        done_n = known_n & ~undo_n
+        looks_n = _LOOKS_X[action_n]
+        of_columns = [
+            np.flatnonzero(of_n)
+            for of_n in (done_n & looks_n, done_n & ~looks_n, known_n & _ASKS_X[action_n])
+        ]
+        at_n = np.concatenate(of_columns)
         if not len(at_n):
             return
-        kind_n = np.repeat(_REGISTERED, [len(acted), len(asked)]).astype(np.int8)
+        column_n = np.repeat(np.arange(len(_REGISTERED)), [len(at) for at in of_columns])
         author_n = author_n[at_n]
-        changes = self._once.take(viewer_n[at_n], author_n, kind_n, ts_n[at_n], undo_n[at_n])
+        changes = self._once.take(
+            viewer_n[at_n], author_n, _REGISTERED[column_n], ts_n[at_n], undo_n[at_n]
+        )
         if not len(changes.at_c):
             return
         if (left := self._decay.advance(int(changes.ts_c.max()))) != 1.0:
             self._accounts["count"][:] *= left
             self._total *= left
         author_c = author_n[changes.at_c]
-        column_c = (changes.action_c == Action.SEE_FEWER).astype(np.int64)
+        column_c = column_n[changes.at_c]
         weight_c = changes.sign_c * self._decay.weights(changes.ts_c)
         self._accounts.grow(int(author_c.max()) + 1)
         np.add.at(self._accounts["count"], (author_c, column_c), weight_c)
         self._total += np.bincount(column_c, weight_c, len(_REGISTERED))
-        if len(asked):
+        if len(of_columns[_ASKED]):
             self._asked_lately.update(author_c[column_c == _ASKED].tolist())
 
     def accounts(self, known: int, now_ms: int) -> Rows:
@@ -216,25 +226,29 @@ class HeldBack:
         # Half a viewer may have decayed, or an event be a little ahead of the clock. What decays
         # never grows by itself: the others are looked at when they are asked fewer of.
         many_n = count_nc[:, _ASKED] > config.handful + 0.5
-        rows, acted_n, asked_n = rows[many_n], *count_nc[many_n].T
-        # Who was forgotten may ask again and not have acted again.
-        acted_n = np.maximum(acted_n, asked_n)
-        acted, asked = np.maximum(self._total, 0.0) * left + (config.viewers, config.asked)
+        rows, count_nc = rows[many_n], count_nc[many_n]
+        total_c = np.maximum(self._total, 0.0) * left
+        column = _LOOKED if total_c[_LOOKED] >= total_c[_DID] else _DID
+        asked_n = count_nc[:, _ASKED]
+        # Some ask without a look that was sent.
+        viewers_n = np.maximum(count_nc[:, column], asked_n)
+        viewers, asked = total_c[column] + config.viewers, total_c[_ASKED] + config.asked
         held_n = np.zeros(len(rows), np.bool_)
         while True:
             others_asked_n = asked - asked_n @ held_n - np.where(held_n, 0.0, asked_n)
-            others_acted_n = acted - acted_n @ held_n - np.where(held_n, 0.0, acted_n)
+            others_n = viewers - viewers_n @ held_n - np.where(held_n, 0.0, viewers_n)
             usual_n = np.maximum(others_asked_n, config.asked) / np.maximum(
-                others_acted_n, config.viewers
+                others_n, config.viewers
             )
-            chance_n = betainc(asked_n, config.shape, acted_n / (config.shape / usual_n + acted_n))
+            scale_n = config.shape / usual_n
+            chance_n = betainc(asked_n, config.shape, viewers_n / (scale_n + viewers_n))
             more_n = held_n | (chance_n * max(known, 1) <= config.false_alarms)
             if (more_n == held_n).all():
                 break
             # Without these the usual is less, so that more may be held back.
             held_n = more_n
         self._rows = rows[held_n]
-        columns = (acted_n[held_n], asked_n[held_n], usual_n[held_n])
+        columns = (viewers_n[held_n], asked_n[held_n], usual_n[held_n])
         told = (Held(*of) for of in zip(*(column.tolist() for column in columns), strict=True))
         self._held = dict(zip(self._rows.tolist(), told, strict=True))
         return set(rows.tolist())

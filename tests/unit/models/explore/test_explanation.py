@@ -110,7 +110,7 @@ def test_a_media_of_an_account_that_is_held_back(world: World, state: ViewerStat
     )
     told = explain("m39", *traced(world, state), world)
     assert told.drop is not None and told.drop.stage == "filter"
-    # Ten others liked media of that author.
+    # Ten others liked media of that author; no views are sent here.
     reason = "held back: 7 of its author's 17 viewers asked for fewer lately; 0.02 would be usual"
     assert told.drop.reason == reason
 

@@ -43,8 +43,8 @@ def act(
     return action, MediaEvent(event_id, viewer, f"m{media}", ts, undo=undo)
 
 
-def looks(count: int) -> list[tuple[Action, MediaEvent]]:
-    return [act(f"l{n}", n % 10, Action.VIEW) for n in range(count)]
+def looks(count: int, media: int = 0) -> list[tuple[Action, MediaEvent]]:
+    return [act(f"l{n}", media + n % 10, Action.VIEW) for n in range(count)]
 
 
 def held(world: World, now_ms: int = NOW) -> list[str]:
@@ -57,7 +57,7 @@ def held(world: World, now_ms: int = NOW) -> list[str]:
 def test_how_many_viewers_it_takes(viewers: int, asking: int) -> None:
     """As docs/operations.md says, in a log of 2,000 accounts."""
     world = world_of()
-    world.apply_events(looks(viewers - asking))
+    world.apply_events(looks(viewers))
     world.apply_events([act(f"v{n}") for n in range(asking - 1)])
     assert held(world) == []
     world.apply_events([act("one more")])
@@ -74,8 +74,18 @@ def test_one_viewer_or_a_handful_is_never_enough() -> None:
 
 def test_robots_that_like_it_do_not_save_it() -> None:
     world = world_of()
-    world.apply_events([act(f"r{n}", m, Action.LIKE) for n in range(100) for m in range(10)])
+    world.apply_events(looks(1_000, 10))
+    world.apply_events([act(f"r{n}", m, Action.LIKE) for n in range(500) for m in range(10)])
     world.apply_events([act(f"v{n}", n % 8) for n in range(HANDFUL + 1)])
+    assert held(world) == ["a0"]
+
+
+def test_where_no_views_are_sent_who_likes_is_a_viewer() -> None:
+    world = world_of()
+    world.apply_events([act(f"l{n}", n % 10, Action.LIKE) for n in range(970)])
+    world.apply_events([act(f"v{n}") for n in range(24)])
+    assert held(world) == []
+    world.apply_events([act("one more")])
     assert held(world) == ["a0"]
 
 
