@@ -52,12 +52,8 @@ def _cold(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:
     new = grids.take(newcomer_v[grids.viewer_g])
     first = new.engaged_g == 0
     few = (new.engaged_g > 0) & (new.engaged_g <= 5)
-    # Of each viewer the last grid before and the first after the first that is meant.
-    order = np.lexsort((new.ts_g, new.viewer_g))
-    viewer_n, meant_n = new.viewer_g[order], new.meant_g[order]
-    step_n = (viewer_n[1:] == viewer_n[:-1]) & (meant_n[1:] > 0) & (meant_n[:-1] == 0)
-    before = np.flatnonzero(step_n)
-    gain_n = new.value_g[order[before + 1]] - new.value_g[order[before]]
+    # Beside the grid of the same moment without it: from one grid to the next viewers also tire.
+    gain_n = (new.value_g - new.unliked_g)[~np.isnan(new.unliked_g)]
     return {
         "oracle_share_newcomers_first": oracle_share(new.take(first)),
         "oracle_share_newcomers_few": oracle_share(new.take(few)),

@@ -137,3 +137,31 @@ def test_a_wave_of_spam_is_over_sooner_where_accounts_are_held_back() -> None:
     )
     assert held["spam_see_fewers"] > 6
     assert held["spam_share"] < free["spam_share"] / 2
+
+
+def test_a_first_like_is_judged_beside_the_same_grid_without_it(world: SimulatedWorld) -> None:
+    settings = Settings(grid_size=SIZE)
+    grids, served = [], []
+
+    class Watched(ProductPolicy):
+        def without_first_like(self, viewer_g, now_ms, shown_vm):
+            found = super().without_first_like(viewer_g, now_ms, shown_vm)
+            grids.extend((now_ms, v) for v in found)
+            # Deciding what to show does not remember it: asked again, nobody is new to it.
+            assert not super().without_first_like(viewer_g, now_ms, shown_vm)
+            return found
+
+        def serve(self, viewer_g, now_ms, shown_vm):
+            served.extend((now_ms, v) for v in viewer_g.tolist())
+            return super().serve(viewer_g, now_ms, shown_vm)
+
+    of = simulate(world, Watched(world, settings, Variant(trained=False)), size=SIZE).grids
+    asked_g = ~np.isnan(of.unliked_g)
+    told = list(zip(of.ts_g[asked_g].tolist(), of.viewer_g[asked_g].tolist(), strict=True))
+    assert sorted(told) == sorted(grids)
+    assert told
+    assert set(grids) <= set(served)
+    joined_ms_v = world.viewers.joined_ms_v
+    assert (joined_ms_v[of.viewer_g[asked_g]] > CONFIG.start_ms).all()
+    # Each newcomer once.
+    assert len({v for _, v in grids}) == len(grids)
