@@ -128,8 +128,8 @@ def test_variants_are_chosen_by_name_beside_the_first() -> None:
 
 def test_a_wave_of_spam_is_over_sooner_where_accounts_are_held_back() -> None:
     config = SimulationConfig(
-        viewers=150, accounts=40, days=1, rounds=3.0, slot_ms=HOUR_MS,
-        spam=Wave(day=0.5, accounts=2, media=12, robots=40),
+        viewers=80, accounts=30, days=1, rounds=3.0, slot_ms=HOUR_MS,
+        spam=Wave(day=0.4, accounts=1, media=20, robots=40),
     )  # fmt: skip
     world = SimulatedWorld.of(config)
     held, free = (
