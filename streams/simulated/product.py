@@ -203,7 +203,7 @@ class ProductPolicy:
     def without_first_like(
         self, viewer_g: Integers, now_ms: int, shown_vm: Shown
     ) -> dict[int, Integers]:
-        """See :class:`streams.simulated.policy.TellsFirstLikes`."""
+        """Grids by a copy of the viewer's state that everything but what was meant went into."""
         ids = self._world.viewer_ids
         of = [v for v in viewer_g.tolist() if ids[v] in self._unliked]
         if not of:
