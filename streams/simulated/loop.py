@@ -42,8 +42,8 @@ class Grids(msgspec.Struct, frozen=True, eq=False):
             of its viewer, a newcomer, where that came since her last grid; NaN for all others.
         engaged_g: long views and stronger actions of the viewer before.
         see_fewer_g: looks of the grid that ended in a see-fewer.
-        drift_g: long views and stronger actions since the viewer's interests changed at once; −1
-            before, and for all others.
+        drift_g: long views and stronger actions of the viewer since the interests of some changed
+            at once; −1 before.
     """
 
     ts_g: Integers
@@ -261,11 +261,12 @@ class _Loop:
         return worth_g
 
     def _drifted(self, viewer_g: Integers, now_ms: int) -> Integers:
-        viewers = self._world.viewers
-        after_g = viewers.sudden_v[viewer_g] & (now_ms >= viewers.drift_ms_v[viewer_g])
-        first = viewer_g[after_g & (self._before_drift_v[viewer_g] < 0)]
+        config = self._world.config
+        if now_ms < config.at(config.drift_day):
+            return np.full(len(viewer_g), -1, np.int64)
+        first = viewer_g[self._before_drift_v[viewer_g] < 0]
         self._before_drift_v[first] = self._engaged_v[first]
-        return np.where(after_g, self._engaged_v[viewer_g] - self._before_drift_v[viewer_g], -1)
+        return self._engaged_v[viewer_g] - self._before_drift_v[viewer_g]
 
 
 def _present(world: SimulatedWorld) -> dict[int, Integers]:
