@@ -4,7 +4,8 @@ Grids are judged on choices that nobody learned from (:mod:`models.evaluation.ch
 is a whole candidate set, in which NDCG says how far in front stands what the viewer chose. New
 rankers are refused if on the same sets theirs is worse, by more than a standard error of the mean
 paired difference, than that of the live rankers, of the best of those that were live lately, of
-the prior or of popularity; or if it is not above what a random order would have. Why these:
+the prior (by more than a fiftieth is too much there, however few the sets) or of popularity; or if
+it is not above what a random order would have. Why these:
 ``docs/decisions/0027-gate-with-a-floor.md``.
 """
 
@@ -30,8 +31,13 @@ from models.rankers.protocol import Rankers
 from models.rankers.value import Weights
 
 Ndcgs = NDArray[np.floating]
+#: Name of the prior's grids among :attr:`GridFigures.beside`.
+PRIOR: Final = "prior"
 #: Candidate sets in which something was chosen, with which NDCG means something.
 MIN_SETS: Final = 30
+#: Share of the prior's NDCG that may be lost to it. A standard error alone would let much of it go
+#: where there are few sets; nothing at all would refuse new probabilities for the same order.
+AS_GOOD: Final = 0.02
 #: Differences that only rounding makes.
 _TINY: Final = 1e-9
 
@@ -148,10 +154,13 @@ def grid_faults(figures: GridFigures) -> list[str]:
             f"({ndcg - figures.random:+.4f}) is not above it"
         )
     for name, other in figures.beside.items():
-        if not other.gain >= -other.error - _TINY:
+        allowed, what = other.error, "its standard error"
+        if name == PRIOR and other.ndcg * AS_GOOD < allowed:
+            allowed, what = other.ndcg * AS_GOOD, f"{AS_GOOD:.0%} of it,"
+        if not other.gain >= -allowed - _TINY:
             faults.append(
                 f"grid NDCG {ndcg:.4f} against {other.ndcg:.4f} of {_CALLED.get(name, name)} loses "
-                f"{-other.gain:.4f}, more than its standard error {other.error:.4f}"
+                f"{-other.gain:.4f}, more than {what} {allowed:.4f}"
             )
     return faults
 
@@ -167,5 +176,5 @@ def grid_text(figures: GridFigures) -> str:
 _CALLED: Final = {
     "live": "the live version",
     "best": "the best of the last versions",
-    "prior": "the prior",
+    PRIOR: "the prior",
 }

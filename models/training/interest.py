@@ -3,8 +3,10 @@
 The loss is listwise: cross entropy between what was chosen and a softmax over the candidate set
 (McFadden, Conditional logit analysis of qualitative choice behavior, 1974), in which a sampled
 candidate counts as often as it stands for others. What differs between viewers alone cancels out,
-so that is not learned. Weights are drawn to 0, which is the order of the prior: few choices must
-not make grids worse than none. The newest choices are held out: they say how much of what was
+so that is not learned. Weights are drawn to those that all heads have together, and these to 0,
+which is the order of the prior (Evgeniou & Pontil, Regularized multi-task learning, 2004): few
+choices must not make grids worse than none, and a head that is chosen seldom goes by what the
+others tell. The newest choices are held out: they say how much of what was
 learned to believe (:func:`confirmed`), calibrate each head, so that it is P(next) of a candidate,
 and say whether the order is any good.
 """
@@ -21,13 +23,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.actions import HEAD_NAMES, HEADS
+from models.actions import HEAD_NAMES, HEADS, SIGNS
 from models.arrays.types import Float
 from models.evaluation.choice_grids import grid_ndcg
 from models.evaluation.metrics import ndcg
 from models.examples.choices import HELD, Choices
-from models.feature_schema import FeatureMatrix
-from models.rankers.interest import Interest, with_products
+from models.examples.examples import CandidateSets
+from models.feature_schema import DENSE_NAMES, FeatureMatrix
+from models.rankers.interest import INPUTS, Interest, with_products
 from models.rankers.networks import Standardizer
 from models.rankers.prior_order import prior_order
 from models.training.calibration import calibrate
@@ -44,7 +47,11 @@ MIN_CHOSEN: Final = 20
 BELIEVED_ONCE: Final = 0.75
 #: The same of a fit that the next one soon replaces.
 BELIEVED_NOW: Final = 1.0
+#: Measurements of held-out choices, each a head in a set, that can confirm everything.
+FEW: Final = 30
 _TINY: Final = 1e-9
+#: Heads of what viewers want more of: these have an order, learned or the prior's.
+WANTED_H: Final = np.array(SIGNS) > 0
 
 
 class InterestConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,9 +76,10 @@ def train_interest(
     """Train; call inside :func:`models.training.loop.reproducible`.
 
     Returns:
-        The interest with scales of 1 where a head was chosen often enough, and its figures on the
-        choices held out: ``interest_confirmed``, the share of what was learned that it keeps, and
-        ``interest_ndcg_<head>`` at 25 over the sampled sets.
+        The interest with scales of 1 for what viewers want more of, and its figures on the choices
+        held out: ``interest_confirmed``, the share of what was learned that it keeps, and
+        ``interest_ndcg_<head>`` at 25 over the sampled sets. A head that was chosen too seldom has
+        the order that all heads have together.
 
     Raises:
         TrainingDataError: there are too few choices.
@@ -85,7 +93,7 @@ def train_interest(
         )
     learned, held = choices.split(config.held)
     chosen_h = learned.labels_nh.sum(axis=0)
-    told_h = chosen_h >= MIN_CHOSEN
+    told_h = WANTED_H & (chosen_h >= MIN_CHOSEN)
     standardizer = Standardizer.fit(learned.dense_nf.astype(np.float32))
     weights_ih = _fitted(learned, standardizer, told_h, config)
     learned_nh = with_products(standardizer(held.dense_nf.astype(np.float32))) @ weights_ih
@@ -93,13 +101,15 @@ def train_interest(
     share = config.believed * confirmed(held, order_nh, order_nh + learned_nh, told_h)
     weights_ih *= np.float32(share)
     logits_nh = order_nh + np.float32(share) * learned_nh
-    prior_h, bias_h = np.ones((2, len(HEADS)), np.float32)
+    prior_h = WANTED_H.astype(np.float32)
+    bias_h = _bias_of_one_a_set(logits_nh, held.groups_n, held.weights_n)
     figures = {"choices": float(len(groups_g)), "interest_confirmed": share}
     for h, head in enumerate(HEAD_NAMES):
         if not told_h[h] or not held.labels_nh[:, h].any():
             continue
         label_n = held.labels_nh[:, h].astype(np.float32)
-        level = _level(logits_nh[:, h], label_n, held.weights_n)
+        rate = float(np.average(label_n, weights=held.weights_n))
+        level = _level(logits_nh[:, h], rate, held.weights_n)
         found = calibrate(
             logits_nh[:, h] + np.float32(level),
             np.empty((len(label_n), 0), np.float32),
@@ -109,13 +119,31 @@ def train_interest(
         prior_h[h], bias_h[h] = found.slope, found.shift + found.slope * level
         weights_ih[:, h] *= np.float32(found.slope)
         figures[f"interest_ndcg_{head}"] = ndcg(label_n, logits_nh[:, h], held.groups_n, 25)
-    return Interest(standardizer, weights_ih, bias_h, prior_h, told_h.astype(np.float32)), figures
+    return Interest(standardizer, weights_ih, bias_h, prior_h, WANTED_H.astype(np.float32)), figures
+
+
+def prior_interest(sets: CandidateSets) -> Interest:
+    """The order of the prior: all that is known of whole candidate sets before there are choices.
+
+    Args:
+        sets: candidate sets as the funnel meets them, at least one.
+    """
+    order_nh = prior_order(sets.features)
+    everything = Standardizer(*np.array([[0.0], [1.0]], np.float32).repeat(len(DENSE_NAMES), 1))
+    weights_ih = np.zeros((INPUTS, len(HEADS)), np.float32)
+    wanted_h = WANTED_H.astype(np.float32)
+    bias_h = _bias_of_one_a_set(order_nh, sets.groups_n, np.ones(len(sets), np.float32))
+    return Interest(everything, weights_ih, bias_h, wanted_h, wanted_h)
 
 
 def _fitted(
     choices: Choices, standardizer: Standardizer, told_h: NDArray[np.bool_], config: InterestConfig
 ) -> Float:
-    """The weights_ih beside the order of the prior, 0 for heads that choices do not tell of.
+    """The weights_ih beside the order of the prior.
+
+    A head's are what all have together and what it has beside, each drawn to 0 by twice the
+    penalty, which for one head alone is the penalty. One that choices do not tell of has what all
+    have together; one that viewers want less of, nothing.
 
     Raises:
         TrainingDivergedError: the loss is not finite.
@@ -130,24 +158,27 @@ def _fitted(
     label_gkh = torch.from_numpy(choices.labels_nh.astype(np.float32))[:, told][rows_gk]
     label_gkh = label_gkh.masked_fill(absent_gk1, 0.0)
     share_gkh = label_gkh / label_gkh.sum(dim=1, keepdim=True).clamp_min(1.0)
-    weights_it = torch.zeros(x_ni.shape[1], len(told), requires_grad=True)
+    # The last column is what all heads have together.
+    parts_it = torch.zeros(x_ni.shape[1], len(told) + 1, requires_grad=True)
     optimiser = torch.optim.LBFGS(
-        [weights_it], max_iter=config.iterations, line_search_fn="strong_wolfe"
+        [parts_it], max_iter=config.iterations, line_search_fn="strong_wolfe"
     )
 
     def loss_of() -> Tensor:
         optimiser.zero_grad()
+        weights_it = parts_it[:, :-1] + parts_it[:, -1:]
         logits_gkh = (x_ni @ weights_it + offset_nh)[rows_gk].masked_fill(absent_gk1, -1e9)
         loss = -(share_gkh * logits_gkh.log_softmax(dim=1)).sum(dim=(1, 2)).mean()
-        loss = loss + config.penalty * (weights_it**2).sum()
+        loss = loss + 2.0 * config.penalty * (parts_it**2).sum()
         torch.autograd.backward(loss)
         return loss
 
     loss = math.nan
     with suppress(RuntimeError):  # As the line search ends on what is no number.
         loss = float(optimiser.step(loss_of).detach())  # type: ignore[no-untyped-call]
-    weights_ih = np.zeros((x_ni.shape[1], len(HEADS)), np.float32)
-    weights_ih[:, told_h] = weights_it.detach().numpy()
+    parts = parts_it.detach().numpy()
+    weights_ih = parts[:, -1:] * WANTED_H.astype(np.float32)
+    weights_ih[:, told_h] += parts[:, :-1]
     if not (math.isfinite(loss) and np.isfinite(weights_ih).all()):
         raise TrainingDivergedError(
             f"interest: loss is {loss}; look for weights or features of choices that are no numbers"
@@ -155,10 +186,19 @@ def _fitted(
     return weights_ih
 
 
-def _level(logits_n: Float, label_n: Float, weights_n: Float) -> float:
-    """What puts log-odds on the level of the labels: a listwise loss leaves the level open."""
-    rate = np.average(label_n, weights=weights_n)
-    return float(np.log(rate) - np.log(np.average(np.exp(logits_n), weights=weights_n)))
+def _level(logits_n: Float, rate: float, weights_n: NDArray[np.floating]) -> float:
+    """What puts log-odds on the level of a rate: a listwise loss leaves the level open."""
+    most = logits_n.max()
+    mean = np.average(np.exp(logits_n - most), weights=weights_n)
+    return float(np.log(rate) - np.log(mean) - most)
+
+
+def _bias_of_one_a_set(
+    logits_nh: Float, groups_n: NDArray[np.int64], weights_n: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """The level of each head where nothing more is known: one candidate of a set is chosen."""
+    rate = len(np.unique(groups_n)) / float(weights_n.sum())
+    return np.array([_level(of_n, rate, weights_n) for of_n in logits_nh.T], np.float32)
 
 
 def confirmed(
@@ -168,7 +208,8 @@ def confirmed(
 
     Gains in NDCG over the prior's order, each head and set a measurement: 1 where their mean is a
     standard error or more, 0, which is the prior's order, exactly, where there is no gain, and a
-    part in between.
+    part in between. Of less than :data:`FEW` measurements no more than their share of so many: a
+    standard error of a handful says nothing.
 
     Args:
         choices: that nobody learned from, n rows.
@@ -186,7 +227,7 @@ def confirmed(
     if not len(gain_g):
         return 0.0
     gain, error = gain_g.mean(), gain_g.std() / np.sqrt(len(gain_g))
-    return float(np.clip(gain / max(error, _TINY), 0.0, 1.0))
+    return float(np.clip(gain / max(error, _TINY), 0.0, 1.0)) * min(len(gain_g) / FEW, 1.0)
 
 
 def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float) -> Interest:
@@ -198,5 +239,5 @@ def scaled(interest: Interest, features: FeatureMatrix, probabilities_nh: Float)
     """
     next_h = interest.score(features).mean(axis=0)
     scale_h = probabilities_nh.mean(axis=0) / np.maximum(next_h, np.float32(1e-9))
-    told_h = interest.scale_h > 0
-    return interest.scaled(np.where(told_h, scale_h, 0.0).astype(np.float32))
+    ordered_h = interest.scale_h > 0
+    return interest.scaled(np.where(ordered_h, scale_h, 0.0).astype(np.float32))

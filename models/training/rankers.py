@@ -40,7 +40,13 @@ from models.rankers.value import Weights, value
 from models.training.calibration import logistic
 from models.training.distillation import FIRST, SECOND, DistillationConfig, distil
 from models.training.final import FinalConfig, train_final
-from models.training.interest import MIN_SETS, InterestConfig, scaled, train_interest
+from models.training.interest import (
+    MIN_SETS,
+    InterestConfig,
+    prior_interest,
+    scaled,
+    train_interest,
+)
 from models.training.loop import TrainingDataError, reproducible
 
 #: Dense columns of the two baselines every ranker has to beat.
@@ -148,17 +154,20 @@ def bundled(
     Args:
         metrics: what is known of the final pass; what the two keep of its best is added.
         trained_ts: event time in ms of the newest example that it has learned from.
-        interest: that orders candidates; without it the final pass does.
+        interest: that orders candidates; without it the prior does. The final pass never does
+            alone: its order of what nobody was shown is not tried by anything.
 
     Raises:
         TrainingDataError: no candidate sets.
         TrainingDivergedError: a loss is not finite.
     """
     with reproducible(config.seed, config.threads):
-        interest = interest or Interest.none()
         if len(candidate_sets):
+            interest = interest or prior_interest(candidate_sets)
             probabilities_nh = final.score(candidate_sets.features)
             interest = scaled(interest, candidate_sets.features, probabilities_nh)
+        else:
+            interest = interest or Interest.none()
         teacher_n = value_of(final, candidate_sets, config, interest)
         learn_n, held_n = split_sets(candidate_sets, config)
         learn_sets, learn_teacher_n = candidate_sets.take(learn_n), teacher_n[learn_n]

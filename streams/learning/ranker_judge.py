@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from models.evaluation.grid_gate import MIN_SETS, GridFigures, HeldGrids, Ndcgs, grid_figures
+from models.evaluation.grid_gate import (
+    MIN_SETS,
+    PRIOR,
+    GridFigures,
+    HeldGrids,
+    Ndcgs,
+    grid_figures,
+)
 from models.evaluation.ranker_gate import (
     RankerDecision,
     RankerFigures,
@@ -88,7 +95,7 @@ class RankerJudge:
             beside["live"] = ndcgs[live]
         if best is not None and best != live:
             beside["best"] = ndcgs[best]
-        beside["prior"] = held.of(PriorRankers())
+        beside[PRIOR] = held.of(PriorRankers())
         beside["popularity"] = held.of_popularity()
         return grid_figures(ndcgs[candidate.version], beside, held.of_chance())
 

@@ -12,8 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
 from infra.batch_sender import send_in_batches
-from infra.topics import DEAD_LETTERS_TOPIC
+from infra.config import Settings
+from infra.kafka_clients import kafka_admin
+from infra.topics import DEAD_LETTERS_TOPIC, TOPICS
 from tests.chaos.malformed import messages, places
 from tests.chaos.producer import Producer
 from tests.chaos.run import Options, Tell, opened
@@ -40,6 +44,22 @@ def bad_input(broker: str, seed: int, count: int, tell: Tell) -> dict[str, Any]:
     return report
 
 
+async def _keep_everything(settings: Settings) -> None:
+    """Let no topic keep its newest alone: what retention takes before it is read has no letter."""
+    admin = kafka_admin(settings)
+    await admin.start()
+    try:
+        await admin.alter_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.bytes": "-1"})
+                for topic, config in TOPICS.items()
+                if "retention.bytes" in config
+            ]
+        )
+    finally:
+        await admin.close()
+
+
 def _run(
     broker: str, seed: int, count: int, folder: Path, stack: ExitStack, tell: Tell
 ) -> dict[str, Any]:
@@ -49,6 +69,8 @@ def _run(
     # It sends nothing here, and is what the scene looks at while it waits.
     scene.producer = Producer(scene.settings, [], 1.0)
     scene.wait_ready()
+    if broker == "apache":
+        asyncio.run(_keep_everything(scene.settings))
     workload = scene.workload
     tell(f"making {count} malformed records")
     bad = messages(rng, count)

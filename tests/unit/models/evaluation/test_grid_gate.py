@@ -9,6 +9,7 @@ from models.actions import HEADS, Action
 from models.evaluation.choice_grids import grid_ndcg
 from models.evaluation.grid_gate import (
     MIN_SETS,
+    PRIOR,
     HeldGrids,
     grid_faults,
     grid_figures,
@@ -109,6 +110,20 @@ def test_worse_than_a_standard_error_is_refused_and_told_by_how_much() -> None:
     [fault] = grid_faults(figures)
     assert f"against {level_g.mean():.4f} of the live version loses 0.0060" in fault
     assert grid_faults(grid_figures(level_g, {"live": level_g}, 0.01)) == []
+
+
+def test_less_is_lost_to_the_prior_than_a_standard_error_of_few_sets() -> None:
+    rng = np.random.default_rng(1)
+    prior_g = 0.05 + 0.1 * rng.random(MIN_SETS)
+    noise_g = rng.normal(0.0, 0.1, MIN_SETS)
+    noise_g -= noise_g.mean()
+    for loss, faults in ((0.0, 0), (0.001, 0), (0.003, 1)):
+        figures = grid_figures(prior_g - loss + noise_g, {PRIOR: prior_g}, 0.01)
+        assert figures.beside[PRIOR].error > 0.01
+        assert len(grid_faults(figures)) == faults, loss
+    [fault] = grid_faults(figures)
+    assert "of the prior loses 0.0030, more than 2% of it, 0.0020" in fault
+    assert grid_faults(grid_figures(prior_g - 0.003 + noise_g, {"live": prior_g}, 0.01)) == []
 
 
 def test_what_is_not_above_chance_is_refused_whatever_else_is_worse() -> None:

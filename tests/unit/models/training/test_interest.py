@@ -31,6 +31,7 @@ from models.training.interest import (
     MIN_SETS,
     InterestConfig,
     confirmed,
+    prior_interest,
     scaled,
     train_interest,
 )
@@ -147,23 +148,57 @@ def test_too_few_choices_are_refused() -> None:
     assert interest_of(None, RUN) == (None, {})
 
 
-def test_what_was_not_chosen_and_what_is_unwanted_are_left_to_the_final_pass() -> None:
+def test_what_is_unwanted_is_left_to_the_final_pass() -> None:
     interest, _ = trained(choices())
     features, probabilities_nh = matrix(50), shown(50)
     before_nh = probabilities_nh.copy()
-    # See-fewers were chosen often enough to learn, and still are of no use here.
-    assert interest.scale_h[SEE_FEWER] > 0 and interest.scale_h[SAVE] == 0
     expected_nh = interest.expected(features, probabilities_nh)
     np.testing.assert_array_equal(probabilities_nh, before_nh)
     for h in range(len(HEADS)):
         same = np.array_equal(expected_nh[:, h], probabilities_nh[:, h])
-        assert same is (h != LIKE), HEAD_NAMES[h]
+        assert same is (h in NEGATIVE_HEADS), HEAD_NAMES[h]
+    # See-fewers were chosen often enough to learn, and still are of no use here.
     every = interest.scaled(np.full(len(HEADS), 1e9, np.float32))
     wild_nh = every.expected(features, probabilities_nh)
     # Nothing is cut: what is wanted most keeps its place before the rest.
     assert (np.argsort(wild_nh[:, LIKE]) == np.argsort(expected_nh[:, LIKE])).all()
     unwanted = list(NEGATIVE_HEADS)
     np.testing.assert_array_equal(wild_nh[:, unwanted], probabilities_nh[:, unwanted])
+
+
+def test_what_was_chosen_too_seldom_goes_by_the_prior_and_by_what_the_other_heads_tell() -> None:
+    """What the final pass says of it was learned of what was shown, and of little of that."""
+    made = choices()
+    columns = [DENSE_INDEX[name] for name in ("appeal", "media_save_rate")]
+    made.dense_nf[:, columns] = np.random.default_rng(5).normal(size=(len(made.dense_nf), 2))
+    interest, _ = trained(made)
+    features = matrix(200, 6)
+    features.dense_nf[:, columns] = np.random.default_rng(7).normal(size=(200, 2))
+    expected_nh = interest.expected(features, shown(200))
+    log_save_n = np.log(expected_nh[:, SAVE])
+    prior_n, preferred_n = prior_order(features)[:, SAVE], features.dense_nf[:, PREFERRED]
+    assert np.corrcoef(log_save_n, prior_n)[0, 1] > 0.5
+    assert np.corrcoef(log_save_n, preferred_n)[0, 1] > 0.1
+    # Half of it, where one head alone is told of.
+    np.testing.assert_allclose(
+        interest.weights_ih[PREFERRED, SAVE] / interest.prior_h[SAVE],
+        interest.weights_ih[PREFERRED, LIKE] / interest.prior_h[LIKE] / 2,
+        rtol=0.05,
+    )
+    # Nothing is so wanted that all else is equal.
+    assert expected_nh[:, SAVE].max() / np.median(expected_nh[:, SAVE]) > 20
+
+
+def test_before_there_are_choices_the_order_is_that_of_the_prior() -> None:
+    """However much exposures taught: they were chosen by what showed them."""
+    found = sets()
+    column = DENSE_INDEX["appeal"]
+    found.features.dense_nf[:, column] = np.random.default_rng(5).normal(size=len(found))
+    interest = scaled(prior_interest(found), found.features, shown(len(found)))
+    expected_nh = interest.expected(found.features, shown(len(found)))
+    prior_nh = prior_order(found.features)
+    for h in set(range(len(HEADS))) - set(NEGATIVE_HEADS):
+        assert (np.argsort(expected_nh[:, h]) == np.argsort(prior_nh[:, h])).all()
 
 
 def test_none_decides_nothing() -> None:
@@ -202,7 +237,10 @@ def test_scaled_it_means_what_the_final_pass_means() -> None:
     assert expected_nh[:, LIKE].mean() == pytest.approx(
         float(probabilities_nh[:, LIKE].mean()), rel=1e-3
     )
-    assert found.scale_h[SAVE] == 0.0
+    assert expected_nh[:, SAVE].mean() == pytest.approx(
+        float(probabilities_nh[:, SAVE].mean()), rel=1e-3
+    )
+    assert found.scale_h[SEE_FEWER] == 0.0
 
 
 def test_stored_weights_are_read_back_and_damaged_ones_refused() -> None:
@@ -302,3 +340,9 @@ def test_what_was_learned_is_believed_as_far_as_choices_held_out_allow() -> None
         for scores in ((nothing_nh, other_nh), (other_nh, nothing_nh))
     ]
     assert min(shares) == 0.0 < max(shares)
+    # Six sets cannot confirm what a hundred can.
+    few = made.groups_n < 6
+    few_sets = msgspec.structs.replace(
+        made, **{name: getattr(made, name)[few] for name in made.__struct_fields__}
+    )
+    assert confirmed(few_sets, nothing_nh[few], right_nh[few], told_h) == pytest.approx(6 / 30)
