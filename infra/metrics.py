@@ -116,6 +116,10 @@ SOURCES_OUT: Final = Counter(
 IMAGES_REFUSED: Final = Counter(
     "freshgrid_images_refused", "Image vectors of no use: wrong dimension, not finite, or zero"
 )
+HELD_BACK: Final = Gauge(
+    "freshgrid_accounts_held_back",
+    "Accounts shown to nobody but who chose them: unusually many viewers asked for fewer",
+)
 UNCATALOGUED: Final = Gauge(
     "freshgrid_uncatalogued_events", "Events that are counted once the catalogue tells their media"
 )

@@ -33,6 +33,7 @@ from models.inventory.catalog import Catalog
 from models.inventory.co_engagement import CoEngagement, CoEngagementConfig
 from models.inventory.counted_once import Changes, CountedOnce
 from models.inventory.details import Details
+from models.inventory.held_back import Held, HeldBack, HoldingConfig
 from models.inventory.image import DIMENSION, ImageError, image_vector
 from models.inventory.image_space import ImageSpace
 from models.inventory.popularity import Popularity, PopularityConfig
@@ -45,6 +46,8 @@ from models.item_to_item.weights import ItemWeights
 #: By code, whether media that a viewer does it to belong together.
 _CO_ENGAGES_X: Final = np.array([action.row.co_engages for action in Action])
 _POSITIVE_X: Final = np.array([action in POSITIVE for action in Action])
+#: Of pairs of viewer and account so many times fewer are remembered than of viewer and media.
+_PAIRS_LESS: Final = 4
 #: By part, counts up whenever its arrays or what they mean change: others are refused.
 FORMATS: Final[Mapping[str, int]] = {
     "catalog": 1,
@@ -53,6 +56,7 @@ FORMATS: Final[Mapping[str, int]] = {
     "trends": 1,
     "co_engagement": 1,
     "counted": 1,
+    "held_back": 1,
     "uncatalogued": 1,
     "referred": 1,
     "images": 1,
@@ -67,6 +71,7 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
         popularity: half-life and weights of popularity.
         trends_ms: half-lives of the trends, see :attr:`World.trends`.
         co_engagement: bounds and half-life of the counts of media acted on together.
+        holding: when accounts that many asked for fewer of are held back.
         image_dimension: length of image vectors.
         waiting: media without a record of the catalogue that have a row, and events on others that
             wait for theirs.
@@ -77,6 +82,7 @@ class WorldConfig(msgspec.Struct, frozen=True, kw_only=True):
     popularity: PopularityConfig = PopularityConfig()
     trends_ms: tuple[int, ...] = (12 * HOUR_MS, 60 * DAY_MS)
     co_engagement: CoEngagementConfig = CoEngagementConfig()
+    holding: HoldingConfig = HoldingConfig()
     image_dimension: int = DIMENSION
     remembered: int = 1 << 20
     details: bool = False
@@ -111,6 +117,11 @@ class World:
         # Rows of media that only events named so far.
         self._referred: set[int] = set()
         self._counted = CountedOnce(self.config.remembered)
+        self._held_back = HeldBack(
+            self.config.holding,
+            self.config.popularity.half_life_ms,
+            self.config.remembered // _PAIRS_LESS,
+        )
         self.images = ImageSpace(self.config.image_dimension)
         self._spaces = AccountSpaces()
         self._lifted: tuple[ItemWeights, int, NDArray[np.float32]] | None = None
@@ -210,6 +221,13 @@ class World:
         self.popularity.attribute(
             np.array(list(told), np.int32), catalog.intern_accounts(list(told.values()))
         )
+        self._held_back.add(
+            acts.viewer_n,
+            self.popularity.authors_of(media_rows),
+            acts.action_n,
+            acts.ts_n,
+            acts.undo_n,
+        )
         changes = self._counted.take(
             acts.viewer_n, media_rows, acts.action_n, acts.ts_n, acts.undo_n
         )
@@ -298,6 +316,7 @@ class World:
             "popularity": self.popularity.to_arrays(),
             "co_engagement": self.co_engagement.to_arrays(),
             "counted": self._counted.to_arrays(),
+            "held_back": self._held_back.to_arrays(),
             "uncatalogued": self.uncatalogued.to_arrays(),
             "referred": {"media": np.array(sorted(self._referred), np.int32)},
             "images": self.images.to_arrays(),
@@ -312,7 +331,10 @@ class World:
     def stored(arrays: Arrays, forgotten: ForgottenMarks = NOBODY) -> dict[str, NDArray[Any]]:
         """Arrays of :meth:`to_arrays` as an artifact takes them, without what these viewers did."""
         counted = CountedOnce.without(part_of(arrays, "counted"), forgotten)
-        return packed({**arrays, **prefixed("counted", counted)})
+        held_back = HeldBack.without(part_of(arrays, "held_back"), forgotten)
+        return packed(
+            {**arrays, **prefixed("counted", counted), **prefixed("held_back", held_back)}
+        )
 
     @classmethod
     def from_arrays(
@@ -354,6 +376,7 @@ class World:
             trend.load(part_of(parts["trends"], str(at)))
         world.co_engagement.load(parts["co_engagement"], media)
         world._counted.load(CountedOnce.without(parts["counted"], forgotten))
+        world._held_back.load(HeldBack.without(parts["held_back"], forgotten), accounts)
         world.uncatalogued.load(parts["uncatalogued"])
         referred = taken(parts["referred"], "media", np.int32, ANY, rows=media)
         world._referred = set(referred.tolist())
@@ -394,6 +417,14 @@ class World:
         told = [shortest.worth(media_rows, now_ms), self.popularity.score(media_rows, now_ms)]
         told += [trend.worth(media_rows, now_ms) for trend in longer]
         return np.stack(told, axis=1)
+
+    def held_accounts(self, now_ms: int) -> Rows:
+        """Accounts that are held back (:mod:`models.inventory.held_back`), ascending rows."""
+        return self._held_back.accounts(self.catalog.account_count, now_ms)
+
+    def why_held(self, account_row: int, now_ms: int) -> Held | None:
+        """What an account is held back for; None where it is not."""
+        return self._held_back.why(account_row, self.catalog.account_count, now_ms)
 
     def lift(self, weights: ItemWeights, now_ms: int) -> NDArray[np.float32] | None:
         """What the summed weights of each slot are multiplied by; None for nothing.

@@ -15,9 +15,10 @@ from models.explore.grid import Probabilities
 from models.explore.pipeline import Found
 from models.explore.trace import Trace
 from models.explore.valuation import Scored
+from models.igql.library.filters import HELD_BACK
 from models.igql.plan_report import describe
 from models.igql.planner import Filter, Node, OperatorNode, Sieve
-from models.igql.registry import SetType
+from models.igql.registry import Operator, SetType
 from models.igql.sets import ColumnSet
 from models.rankers.value import Weights, terms
 from models.world import World
@@ -276,7 +277,7 @@ def _missing(row: int, found: Found, world: World) -> Drop:
         return Drop(stage="deleted", reason="the catalogue says that it is deleted")
     against = [one.operator for one in _filters(found) if not _passes(row, one, found)]
     if against:
-        rules = "; ".join(f"{one.name} lets through: {one.summary}" for one in against)
+        rules = "; ".join(_rule(one, row, found, world) for one in against)
         return Drop(stage="filter", reason=rules)
     last = None
     for node, rows in found.executed.nodes().items():
@@ -296,6 +297,18 @@ def _missing(row: int, found: Found, world: World) -> Drop:
         rank=place,
         kept=kept,
     )
+
+
+def _rule(one: Operator, row: int, found: Found, world: World) -> str:
+    """What a filter says of a media that it keeps out."""
+    if one is HELD_BACK:
+        why = world.why_held(int(world.catalog.author_n[row]), found.now_ms)
+        if why is not None:
+            return (
+                f"held back: {why.asked:.3g} of its author's {why.viewers:.4g} viewers asked for "
+                f"fewer lately; {why.usual * why.viewers:.2g} would be usual"
+            )
+    return f"{one.name} lets through: {one.summary}"
 
 
 def _filters(found: Found) -> Iterator[Filter]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,11 +58,19 @@ class ReadyIndex:
             self._bounds.append(bounds)
         self._code_v[place], self._made_ms_v[place] = code, made_ms
 
-    def forbidden(self, catalog: Catalog) -> Iterator[list[tuple[str, Rows]]]:
+    def forbidden(
+        self, catalog: Catalog, held_since: Mapping[int, int] = MappingProxyType({})
+    ) -> Iterator[list[tuple[str, Rows]]]:
         """Viewers whose grid shows what must not be shown, with its rows; a slice at a time.
 
         The index may change between two slices.
+
+        Args:
+            held_since: accounts that are held back, by row, and since when, epoch ms. Grids made
+                from then on show of theirs what their viewers chose, and may.
         """
+        held_h = np.array(sorted(held_since), np.int32)
+        since_ms_h = np.array([held_since[row] for row in held_h.tolist()], np.int64)
         for first in range(0, len(self._viewers), SLICE):
             end = min(first + SLICE, len(self._viewers))
             media_vi = self._media_vi[first:end]
@@ -71,6 +80,11 @@ class ReadyIndex:
                 shown_n = media_vi[of_code].ravel()
                 keep_n = may_be_shown(catalog, shown_n, self._bounds[code])
                 gone_vi[of_code] &= ~keep_n.reshape(-1, media_vi.shape[1])
+            if len(held_h):
+                author_vi = catalog.author_n[np.maximum(media_vi, 0)]
+                at_vi = np.minimum(held_h.searchsorted(author_vi), len(held_h) - 1)
+                earlier_vi = self._made_ms_v[first:end, None] < since_ms_h[at_vi]
+                gone_vi |= (held_h[at_vi] == author_vi) & earlier_vi & (media_vi != UNKNOWN)
             yield [
                 (self._viewers[first + at], media_vi[at][gone_vi[at]])
                 for at in gone_vi.any(axis=1).nonzero()[0].tolist()

@@ -24,7 +24,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from models.feature_schema import SOURCES
 from models.igql.checked import CheckedBlend, CheckedCall, CheckedChain, CheckedQuery
-from models.igql.library.filters import INTEGRITY, SERVED, UNAVAILABLE
+from models.igql.library.filters import HELD_BACK, INTEGRITY, SERVED, UNAVAILABLE
 from models.igql.registry import LAST, Arguments, Operator, Registry, SetType
 from models.igql.relaxing import relaxed
 from models.igql.tree import AllOf, AnyOf, Comparison, Not, Predicate
@@ -160,10 +160,9 @@ def _plan(
     query: CheckedQuery, registry: Registry, canonical_text: str, steps: tuple[Step, ...]
 ) -> Plan:
     known: dict[Hashable, Node] = {}
-    shown = (
-        (Filter(UNAVAILABLE, {}), Filter(SERVED, {})) if query.chain.gives is SetType.MEDIA else ()
-    )
-    root = _Planner(known).chain(query.chain, [], list(shown), None, None)
+    always = (UNAVAILABLE, HELD_BACK, SERVED) if query.chain.gives is SetType.MEDIA else ()
+    shown = [Filter(operator, {}) for operator in always]
+    root = _Planner(known).chain(query.chain, [], shown, None, None)
     others = (op.name for op in registry if op.source and op.name not in SOURCES)
     sources = (*SOURCES, *others)
     return Plan(

@@ -79,7 +79,7 @@ class Audience:
         drawn_gkh = uniform(config.seed + 2, viewer_g11, media_gk1, seen_gk[..., None], head_h)
         done_gkh = drawn(drawn_gkh, chance_gkh, looked_gk)
         self._remember(viewer_g1, media_gk, looked_gk)
-        worth_gk = value(chance_gkh, self._worth_h) * self.chance_k[:k] * shown_gk
+        worth_gk = self._worth(chance_gkh)
         return Looked(looked_gk, done_gkh, worth_gk, chance_gkh)
 
     def chances(self, viewer_g: Integers, media_gk: Integers, ts_ms: int) -> Floats:
@@ -90,6 +90,15 @@ class Audience:
         ts = np.full((1, 1), ts_ms)
         chance_gkh = self._world.truth.probabilities(viewer_g1, media_gk, ts, less_gk)
         return chance_gkh * shown_gk[..., None]
+
+    def worth(self, viewer_g: Integers, media_gk: Integers, ts_ms: int) -> Floats:
+        """What grids would be worth now, (g,); nobody looks at them."""
+        worth_g: Floats = self._worth(self.chances(viewer_g, media_gk, ts_ms)).sum(axis=1)
+        return worth_g
+
+    def _worth(self, chance_gkh: Floats) -> Floats:
+        """Of each position, (g, k), of chances that are 0 where nothing is shown."""
+        return value(chance_gkh, self._worth_h) * self.chance_k[: chance_gkh.shape[1]]
 
     def best(self, viewer_g: Integers, ts_ms: int, size: int) -> tuple[Integers, Floats]:
         """The grids of an oracle, and what they are worth: (g, k) of media and (g,) of values.

@@ -108,6 +108,10 @@ class ActedRanker:
                 fold_media_event(state, action, event, event.author_id or "", self.fold)
         self.world.apply_events(events)
 
+    def state_of(self, viewer_id: str) -> ViewerState:
+        """The state of a viewer who is known; it is not copied."""
+        return self._states[viewer_id]
+
     def contexts_of(self, viewer_ids: Sequence[str], now_ms: int) -> list[ViewerContext]:
         """The viewers as they are now."""
         return ViewerContext.from_states(self._named(viewer_ids), self.world, now_ms, self.fold)
@@ -124,7 +128,20 @@ class ActedRanker:
         Args:
             served: for each viewer media served already.
         """
-        contexts = self.contexts_of(viewer_ids, now_ms)
+        return self.traces_of(self._named(viewer_ids), now_ms, served)
+
+    def traces_of(
+        self,
+        viewers: list[tuple[str, ViewerState]],
+        now_ms: int,
+        served: Sequence[Rows] | None = None,
+    ) -> list[Trace]:
+        """The grids of viewers whose states are these.
+
+        Args:
+            served: for each viewer media served already.
+        """
+        contexts = ViewerContext.from_states(viewers, self.world, now_ms, self.fold)
         found = find(
             contexts, self.world, self.treatment(), now_ms, served, enough=self.config.size
         )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 def simulate(
     viewers: Annotated[int, typer.Option(min=20, help="How many there are.")] = 100,
+    accounts: Annotated[
+        int | None, typer.Option(min=1, help="How many post, those of a wave apart; 2 a viewer.")
+    ] = None,
     days: Annotated[int, typer.Option(min=1, help="Length of the simulated time.")] = 4,
     warm_days: Annotated[
         float, typer.Option(min=0, help="Until then everybody is shown media at random.")
@@ -33,6 +36,12 @@ def simulate(
     delays: Annotated[
         bool, typer.Option("--delays", help="Value against how late events are known.")
     ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only these of the ablations or delays, by name.")
+    ] = None,
+    trained: Annotated[
+        bool, typer.Option(help="Off, all serve by the untrained prior: a tenth of the time.")
+    ] = True,
     beside: Annotated[
         Path | None,
         typer.Option(callback=to_read, help="A log whose distributions to show; the bundled one."),
@@ -73,14 +82,19 @@ def simulate(
     config = SimulationConfig(
         seed=seed,
         viewers=viewers,
-        accounts=2 * viewers,
+        accounts=accounts or 2 * viewers,
         days=days,
         drift_day=middle,
-        spam=Wave(day=middle + 0.25, accounts=4, media=8, robots=10) if spam else None,
+        spam=Wave(day=middle + 0.25, accounts=4, media=8, robots=max(viewers // 10, 10))
+        if spam
+        else None,
     )
     if report or ablations or delays:
         which = "report" if report else "ablations" if ablations else "delays"
-        _judge(which, config, settings, range(seed, seed + seeds), warm_days, as_json=json)
+        _judge(
+            which, config, settings, range(seed, seed + seeds), warm_days, only or [],
+            trained=trained, as_json=json,
+        )  # fmt: skip
         return
     world = SimulatedWorld.of(config)
     if write is not None:
@@ -92,17 +106,18 @@ def simulate(
 
 
 def _judge(
-    which: str, config: Any, settings: Settings, seeds: range, warm_days: float, *, as_json: bool
-) -> None:
+    which: str, config: Any, settings: Settings, seeds: range, warm_days: float, only: list[str],
+    *, trained: bool, as_json: bool,
+) -> None:  # fmt: skip
     from streams.cli.progress import showing_stages
-    from streams.simulated.report import ABLATIONS, DELAYS, compare, regret
+    from streams.simulated.report import ABLATIONS, DELAYS, compare, regret, selected
 
     with showing_stages("simulate") as progress:
         if which == "report":
             found = regret(config, settings, seeds, warm_days, progress)
             variants = found["policies"]
         else:
-            of = ABLATIONS if which == "ablations" else DELAYS
+            of = selected(ABLATIONS if which == "ablations" else DELAYS, only, trained=trained)
             variants = found = compare(of, config, settings, seeds, warm_days, progress)
     if as_json:
         show({which: found, "seeds": list(seeds), "viewers": config.viewers}, as_json=True)
@@ -124,7 +139,9 @@ def _print_table(variants: dict[str, dict[str, Any]]) -> None:
     console().print(table)
 
 
-def _interval(of: dict[str, float | None]) -> str:
+def _interval(of: dict[str, float | None] | list[float | None]) -> str:
+    if isinstance(of, list):
+        return ", ".join("never" if value is None else f"{value:g}" for value in of)
     if of["mean"] is None:
         return "–"
     if of["low"] is None:

@@ -32,6 +32,7 @@ from infra.tracing import open_traces
 from models.actions import EVENT_TOPICS
 from models.events import ACCOUNTS_TOPIC, MEDIA_TOPIC
 from models.viewers.forgotten import ForgottenViewers, marks_of
+from streams.clock import now_ms
 from streams.operations.desk import OperationsDesk
 from streams.operations.repairs import Repairs
 from streams.ranking import Ranking
@@ -156,6 +157,7 @@ async def ranker(config: Settings, cluster: ClusterInfo) -> AsyncIterator[asynci
         async def polled() -> None:
             feed.polled(follower.lag)
             if follower.caught_up:
+                takedown.hold(world.held_accounts(now_ms()))
                 await snapshots.polled(follower)
 
         async def log(topic: str, viewer_id: str, value: bytes) -> None:

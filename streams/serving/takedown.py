@@ -62,11 +62,23 @@ class Takedown:
         self._search = asyncio.Event()
         self._search.set()
         self._told_ms: int | None = None
+        self._held_since: dict[int, int] = {}
 
     def look(self, told_ms: int) -> None:
         """The catalogue changed; the record that said so was written at `told_ms`."""
         self._told_ms = told_ms if self._told_ms is None else min(self._told_ms, told_ms)
         self._wake.set()
+
+    def hold(self, accounts: Rows) -> None:
+        """These accounts, and no others, are held back; ready grids must not show those that are
+        new among them.
+        """
+        now = now_ms()
+        held = set(accounts.tolist())
+        known = self._held_since
+        if held - known.keys():
+            self.look(now)
+        self._held_since = {row: known.get(row, now) for row in held}
 
     def search(self) -> None:
         """Another ranker is gone, or has taken over: who knows the grids that it made?"""
@@ -128,7 +140,7 @@ class Takedown:
         """Take what is forbidden out of all grids; returns whether nothing is left to look for."""
         told_ms, self._told_ms = self._told_ms, None
         done = True
-        for found in self._explorer.ready.forbidden(self._world.catalog):
+        for found in self._explorer.ready.forbidden(self._world.catalog, self._held_since):
             forbidden = iter(found)
             while some := dict(islice(forbidden, AT_ONCE)):
                 done &= await self._take_out(some, told_ms)

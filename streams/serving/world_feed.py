@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from infra.config import Settings
 from infra.kafka import Message
-from infra.metrics import IMAGES_REFUSED, UNCATALOGUED, UNCATALOGUED_DROPPED
+from infra.metrics import HELD_BACK, IMAGES_REFUSED, UNCATALOGUED, UNCATALOGUED_DROPPED
 from infra.topics import EMBEDDINGS_TOPIC, VERSIONS_TOPIC
 from models.account_index.index import AccountIndexError
 from models.actions import Action, action_in
@@ -189,6 +189,7 @@ class WorldFeed:
         UNCATALOGUED.set(len(waiting))
         UNCATALOGUED_DROPPED.inc(waiting.dropped - self._dropped)
         self._dropped = waiting.dropped
+        HELD_BACK.set(len(self.world.held_accounts(now_ms())))
         if lag == 0:
             self.world.settle()
 

@@ -52,12 +52,8 @@ def _cold(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:
     new = grids.take(newcomer_v[grids.viewer_g])
     first = new.engaged_g == 0
     few = (new.engaged_g > 0) & (new.engaged_g <= 5)
-    # Of each viewer the last grid before and the first after the first that is meant.
-    order = np.lexsort((new.ts_g, new.viewer_g))
-    viewer_n, meant_n = new.viewer_g[order], new.meant_g[order]
-    step_n = (viewer_n[1:] == viewer_n[:-1]) & (meant_n[1:] > 0) & (meant_n[:-1] == 0)
-    before = np.flatnonzero(step_n)
-    gain_n = new.value_g[order[before + 1]] - new.value_g[order[before]]
+    # Beside the grid of the same moment without it: from one grid to the next viewers also tire.
+    gain_n = (new.value_g - new.unliked_g)[~np.isnan(new.unliked_g)]
     return {
         "oracle_share_newcomers_first": oracle_share(new.take(first)),
         "oracle_share_newcomers_few": oracle_share(new.take(few)),
@@ -67,22 +63,39 @@ def _cold(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:
 
 
 def _drift(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:
-    """Viewers whose interests changed at once: before, and by what they have done since."""
-    sudden = grids.take(world.viewers.sudden_v[grids.viewer_g])
-    before = oracle_share(sudden.take(sudden.drift_g < 0))
-    since: dict[str, float | None] = {}
+    """Viewers whose interests changed at once: before, and by what they have done since.
+
+    Beside viewers who were there and did not change: who does more has also seen more of what is
+    good, which lowers the share of both.
+    """
+    viewers = world.viewers
+    sudden_g = viewers.sudden_v[grids.viewer_g]
+    there_g = viewers.joined_ms_v[grids.viewer_g] <= world.config.start_ms
+    before, since = _around_drift(grids.take(sudden_g))
+    others_before, others_since = _around_drift(grids.take(there_g & ~sudden_g))
     recovered: int | None = None
-    for low, high in _SINCE_DRIFT:
-        share = oracle_share(sudden.take((sudden.drift_g >= low) & (sudden.drift_g < high)))
-        since[f"{low}+"] = share
-        there = share is not None and before is not None and share >= _RECOVERED * before
-        if there and recovered is None:
-            recovered = low
+    for (low, _), share, others in zip(_SINCE_DRIFT, since, others_since, strict=True):
+        if recovered is not None or not before or not others_before:
+            break
+        if share is not None and others is not None:
+            kept, usual = share / before, others / others_before
+            recovered = low if kept >= _RECOVERED * usual else None
+    names = [f"{low}+" for low, _ in _SINCE_DRIFT]
     return {
         "oracle_share_before_drift": before,
-        "oracle_share_since_drift": since,
+        "oracle_share_since_drift": dict(zip(names, since, strict=True)),
+        "oracle_share_before_drift_others": others_before,
+        "oracle_share_since_drift_others": dict(zip(names, others_since, strict=True)),
         "actions_to_recover": recovered,
     }
+
+
+def _around_drift(grids: Grids) -> tuple[float | None, list[float | None]]:
+    """Share of the oracle's value before the change, and by actions since."""
+    since_g = grids.drift_g
+    return oracle_share(grids.take(since_g < 0)), [
+        oracle_share(grids.take((since_g >= low) & (since_g < high))) for low, high in _SINCE_DRIFT
+    ]
 
 
 def _spam(world: SimulatedWorld, grids: Grids) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.actions import HEADS, STRONG_POSITIVE, Action
+from models.actions import HEADS, Action
 from models.arrays.mixing import uniform
 from models.simulation.audience import Audience
 from models.simulation.config import TICK_MS
 from models.simulation.delivery import Happened, deliver, events_of
 from models.simulation.population import Floats, Integers
 from models.simulation.world import SimulatedWorld
-from streams.simulated.policy import Policy, RandomPolicy
+from streams.simulated.policy import Policy, RandomPolicy, TellsFirstLikes
 
 #: Told the share of the time that has gone by.
 Tell = Callable[[float], None]
@@ -38,11 +38,12 @@ class Grids(msgspec.Struct, frozen=True, eq=False):
         value_g: what it was worth by the truth, before anybody looked.
         oracle_g: what the best grid would have been worth to the same viewer then; NaN where nobody
             asked.
+        unliked_g: what the grid would have been worth without the first like (save, share, comment)
+            of its viewer, a newcomer, where that came since her last grid; NaN for all others.
         engaged_g: long views and stronger actions of the viewer before.
-        meant_g: likes and other actions that are meant, before.
         see_fewer_g: looks of the grid that ended in a see-fewer.
-        drift_g: long views and stronger actions since the viewer's interests changed at once; −1
-            before, and for all others.
+        drift_g: long views and stronger actions of the viewer since the interests of some changed
+            at once; −1 before.
     """
 
     ts_g: Integers
@@ -51,8 +52,8 @@ class Grids(msgspec.Struct, frozen=True, eq=False):
     looked_gk: NDArray[np.bool_]
     value_g: Floats
     oracle_g: Floats
+    unliked_g: Floats
     engaged_g: Integers
-    meant_g: Integers
     see_fewer_g: Integers
     drift_g: Integers
 
@@ -130,7 +131,7 @@ class _Loop:
         config = world.config
         self._audience = Audience(world, size)
         self._shown_vm = np.zeros((config.viewers, len(world.library)), np.bool_)
-        self._engaged_v, self._meant_v = (np.zeros(config.viewers, np.int64) for _ in range(2))
+        self._engaged_v = np.zeros(config.viewers, np.int64)
         self._before_drift_v = np.full(config.viewers, -1, np.int64)
         # Events on their way: when they arrive, and what.
         self._waiting = Happened.joined([])
@@ -218,6 +219,7 @@ class _Loop:
         if len(asked):
             oracle_g[asked] = self._audience.best(viewer_g[asked], now_ms, self._size)[1]
             self._clock.took("oracle")
+        unliked_g = self._unliked(viewer_g, now_ms)
         looked = self._audience.look(viewer_g, media_gk, now_ms)
         events = events_of(looked, viewer_g, media_gk, now_ms, self._number)
         self._number += len(events)
@@ -232,15 +234,13 @@ class _Loop:
             looked_gk=looked.looked_gk,
             value_g=looked.value_gk.sum(axis=1),
             oracle_g=oracle_g,
+            unliked_g=unliked_g,
             engaged_g=self._engaged_v[viewer_g],
-            meant_g=self._meant_v[viewer_g],
             see_fewer_g=looked.done_gkh[:, :, _SEE_FEWER].sum(axis=1),
             drift_g=since_g,
         )
         positive = [h for h, head in enumerate(HEADS) if head.row.polarity > 0]
-        meant = [h for h, head in enumerate(HEADS) if head in STRONG_POSITIVE]
         self._engaged_v[viewer_g] += looked.done_gkh[:, :, positive].any(axis=2).sum(axis=1)
-        self._meant_v[viewer_g] += looked.done_gkh[:, :, meant].any(axis=2).sum(axis=1)
         self._clock.took("world")
         return grids, events
 
@@ -251,12 +251,22 @@ class _Loop:
         drawn_g = uniform(self._world.config.seed + 6, viewer_g, np.full(len(viewer_g), now_ms))
         return np.flatnonzero(drawn_g < 1.0 / self._oracle_every)
 
+    def _unliked(self, viewer_g: Integers, now_ms: int) -> Floats:
+        worth_g = np.full(len(viewer_g), np.nan)
+        if isinstance(self._policy, TellsFirstLikes):
+            without = self._policy.without_first_like(viewer_g, now_ms, self._shown_vm)
+            for at in np.flatnonzero(np.isin(viewer_g, list(without))).tolist():
+                one = viewer_g[at : at + 1]
+                worth_g[at] = self._audience.worth(one, without[int(one[0])][None, :], now_ms)[0]
+        return worth_g
+
     def _drifted(self, viewer_g: Integers, now_ms: int) -> Integers:
-        viewers = self._world.viewers
-        after_g = viewers.sudden_v[viewer_g] & (now_ms >= viewers.drift_ms_v[viewer_g])
-        first = viewer_g[after_g & (self._before_drift_v[viewer_g] < 0)]
+        config = self._world.config
+        if now_ms < config.at(config.drift_day):
+            return np.full(len(viewer_g), -1, np.int64)
+        first = viewer_g[self._before_drift_v[viewer_g] < 0]
         self._before_drift_v[first] = self._engaged_v[first]
-        return np.where(after_g, self._engaged_v[viewer_g] - self._before_drift_v[viewer_g], -1)
+        return self._engaged_v[viewer_g] - self._before_drift_v[viewer_g]
 
 
 def _present(world: SimulatedWorld) -> dict[int, Integers]:

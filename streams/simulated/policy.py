@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -46,6 +46,21 @@ class Policy(Protocol):
 
         Args:
             shown_vm: what the product's client knows to have shown already.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsFirstLikes(Protocol):
+    """Can say what a grid would be had its viewer not done the first thing that she meant."""
+
+    def without_first_like(
+        self, viewer_g: Integers, now_ms: int, shown_vm: Shown
+    ) -> dict[int, Integers]:
+        """Grids as they would be now without the viewer's first like (save, share, comment).
+
+        Returns:
+            Media by number, by viewer; of newcomers who did it since they were last asked for.
         """
         ...
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -11,19 +12,22 @@ import msgspec
 import numpy as np
 
 from infra.config import Settings
-from models.actions import Action
+from models.actions import STRONG_POSITIVE, Action
+from models.arrays.types import Rows
 from models.events import HOUR_MS, MediaEvent
 from models.explore.diversity import DiversityConfig
 from models.explore.exploration import ExplorationConfig
 from models.explore.pipeline import ExploreConfig
 from models.ig2vec.histories import Step
+from models.inventory.held_back import HoldingConfig
 from models.rankers.prior import PriorRankers
 from models.rankers.protocol import Pass, Spread
 from models.rankers.value import Weights
 from models.simulation.delivery import Happened
 from models.simulation.population import Integers
 from models.simulation.world import SimulatedWorld
-from models.world import World
+from models.viewers.state import ViewerState, fold_media_event
+from models.world import World, WorldConfig
 from streams.acted.learning import ActedLearner, by_viewer, served
 from streams.acted.serving import ActedRanker, set_vectors
 from streams.serving.explorer import explore_config
@@ -43,7 +47,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         vectors: ig2vec is fitted again every few hours, every night, or never again.
         index_frozen: vectors reach the index that serves the first time only.
         first_pass: the distilled one, or the untrained one.
-        exploration, diversity, see_fewer_rule, choices: False switches it off.
+        exploration, diversity, see_fewer_rule, holding, choices: False switches it off.
         weights: of the value.
         author_penalty, exploration_share: None for those of the settings.
         trained: False leaves the untrained prior in its place.
@@ -56,6 +60,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     exploration: bool = True
     diversity: bool = True
     see_fewer_rule: bool = True
+    holding: bool = True
     choices: bool = True
     weights: Weights = Weights()
     author_penalty: float | None = None
@@ -146,6 +151,11 @@ class ProductPolicy:
         self._periods = {"models": -1, "rankers": -1}
         self._fitted = 0
         self.refused: list[str] = []
+        newcomers = np.flatnonzero(world.viewers.joined_ms_v > world.config.start_ms)
+        # Of newcomers who meant nothing yet; of those who did since their last grid, their states
+        # without it.
+        self._shy = {world.viewer_ids[v] for v in newcomers.tolist()}
+        self._unliked: dict[str, ViewerState] = {}
 
     def post(self, media: Integers) -> None:
         """Records of the catalogue, for what serves and for what learns."""
@@ -162,6 +172,7 @@ class ProductPolicy:
     def apply(self, events: Happened, now_ms: int) -> None:
         """Fold events, as a worker and a ranker would, and hand them to the learner."""
         sent = list(messages_of(self._world, events))
+        self._keep_unliked(sent)
         self.ranker.apply(sent)
         if not self.variant.trained:
             return
@@ -175,6 +186,31 @@ class ProductPolicy:
                 self._done.add(key)
                 step = Step(event.author_id or "", int(action), event.ts)
                 self._steps.append((event.ts, event.viewer_id, step))
+
+    def _keep_unliked(self, events: Sequence[tuple[Action, MediaEvent]]) -> None:
+        """Copy states before a first like is folded into them; fold all else into the copies."""
+        for action, event in events:
+            if event.viewer_id in self._shy and action in STRONG_POSITIVE:
+                self._shy.discard(event.viewer_id)
+                state = self.ranker.state_of(event.viewer_id)
+                self._unliked[event.viewer_id] = copy.deepcopy(state)
+        for action, event in events:
+            unliked = self._unliked.get(event.viewer_id)
+            if unliked is not None and action not in STRONG_POSITIVE:
+                author_id, fold = event.author_id or "", self.ranker.fold
+                fold_media_event(unliked, action, event, author_id, fold)
+
+    def without_first_like(
+        self, viewer_g: Integers, now_ms: int, shown_vm: Shown
+    ) -> dict[int, Integers]:
+        """Grids by a copy of the viewer's state that everything but what was meant went into."""
+        ids = self._world.viewer_ids
+        of = [v for v in viewer_g.tolist() if ids[v] in self._unliked]
+        if not of:
+            return {}
+        states = [(ids[v], self._unliked.pop(ids[v])) for v in of]
+        traces = self.ranker.traces_of(states, now_ms, self._served(of, shown_vm))
+        return {v: trace.grid.media_n.astype(np.int64) for v, trace in zip(of, traces, strict=True)}
 
     def pass_time(self, now_ms: int) -> None:
         """Fit vectors and item weights, train rankers or let them learn on, where it is due."""
@@ -192,19 +228,24 @@ class ProductPolicy:
         ids = self._world.viewer_ids
         for start in range(0, len(viewer_g), BATCH):
             of = viewer_g[start : start + BATCH].tolist()
-            served = None
-            if self.variant.delay_ms:
-                # What was shown and not yet told is left out as it is on further pages.
-                served = [np.flatnonzero(shown_vm[v]).astype(np.int32) for v in of]
+            served = self._served(of, shown_vm)
             traces = self.ranker.traces([ids[v] for v in of], now_ms, served)
             for at, trace in enumerate(traces, start):
                 media_k = trace.grid.media_n
                 grids_gk[at, : len(media_k)] = media_k
         return grids_gk
 
+    def _served(self, viewers: list[int], shown_vm: Shown) -> list[Rows] | None:
+        """What was shown and not yet told is left out as it is on further pages."""
+        if not self.variant.delay_ms:
+            return None
+        return [np.flatnonzero(shown_vm[v]).astype(np.int32) for v in viewers]
+
     def _empty(self) -> World:
         """A world with a row for each media and account, none of them there yet."""
-        world = World()
+        # Who holds nobody back takes no number of viewers for enough.
+        enough = {} if self.variant.holding else {"handful": self._world.config.viewers}
+        world = World(WorldConfig(holding=HoldingConfig(**enough)))
         world.catalog.intern_media(self._world.media_ids)
         world.catalog.intern_accounts(self._world.account_ids)
         accounts = range(len(self._world.account_ids))

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from infra.config import Settings
+from infra.errors import SettingsError
 from models.events import HOUR_MS, MINUTE_MS
 from models.simulation.config import SimulationConfig
 from models.simulation.world import SimulatedWorld
@@ -36,6 +37,7 @@ ABLATIONS: Final[Mapping[str, Variant]] = {
     "one_head_only": Variant(weights=ONE_HEAD),
     "exposures_only": Variant(choices=False),
     "no_see_fewer_rule": Variant(see_fewer_rule=False),
+    "no_holding_back": Variant(holding=False),
     "untrained": Variant(trained=False),
 }
 #: How late everything is known.
@@ -48,7 +50,7 @@ DELAYS: Final[Mapping[str, Variant]] = {
 }
 #: Figures that a table of variants has.
 COMPARED: Final = ("value_per_grid", "oracle_share", "see_fewer_rate", "gini_accounts",
-                   "topic_entropy_bits", "new_media_share")  # fmt: skip
+                   "topic_entropy_bits", "new_media_share", "spam_share")  # fmt: skip
 
 
 def policy_of(name: str, world: SimulatedWorld, settings: Settings) -> Policy:
@@ -58,6 +60,24 @@ def policy_of(name: str, world: SimulatedWorld, settings: Settings) -> Policy:
     if name == "random":
         return RandomPolicy(world, settings.grid_size)
     return RivalPolicy(world, settings.grid_size, RIVALS[name])
+
+
+def selected(
+    variants: Mapping[str, Variant], only: Sequence[str], *, trained: bool
+) -> dict[str, Variant]:
+    """Those of the variants that are named, or all; the first one, which others are compared with,
+    is always there.
+
+    Raises:
+        SettingsError: there is none of such a name.
+    """
+    if unknown := [name for name in only if name not in variants]:
+        raise SettingsError(f"there is no variant {unknown[0]!r}; there are {', '.join(variants)}")
+    first = next(iter(variants))
+    kept = {name: of for name, of in variants.items() if not only or name in (first, *only)}
+    if trained:
+        return kept
+    return {name: msgspec.structs.replace(of, trained=False) for name, of in kept.items()}
 
 
 def regret(
@@ -106,6 +126,7 @@ def compare(
     return {
         name: {
             **{figure: spread([of[figure] for of in runs]) for figure in COMPARED},
+            "spam_minutes": _known(runs, "spam_minutes"),
             # A difference, not a ratio: a wave of spam makes values that are below 0.
             "value_beyond_first": spread(
                 [

@@ -313,6 +313,17 @@ def test_a_see_fewer_shows_in_the_next_grid_and_can_be_taken_back(explore):
     assert all(item["stages"]["penalty"] == 0 for item in restored.values())
 
 
+def test_what_many_viewers_ask_for_fewer_of_is_shown_to_nobody_else(explore):
+    author = "a-spam"
+    media = explore.post(author)
+    assert media in explore.reach(explore.new_viewer())
+    for _ in range(6):
+        explore.act(
+            "events.see_fewer", explore.event(explore.new_viewer(), media, author_id=author)
+        )
+    explore.wait(lambda: media not in explore.reach(explore.new_viewer()))
+
+
 @pytest.mark.parametrize("kind", ["block", "mute"])
 def test_a_blocked_author_is_gone_until_the_block_is_taken_back(explore, kind):
     viewer, author = explore.new_viewer(), f"a-{kind}"

@@ -157,10 +157,33 @@ def _not_served(execution: Execution, media: ColumnSet, arguments: Arguments) ->
     return ~_media(execution, media, "served", lambda: execution.served)
 
 
+def _not_held_back(execution: Execution, media: ColumnSet, arguments: Arguments) -> Mask:
+    held = execution.world.held_accounts(execution.now_ms)
+    if not len(held):
+        return np.ones(len(media), np.bool_)
+    author_n = execution.authors(media)
+    held_n = np.isin(author_n, held)
+    if held_n.any():
+        own = "held_back", lambda: [_chosen(viewer) for viewer in execution.viewers]
+        held_n &= ~execution.among(media, author_n, *own)
+    return ~held_n
+
+
+def _chosen(viewer: ViewerContext) -> Rows:
+    """Authors that a viewer follows, or liked, saved or shared something of."""
+    liked = viewer.events_of(STRONG_POSITIVE, len(viewer.author_e))
+    return np.concatenate([viewer.followed, viewer.author_e[liked]])
+
+
 #: Applied to every query of media, though none says so.
 UNAVAILABLE: Final = Operator(
     "unavailable", SetType.MEDIA, SetType.MEDIA, (), _cost, _available,
     "Media that are there, of accounts neither private nor disabled.", removes_only=True,
+)  # fmt: skip
+HELD_BACK: Final = Operator(
+    "held_back", SetType.MEDIA, SetType.MEDIA, (), _cost, _not_held_back,
+    "Media of accounts that no unusual number of viewers asked for fewer of, or that the viewer "
+    "follows or liked.", removes_only=True,
 )  # fmt: skip
 SERVED: Final = Operator(
     "served", SetType.MEDIA, SetType.MEDIA, (), _cost, _not_served,

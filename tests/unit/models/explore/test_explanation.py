@@ -104,6 +104,17 @@ def test_a_media_that_a_filter_keeps_out(
     assert name in told.drop.reason
 
 
+def test_a_media_of_an_account_that_is_held_back(world: World, state: ViewerState) -> None:
+    world.apply_events(
+        [(Action.SEE_FEWER, MediaEvent(f"s{i}", f"s{i}", "m39", NOW)) for i in range(7)]
+    )
+    told = explain("m39", *traced(world, state), world)
+    assert told.drop is not None and told.drop.stage == "filter"
+    # Ten others liked media of that author; no views are sent here.
+    reason = "held back: 7 of its author's 17 viewers asked for fewer lately; 0.02 would be usual"
+    assert told.drop.reason == reason
+
+
 def test_a_media_that_no_source_brings(world: World, state: ViewerState) -> None:
     told = by_stage(world, *traced(world, state, query="user.popular(max_num_to_retrieve=3)"))
     assert set(told) == {"shown", "retrieval"}

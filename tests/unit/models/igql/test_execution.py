@@ -149,7 +149,7 @@ def test_filters_move_to_the_sources_and_stop_at_take() -> None:
         "diversify_by",
         "rank",
         "let",
-        "posted_media ['unavailable', 'served', 'filter']",
+        "posted_media ['unavailable', 'held_back', 'served', 'filter']",
         "account_nn ['exclude_followed']",
         "authors",
         "liked",
@@ -167,7 +167,7 @@ def test_a_filter_stays_behind_what_makes_its_column() -> None:
         "rank",
         "filters ['filter']",
         "let",
-        "popular ['unavailable', 'served', 'exclude_seen']",
+        "popular ['unavailable', 'held_back', 'served', 'exclude_seen']",
         "user",
     ]
 

@@ -1,20 +1,23 @@
 """The closed loop: the product, its rivals and chance in a simulated world."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
 
 from infra.config import Settings
+from infra.errors import SettingsError
 from models.events import HOUR_MS, parse_account, parse_event, parse_media
 from models.simulation.config import SimulationConfig, Wave
 from models.simulation.world import SimulatedWorld
 from streams.simulated.estimates import Trial, small_world
 from streams.simulated.feed import records
 from streams.simulated.figures import figures_of
-from streams.simulated.loop import Outcome, simulate
+from streams.simulated.loop import Grids, Outcome, simulate
 from streams.simulated.policy import RandomPolicy
 from streams.simulated.product import ProductPolicy, Variant
-from streams.simulated.report import ABLATIONS, spread
+from streams.simulated.report import ABLATIONS, selected, spread
 from streams.simulated.rivals import RIVALS, RivalPolicy
 
 CONFIG = SimulationConfig(
@@ -113,3 +116,83 @@ def test_estimates_from_random_orders_are_near_the_truth() -> None:
     assert set(found) == set(trial.truth)
     held = [of["doubly_robust"].holds(trial.truth[name]) for name, of in found.items()]
     assert sum(held) >= 3
+
+
+def test_variants_are_chosen_by_name_beside_the_first() -> None:
+    found = selected(ABLATIONS, ["no_holding_back"], trained=False)
+    assert found == {
+        "freshgrid": Variant(trained=False),
+        "no_holding_back": Variant(trained=False, holding=False),
+    }
+    with pytest.raises(SettingsError, match="no variant 'hourli'"):
+        selected(ABLATIONS, ["hourli"], trained=True)
+
+
+def test_a_wave_of_spam_is_over_sooner_where_accounts_are_held_back() -> None:
+    config = SimulationConfig(
+        viewers=80, accounts=30, days=1, rounds=3.0, slot_ms=HOUR_MS,
+        spam=Wave(day=0.4, accounts=1, media=20, robots=40),
+    )  # fmt: skip
+    world = SimulatedWorld.of(config)
+    held, free = (
+        figures_of(world, product(world, holding=holding).grids, 0.0) for holding in (True, False)
+    )
+    assert held["spam_see_fewers"] > 6
+    assert held["spam_share"] < free["spam_share"] / 2
+
+
+def test_a_first_like_is_judged_beside_the_same_grid_without_it(world: SimulatedWorld) -> None:
+    settings = Settings(grid_size=SIZE)
+    grids, served = [], []
+
+    class Watched(ProductPolicy):
+        def without_first_like(self, viewer_g, now_ms, shown_vm):
+            found = super().without_first_like(viewer_g, now_ms, shown_vm)
+            grids.extend((now_ms, v) for v in found)
+            # Deciding what to show does not remember it: asked again, nobody is new to it.
+            assert not super().without_first_like(viewer_g, now_ms, shown_vm)
+            return found
+
+        def serve(self, viewer_g, now_ms, shown_vm):
+            served.extend((now_ms, v) for v in viewer_g.tolist())
+            return super().serve(viewer_g, now_ms, shown_vm)
+
+    of = simulate(world, Watched(world, settings, Variant(trained=False)), size=SIZE).grids
+    asked_g = ~np.isnan(of.unliked_g)
+    told = list(zip(of.ts_g[asked_g].tolist(), of.viewer_g[asked_g].tolist(), strict=True))
+    assert sorted(told) == sorted(grids)
+    assert told
+    assert set(grids) <= set(served)
+    joined_ms_v = world.viewers.joined_ms_v
+    assert (joined_ms_v[of.viewer_g[asked_g]] > CONFIG.start_ms).all()
+    # Each newcomer once.
+    assert len({v for _, v in grids}) == len(grids)
+
+
+def test_a_drift_is_judged_beside_viewers_who_did_not_change() -> None:
+    config = SimulationConfig(
+        viewers=4, accounts=5, days=2, drift_day=1.0, newcomers=0.0, spam=None
+    )
+    world = SimulatedWorld.of(config)
+    sudden_v = np.array([True, True, False, False])
+    world = replace(world, viewers=replace(world.viewers, sudden_v=sudden_v))
+
+    def grids(value: dict[tuple[bool, int], float]) -> Grids:
+        """Of each viewer one grid before and one after 0, 3, 6 … actions."""
+        rows = [(v, since) for v in range(4) for since in (-1, 0, 3, 6)]
+        viewer_g, drift_g = np.array(rows).T
+        none_gk, zero_g = np.zeros((len(rows), 1)), np.zeros(len(rows), np.int64)
+        worth_g = np.array([value[bool(sudden_v[v]), since] for v, since in rows])
+        return Grids(
+            ts_g=zero_g + config.start_ms, viewer_g=viewer_g, media_gk=none_gk.astype(np.int32),
+            looked_gk=none_gk > 0, value_g=worth_g, oracle_g=np.ones(len(rows)),
+            unliked_g=np.full(len(rows), np.nan), engaged_g=zero_g, see_fewer_g=zero_g,
+            drift_g=drift_g,
+        )  # fmt: skip
+
+    tired = {(False, -1): 0.8, (False, 0): 0.8, (False, 3): 0.4, (False, 6): 0.2}
+    # Half of what it was, as of those who did not change: all is recovered by then.
+    changed = {(True, -1): 0.6, (True, 0): 0.3, (True, 3): 0.28, (True, 6): 0.1}
+    assert figures_of(world, grids(tired | changed), 0.0)["actions_to_recover"] == 3
+    worse = {(True, -1): 0.6, (True, 0): 0.3, (True, 3): 0.2, (True, 6): 0.1}
+    assert figures_of(world, grids(tired | worse), 0.0)["actions_to_recover"] is None
