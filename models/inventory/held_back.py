@@ -29,7 +29,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc
 
 from models.actions import NEGATIVE, VIEWS, Action
 from models.arrays.forward_decay import ForwardDecay
@@ -240,9 +239,11 @@ class HeldBack:
             usual_n = np.maximum(others_asked_n, config.asked) / np.maximum(
                 others_n, config.viewers
             )
-            scale_n = config.shape / usual_n
-            chance_n = betainc(asked_n, config.shape, viewers_n / (scale_n + viewers_n))
-            more_n = held_n | (chance_n * max(known, 1) <= config.false_alarms)
+            unusual = np.flatnonzero(~held_n & (asked_n > viewers_n * usual_n))
+            more_n = held_n.copy()
+            for at in unusual.tolist():
+                chance = chance_of(float(asked_n[at]), float(viewers_n[at] * usual_n[at]), config)
+                more_n[at] = chance * max(known, 1) <= config.false_alarms
             if (more_n == held_n).all():
                 break
             # Without these the usual is less, so that more may be held back.
@@ -252,3 +253,22 @@ class HeldBack:
         told = (Held(*of) for of in zip(*(column.tolist() for column in columns), strict=True))
         self._held = dict(zip(self._rows.tolist(), told, strict=True))
         return set(rows.tolist())
+
+
+def chance_of(asked: float, mean: float, config: HoldingConfig) -> float:
+    """Chance that at least so many viewers ask for fewer, negative binomial; 1 for none.
+
+    Summed up here, from 0 on: the library that has it is as large as half of what serves, and a
+    chance below 1e-12 is as good as none.
+
+    Args:
+        asked: rounded, since counts decay.
+        mean: that are usual of so many viewers, above 0.
+    """
+    shape, below = config.shape, np.arange(max(round(asked), 0))
+    if not len(below):
+        return 1.0
+    share = mean / (shape + mean)
+    steps_k = np.log((shape + below[:-1]) / below[1:] * share)
+    log_k = shape * np.log1p(-share) + np.append(0.0, steps_k.cumsum())
+    return max(1.0 - float(np.exp(log_k).sum()), 0.0)

@@ -46,7 +46,8 @@ KIND: Final = Kind(
 #: Counts up whenever what is stored beside world and builder changes; others are refused.
 FORMAT: Final = 1
 
-#: Events that a start builds examples of in some 15 s: a snapshot that is so many behind is written anew.
+#: Events that a start builds examples of in some 15 s: a snapshot that is so many behind is written
+#: anew.
 MOST_BEHIND: Final = 100_000
 
 R = TypeVar("R", bound=Record)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln
+from scipy.stats import nbinom
 
 from models.actions import NEGATIVE, Action
 from models.events import DAY_MS, Account, Media, MediaEvent
-from models.inventory.held_back import HoldingConfig
+from models.inventory.held_back import HoldingConfig, chance_of
 from models.inventory.viewer_marks import NOBODY, ForgottenMarks, pseudonym
 from models.queries import CandidateQuery
 from models.rankers.prior import PriorRankers
@@ -62,6 +63,13 @@ def test_how_many_viewers_it_takes(viewers: int, asking: int) -> None:
     assert held(world) == []
     world.apply_events([act("one more")])
     assert held(world) == ["a0"]
+
+
+@given(st.integers(0, 400), st.floats(1e-4, 1e4), st.floats(0.05, 50.0))
+def test_chances_are_those_of_the_negative_binomial(asked: int, mean: float, shape: float) -> None:
+    expected = nbinom.sf(asked - 1, shape, shape / (shape + mean))
+    chance = chance_of(float(asked), mean, HoldingConfig(shape=shape))
+    assert chance == pytest.approx(expected, rel=1e-6, abs=1e-11)
 
 
 def test_one_viewer_or_a_handful_is_never_enough() -> None:
