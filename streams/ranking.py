@@ -3,9 +3,10 @@
 Touches of one viewer coalesce, so each is ranked once for many events. When touches arrive faster
 than grids can be made, it matters who comes first: whoever asked for a page lately, since she may
 be looking at it; then who followed somebody or did an action other than a view; then who only
-viewed something. Among equals it is the one touched last. Viewers touched by old events (a replay,
-a backlog after a pause) and viewers to be ranked again because the models changed wait in the
-background. Whoever did not ask for a page gets a share of the time (`SHARES`). A chunk of touches
+viewed something. Among equals it is the one touched last, but of many some are those who waited
+longest, of these and of who is less urgent: however long it lasts, nobody waits for ever. Viewers
+touched by old events (a replay, a backlog after a pause) and viewers to be ranked again because the
+models changed wait in the background. Whoever did not ask for a page gets a share of the time (`SHARES`). A chunk of touches
 is finished once every viewer in it has a grid, stands in a newer chunk, or was dropped because too
 many wait.
 """
@@ -57,6 +58,8 @@ BATCH = 8
 #: Where so many wait, each of them is served sooner by the batches that clear the queue than the
 #: newest is by being ranked alone.
 MANY_WAIT = 2 * BATCH
+#: Of such a batch so many are who waited longest of their urgency, and so many of a lesser one.
+LONGEST = 1
 #: A store that takes no grids is tried again after this.
 STORE_AGAIN_S = 1.0
 
@@ -275,9 +278,7 @@ class Ranking:
                 await self._wake.wait()
                 continue
             self._urgent.clear()
-            queue = self._waiting[urgency]
-            alone = urgency is not Urgency.BACKGROUND and len(queue) < MANY_WAIT
-            stored, worked_s = await self._rank(queue, 1 if alone else BATCH)
+            stored, worked_s = await self._rank(self._next(urgency))
             if not stored:
                 await asyncio.sleep(STORE_AGAIN_S)
             elif (share := SHARES.get(urgency)) is not None:
@@ -286,10 +287,23 @@ class Ranking:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._urgent.wait(), pause)
 
-    async def _rank(self, queue: OrderedDict[str, _Chunk | None], most: int) -> tuple[bool, float]:
-        """Make grids of some who wait; returns whether they were stored, and seconds of work."""
+    def _next(self, urgency: Urgency) -> list[str]:
+        """Some who wait, of this urgency, which is the greatest of all, and of lesser ones."""
+        queue = self._waiting[urgency]
+        many = len(queue) >= MANY_WAIT
+        if not many and urgency is not Urgency.BACKGROUND:
+            return [next(reversed(queue))]
         # Few at once: whatever waits for the event loop, a touch or a lookup, waits for these.
-        _, stored, worked_s = await self._make(list(islice(reversed(queue), most)))
+        if not many:
+            return list(islice(reversed(queue), BATCH))
+        longest = list(islice(queue, LONGEST))
+        lesser = (self._waiting[of] for of in Urgency if of > urgency)
+        longest += islice(next(filter(None, lesser), ()), LONGEST)
+        return [*islice(reversed(queue), BATCH - len(longest)), *longest]
+
+    async def _rank(self, names: list[str]) -> tuple[bool, float]:
+        """Make grids of some who wait; returns whether they were stored, and seconds of work."""
+        _, stored, worked_s = await self._make(names)
         return stored, worked_s
 
     def waits(self, viewer_id: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Sequence
 
 import msgspec
@@ -143,7 +144,35 @@ async def test_where_many_wait_they_are_ranked_together(
     ranking.touch(fresh(*(f"v{number}" for number in range(MANY_WAIT + BATCH - 1))), lambda: None)
     await drain(ranking)
     assert batches == [BATCH] + [1] * (MANY_WAIT - 1)
-    assert maker.made == [f"v{number}" for number in reversed(range(MANY_WAIT + BATCH - 1))]
+    newest_first = [f"v{number}" for number in reversed(range(1, MANY_WAIT + BATCH - 1))]
+    longest = "v0"
+    assert maker.made == [*newest_first[: BATCH - 1], longest, *newest_first[BATCH - 1 :]]
+
+
+async def test_where_always_more_come_than_can_be_ranked_nobody_waits_for_ever(
+    ranking: Ranking, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranking.touch([*fresh("acted"), *viewed("viewed"), *old("old")], lambda: None)
+    made, others = maker.make, itertools.count()
+
+    def crowd() -> list[str]:
+        return [f"v{next(others)}" for _ in range(2 * BATCH)]
+
+    def overrun(
+        viewer_ids: Sequence[str], states: Sequence[ViewerState], now: int
+    ) -> list[EncodedGrid]:
+        ranking.touch(fresh(*crowd()), lambda: None)
+        return made(viewer_ids, states, now)
+
+    monkeypatch.setattr(maker, "make", overrun)
+    ranking.touch(fresh(*crowd()), lambda: None)
+    running = asyncio.ensure_future(ranking.run())
+    while next(others) < 100 * BATCH and not running.done():
+        await asyncio.sleep(0)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert {"acted", "viewed", "old"} <= set(maker.made)
 
 
 async def test_who_acted_comes_before_who_viewed(ranking: Ranking, maker: Maker) -> None:
