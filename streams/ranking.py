@@ -6,9 +6,9 @@ be looking at it; then who followed somebody or did an action other than a view;
 viewed something. Among equals it is the one touched last, but of many some are those who waited
 longest, of these and of who is less urgent: however long it lasts, nobody waits for ever. Viewers
 touched by old events (a replay, a backlog after a pause) and viewers to be ranked again because the
-models changed wait in the background. Whoever did not ask for a page gets a share of the time (`SHARES`). A chunk of touches
-is finished once every viewer in it has a grid, stands in a newer chunk, or was dropped because too
-many wait.
+models changed wait in the background. Whoever did not ask for a page gets a share of the time
+(`SHARES`). A chunk of touches is finished once every viewer in it has a grid, stands in a newer
+chunk, or was dropped because too many wait.
 """
 
 from __future__ import annotations
