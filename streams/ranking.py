@@ -97,6 +97,8 @@ class Urgency(IntEnum):
 #: works takes the processor from those who fold events, and each of the many turns of the event
 #: loop between a touch in Kafka and its place in the queue waits for another grid.
 SHARES = {Urgency.ACTED: 0.6, Urgency.VIEWED: 0.4, Urgency.BACKGROUND: 0.25}
+#: The same where many wait: then it is the grids that are behind.
+BUSY_SHARE = 0.85
 
 
 class _Chunk:
@@ -278,10 +280,13 @@ class Ranking:
                 await self._wake.wait()
                 continue
             self._urgent.clear()
+            share = SHARES.get(urgency)
+            if share is not None and urgency is not Urgency.BACKGROUND and self._many(urgency):
+                share = BUSY_SHARE
             stored, worked_s = await self._rank(self._next(urgency))
             if not stored:
                 await asyncio.sleep(STORE_AGAIN_S)
-            elif (share := SHARES.get(urgency)) is not None:
+            elif share is not None:
                 # Of the work alone: after a store that was away nobody need wait any longer.
                 pause = worked_s * (1 / share - 1)
                 with contextlib.suppress(asyncio.TimeoutError):
@@ -289,8 +294,7 @@ class Ranking:
 
     def _next(self, urgency: Urgency) -> list[str]:
         """Some who wait, of this urgency, which is the greatest of all, and of lesser ones."""
-        queue = self._waiting[urgency]
-        many = len(queue) >= MANY_WAIT
+        queue, many = self._waiting[urgency], self._many(urgency)
         if not many and urgency is not Urgency.BACKGROUND:
             return [next(reversed(queue))]
         # Few at once: whatever waits for the event loop, a touch or a lookup, waits for these.
@@ -300,6 +304,9 @@ class Ranking:
         lesser = (self._waiting[of] for of in Urgency if of > urgency)
         longest += islice(next(filter(None, lesser), ()), LONGEST)
         return [*islice(reversed(queue), BATCH - len(longest)), *longest]
+
+    def _many(self, urgency: Urgency) -> bool:
+        return len(self._waiting[urgency]) >= MANY_WAIT
 
     async def _rank(self, names: list[str]) -> tuple[bool, float]:
         """Make grids of some who wait; returns whether they were stored, and seconds of work."""

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Queue
 from typing import Any
 
@@ -184,16 +184,26 @@ def test_top_on_a_terminal_of_a_running_ranker(explore: Explore) -> None:
         os.close(its)
         seen = ""
 
-        def shown() -> bool:
+        def read() -> None:
             nonlocal seen
-            while select.select([ours], [], [], 0)[0]:
-                seen += os.read(ours, 65536).decode(errors="replace")
+            with suppress(OSError):  # nobody is at its other end any more
+                while select.select([ours], [], [], 0)[0]:
+                    seen += os.read(ours, 65536).decode(errors="replace")
+
+        def shown() -> bool:
+            read()
             return all(word in seen for word in ("events.like", "ranker", "worker", "learner"))
+
+        def ended() -> bool:
+            # A terminal that nobody reads is full after a frame, and who writes to it waits.
+            read()
+            return running.poll() is not None
 
         try:
             explore.wait(shown)
             running.send_signal(signal.SIGINT)
-            assert running.wait(60) == 0
+            explore.wait(ended)
+            assert running.returncode == 0
         finally:
             running.kill()
             os.close(ours)

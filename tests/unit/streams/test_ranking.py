@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -19,8 +20,18 @@ from models.explore.grid import GridDocument
 from models.explore.impressions import EncodedGrid, StoredGrid
 from models.viewers.state import ViewerState
 from streams import grid_figures
+from streams import ranking as ranking_module
 from streams.clock import now_ms
-from streams.ranking import BATCH, FRESH_MS, MANY_WAIT, GridError, Ranking
+from streams.ranking import (
+    BATCH,
+    BUSY_SHARE,
+    FRESH_MS,
+    MANY_WAIT,
+    SHARES,
+    GridError,
+    Ranking,
+    Urgency,
+)
 from streams.records import Touched
 
 
@@ -147,6 +158,28 @@ async def test_where_many_wait_they_are_ranked_together(
     newest_first = [f"v{number}" for number in reversed(range(1, MANY_WAIT + BATCH - 1))]
     longest = "v0"
     assert maker.made == [*newest_first[: BATCH - 1], longest, *newest_first[BATCH - 1 :]]
+
+
+async def test_the_more_wait_the_less_is_rested(
+    ranking: Ranking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the clock is a second after the last, so that every batch takes one."""
+    seconds = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
+    monkeypatch.setattr(ranking_module, "time", clock)
+    rests: list[float] = []
+
+    async def rest(urgent: Coroutine[None, None, bool], for_s: float) -> None:
+        urgent.close()
+        rests.append(for_s)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(asyncio, "wait_for", rest)
+    ranking.touch(fresh(*(f"v{number}" for number in range(MANY_WAIT))), lambda: None)
+    await drain(ranking)
+    many, few = 1 / BUSY_SHARE - 1, 1 / SHARES[Urgency.ACTED] - 1
+    assert rests[:-1] == pytest.approx([many] + [few] * (len(rests) - 2))
+    assert many < few
 
 
 async def test_where_always_more_come_than_can_be_ranked_nobody_waits_for_ever(
