@@ -30,7 +30,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.actions import NEGATIVE, VIEWS, Action
+from models.actions import NEGATIVE, STRONG_POSITIVE, VIEWS, Action
 from models.arrays.forward_decay import ForwardDecay
 from models.arrays.growing import GrowingColumns
 from models.arrays.stored import ANY, Arrays, StoredArraysError, copied, part_of, prefixed, taken
@@ -47,7 +47,7 @@ _LOOKED: Final = 0
 _DID: Final = 1
 _ASKED: Final = 2
 #: Actions that stand for them in the register.
-_REGISTERED: Final = np.array([Action.VIEW, Action.LIKE, Action.SEE_FEWER], np.int8)
+_REGISTERED: Final = np.array([VIEWS[0], STRONG_POSITIVE[0], NEGATIVE[0]], np.int8)
 
 Counts: TypeAlias = NDArray[np.float64]
 

@@ -69,7 +69,7 @@ _READ: Final = tuple(
 def _log_odds(features: FeatureMatrix) -> Float:
     """Log-odds_nh of every head."""
     column = features.column
-    wanted_n, personal_n = wanted(features)
+    wanted_n, _ = wanted(features)
     odds_nh = np.empty((len(features), len(HEADS)), np.float32)
     for h, (name, head) in enumerate(zip(HEAD_NAMES, HEADS, strict=True)):
         base = math.log(head.row.rate / (1 - head.row.rate))
@@ -77,7 +77,8 @@ def _log_odds(features: FeatureMatrix) -> Float:
         # A part of it: the order is what counts, and a sigmoid must not run into 1.
         if h in NEGATIVE_HEADS:
             averse_n = column("topic_aversion") + column("viewer_author_aversion")
-            odds_nh[:, h] = base - 0.3 * personal_n + rate_n + averse_n
+            # Of what is wanted it says nothing: then the order is that which training begins with.
+            odds_nh[:, h] = base + rate_n + averse_n
         else:
             odds_nh[:, h] = base - 1.0 + 0.3 * (wanted_n + rate_n)
     return odds_nh
